@@ -1,0 +1,3 @@
+"""MCP server for Ollama."""
+
+__version__ = "0.1.0"
