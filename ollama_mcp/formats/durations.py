@@ -1,0 +1,64 @@
+"""Durations as Ollama takes them for keep_alive: seconds as a number, or Go's notation as text ("10m", "1h30m")."""
+
+from __future__ import annotations
+
+import re
+
+from ollama_mcp.errors import InvalidArgument
+
+FOREVER = -1.0
+
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_NEXT = "Give seconds as a number (300), a duration with units ('10m', '1h30m'), 0 to unload at once, -1 for ever."
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration in Go's notation (https://pkg.go.dev/time#ParseDuration); negative as written.
+
+    Raises:
+        ValueError: The text is no duration; the message says why, in Go's words where Go has any.
+    """
+    sign, rest = (-1.0, text[1:]) if text.startswith("-") else (1.0, text.removeprefix("+"))
+    if rest == "0":
+        return 0.0
+    total, end = 0.0, 0
+    for match in _PART.finditer(rest):
+        if match.start() != end:
+            break
+        total += float(match[1]) * _UNITS[match[2]]
+        end = match.end()
+    if not rest or end != len(rest):
+        bare = re.fullmatch(r"\d+\.?\d*|\.\d+", rest[end:]) is not None
+        raise ValueError(f'{"missing unit in" if bare else "invalid"} duration "{text}"')
+    return sign * total
+
+
+def keep_alive_seconds(value: float | str) -> float:
+    """Seconds that a keep_alive means; FOREVER (-1) for any negative one.
+
+    Raises:
+        InvalidArgument: Neither a number nor a duration.
+    """
+    if isinstance(value, str):
+        try:
+            seconds = parse_duration(value.strip())
+        except ValueError as error:
+            raise InvalidArgument(f"keep_alive {value!r} is no duration: {error}.", next_step=_NEXT) from None
+    else:
+        seconds = float(value)
+    return FOREVER if seconds < 0 else seconds
+
+
+def shown_seconds(seconds: float) -> str:
+    """A duration for people: "0.4 s", "12 s", "3 min 20 s", "2 h 5 min"."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 120:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
