@@ -78,7 +78,19 @@ REFUSED = {
     "typical_p": "Ollama v0.34.1 to v0.34.4 refuse every request that carries it; use top_p or min_p instead",
 }
 _GONE = frozenset(
-    "tfs_z penalize_newline low_vram f16_kv logits_all vocab_only use_mlock mirostat mirostat_tau mirostat_eta numa".split()
+    (
+        "tfs_z",
+        "penalize_newline",
+        "low_vram",
+        "f16_kv",
+        "logits_all",
+        "vocab_only",
+        "use_mlock",
+        "mirostat",
+        "mirostat_tau",
+        "mirostat_eta",
+        "numa",
+    )
 )
 
 
