@@ -8,7 +8,7 @@ The imports below are not all public in SDK 2.3; where they have moved, `run_std
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mcp.server.connection import Connection, NotifyOnlyOutbound
@@ -24,7 +24,7 @@ from mcp.shared.transport_context import TransportContext
 from mcp_types.version import LATEST_MODERN_VERSION
 from pydantic import ValidationError
 
-from ollama_mcp.server.transports.messages import is_modern
+from ollama_mcp.server.transports.ledger import Admission, Ledger, Settlement, is_modern
 
 _Context = DispatchContext[TransportContext]
 _Params = Mapping[str, Any] | None
@@ -35,10 +35,25 @@ async def serve_stream(
     incoming: ReadStream[SessionMessage | Exception],
     outgoing: WriteStream[SessionMessage],
     lifespan_state: Any,
+    *,
+    grace: float = 0.0,
+    at_end: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serves one client until it closes its side; what is in flight then is cancelled."""
+    """Serves one client until it closes its side; what is in flight then is cancelled.
+
+    Args:
+        server: The protocol server.
+        incoming: Messages from the client.
+        outgoing: Messages to the client.
+        lifespan_state: What the server's lifespan gave.
+        grace: Seconds that calls in flight still get when the client has closed its side.
+        at_end: Called after that, before the rest is cancelled.
+    """
+    ledger = Ledger()
     dispatcher: JSONRPCDispatcher[TransportContext] = JSONRPCDispatcher(
-        incoming, outgoing, inline_methods=frozenset({"initialize"})
+        Admission(incoming, outgoing, ledger, grace, at_end),
+        Settlement(outgoing, ledger),
+        inline_methods=frozenset({"initialize"}),  # what follows in the same write must find the session open
     )
     eras = _Eras(server, dispatcher, lifespan_state)
     try:

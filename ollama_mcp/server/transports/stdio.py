@@ -5,8 +5,12 @@ from __future__ import annotations
 import anyio
 from mcp.server import MCPServer
 
+from ollama_mcp.server.transports.limits import raise_open_files
 from ollama_mcp.server.transports.sdk import low_level, without_idle_tracing
 from ollama_mcp.server.transports.signals import stopping_on_signals
+
+_END_GRACE_SECONDS = 0.25
+"""A pipeline such as `printf ... | ollama-mcp-server` closes stdin at once and still wants its answers."""
 
 
 async def run_stdio(server: MCPServer) -> None:
@@ -23,9 +27,10 @@ async def run_stdio(server: MCPServer) -> None:
     except ImportError:
         await server.run_stdio_async()
         return
-    from ollama_mcp.server.transports.messages import Incoming, Outgoing
+    from ollama_mcp.server.transports.messages import LineSink, LineSource
     from ollama_mcp.server.transports.pipes import open_stdio
 
+    raise_open_files()
     without_idle_tracing(server)
     core = low_level(server)
     scope = anyio.CancelScope()
@@ -33,6 +38,7 @@ async def run_stdio(server: MCPServer) -> None:
         # The lifespan closes outside the scope, so that its clean-up may still await.
         async with core.lifespan(core) as state, open_stdio(scope.cancel) as (lines, writer):
             with scope:
-                outgoing = Outgoing(writer)
-                await serve_stream(core, Incoming(lines, outgoing), outgoing, state)
+                sink = LineSink(writer)
+                source = LineSource(lines, sink)
+                await serve_stream(core, source, sink, state, grace=_END_GRACE_SECONDS, at_end=writer.hurry)
             writer.hurry()
