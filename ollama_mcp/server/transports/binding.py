@@ -1,0 +1,96 @@
+"""The listening socket of the HTTP transports: loopback only."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ollama_mcp.errors import DiskError, InvalidArgument, NotAllowed
+from ollama_mcp.server.transports.origin import is_loopback
+
+_BACKLOG = 2048
+
+
+def listen_tcp(host: str, port: int) -> socket.socket:
+    """A socket that listens on a loopback address.
+
+    Args:
+        host: `localhost` (that is 127.0.0.1), an address of 127.0.0.0/8, or ::1.
+        port: 0 takes a free one.
+
+    Raises:
+        NotAllowed: `host` is not loopback.
+        InvalidArgument: The port is taken or may not be used.
+    """
+    address = host.removeprefix("[").removesuffix("]")
+    if not is_loopback(address):
+        raise NotAllowed(
+            f"HTTP is served on this machine's loopback addresses only, and {host!r} is not one.",
+            next_step="Use --host 127.0.0.1 and reach it from elsewhere by an SSH tunnel, or use --socket.",
+        )
+    if address.lower().removesuffix(".") == "localhost":
+        address = "127.0.0.1"
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    # asyncio sets TCP_NODELAY only where the protocol is given; without it every answer waits 40 ms for an ACK.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
+        raise InvalidArgument(
+            f"Port {port} on {host} {why}.", next_step="Choose another with --port, or --port 0 for a free one."
+        ) from None
+    return listener
+
+
+@contextmanager
+def listen_unix(path: str) -> Generator[socket.socket]:
+    """A Unix socket that only its owner can reach (mode 0600), removed at the end.
+
+    A socket that a killed server left behind, on which nobody listens, is replaced; anything else stays.
+
+    Raises:
+        DiskError: Something stands at `path` already, or it cannot be made.
+    """
+    file = Path(path).expanduser()
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        _remove_stale(file)
+        before = os.umask(0o177)
+        try:
+            listener.bind(str(file))
+        finally:
+            os.umask(before)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        why = "exists already" if error.errno == errno.EADDRINUSE else f"cannot be made: {error.strerror or error}"
+        raise DiskError(
+            f"Socket {path!r} {why}.", next_step="Choose another path with --socket, or remove what stands there."
+        ) from None
+    try:
+        yield listener
+    finally:
+        listener.close()
+        with suppress(OSError):
+            file.unlink()
+
+
+def _remove_stale(file: Path) -> None:
+    try:
+        found = file.lstat()
+    except FileNotFoundError:
+        return
+    if stat.S_ISSOCK(found.st_mode) and found.st_uid == os.getuid():
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(file)) == errno.ECONNREFUSED:
+                file.unlink()

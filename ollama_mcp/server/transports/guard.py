@@ -1,0 +1,128 @@
+"""The outermost layer of the HTTP transports: every request passes it, whatever route it names."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from ollama_mcp.server.transports.body import ClientGone, Receive, Refused, Scope, Send, header, read_body
+from ollama_mcp.server.transports.clients import Client, Clients, address_of
+from ollama_mcp.server.transports.exchange import App, Exchange, answer
+from ollama_mcp.server.transports.limits import MAX_MESSAGE_BYTES
+from ollama_mcp.server.transports.origin import host_is_allowed, origin_is_allowed
+from ollama_mcp.settings.http import HttpSettings
+
+_log = logging.getLogger("ollama_mcp.http")
+_READY_SECONDS = 5.0
+
+
+class Guard:
+    """An ASGI application that lets only what is allowed, and within limits, through to another one.
+
+    Args:
+        app: The application inside.
+        settings: Names, origins and limits.
+        ready: Asked by /readyz.
+    """
+
+    def __init__(self, app: App, settings: HttpSettings, ready: Callable[[], Awaitable[bool]]) -> None:
+        self._app = app
+        self._settings = settings
+        self._ready = ready
+        self._clients = Clients()
+        self._exchanges: set[Exchange] = set()
+        self._stopping = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["path"] in ("/healthz", "/readyz"):
+            await self._probe(scope, send)
+            return
+        try:
+            self._check_headers(scope)
+            with self._clients.client(address_of(scope)) as client:
+                await self._admit(client, scope, receive, send)
+        except ClientGone:
+            return
+        except Refused as refused:
+            _log.warning("%s: %s", _line(scope, refused.status), refused.reason)
+            # What is left of the body is not read, so the connection can't serve another request.
+            await answer(send, refused.status, refused.reason, ((b"connection", b"close"),))
+
+    def stop(self) -> None:
+        """Ends all answers, also event streams, and refuses new requests."""
+        self._stopping = True
+        for exchange in list(self._exchanges):
+            exchange.stop()
+
+    async def _probe(self, scope: Scope, send: Send) -> None:
+        if scope["method"] not in ("GET", "HEAD"):
+            await answer(send, 405, "Method Not Allowed", ((b"allow", b"GET, HEAD"),))
+        elif scope["path"] == "/healthz" or await self._is_ready():
+            await answer(send, 200, "ok")
+        else:
+            await answer(send, 503, "not ready")
+
+    async def _is_ready(self) -> bool:
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                return await self._ready()
+        except Exception as error:
+            _log.warning("the readiness check failed: %.200r", error)
+            return False
+
+    def _check_headers(self, scope: Scope) -> None:
+        if self._stopping:
+            raise Refused(503, "the server is stopping")
+        if not scope["path"].startswith("/"):
+            raise Refused(400, f"request target {scope['path']!r:.100} is no path")
+        hosts = header(scope, b"host")
+        if len(hosts) > 1:
+            raise Refused(400, f"{len(hosts)} Host headers")
+        if not hosts or not host_is_allowed(hosts[0], self._settings.allowed_hosts):
+            raise Refused(421, f"Host {hosts[0]!r:.100} is not allowed" if hosts else "no Host header")
+        for origin in header(scope, b"origin"):
+            if not origin_is_allowed(origin, self._settings.allowed_origins):
+                raise Refused(403, f"Origin {origin!r:.100} is not allowed")
+
+    async def _admit(self, client: Client, scope: Scope, receive: Receive, send: Send) -> None:
+        limits = self._settings
+        if scope["method"] == "GET":
+            if client["streams"] >= limits.max_streams:
+                raise Refused(503, f"over {limits.max_streams} event streams of one client")
+            with client.holding("streams"):
+                await self._exchange(client, scope, receive, send, None)
+        elif scope["method"] == "POST":
+            if client.calls >= limits.max_calls:
+                raise Refused(429, f"over {limits.max_calls} calls of one client in flight")
+            if client["unfinished"] >= limits.max_unfinished:
+                raise Refused(503, f"over {limits.max_unfinished} unfinished requests of one client")
+            with client.holding("unfinished"):
+                body = await read_body(scope, receive, limit=MAX_MESSAGE_BYTES, seconds=limits.body_seconds)
+            with client.holding("posts"):
+                await self._exchange(client, scope, receive, send, body)
+        else:
+            await self._exchange(client, scope, receive, send, None)
+
+    async def _exchange(self, client: Client, scope: Scope, receive: Receive, send: Send, body: bytes | None) -> None:
+        exchange = Exchange(client, self._settings.gone_seconds)
+        self._exchanges.add(exchange)
+        try:
+            await exchange.serve(self._app, scope, receive, send, body)
+        except Refused:
+            raise
+        except Exception as error:
+            _log.error("%s", _line(scope, 500), exc_info=error if _log.isEnabledFor(logging.DEBUG) else None)
+            if exchange.status is None:
+                await answer(send, 500, "Internal Server Error")
+            return
+        finally:
+            self._exchanges.discard(exchange)
+        if exchange.status is not None and exchange.status >= 400:
+            _log.warning("%s", _line(scope, exchange.status))
+
+
+def _line(scope: Scope, status: int) -> str:
+    # The path comes from the client: quoted and cut, so that it can't forge or flood the log.
+    return f"{status} to {scope['method']:.10} {scope['path']!r:.100} from {address_of(scope)}"
