@@ -1,0 +1,209 @@
+"""What streams deliver: light classes built from a line of JSON, and the whole replies that they add up to.
+
+Durations are nanoseconds as Ollama sends them; `..._seconds` gives seconds. Fields that a server left out are None
+or empty, so 0 and absent can be told apart where that matters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+Json = dict[str, Any]
+
+
+@dataclass(slots=True)
+class ToolCall:
+    """A call that the model asks for."""
+
+    name: str
+    arguments: Json
+    id: str | None = None
+    index: int | None = None
+
+    @classmethod
+    def from_json(cls, data: Any) -> ToolCall:
+        """Read one of `tool_calls`; raises ValueError where it has another shape."""
+        function = _object(_object(data, "tool_calls[]").get("function"), "tool_calls[].function")
+        arguments = _object(function.get("arguments") or {}, "tool_calls[].function.arguments")
+        call_id = data.get("id") or function.get("id")
+        return cls(_text(function, "name"), arguments, call_id, function.get("index"))
+
+    def to_json(self) -> Json:
+        """The form that messages carry."""
+        function: Json = {"name": self.name, "arguments": self.arguments}
+        if self.index is not None:
+            function["index"] = self.index
+        return {"id": self.id, "function": function} if self.id else {"function": function}
+
+
+@dataclass(slots=True)
+class Stats:
+    """Counters and durations of a finished answer, in tokens and nanoseconds."""
+
+    total_duration: int | None = None
+    load_duration: int | None = None
+    prompt_eval_count: int | None = None
+    prompt_eval_cached_count: int | None = None
+    prompt_eval_duration: int | None = None
+    eval_count: int | None = None
+    eval_duration: int | None = None
+
+    @classmethod
+    def from_json(cls, data: Json) -> Stats:
+        """Read the counters of a final line; what is no number is left out."""
+        values = {name: data.get(name) for name in cls.__slots__}
+        return cls(**{name: value for name, value in values.items() if isinstance(value, int)})
+
+    @property
+    def total_seconds(self) -> float | None:
+        """Queue, load, prompt and answer together."""
+        return _seconds(self.total_duration)
+
+    @property
+    def load_seconds(self) -> float | None:
+        """From the request until the model was ready."""
+        return _seconds(self.load_duration)
+
+    @property
+    def prompt_eval_seconds(self) -> float | None:
+        """Reading the part of the prompt that was not cached."""
+        return _seconds(self.prompt_eval_duration)
+
+    @property
+    def eval_seconds(self) -> float | None:
+        """Writing the answer."""
+        return _seconds(self.eval_duration)
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Speed of writing; None where a figure is missing."""
+        return self.eval_count / (self.eval_duration / 1e9) if self.eval_count and self.eval_duration else None
+
+
+@dataclass(slots=True)
+class Chunk:
+    """A piece of an answer. `text` and `thinking` are what is new; the rest mostly comes with the last one."""
+
+    text: str = ""
+    thinking: str = ""
+    tool_calls: list[ToolCall] = field(default_factory=list[ToolCall])
+    logprobs: list[Json] = field(default_factory=list[Json])
+    done: bool = False
+    done_reason: str | None = None
+    stats: Stats | None = None
+    model: str = ""
+    remote_model: str | None = None
+    remote_host: str | None = None
+
+    def read_shared(self, data: Json) -> None:
+        """Take the fields that generate and chat have in common."""
+        self.model = data.get("model") or ""
+        if logprobs := data.get("logprobs"):
+            self.logprobs = _objects(logprobs, "logprobs")
+        if data.get("done") is True:
+            self.done = True
+            self.done_reason = data.get("done_reason") or None
+            self.stats = Stats.from_json(data)
+            self.remote_model = data.get("remote_model") or None
+            self.remote_host = data.get("remote_host") or None
+
+
+@dataclass(slots=True)
+class GenerateChunk(Chunk):
+    """A piece of an answer of POST /api/generate; `context` comes with the last one."""
+
+    context: list[int] | None = None
+
+    @classmethod
+    def from_json(cls, data: Json) -> GenerateChunk:
+        """Read a line; raises ValueError where it is none of generate's."""
+        if "response" not in data and "done" not in data:
+            raise ValueError("neither 'response' nor 'done'")
+        chunk = cls(_text(data, "response"), _text(data, "thinking"))
+        chunk.read_shared(data)
+        if calls := data.get("tool_calls"):
+            chunk.tool_calls = _tool_calls(calls)
+        chunk.context = data.get("context") or None
+        return chunk
+
+
+@dataclass(slots=True)
+class ChatChunk(Chunk):
+    """A piece of an answer of POST /api/chat."""
+
+    @classmethod
+    def from_json(cls, data: Json) -> ChatChunk:
+        """Read a line; raises ValueError where it is none of chat's."""
+        if "message" not in data and "done" not in data:
+            raise ValueError("neither 'message' nor 'done'")
+        message = _object(data.get("message") or {}, "message")
+        chunk = cls(_text(message, "content"), _text(message, "thinking"))
+        chunk.read_shared(data)
+        if calls := message.get("tool_calls"):
+            chunk.tool_calls = _tool_calls(calls)
+        return chunk
+
+
+@dataclass(slots=True)
+class ProgressEvent:
+    """A line of create, pull or push; `total` and `completed` are bytes and absent where they say nothing."""
+
+    status: str
+    digest: str | None = None
+    total: int | None = None
+    completed: int | None = None
+
+    @classmethod
+    def from_json(cls, data: Json) -> ProgressEvent:
+        """Read a line; raises ValueError without a status."""
+        if "status" not in data:
+            raise ValueError("no 'status'")
+        total = data.get("total")
+        # Ollama leaves zeros out, so a layer of known size without `completed` has just begun.
+        completed = data.get("completed", None if total is None else 0)
+        return cls(_text(data, "status"), data.get("digest") or None, total, completed)
+
+    @property
+    def done(self) -> bool:
+        """Whether this is the last line of a success."""
+        return self.status == "success"
+
+
+@dataclass(slots=True)
+class GenerateResponse(GenerateChunk):
+    """A whole answer of POST /api/generate: all pieces put together."""
+
+
+@dataclass(slots=True)
+class ChatResponse(ChatChunk):
+    """A whole answer of POST /api/chat: all pieces put together."""
+
+
+def _seconds(nanoseconds: int | None) -> float | None:
+    return None if nanoseconds is None else nanoseconds / 1e9
+
+
+def _text(data: Json, name: str) -> str:
+    value = data.get(name)
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    raise ValueError(f"{name!r} is no text")
+
+
+def _object(value: Any, name: str) -> Json:
+    if not isinstance(value, dict):
+        raise ValueError(f"{name!r} is no object")
+    return cast("Json", value)
+
+
+def _objects(value: Any, name: str) -> list[Json]:
+    if not isinstance(value, list):
+        raise ValueError(f"{name!r} is no list")
+    return [_object(item, f"{name}[]") for item in cast("list[Any]", value)]
+
+
+def _tool_calls(value: Any) -> list[ToolCall]:
+    return [ToolCall.from_json(item) for item in _objects(value, "tool_calls")]

@@ -1,0 +1,276 @@
+"""Answers of the endpoints that do not stream, read leniently: unknown fields are skipped, null counts as absent.
+
+Servers leave out what is zero or empty, so nearly every field has a default. Sizes are bytes, durations nanoseconds.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+def _time(value: Any) -> datetime | None:
+    """A time as Go writes it (RFC 3339, up to nanoseconds); None for what is none."""
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+
+
+Time = Annotated[datetime | None, BeforeValidator(_time)]
+
+
+class Answer(BaseModel):
+    """Base of all answers."""
+
+    model_config = ConfigDict(extra="ignore", defer_build=True, protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            return {key: value for key, value in data.items() if value is not None}  # pyright: ignore[reportUnknownVariableType] # any JSON
+        return data
+
+
+class Details(Answer):
+    """What a model is: format, family, size and quantization as Ollama writes them ("7.6B", "Q4_K_M")."""
+
+    parent_model: str = ""
+    format: str = ""
+    family: str = ""
+    families: list[str] = []
+    parameter_size: str = ""
+    quantization_level: str = ""
+    context_length: int | None = None
+    embedding_length: int | None = None
+
+
+class ModelSummary(Answer):
+    """An installed model. `size` is its size on disk, `digest` the manifest's sha256 in hex."""
+
+    name: str
+    model: str = ""
+    remote_model: str | None = None
+    remote_host: str | None = None
+    modified_at: Time = None
+    size: int = 0
+    digest: str = ""
+    details: Details = Field(default_factory=Details)
+    capabilities: list[str] | None = None
+
+
+class RunningModel(Answer):
+    """A loaded model. `size` is its memory, `size_vram` the part of it on GPUs."""
+
+    name: str
+    model: str = ""
+    size: int = 0
+    size_vram: int = 0
+    digest: str = ""
+    details: Details = Field(default_factory=Details)
+    expires_at: Time = None
+    context_length: int | None = None
+
+
+class ThinkingLevels(Answer):
+    """Values that `think` takes for a model, and its default."""
+
+    values: list[bool | str] = []
+    default: bool | str | None = None
+
+
+class ModelCard(Answer):
+    """All about one model. `modelfile` holds a path of the server's disk in its FROM line."""
+
+    modelfile: str = ""
+    license: str = ""
+    parameters: str = ""
+    template: str = ""
+    template_source: str | None = None
+    system: str = ""
+    renderer: str | None = None
+    parser: str | None = None
+    details: Details = Field(default_factory=Details)
+    messages: list[dict[str, Any]] = []
+    remote_model: str | None = None
+    remote_host: str | None = None
+    model_info: dict[str, Any] = {}
+    projector_info: dict[str, Any] = {}
+    tensors: list[dict[str, Any]] = []
+    capabilities: list[str] | None = None
+    thinking: ThinkingLevels | None = None
+    modified_at: Time = None
+    requires: str | None = None
+
+    @property
+    def architecture(self) -> str:
+        """The architecture that prefixes the keys of `model_info`."""
+        return str(self.model_info.get("general.architecture") or self.details.family)
+
+    @property
+    def context_length(self) -> int | None:
+        """The longest context that the model was trained for, in tokens."""
+        return self._number("context_length") or self.details.context_length
+
+    @property
+    def embedding_length(self) -> int | None:
+        """The length of the model's vectors."""
+        return self._number("embedding_length") or self.details.embedding_length
+
+    @property
+    def parameter_count(self) -> int | None:
+        """The number of weights."""
+        value = self.model_info.get("general.parameter_count")
+        return value if isinstance(value, int) else None
+
+    def _number(self, key: str) -> int | None:
+        value = self.model_info.get(f"{self.architecture}.{key}")
+        return value if isinstance(value, int) else None
+
+
+class EmbedResponse(Answer):
+    """Vectors in the order of the inputs."""
+
+    model: str = ""
+    embeddings: list[list[float]] = []
+    total_duration: int | None = None
+    load_duration: int | None = None
+    prompt_eval_count: int | None = None
+
+    @property
+    def total_seconds(self) -> float | None:
+        """Queue, load and work together."""
+        return None if self.total_duration is None else self.total_duration / 1e9
+
+    @property
+    def load_seconds(self) -> float | None:
+        """From the request until the model was ready."""
+        return None if self.load_duration is None else self.load_duration / 1e9
+
+
+class EmbeddingsResponse(Answer):
+    """One vector; empty for an empty text."""
+
+    embedding: list[float] = []
+
+
+class CloudStatus(Answer):
+    """Whether the host may use ollama.com, and what decided that (none, env, config or both)."""
+
+    disabled: bool = False
+    source: str = "none"
+
+
+class Account(Answer):
+    """Whom the host is signed in as at ollama.com."""
+
+    id: str = ""
+    name: str = ""
+    email: str = ""
+    plan: str = ""
+
+
+class Recommendation(Answer):
+    """A model that Ollama recommends."""
+
+    model: str
+    description: str = ""
+    context_length: int | None = None
+    max_output_tokens: int | None = None
+    vram_bytes: int | None = None
+    required_plan: str | None = None
+
+
+class SearchResult(Answer):
+    """A page that a web search found; `content` is its relevant text."""
+
+    title: str = ""
+    url: str = ""
+    content: str = ""
+
+
+class FetchedPage(Answer):
+    """A page as text, with the links on it."""
+
+    title: str = ""
+    content: str = ""
+    links: list[str] = []
+
+
+class ChoiceAnswer(Answer):
+    """One key of the criteria. `confidence` is how little the probabilities are spread, not how likely it is right."""
+
+    type: Literal["choice"]
+    choice: str
+    probabilities: dict[str, float] = {}
+    confidence: float | None = None
+
+
+class NoulAnswer(Answer):
+    """The probability of true."""
+
+    type: Literal["noul"]
+    noul: float
+
+
+class ScoreAnswer(Answer):
+    """The mean position on the ordered list, from 0 to n - 1."""
+
+    type: Literal["score"]
+    score: float
+    legend: dict[str, str] = {}
+    probabilities: dict[str, float] = {}
+    confidence: float | None = None
+
+
+class DecisionUsage(Answer):
+    """Tokens of a decision."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class DecisionResponse(Answer):
+    """An answer for each question, by its name."""
+
+    model: str = ""
+    answers: dict[str, Annotated[ChoiceAnswer | NoulAnswer | ScoreAnswer, Field(discriminator="type")]] = {}
+    usage: DecisionUsage = Field(default_factory=DecisionUsage)
+
+
+class ModelList(Answer):
+    """GET /api/tags."""
+
+    models: list[ModelSummary] = []
+
+
+class RunningList(Answer):
+    """GET /api/ps."""
+
+    models: list[RunningModel] = []
+
+
+class StatusAnswer(Answer):
+    """GET /api/status."""
+
+    cloud: CloudStatus = Field(default_factory=CloudStatus)
+
+
+class VersionAnswer(Answer):
+    """GET /api/version."""
+
+    version: str
+
+
+class RecommendationList(Answer):
+    """GET /api/experimental/model-recommendations."""
+
+    recommendations: list[Recommendation] = []
+
+
+class SearchAnswer(Answer):
+    """POST /api/experimental/web_search."""
+
+    results: list[SearchResult] = []

@@ -1,0 +1,190 @@
+"""Streams of events: line by line from the socket, errors of every line raised, closed the moment nobody reads on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, cast
+
+from ollama_mcp.api import broken, failures
+from ollama_mcp.api.lines import MAX_LINE, LineBuffer, LineTooLong
+from ollama_mcp.errors import ApiError, Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ollama_mcp.api.wire import Exchange
+
+_IN_THREAD = 256 * 2**10
+# What follows the last line is the end of the HTTP message, which is already on its way.
+_DRAIN_SECONDS = 1.0
+
+
+class Event(Protocol):
+    """What a stream delivers."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it is the last one of a whole answer."""
+        ...
+
+
+E = TypeVar("E", bound=Event)
+
+
+class Stream(Generic[E]):
+    """Events of a running request; the request is sent when the stream is entered or first read.
+
+    `async with client.chat(request) as stream: async for chunk in stream: ...`. Leaving early, cancelling and `aclose`
+    close the connection, which is how Ollama is told to stop.
+
+    Reading raises an ApiError for an error line, a broken connection, or an end before the last event; its `partial`
+    holds the text that had come.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[], Awaitable[Exchange]],
+        read: Callable[[dict[str, Any]], E],
+        *,
+        idle: float | None,
+    ) -> None:
+        self._send = send
+        self._read = read
+        self._idle = idle
+        self._exchange: Exchange | None = None
+        self._buffer = LineBuffer()
+        self._lines: deque[bytes] = deque()
+        self._line_began = 0.0
+        self._done = self._ended = self._closed = False
+
+    @property
+    def text(self) -> str:
+        """The text so far, without thinking."""
+        return ""
+
+    @property
+    def thinking(self) -> str:
+        """The thinking so far."""
+        return ""
+
+    async def __aenter__(self) -> Self:
+        if self._exchange is None and not self._closed:
+            try:
+                self._exchange = await self._send()
+            except BaseException:
+                self._closed = True
+                raise
+            self._line_began = monotonic()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> E:
+        try:
+            if self._exchange is None:
+                await self.__aenter__()
+            while not self._lines:
+                if self._ended or self._closed:
+                    raise StopAsyncIteration
+                await self._receive()
+            event = await self._event(self._lines.popleft())
+            self._done = self._done or event.done
+            self._take(event)
+        except ApiError as error:
+            self._stop_holding()
+            error.partial = self.text
+            await self.aclose()
+            raise
+        except BaseException:
+            await self.aclose()
+            raise
+        return event
+
+    async def aclose(self) -> None:
+        """End the request; its connection is kept only if the answer was read to its end."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._exchange is None:
+            return
+        try:
+            if self._done and not self._ended:
+                await self._drain()
+        finally:
+            await self._exchange.aclose()
+
+    def _take(self, event: E) -> None:
+        """Note what an event brought."""
+
+    def _stop_holding(self) -> None:
+        """Make text that was held back part of `text`, since nothing more will come."""
+
+    async def _receive(self) -> None:
+        """Read the next bytes into lines; at the end, make sure that the answer was whole."""
+        if self._done:
+            await self._drain()
+            return
+        part = await self._open_exchange.part()
+        if part is None:
+            self._ended = True
+            if (rest := self._buffer.rest()).strip():
+                self._lines.append(rest)
+            elif not self._done:
+                raise self._unfinished()
+            return
+        try:
+            self._lines.extend(self._buffer.feed(part))
+        except LineTooLong:
+            raise self._not_ollama(f"a line exceeds {MAX_LINE // 2**20} MB") from None
+        now = monotonic()
+        if self._lines:
+            self._line_began = now
+        elif self._idle is not None and now - self._line_began > self._idle:
+            raise broken.silent(self._open_exchange.where, self._idle, began=True)
+
+    async def _drain(self) -> None:
+        """Read the end of the HTTP message, so that the connection can serve again; a server that holds it loses it."""
+        try:
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                while await self._open_exchange.part() is not None:
+                    pass
+        except (TimeoutError, ApiError):
+            pass
+        self._ended = True
+
+    async def _event(self, line: bytes) -> E:
+        try:
+            data = await asyncio.to_thread(json.loads, line) if len(line) > _IN_THREAD else json.loads(line)
+        except ValueError:
+            raise self._not_ollama(f"{failures.shown_body(line)} is not JSON") from None
+        if not isinstance(data, dict):
+            raise self._not_ollama(f"{failures.shown_body(line)} is not an object")
+        fields = cast("dict[str, Any]", data)
+        if "error" in fields:
+            raise failures.from_error(self._open_exchange.where, fields, None)
+        try:
+            return self._read(fields)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise self._not_ollama(f"{error} in {failures.shown_body(line)}") from None
+
+    @property
+    def _open_exchange(self) -> Exchange:
+        return cast("Exchange", self._exchange)
+
+    def _not_ollama(self, what: str) -> ApiError:
+        return failures.not_ollama(self._open_exchange.where, what)
+
+    def _unfinished(self) -> ApiError:
+        where = self._open_exchange.where
+        return where.error(
+            Interrupted,
+            f"The answer of {where.place} to {where.endpoint} ended before its last line.",
+            "The model may have repeated itself (raise options.repeat_penalty) or the server was stopped; ask again.",
+        )

@@ -1,0 +1,252 @@
+"""Streams: lines however the network cuts them, errors in every place, and a close that the server sees."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ollama_mcp.api import ChatRequest, GenerateRequest, Message, OllamaClient, Timeouts
+from ollama_mcp.errors import ApiError, BadAnswer, Interrupted, ModelNotFound, ServerError, Timeout
+from tests.api.raw import END, STREAM_HEAD, chunk, ended, last, said, serving, spoke, stream, whole
+
+if TYPE_CHECKING:
+    from tests.api.raw import Connection, RawRequest
+
+PROMPT = GenerateRequest(model="m", prompt="hi")
+HELLO = ChatRequest(model="m", messages=[Message(role="user", content="hi")])
+
+
+async def failure(client: OllamaClient, request: GenerateRequest = PROMPT) -> ApiError:
+    with pytest.raises(ApiError) as caught:
+        await client.generate(request).collect()
+    return caught.value
+
+
+async def test_the_pieces_of_an_answer_come_in_order_and_add_up() -> None:
+    async with serving(stream(said("Hel"), said("lo"), last("!"))) as server, OllamaClient(server.url) as client:
+        async with client.generate(PROMPT) as pieces:
+            seen = [piece.text async for piece in pieces]
+            assert pieces.text == "Hello!"
+        assert seen == ["Hel", "lo", "!"]
+        assert client.requests_in_flight == 0
+
+
+async def test_collect_returns_the_whole_answer_with_its_figures() -> None:
+    async with serving(stream(said("Hel"), last("lo", context=[1, 2]))) as server, OllamaClient(server.url) as client:
+        answer = await client.generate(PROMPT).collect()
+        assert (answer.text, answer.done_reason, answer.context) == ("Hello", "stop", [1, 2])
+        assert answer.stats is not None
+        assert (answer.stats.eval_seconds, answer.stats.tokens_per_second) == (1.0, 2.0)
+        assert answer.stats.total_seconds is None
+
+
+async def test_a_plain_generate_costs_one_request_and_a_second_one_reuses_the_connection() -> None:
+    async with serving(stream(last("a"))) as server, OllamaClient(server.url) as client:
+        await client.generate(PROMPT).collect()
+        await client.generate(PROMPT).collect()
+        assert [request.path for request in server.requests] == ["/api/generate"] * 2
+        assert len(server.connections) == 1
+
+
+async def test_a_stream_left_after_its_last_piece_still_gives_its_connection_back() -> None:
+    async with serving(stream(last("a"))) as server, OllamaClient(server.url) as client:
+        async with client.generate(PROMPT) as pieces:
+            async for piece in pieces:
+                if piece.done:
+                    break
+        await client.generate(PROMPT).collect()
+        assert len(server.connections) == 1
+
+
+async def test_every_cut_of_the_bytes_gives_the_same_text() -> None:
+    lines = [said("Grüße 🎈"), said("\u2028line"), last("end")]
+    body = b"\r\n\r\n".join(json.dumps(line, ensure_ascii=False).encode() for line in lines)
+    cut = [body[at : at + 1] for at in range(len(body))]
+    for pieces in ([body], cut, [body[:17], body[17:18], body[18:]]):
+        async with serving(stream(*pieces)) as server, OllamaClient(server.url) as client:
+            assert (await client.generate(PROMPT).collect()).text == "Grüße 🎈\u2028lineend"
+
+
+async def test_leaving_a_stream_early_closes_the_connection() -> None:
+    async def talk_until_left(_: RawRequest, connection: Connection) -> None:
+        await connection.send(STREAM_HEAD, chunk(json.dumps(said("a")).encode() + b"\n"))
+        await connection.wait_gone()
+
+    async with serving(talk_until_left) as server, OllamaClient(server.url) as client:
+        async with client.generate(PROMPT) as pieces:
+            await anext(pieces)
+        async with asyncio.timeout(1):
+            await server.connections[0].gone.wait()
+        assert client.requests_in_flight == 0
+
+
+@pytest.mark.parametrize("answered", [False, True])
+async def test_cancelling_a_call_closes_the_connection(answered: bool) -> None:
+    asked = asyncio.Event()
+
+    async def hold(_: RawRequest, connection: Connection) -> None:
+        if answered:
+            await connection.send(STREAM_HEAD, chunk(json.dumps(said("a")).encode() + b"\n"))
+        asked.set()
+        await connection.wait_gone()
+
+    async with serving(hold) as server, OllamaClient(server.url) as client:
+        task = asyncio.create_task(client.generate(PROMPT).collect())
+        await asked.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with asyncio.timeout(1):
+            await server.connections[0].gone.wait()
+        assert client.requests_in_flight == 0
+
+
+async def test_closing_a_stream_from_another_task_ends_its_reader() -> None:
+    async def hold(_: RawRequest, connection: Connection) -> None:
+        await connection.send(STREAM_HEAD, chunk(json.dumps(said("a")).encode() + b"\n"))
+        await connection.wait_gone()
+
+    async with serving(hold) as server, OllamaClient(server.url) as client:
+        pieces = client.generate(PROMPT)
+        await anext(pieces)
+        reading = asyncio.ensure_future(pieces.__anext__())
+        await asyncio.sleep(0)
+        await pieces.aclose()
+        with pytest.raises(Interrupted) as caught:
+            await reading
+        assert caught.value.partial == "a"
+        async with asyncio.timeout(1):
+            await server.connections[0].gone.wait()
+
+
+@pytest.mark.parametrize("before", [0, 2])
+async def test_an_error_line_is_raised_with_the_text_before_it(before: int) -> None:
+    lines = [said("so")] * before + [{"error": "an error was encountered while running the model: unexpected EOF"}]
+    async with serving(stream(*lines)) as server, OllamaClient(server.url) as client:
+        error = await failure(client)
+        assert type(error) is ServerError
+        assert error.partial == "so" * before
+        assert "unexpected EOF" in error.message
+
+
+async def test_an_error_as_first_line_has_the_kind_that_its_status_would_give() -> None:
+    async with serving(stream({"error": "model 'm' not found"})) as server, OllamaClient(server.url) as client:
+        assert type(await failure(client)) is ModelNotFound
+
+
+async def test_an_error_after_a_partial_object_is_raised_when_nothing_was_streamed() -> None:
+    quiet = GenerateRequest(model="m", prompt="hi", stream=False)
+    body = json.dumps(said("par")) + "\n" + json.dumps({"error": "rate limit exceeded"})
+    async with serving(whole(body)) as server, OllamaClient(server.url) as client:
+        error = await failure(client, quiet)
+        assert (error.kind, error.partial) == ("busy", "par")
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_an_answer_without_a_last_piece_is_interrupted(streamed: bool) -> None:
+    async with serving(stream(said("so"), said(" far"))) as server, OllamaClient(server.url) as client:
+        error = await failure(client, GenerateRequest(model="m", prompt="hi", stream=streamed))
+        assert type(error) is Interrupted
+        assert error.partial == "so far"
+
+
+async def test_a_connection_that_breaks_within_the_answer_is_interrupted() -> None:
+    async with serving(stream(said("so far"), end=b"5\r\n{")) as server, OllamaClient(server.url) as client:
+        error = await failure(client)
+        assert type(error) is Interrupted
+        assert error.partial == "so far"
+
+
+@pytest.mark.parametrize("line", [b"{broken\n", b"[1]\n", b'{"x":1}\n', b'{"response":1}\n', b"\xff\xfe\n", b"<html>"])
+async def test_a_line_that_is_none_of_ollamas_is_a_bad_answer(line: bytes) -> None:
+    async with serving(stream(said("so far"), line)) as server, OllamaClient(server.url) as client:
+        error = await failure(client)
+        assert type(error) is BadAnswer
+        assert error.partial == "so far"
+        assert len(str(error)) <= 400
+
+
+async def test_an_over_long_line_is_refused_while_it_comes() -> None:
+    async def flood(_: RawRequest, connection: Connection) -> None:
+        await connection.send(STREAM_HEAD)
+        while not connection.writer.is_closing():
+            await connection.send(chunk(b"x" * 2**20))
+
+    async with serving(flood) as server, OllamaClient(server.url) as client:
+        error = await failure(client)
+        assert type(error) is BadAnswer
+        assert "16 MB" in error.message
+
+
+async def test_a_line_of_nine_megabytes_is_read() -> None:
+    async with serving(stream(last("x" * 9 * 2**20))) as server, OllamaClient(server.url) as client:
+        assert len((await client.generate(PROMPT).collect()).text) == 9 * 2**20
+
+
+@pytest.mark.parametrize("trickle", [False, True])
+async def test_silence_within_an_answer_is_a_timeout_that_keeps_the_text(trickle: bool) -> None:
+    async def stall(_: RawRequest, connection: Connection) -> None:
+        await connection.send(STREAM_HEAD, chunk(json.dumps(said("so far")).encode() + b"\n"))
+        while trickle and not connection.writer.is_closing():
+            await connection.send(chunk(b" "))
+            await asyncio.sleep(0.02)
+        await connection.wait_gone()
+
+    limits = Timeouts(idle=0.1)
+    async with serving(stall) as server, OllamaClient(server.url, timeouts=limits) as client:
+        error = await failure(client)
+        assert type(error) is Timeout
+        assert error.partial == "so far"
+        async with asyncio.timeout(1):
+            await server.connections[0].gone.wait()
+
+
+async def test_a_head_that_does_not_come_in_time_is_a_timeout() -> None:
+    async def silent(_: RawRequest, connection: Connection) -> None:
+        await connection.wait_gone()
+
+    limits = Timeouts(first_byte=0.05)
+    async with serving(silent) as server, OllamaClient(server.url, timeouts=limits) as client:
+        error = await failure(client)
+        assert type(error) is Timeout
+        assert "0.05 s" in error.message
+
+
+async def test_a_server_that_holds_the_connection_after_the_last_line_delays_nobody_for_ever() -> None:
+    async def hold(_: RawRequest, connection: Connection) -> None:
+        await connection.send(STREAM_HEAD, chunk(json.dumps(last("a")).encode() + b"\n"))
+        await connection.wait_gone()
+
+    async with serving(hold) as server, OllamaClient(server.url) as client:
+        assert (await client.generate(PROMPT).collect()).text == "a"
+        await server.connections[0].gone.wait()
+
+
+async def test_thinking_in_the_text_is_taken_apart() -> None:
+    lines = [spoke(piece) for piece in ("\n<th", "ink>\nhm", "m</thi", "nk>\n", "\nans", "wer <think>")]
+    async with serving(stream(*lines, ended())) as server, OllamaClient(server.url) as client:
+        answer = await client.chat(HELLO).collect()
+        assert (answer.thinking, answer.text) == ("hmm", "answer <think>")
+        plain = await client.chat(HELLO.model_copy(update={"split_thinking": False})).collect()
+        assert plain.text.startswith("\n<think>")
+
+
+async def test_thinking_that_the_server_split_is_left_alone() -> None:
+    lines = [spoke("", thinking="hm"), spoke("<think>"), ended("x")]
+    async with serving(stream(*lines)) as server, OllamaClient(server.url) as client:
+        answer = await client.chat(HELLO).collect()
+        assert (answer.thinking, answer.text) == ("hm", "<think>x")
+
+
+async def test_text_held_back_for_a_tag_is_part_of_what_was_kept() -> None:
+    async with serving(stream(said("<th"), END[:0] or b"{\n")) as server, OllamaClient(server.url) as client:
+        assert (await failure(client)).partial == "<th"
+
+
+async def test_raw_text_is_never_split() -> None:
+    async with serving(stream(last("<think>a</think>b"))) as server, OllamaClient(server.url) as client:
+        answer = await client.generate(GenerateRequest(model="m", prompt="x", raw=True)).collect()
+        assert (answer.thinking, answer.text) == ("", "<think>a</think>b")
