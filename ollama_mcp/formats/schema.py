@@ -60,7 +60,10 @@ def mismatch(schema: Schema, value: Any) -> str:
     if error is None:
         return ""
     path = "/".join(str(part) for part in error.instance_path)
-    return f"at /{path}: {str(error.message)[:200]}"
+    reason = str(error.message)
+    # The value stands first and may be long; what is wrong with it stands last.
+    shown = reason if len(reason) <= 200 else f"{reason[:80]}…{reason[-119:]}"
+    return f"at /{path}: {shown}"
 
 
 def _build(schema: Schema) -> Any:

@@ -1,0 +1,57 @@
+# Every target makes what it needs: a virtual environment in .venv, by uv where it is installed, else by venv and pip.
+PYTHON ?= $(firstword $(foreach v,3.14 3.13 3.12 3.11,$(shell python$(v) -c 'print("python$(v)")' 2>/dev/null)) python3)
+BIN := .venv/bin
+READY := .venv/.ready
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-slow check cover golden docs format bench build clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+$(READY): pyproject.toml uv.lock
+	@if command -v uv >/dev/null 2>&1; then uv sync --quiet --locked; else \
+	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed (make PYTHON=...)"; exit 1; }; \
+	  $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --upgrade "pip>=25.1" \
+	  && $(BIN)/python -m pip install --quiet --editable . --group dev; fi
+	@touch $(READY)
+
+run: $(READY) ## See it work: a client, the server, and Ollama (or the built-in simulator)
+	@$(BIN)/ollama-mcp-server demo
+
+test: $(READY) ## Run the tests
+	$(PYTEST) -m "not slow and not live"
+
+test-slow: $(READY) ## Run the tests that take minutes or need Node
+	$(PYTEST) -m "slow and not live" --timeout=600
+
+check: $(READY) cover ## Lint, types, generated files, coverage
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/python docs/generate.py --check
+
+cover: $(READY) ## Run the tests with branch coverage and hold it to the floor
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -q -m "not slow and not live" --timeout=120
+	@$(BIN)/coverage combine -q
+	$(BIN)/coverage report
+
+golden: $(READY) ## Rewrite the golden files from what the server says now
+	UPDATE_GOLDEN=1 $(PYTEST) -q tests/golden
+
+docs: $(READY) ## Rewrite the generated tables and schema
+	$(BIN)/python docs/generate.py
+
+format: $(READY) ## Format the code
+	$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format .
+
+bench: $(READY) ## Measure start, calls, throughput, memory
+	$(BIN)/python bench/server.py
+
+build: $(READY) ## Build sdist and wheel into dist/
+	@if command -v uv >/dev/null 2>&1; then uv build -q; else $(BIN)/python -m pip wheel -q --no-deps -w dist .; fi
+
+clean: ## Remove everything that can be made again
+	rm -rf .venv dist .coverage .coverage.* .pytest_cache .ruff_cache

@@ -1,0 +1,90 @@
+"""Writes what is generated: README's tool and settings tables, the settings' JSON Schema, config.json.
+
+`--check` writes nothing and fails where something is stale.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from ollama_mcp.cli.tools import tokens
+from ollama_mcp.server.app import OllamaServer
+from ollama_mcp.settings import Settings
+from ollama_mcp.settings.load import fields, variable_of
+from ollama_mcp.settings.model import TOOLSETS, Tools
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> int:
+    """Write or check every generated file."""
+    check = "--check" in sys.argv[1:]
+    stale = [path for path, text in _generated().items() if _differs(path, text)]
+    for path in stale:
+        if check:
+            print(f"{path.relative_to(ROOT)} is stale: run `make docs`.", file=sys.stderr)  # noqa: T201
+        else:
+            path.write_text(_generated()[path], encoding="utf-8")
+    return 1 if check and stale else 0
+
+
+def _generated() -> dict[Path, str]:
+    schema = Settings.model_json_schema()
+    schema["properties"]["$schema"] = {"type": "string"}
+    values = {"$schema": "./docs/config.schema.json", **Settings().model_dump(mode="json")}
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = _between(readme, "tools", tool_table())
+    return {
+        ROOT / "config.json": json.dumps(values, indent=2) + "\n",
+        ROOT / "docs/config.schema.json": json.dumps(schema, indent=2) + "\n",
+        ROOT / "README.md": _between(readme, "settings", settings_table()),
+    }
+
+
+def tool_table() -> str:
+    """README's table of all tools."""
+    server = OllamaServer(Settings(tools=Tools(toolsets=["all"])))
+    tools = asyncio.run(server.list_tools())
+    rows = ["| toolset | tool | what it is for | changes anything | tokens |", "|---|---|---|---|---|"]
+    order = {name: place for place, name in enumerate(TOOLSETS)}
+    specs = {name: tool.spec for name, tool in server.bound_tools.items()}
+    for tool in sorted(tools, key=lambda tool: order.get(specs[tool.name].toolset, 99)):
+        hints = specs[tool.name].hints
+        changes = "no" if hints.read_only else "destroys" if hints.destructive else "yes"
+        rows.append(f"| {specs[tool.name].toolset} | `{tool.name}` | {_first_sentence(tool.description)} | {changes} | {tokens(tool)} |")
+    return "\n".join(rows)
+
+
+def settings_table() -> str:
+    """README's table of all settings."""
+    defaults = Settings().model_dump(mode="json")
+    rows = ["| setting | environment | default | meaning |", "|---|---|---|---|"]
+    for path, info in fields():
+        value = defaults
+        for name in path.split("."):
+            value = value[name]
+        meaning = (info.description or "").replace("|", "\\|")
+        rows.append(f"| `{path}` | `{variable_of(path)}` | `{json.dumps(value)}` | {meaning} |")
+    return "\n".join(rows)
+
+
+def _first_sentence(text: str | None) -> str:
+    return (text or "").split(". ")[0].split(": ")[0].rstrip(".").replace("|", "\\|")
+
+
+def _between(text: str, name: str, content: str) -> str:
+    start, end = f"<!-- {name}: generated -->", f"<!-- /{name} -->"
+    head, _, rest = text.partition(start)
+    tail = rest.partition(end)[2]
+    return f"{head}{start}\n{content}\n{end}{tail}"
+
+
+def _differs(path: Path, text: str) -> bool:
+    return not path.exists() or path.read_text(encoding="utf-8") != text
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

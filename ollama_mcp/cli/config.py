@@ -1,0 +1,53 @@
+"""`ollama-mcp-server config show | schema | check`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from ollama_mcp.cli.settings import cloud_key, load
+from ollama_mcp.settings import Loaded, Settings
+from ollama_mcp.settings.load import fields
+
+SECRET = frozenset(("api_key", "headers"))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what was asked for."""
+    if options.action == "schema":
+        print(json.dumps(Settings.model_json_schema(), indent=2))
+        return 0
+    loaded = load(options)
+    if options.action == "show":
+        _show(loaded)
+    else:
+        _check(loaded)
+    return 0
+
+
+def _show(loaded: Loaded) -> None:
+    print(f"# config file: {loaded.config_file or 'none'}")
+    for path, _ in fields():
+        value = _value(loaded.settings, path)
+        shown = '"(set)"' if path in SECRET and value else json.dumps(value, ensure_ascii=False)
+        print(f"{path} = {shown}  # {loaded.origins.get(path, 'default')}")
+    print(f"OLLAMA_API_KEY is {'set' if cloud_key() else 'not set'}.")
+
+
+def _check(loaded: Loaded) -> None:
+    """Everything that a start would refuse or skip, without starting."""
+    from ollama_mcp.formats.host import base_url
+    from ollama_mcp.server.loader import load_tools
+    from ollama_mcp.server.selection import select_tools
+
+    settings = loaded.settings
+    tools = select_tools(load_tools(settings.tools.folders), settings, cloud_key=bool(cloud_key()))
+    print(f"The settings are right. Ollama: {base_url(settings.host)}; {len(tools)} tools: {', '.join(tools)}.")
+
+
+def _value(settings: Settings, path: str) -> Any:
+    value: Any = settings
+    for name in path.split("."):
+        value = getattr(value, name)
+    return value

@@ -1,0 +1,171 @@
+"""The steps of the demo: each one a tool call with its arguments, its live progress and its result."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import time
+from dataclasses import dataclass
+from typing import Any, cast
+
+from mcp import Client
+from mcp.types import CallToolResult, TextContent
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+PULLED = "smollm2:135m"
+_SCHEMA = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+    "required": ["name", "age"],
+}
+_TEXTS = ["The cat sleeps on the sofa.", "A cat naps on the couch.", "The stock market fell on Monday."]
+_SHOWN = 1_200
+
+
+@dataclass
+class Demo:
+    """One run of the demo over a connected client."""
+
+    console: Console
+    client: Client
+    real: bool
+    asks: bool
+    failed: int = 0
+    step: int = 0
+
+    async def run(self) -> int:
+        """All steps in order; returns how many failed."""
+        await self.call("Is Ollama there?", "ollama_status")
+        models = await self.call("What is installed?", "ollama_list_models", show=self._table)
+        if await self.may_change(f"download {PULLED}"):
+            await self.call("Download a model, with progress", "ollama_pull_model", model=PULLED)
+        chat = self._with(models, "completion")
+        if chat:
+            await self.call("What can it do?", "ollama_show_model", model=chat)
+            await self.call(
+                "Ask it something; the words come as progress",
+                "ollama_chat",
+                model=chat,
+                prompt="Why is the sky blue? Two sentences.",
+                think=False if "thinking" in self._able(models, chat) else None,
+                options={"num_predict": 80, "temperature": 0},
+            )
+            await self.call(
+                "Typed data: the answer is checked against a JSON Schema",
+                "ollama_chat",
+                model=chat,
+                prompt="Ada is 36 years old. Give her name and age as JSON.",
+                format=_SCHEMA,
+                options={"temperature": 0, "num_predict": 200},
+            )
+        await self._image(models)
+        embedder = self._with(models, "embedding")
+        if embedder:
+            await self.call("How near are these texts?", "ollama_embed", model=embedder, input=_TEXTS)
+        else:
+            self.skip("embeddings", "no installed model has the capability 'embedding'")
+        await self.call("A mistake gets a useful answer", "ollama_chat", expect_error=True, model="lama3", prompt="Hi")
+        if chat and await self.may_change("unload the models"):
+            await self.call("Free the memory", "ollama_unload_model", all=True)
+        return self.failed
+
+    async def call(
+        self, title: str, tool: str, *, show: Any = None, expect_error: bool = False, **arguments: Any
+    ) -> CallToolResult:
+        """One step: call the tool, show progress while it works and the result after."""
+        self.step += 1
+        arguments = {name: value for name, value in arguments.items() if value is not None}
+        self.console.print(f"[bold cyan]{self.step}. {title}[/]")
+        self.console.print(f"   [dim]{escape(tool)}({escape(_short(arguments))})[/]")
+        started = time.monotonic()
+        with self.console.status("...") as status:
+
+            async def show_progress(progress: float, total: float | None, message: str | None) -> None:
+                share = f"{progress / total:4.0%} " if total else ""
+                status.update(f"{share}{escape((message or '')[-100:])}")
+
+            result = await self.client.call_tool(tool, arguments, progress_callback=show_progress)
+        seconds = time.monotonic() - started
+        good = bool(result.is_error) == expect_error
+        self.failed += not good
+        self.console.print(show(result) if show and good else self._panel(result, good=good, seconds=seconds))
+        return result
+
+    async def may_change(self, what: str) -> bool:
+        """Whether the demo may change something: always on the simulator, else only where the user says yes."""
+        if not self.real:
+            return True
+        if not self.asks:
+            self.skip(what, "it would change your Ollama, and there is no terminal to ask on")
+            return False
+        answer = self.console.input(f"[yellow]May the demo {what} on your Ollama? [y/N] [/]")
+        return answer.strip().lower() in ("y", "yes")
+
+    def skip(self, what: str, why: str) -> None:
+        """Say that a step is left out, and why."""
+        self.console.print(f"[yellow]Skipped: {what} ({why}).[/]\n")
+
+    async def _image(self, models: CallToolResult) -> None:
+        eyes = self._with(models, "vision")
+        if not eyes:
+            self.skip("image question", "no installed model has the capability 'vision'")
+            return
+        await self.call(
+            "Ask about an image",
+            "ollama_chat",
+            model=eyes,
+            prompt="What is in this picture?",
+            images=[_picture()],
+            options={"num_predict": 60, "temperature": 0},
+        )
+
+    def _table(self, result: CallToolResult) -> Table:
+        table = Table("name", "size", "context", "capabilities")
+        for model in _rows(result):
+            table.add_row(
+                escape(model["name"]),
+                f"{model['size_bytes'] / 1e9:.1f} GB",
+                str(model.get("context_length", "")),
+                " ".join(model.get("capabilities", [])),
+            )
+        return table
+
+    def _panel(self, result: CallToolResult, *, good: bool, seconds: float) -> Panel:
+        blocks = [block.text for block in result.content if isinstance(block, TextContent)]
+        if result.structured_content is not None and "value" in result.structured_content:
+            blocks = [json.dumps(result.structured_content["value"], ensure_ascii=False)]
+        text = "\n".join(blocks)
+        style = "green" if good and not result.is_error else "yellow" if good else "red"
+        return Panel(escape(text[:_SHOWN]), border_style=style, subtitle=f"{seconds:.2f} s", subtitle_align="right")
+
+    def _with(self, models: CallToolResult, capability: str) -> str:
+        able = [row for row in _rows(models) if capability in row.get("capabilities", [])]
+        here = [row for row in able if not row["name"].endswith("cloud")]
+        return min(here, key=lambda row: row["size_bytes"])["name"] if here else ""
+
+    def _able(self, models: CallToolResult, name: str) -> list[str]:
+        return [able for row in _rows(models) if row["name"] == name for able in row.get("capabilities", [])]
+
+
+def _rows(result: CallToolResult) -> list[dict[str, Any]]:
+    return cast("dict[str, Any]", result.structured_content or {}).get("models", [])
+
+
+def _short(arguments: dict[str, Any]) -> str:
+    parts = (f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in arguments.items())
+    return ", ".join(part if len(part) <= 100 else f"{part[:97]}..." for part in parts)
+
+
+def _picture() -> str:
+    """A red disc on a blue field, as base64 PNG."""
+    from PIL import Image, ImageDraw
+
+    picture = Image.new("RGB", (320, 240), "#2255aa")
+    ImageDraw.Draw(picture).ellipse((90, 50, 230, 190), fill="#cc2222")
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()

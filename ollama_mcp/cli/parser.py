@@ -1,0 +1,87 @@
+"""All commands and their options, in one place; argparse because a server's start cannot wait for a larger library."""
+
+from __future__ import annotations
+
+import argparse
+
+from ollama_mcp import __version__
+
+_EPILOG = """\
+Examples:
+  ollama-mcp-server                                     serve over stdio (what MCP hosts run)
+  ollama-mcp-server demo                                see a client use the server
+  ollama-mcp-server --toolsets inference --read-only    offer less
+  ollama-mcp-server call ollama_chat model=llama3.2 prompt='Hi'
+  ollama-mcp-server config show                         every setting and where it came from
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line; `command` is "serve" where none is given."""
+    settings = _settings_options()
+    parser = argparse.ArgumentParser(
+        prog="ollama-mcp-server",
+        description="MCP server for Ollama: every operation of its API as a typed tool.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[settings, _serve_options()],
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.set_defaults(command="serve")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command_name")
+
+    def command(name: str, summary: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        # Options given before the command's name must survive, so sub-parsers set nothing that was not typed.
+        sub = commands.add_parser(
+            name, help=summary, description=summary, parents=list(parents), argument_default=argparse.SUPPRESS
+        )
+        sub.set_defaults(command=name)
+        return sub
+
+    command("serve", "Serve MCP clients (the default command).", settings, _serve_options())
+    demo = command("demo", "Show a real client using a real server, on Ollama or the built-in simulator.", settings)
+    demo.add_argument("--simulator", action="store_true", default=False, help="use it even if Ollama answers")
+    config = command("config", "Show, describe or check the settings.", settings)
+    config.add_argument("action", choices=["show", "schema", "check"])
+    tools = command("tools", "List the offered tools.", settings)
+    tools.add_argument("--tokens", action="store_true", default=False, help="with the cost of each in a tool list")
+    tools.add_argument("--json", action="store_true", default=False, help="as the wire definition")
+    call = command("call", "Call one tool from the shell.", settings)
+    call.add_argument("tool", help="name of the tool, or JSON arguments after it")
+    call.add_argument("arguments", nargs="*", metavar="NAME=VALUE", help="arguments; values may be JSON")
+    allow = command("allow", "Allow reading from a folder; running servers take it up at once.", settings)
+    allow.add_argument("folder")
+    _simulate_options(command("simulate", "Run a simulated Ollama that needs no model.", settings))
+    return parser
+
+
+def _settings_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = options.add_argument_group("settings")
+    group.add_argument("--config", metavar="FILE", help="config file to use")
+    group.add_argument("--ollama", metavar="HOST", help="address of Ollama, as in OLLAMA_HOST")
+    group.add_argument("--toolsets", metavar="A,B", help="toolsets to offer")
+    group.add_argument("--tools", metavar="A,B", help="single tools to offer beside them")
+    group.add_argument("--exclude-tools", metavar="A,B", help="tools to leave out")
+    group.add_argument("--read-only", action="store_true", help="offer only what changes nothing")
+    group.add_argument("--set", metavar="NAME=VALUE", action="append", help="any setting, such as limits.listed=50")
+    return options
+
+
+def _serve_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = options.add_argument_group("transport")
+    group.add_argument("--transport", choices=["stdio", "http", "sse"], help="how clients connect (stdio)")
+    group.add_argument("--bind", metavar="ADDRESS", help="address to listen on (127.0.0.1)")
+    group.add_argument("--port", type=int, help="port to listen on")
+    group.add_argument("--socket", metavar="PATH", help="Unix socket to listen on instead")
+    group.add_argument("--stateless", action="store_true", help="no sessions over http, for replicas")
+    return options
+
+
+def _simulate_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
+    parser.add_argument("--version", dest="generation", help="speak like this Ollama version")
+    parser.add_argument("--models", metavar="A,B", help="installed models")
+    parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS", help="seconds per token")
+    parser.add_argument("--faults", metavar="FILE", help="JSON file with fault rules")

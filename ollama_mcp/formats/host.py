@@ -1,0 +1,48 @@
+"""Addresses of Ollama, by the rules of OLLAMA_HOST that Ollama's own programs share."""
+
+from __future__ import annotations
+
+import re
+
+from ollama_mcp.errors import InvalidArgument
+
+DEFAULT_PORT = 11434
+_SCHEMES = {"http": 80, "https": 443}
+_CONNECTABLE = {"": "localhost", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
+_HOST = re.compile(r"[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+(%25[A-Za-z0-9]+)?\]|")
+
+
+def base_url(text: str) -> str:
+    """The URL to connect to: scheme, host and port always, a path where one is given; no slash at the end.
+
+    An empty text is http://127.0.0.1:11434; an address that only a server can bind (0.0.0.0, [::], none) becomes its
+    loopback; a port out of range becomes the scheme's default.
+
+    Raises:
+        InvalidArgument: Not an address.
+    """
+    address = text.strip().strip("'\"").strip()
+    if address == "ollama.com":
+        return "https://ollama.com:443"
+    scheme, separator, rest = address.rpartition("://")
+    scheme = scheme.lower() or "http"
+    if scheme not in _SCHEMES:
+        raise InvalidArgument(f"host {text!r} has the scheme {scheme!r}.", next_step="Use http:// or https://.")
+    rest, slash, path = rest.partition("/")
+    host, port = _split_port(rest, _SCHEMES[scheme] if separator else DEFAULT_PORT)
+    if "@" in rest or not _HOST.fullmatch(host):
+        raise InvalidArgument(f"host {text!r} is no address.", next_step="Give host:port, such as 127.0.0.1:11434.")
+    host = "127.0.0.1" if not address else _CONNECTABLE.get(host, host)
+    return f"{scheme}://{host}:{port}{(slash + path).rstrip('/')}"
+
+
+def _split_port(rest: str, default: int) -> tuple[str, int]:
+    if rest.count(":") > 1 and not rest.startswith("["):
+        return f"[{rest}]", default
+    end = rest.rfind("]")
+    colon = rest.rfind(":")
+    if colon <= end:
+        return rest, default
+    digits = rest[colon + 1 :]
+    port = int(digits) if digits.isdigit() else -1
+    return rest[:colon], port if 0 <= port <= 65535 else default

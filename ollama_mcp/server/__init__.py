@@ -1,0 +1,1 @@
+"""Assembles the MCP server: the tool decorator, loading, arguments, results, errors, progress, transports."""

@@ -1,0 +1,139 @@
+"""The MCP server: MCPServer of the SDK with our own listing and calling of tools.
+
+Tools are loaded when they are first asked for, and schemas built then: `initialize` is answered without any of it, and
+a host that starts the server twice pays for nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
+from mcp.types import CallToolResult, Tool
+
+from ollama_mcp import __version__
+from ollama_mcp.errors import InvalidArgument, OllamaMCPError
+from ollama_mcp.hosts import HostPool
+from ollama_mcp.server.bound import BoundTool
+from ollama_mcp.server.call import Call
+from ollama_mcp.server.confirmation import Confirmations
+from ollama_mcp.server.failures import failure_result, unexpected, with_help
+from ollama_mcp.server.instructions import instructions
+from ollama_mcp.server.loader import load_tools
+from ollama_mcp.server.progress import Progress, Send
+from ollama_mcp.server.selection import enabled_toolsets, select_tools
+from ollama_mcp.settings import Settings
+
+if TYPE_CHECKING:
+    from ollama_mcp.access import Access
+
+NAME = "ollama"
+
+
+class OllamaServer(MCPServer[None]):
+    """An MCP server for the Ollama hosts of the settings.
+
+    Args:
+        settings: The settings of this start.
+        api_key: The user's key for https://ollama.com, or "".
+        hosts: The host pool; made from the settings by default.
+
+    Raises:
+        SettingsError: A toolset that does not exist.
+    """
+
+    def __init__(self, settings: Settings, *, api_key: str = "", hosts: HostPool | None = None) -> None:
+        self.ollama_settings = settings
+        self.hosts = hosts or HostPool(settings, api_key=api_key)
+        self.confirmations = Confirmations()
+        toolsets = enabled_toolsets(settings, cloud_key=self.hosts.has_cloud_key)
+        with _without_rich():
+            super().__init__(
+                NAME,
+                title="Ollama",
+                description="Local models through Ollama.",
+                instructions=instructions(toolsets, settings),
+                version=__version__,
+                log_level="WARNING",
+                lifespan=_lifespan,
+            )
+
+    @cached_property
+    def bound_tools(self) -> dict[str, BoundTool]:
+        """The offered tools by name, in the order of the list."""
+        specs = load_tools(self.ollama_settings.tools.folders)
+        chosen = select_tools(specs, self.ollama_settings, cloud_key=self.hosts.has_cloud_key)
+        return {name: BoundTool(spec, self.ollama_settings) for name, spec in chosen.items()}
+
+    @cached_property
+    def access(self) -> Access:
+        """What this server may read and fetch; made with the first file or address."""
+        from ollama_mcp.access import Access, AccessRules, AllowedFolders, Surroundings, default_file
+
+        facts = replace(Surroundings.of_this_process(), over_http=self.ollama_settings.transport != "stdio")
+        rules = AccessRules(self.ollama_settings.read, facts, AllowedFolders(default_file()))
+        return Access(rules, self.ollama_settings.urls)
+
+    async def list_tools(self) -> list[Tool]:
+        """The offered tools; fixed from the start, in a fixed order."""
+        return [tool.wire for tool in self.bound_tools.values()]
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[None, Any] | None = None
+    ) -> CallToolResult:
+        """Call a tool; whatever goes wrong becomes a result that an agent can act on."""
+        progress = Progress(_sender(context))
+        call = Call(self.ollama_settings, self.hosts, lambda: self.access, progress, self.confirmations, name)
+        try:
+            return await self._bound(name).call(call, arguments)
+        except OllamaMCPError as error:
+            return failure_result(await with_help(error, self.hosts, self.bound_tools))
+        except Exception as error:
+            return failure_result(unexpected(error, name))
+
+    def _bound(self, name: str) -> BoundTool:
+        tool = self.bound_tools.get(name)
+        if tool is None:
+            close = difflib.get_close_matches(name, list(self.bound_tools), n=1)
+            hint = f"Did you mean {close[0]}?" if close else "tools/list names the offered tools."
+            raise InvalidArgument(f"Unknown tool: {name[:80]!r}.", next_step=hint)
+        return tool
+
+
+@asynccontextmanager
+async def _lifespan(server: MCPServer[None]) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        if isinstance(server, OllamaServer):
+            await server.hosts.aclose()
+
+
+def _sender(context: Context[None, Any] | None) -> Send | None:
+    """How to report progress, or None where the client gave no token."""
+    meta = context.request_context.meta if context is not None else None
+    if context is None or not meta or not ("progress_token" in meta or "progressToken" in meta):
+        return None
+    return context.report_progress
+
+
+@contextmanager
+def _without_rich() -> Generator[None]:
+    """Keep the SDK's constructor from importing rich for its log handler (20 to 45 ms) where rich is installed."""
+    absent = object()
+    before = sys.modules.get("rich.console", absent)
+    sys.modules["rich.console"] = None  # pyright: ignore[reportArgumentType]  # None is how import is told "absent"
+    try:
+        yield
+    finally:
+        if before is absent:
+            del sys.modules["rich.console"]
+        else:
+            sys.modules["rich.console"] = before  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,127 @@
+"""A tool's arguments: signature -> published schema -> checked values, with errors an agent can act on."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic.fields import FieldInfo
+
+from ollama_mcp.errors import InvalidArgument
+from ollama_mcp.server.call import Call
+from ollama_mcp.server.coercion import coerce
+from ollama_mcp.server.registry import ToolFunction
+from ollama_mcp.server.schema import portable
+from ollama_mcp.server.types import DefaultModel
+from ollama_mcp.settings.model import Settings
+
+_SHOWN = 80
+
+
+@dataclass
+class Arguments:
+    """The arguments of one tool under the settings of this start."""
+
+    function: ToolFunction
+    settings: Settings
+
+    @cached_property
+    def call_parameter(self) -> str | None:
+        """Name of the parameter that receives the Call."""
+        return next((name for name, hint in self._hints.items() if hint is Call), None)
+
+    @cached_property
+    def schema(self) -> dict[str, Any]:
+        """The published input schema."""
+        schema = portable(self._model.model_json_schema())
+        schema.setdefault("properties", {})
+        return {**schema, "required": schema.get("required", []), "additionalProperties": False}
+
+    def check(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The arguments to call the function with.
+
+        Raises:
+            InvalidArgument: Names the argument, its value and what is allowed.
+        """
+        present = {name: value for name, value in given.items() if value is not None}
+        try:
+            model = self._model.model_validate(cast("dict[str, Any]", coerce(present, self.schema)))
+        except ValidationError as error:
+            raise self._explain(error) from None
+        return {name: getattr(model, name) for name in model.model_fields_set}
+
+    @cached_property
+    def _hints(self) -> dict[str, Any]:
+        return get_type_hints(self.function, include_extras=True)
+
+    @cached_property
+    def _model(self) -> type[BaseModel]:
+        fields: dict[str, Any] = {}
+        for name, parameter in inspect.signature(self.function).parameters.items():
+            if name != self.call_parameter:
+                fields[name] = (self._hints[name], self._default(name, parameter.default))
+        config = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
+        return create_model(f"{self.function.__name__}_arguments", __config__=config, **fields)
+
+    def _default(self, name: str, default: Any) -> Any:
+        """What pydantic gets as the default: a model argument is required until the settings name one."""
+        hint = self._hints[name]
+        if get_origin(hint) is Annotated:
+            marker = next((item for item in get_args(hint) if isinstance(item, DefaultModel)), None)
+            if marker is not None and not marker.configured(self.settings):
+                return ...
+        return ... if default is inspect.Parameter.empty else default
+
+    def _explain(self, error: ValidationError) -> InvalidArgument:
+        first = error.errors(include_url=False)[0]
+        inner = first.get("ctx", {}).get("error")
+        if isinstance(inner, InvalidArgument):
+            return inner
+        path = _path(first["loc"])
+        known = list(self._model.model_fields)
+        match first["type"]:
+            case "missing":
+                field = self._model.model_fields.get(str(first["loc"][0]))
+                return InvalidArgument(f"{path} is required.", next_step=_meaning(field))
+            case "extra_forbidden" if len(first["loc"]) == 1:
+                return InvalidArgument(
+                    f"{path} is no argument of {self.function.__name__}.", next_step=_closest(path, known)
+                )
+            case "extra_forbidden":
+                return InvalidArgument(f"{path} is unknown.", next_step="Leave it out.")
+            case _:
+                field = self._model.model_fields.get(str(first["loc"][0]))
+                reason = first["msg"].removeprefix("Value error, ").rstrip(".")
+                reason = reason.replace("Input should be", "it should be")
+                return InvalidArgument(f"{path} is {_shown(first['input'])}: {reason}.", next_step=_meaning(field))
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return text.lstrip(".")
+
+
+def _meaning(field: FieldInfo | None) -> str:
+    return field.description if field is not None and field.description else ""
+
+
+def _closest(name: str, known: list[str]) -> str:
+    from ollama_mcp.formats.options import OPTIONS
+
+    if name in OPTIONS and "options" in known:
+        return f"Model options go into options: {{'{name}': ...}}."
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"It takes: {', '.join(known)}."
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):
+        text = repr(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

@@ -1,0 +1,139 @@
+"""The context of one tool call: the host to talk to, the settings, progress, confirmation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ollama_mcp.errors import InvalidArgument, NotAllowed, OllamaMCPError
+from ollama_mcp.formats.names import parse_name, same_model
+
+if TYPE_CHECKING:
+    from ollama_mcp.access import Access
+    from ollama_mcp.api import OllamaClient
+    from ollama_mcp.hosts import HostPool
+    from ollama_mcp.server.confirmation import Confirmations
+    from ollama_mcp.server.progress import Progress
+    from ollama_mcp.server.types import Task
+    from ollama_mcp.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a tool gets beside its arguments.
+
+    Args:
+        settings: The settings of this start.
+        hosts: The Ollama hosts.
+        make_access: Gives what may be read from this machine and fetched from others.
+        progress: Where to report progress; a no-op when the client wants none.
+        confirmations: Questions asked so far, for tools that destroy.
+        tool: Name of the tool that is called.
+    """
+
+    settings: Settings
+    hosts: HostPool
+    make_access: Callable[[], Access]
+    progress: Progress
+    confirmations: Confirmations
+    tool: str
+
+    @property
+    def client(self) -> OllamaClient:
+        """The client of the host that serves this call."""
+        return self.hosts.client()
+
+    @property
+    def access(self) -> Access:
+        """What may be read from this machine and fetched from others; made with the first use."""
+        return self.make_access()
+
+    def model(self, name: str, task: Task, *, vision: bool = False) -> str:
+        """The model to use: the one that was named, else the settings' own for the task.
+
+        Raises:
+            InvalidArgument: Neither names one.
+        """
+        defaults = self.settings.defaults
+        chosen = name or (vision and defaults.vision) or getattr(defaults, task) or defaults.model
+        if not chosen:
+            raise InvalidArgument(
+                "model is required.",
+                next_step="ollama_list_models names the installed ones; the settings' defaults can name one for good.",
+            )
+        return chosen
+
+    def keep_alive(self, given: float | str | None) -> float | str | None:
+        """The keep_alive to send: the caller's, else the settings', else none, since it changes the model for all."""
+        return given if given is not None else self.settings.defaults.keep_alive
+
+    async def images(self, sources: Sequence[str], model: str, notes: list[str]) -> list[str]:
+        """Images as Ollama takes them, after the model was seen to have eyes; what was done goes into `notes`."""
+        if not sources:
+            return []
+        from ollama_mcp.server.vision import prepare
+
+        return await prepare(self, sources, model, notes)
+
+    def tell_loading(self, model: str) -> asyncio.Task[None]:
+        """Find out, beside the call, whether it waits for the model to load, and let the progress say so."""
+        return asyncio.create_task(self._tell_loading(model))
+
+    def check_registry(self, name: str, *, argument: str = "model", insecure: bool = False) -> None:
+        """Refuse a name whose host the settings do not list: Ollama would connect to it from inside its network.
+
+        Raises:
+            NotAllowed: Names the setting.
+        """
+        host = parse_name(name, argument=argument).host.lower()
+        policy = self.settings.policy
+        if host not in (listed.lower() for listed in policy.registries):
+            raise NotAllowed(
+                f"{argument} {name[:80]!r} points to the registry {host[:80]!r}, which is not allowed.",
+                next_step="The user can add it to policy.registries in the settings.",
+            )
+        if insecure and host not in (listed.lower() for listed in policy.insecure_registries):
+            raise NotAllowed(
+                f"insecure is not allowed for the registry {host!r}.",
+                next_step="Leave it out; the user can list the registry in policy.insecure_registries.",
+            )
+
+    async def may_overwrite(self, name: str, *, confirmed: bool, source: str = "") -> None:
+        """Let a call write a name: a free one, one that this process made, or one whose loss was confirmed.
+
+        Raises:
+            NeedsConfirmation: The name is taken.
+        """
+        if self.hosts.has_made(name) or (source and same_model(name, source)):
+            return
+        found = await self.hosts.find(name)
+        if found is not None:
+            self.confirm(
+                f"{found.name} exists ({found.digest[:12]}) and would be overwritten.",
+                subject=f"{found.name} {found.digest}",
+                confirmed=confirmed,
+            )
+
+    def confirm(self, consequence: str, *, subject: str, confirmed: bool) -> None:
+        """Let a destroying step pass only after its consequence was shown.
+
+        Args:
+            consequence: What would happen, a full sentence.
+            subject: What is touched, exactly (name and digest): another subject is another question.
+            confirmed: The tool's `confirm` argument.
+
+        Raises:
+            NeedsConfirmation: The first time, and whenever the subject has changed since.
+        """
+        self.confirmations.check(self.tool, subject, consequence, confirmed=confirmed)
+
+    async def _tell_loading(self, model: str) -> None:
+        if not self.progress.wanted:
+            return
+        try:
+            loaded = any(same_model(running.name, model) for running in await self.client.ps())
+        except OllamaMCPError:
+            return
+        await self.progress.say(f"{model} reads the prompt" if loaded else f"loading {model}")

@@ -1,0 +1,116 @@
+"""What tools return, and how it goes over the wire.
+
+Some hosts show the model the text blocks, most show structuredContent instead, and on errors only the text; so each is
+complete alone, and a plain answer has no structuredContent at all.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from mcp.types import CallToolResult, TextContent
+from pydantic import BaseModel, ConfigDict
+
+META = "ollama-mcp-server"
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Any = _Missing()
+
+
+class Data(BaseModel):
+    """Base of the results of data tools: fields become structuredContent, `as_text` the text block."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+    text_is_cut: ClassVar[bool] = True
+
+    def as_text(self) -> str:
+        """The same in words: a compact table or lines."""
+        raise NotImplementedError
+
+
+@dataclass
+class Answer:
+    """A model's answer.
+
+    Args:
+        text: The model's words, untouched.
+        model: The model that answered.
+        notes: What the agent should know, a line each; nothing where there is nothing to say.
+        value: The validated JSON value where a `format` was given.
+        tool_calls: Calls that the model wants made, `{"name", "arguments", "id"?}` each.
+        thinking, logprobs, context, stats: Only where `include` asks for them.
+        usage: Token counts and times for `_meta`.
+    """
+
+    text: str
+    model: str
+    notes: list[str] = field(default_factory=list[str])
+    value: Any = MISSING
+    tool_calls: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    thinking: str | None = None
+    logprobs: list[dict[str, Any]] | None = None
+    context: list[int] | None = None
+    stats: dict[str, Any] | None = None
+    usage: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+def answer_result(answer: Answer, limit: int) -> CallToolResult:
+    """The wire form of an answer; text over `limit` characters is cut, and a note says so."""
+    notes = list(answer.notes)
+    text = _cut(answer.text, limit, notes)
+    words = [text] if text or not answer.tool_calls else []
+    words += [f"call {call['name']} {json.dumps(call['arguments'], ensure_ascii=False)}" for call in answer.tool_calls]
+    structured = _structured(answer, text, notes, limit)
+    content = [TextContent(type="text", text="\n".join(words))]
+    if notes:
+        content.append(TextContent(type="text", text="\n".join(notes)))
+    if structured is None:
+        return CallToolResult(content=list(content), _meta=_meta("usage", answer.usage))
+    extra = {key: structured[key] for key in ("thinking", "stats", "logprobs", "context") if key in structured}
+    if extra:
+        content.append(TextContent(type="text", text=json.dumps(extra, ensure_ascii=False)))
+    return CallToolResult(content=list(content), structured_content=structured, _meta=_meta("usage", answer.usage))
+
+
+def data_result(data: Data, limit: int) -> CallToolResult:
+    """The wire form of a data tool's result."""
+    notes: list[str] = []
+    content = [TextContent(type="text", text=_cut(data.as_text(), limit, notes))]
+    content += [TextContent(type="text", text=note) for note in notes]
+    return CallToolResult(content=list(content), structured_content=data.model_dump(mode="json", exclude_none=True))
+
+
+def _structured(answer: Answer, text: str, notes: list[str], limit: int) -> dict[str, Any] | None:
+    rich = {
+        "tool_calls": answer.tool_calls or None,
+        "thinking": None if answer.thinking is None else _cut(answer.thinking, limit, notes),
+        "logprobs": answer.logprobs,
+        "stats": answer.stats,
+        "context": answer.context,
+    }
+    rich = {key: value for key, value in rich.items() if value is not None}
+    if answer.value is MISSING and not rich:
+        return None
+    head = {"text": text} if answer.value is MISSING else {"value": answer.value}
+    return head | rich | ({"notes": notes} if notes else {}) | {"model": answer.model}
+
+
+def _cut(text: str, limit: int, notes: list[str]) -> str:
+    if len(text) <= limit:
+        return text
+    notes.append(
+        f"Cut at {limit:,} of {len(text):,} characters. The rest needs a shorter answer (ask for one, or set "
+        "options.num_predict) or a higher limits.answer_chars in the server's settings."
+    )
+    return text[:limit]
+
+
+def _meta(kind: str, content: dict[str, Any]) -> dict[str, Any] | None:
+    return {f"{META}/{kind}": content} if content else None

@@ -1,0 +1,56 @@
+"""Which of the loaded tools are offered: toolsets, single tools, exclusions, read-only (which wins over all)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+
+from ollama_mcp.server.registry import ToolSpec
+from ollama_mcp.settings import Settings, SettingsError
+from ollama_mcp.settings.model import DEFAULT_TOOLSETS, TOOLSETS
+
+
+def enabled_toolsets(settings: Settings, *, cloud_key: bool) -> set[str]:
+    """The toolsets of the settings, with `default` and `all` written out.
+
+    Raises:
+        SettingsError: An unknown toolset, with the closest name.
+    """
+    chosen: set[str] = set()
+    for name in settings.tools.toolsets:
+        if name == "all":
+            chosen |= set(TOOLSETS)
+        elif name == "default":
+            chosen |= set(DEFAULT_TOOLSETS) | ({"web"} if cloud_key or settings.web else set())
+        elif name in TOOLSETS:
+            chosen.add(name)
+        else:
+            raise _unknown("tools.toolsets", "toolset", name, [*TOOLSETS, "default", "all"])
+    return chosen
+
+
+def select_tools(specs: dict[str, ToolSpec], settings: Settings, *, cloud_key: bool) -> dict[str, ToolSpec]:
+    """The offered tools, in the order of `specs`.
+
+    Raises:
+        SettingsError: A toolset or tool that does not exist, with the closest name.
+    """
+    toolsets = enabled_toolsets(settings, cloud_key=cloud_key)
+    for setting, names in (("tools.include", settings.tools.include), ("tools.exclude", settings.tools.exclude)):
+        for name in names:
+            if name not in specs:
+                raise _unknown(setting, "tool", name, list(specs))
+    own = {spec.toolset for spec in specs.values()} - set(TOOLSETS)
+    return {
+        name: spec
+        for name, spec in specs.items()
+        if (spec.toolset in toolsets or spec.toolset in own or name in settings.tools.include)
+        and name not in settings.tools.exclude
+        and (spec.hints.read_only or not settings.read_only)
+    }
+
+
+def _unknown(setting: str, what: str, name: str, known: Collection[str]) -> SettingsError:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(known)}."
+    return SettingsError(f"setting {setting} names the {what} {name!r}, which does not exist.", next_step=hint)

@@ -1,0 +1,83 @@
+"""One monotonic number for the whole of a pull, push or create, over its many layers."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ollama_mcp.formats.durations import shown_seconds
+from ollama_mcp.server.text import size
+
+if TYPE_CHECKING:
+    from ollama_mcp.api import ProgressEvent, Stream
+    from ollama_mcp.server.progress import Progress
+
+RATE_SECONDS = 10.0
+
+
+class Transfer:
+    """Bytes of all layers seen so far, with the rate of the last ten seconds."""
+
+    def __init__(self) -> None:
+        self._layers: dict[str, tuple[int, int]] = {}
+        self._recent: deque[tuple[float, int]] = deque()
+        self._started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._started
+
+    @property
+    def total(self) -> int:
+        """Bytes of the layers that are known."""
+        return sum(total for total, _ in self._layers.values())
+
+    @property
+    def completed(self) -> int:
+        """Bytes that are done; never goes back, though Ollama repeats lines and leaves the number out at 0."""
+        return sum(done for _, done in self._layers.values())
+
+    def note(self, event: ProgressEvent) -> None:
+        """Take in one event of the stream."""
+        if not event.digest or not event.total:
+            return
+        before = self._layers.get(event.digest, (0, 0))
+        self._layers[event.digest] = (event.total, max(before[1], min(event.completed or 0, event.total)))
+        now = time.monotonic()
+        self._recent.append((now, self.completed))
+        while len(self._recent) > 2 and now - self._recent[0][0] > RATE_SECONDS:
+            self._recent.popleft()
+
+    def describe(self, title: str) -> str:
+        """Title, share, rate and time left in under 200 characters."""
+        rate = self._rate()
+        left = (
+            f", {shown_seconds((self.total - self.completed) / rate)} left"
+            if rate and self.completed < self.total
+            else ""
+        )
+        speed = f" at {size(rate)}/s" if rate else ""
+        return f"{title}: {size(self.completed)} of {size(self.total)}{speed}{left}"
+
+    def _rate(self) -> float:
+        if len(self._recent) < 2:
+            return 0.0
+        (first, before), (last, after) = self._recent[0], self._recent[-1]
+        return (after - before) / (last - first) if last > first else 0.0
+
+
+async def follow(stream: Stream[ProgressEvent], progress: Progress, title: str) -> Transfer:
+    """Read the stream to its end, reporting progress; leaving early closes it, which stops Ollama's work."""
+    transfer = Transfer()
+    async with progress.phase(title), stream as events:
+        async for event in events:
+            transfer.note(event)
+            if event.digest and event.total:
+                await progress.update(transfer.completed, partial(transfer.describe, title), total=transfer.total)
+            elif event.status:
+                said = f"{title}: {event.status}"
+                await progress.update(transfer.completed, said.__str__, total=transfer.total or None)
+    return transfer

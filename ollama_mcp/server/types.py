@@ -1,0 +1,324 @@
+"""Argument types that tools share; each text says where a valid value comes from."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from ollama_mcp.errors import InvalidArgument
+from ollama_mcp.formats.durations import keep_alive_seconds
+from ollama_mcp.formats.names import parse_name
+from ollama_mcp.formats.options import check_options
+from ollama_mcp.settings.model import Settings
+
+if TYPE_CHECKING:
+    from ollama_mcp.api import Message as Turn
+    from ollama_mcp.api import ToolCall
+
+Task = Literal["chat", "generate", "embed"]
+
+# Kept beside `options` by Ollama's API; taken out of them before the request is made.
+BESIDE_OPTIONS = ("truncate", "shift", "top_logprobs")
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+ChatInclude = Literal["thinking", "stats", "logprobs"]
+GenerateInclude = Literal["thinking", "stats", "logprobs", "context"]
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultModel:
+    """Marks a model argument that may be left out once the settings name a model for the task."""
+
+    task: Task
+
+    def configured(self, settings: Settings) -> str:
+        """The model of the settings, or ""."""
+        return getattr(settings.defaults, self.task) or settings.defaults.model
+
+
+def _name(value: Any) -> Any:
+    return str(parse_name(value) and value).strip() if isinstance(value, str) else value
+
+
+def _keep_alive(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("it takes seconds or a duration such as '10m'")
+    if isinstance(value, str):
+        text = value.strip()
+        try:
+            return float(text)
+        except ValueError:
+            keep_alive_seconds(text)
+            return text
+    return value
+
+
+def _think(value: Any) -> Any:
+    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
+        return value.strip().lower() == "true"
+    if isinstance(value, bool) or (isinstance(value, str) and value.strip()):
+        return value
+    raise ValueError("it takes true, false or a level such as 'low'")
+
+
+def _format(value: Any) -> Any:
+    from ollama_mcp.formats.schema import check_schema
+
+    if value == "json":
+        return value
+    if isinstance(value, dict):
+        return check_schema(cast("dict[str, Any]", value))
+    raise ValueError("it takes 'json' or a JSON Schema object")
+
+
+def _options(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise ValueError("it takes an object such as {'temperature': 0}")
+    given = cast("dict[str, Any]", value)
+    beside = {name: given[name] for name in BESIDE_OPTIONS if given.get(name) is not None}
+    for name in ("truncate", "shift"):
+        if not isinstance(beside.get(name, True), bool):
+            raise InvalidArgument(f"options.{name} is {beside[name]!r}, but takes true or false.")
+    top = beside.get("top_logprobs", 0)
+    if not isinstance(top, int) or not 0 <= top <= 20:
+        raise InvalidArgument(f"options.top_logprobs is {top!r}, but takes a whole number from 0 to 20.")
+    rest = {name: item for name, item in given.items() if name not in beside}
+    return check_options(rest, also=BESIDE_OPTIONS) | beside
+
+
+def _parameters(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise ValueError("it takes an object such as {'temperature': 0}")
+    return check_options(cast("dict[str, Any]", value))
+
+
+def _digests(value: dict[str, str]) -> dict[str, str]:
+    for name, digest in value.items():
+        if not _DIGEST.fullmatch(digest):
+            raise ValueError(f"{digest[:80]!r} is no digest: 'sha256:' and 64 hex digits in lower case")
+        if not name or name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or ":" in name:
+            raise ValueError(f"{name[:80]!r} is no relative file name")
+    return value
+
+
+def _tool(value: Any) -> Any:
+    """Both forms are taken: OpenAI's `{"type": "function", "function": {...}}` and the function alone."""
+    if isinstance(value, dict) and isinstance(value.get("function"), dict):  # pyright: ignore[reportUnknownMemberType]
+        return cast("dict[str, Any]", value)["function"]
+    return cast("Any", value)
+
+
+ModelName = Annotated[str, BeforeValidator(_name), Field(description="A model's name, from ollama_list_models.")]
+ChatModel = Annotated[ModelName, DefaultModel("chat")]
+GenerateModel = Annotated[ModelName, DefaultModel("generate")]
+EmbedModel = Annotated[
+    str,
+    BeforeValidator(_name),
+    DefaultModel("embed"),
+    Field(description="An embedding model, from ollama_list_models(capability='embedding')."),
+]
+
+# Where a WithJsonSchema stands, the description is in it: pydantic drops a Field's once the type may be None.
+_ANY_OBJECT: dict[str, Any] = {
+    "type": "object",
+    "properties": {"type": {"type": "string"}},
+    "additionalProperties": True,
+}
+KeepAlive = Annotated[
+    float | str,
+    BeforeValidator(_keep_alive),
+    WithJsonSchema({"type": "string", "description": "How long it stays loaded: '10m', '0' unloads, '-1' for ever."}),
+]
+Think = Annotated[
+    bool | str,
+    BeforeValidator(_think),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "boolean"}, {"type": "string"}],
+            "description": "Thinking on, off, or a level from ollama_show_model.",
+        }
+    ),
+]
+Format = Annotated[
+    dict[str, Any] | str,
+    BeforeValidator(_format),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string", "enum": ["json"]}, _ANY_OBJECT],
+            "description": "'json' or a JSON Schema the answer is checked against; ask for JSON in the prompt too.",
+        }
+    ),
+]
+Options = Annotated[
+    dict[str, Any],
+    BeforeValidator(_options),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {
+                "temperature": {"type": "number"},
+                "seed": {"type": "integer"},
+                "num_predict": {"type": "integer", "description": "Most tokens to write."},
+                "num_ctx": {"type": "integer", "description": "A change reloads the model."},
+            },
+            "additionalProperties": True,
+            "description": "Also top_k, top_p, stop, repeat_penalty, truncate, shift and Ollama's others.",
+        }
+    ),
+]
+LoadOptions = Annotated[
+    dict[str, Any],
+    BeforeValidator(_options),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {"num_ctx": {"type": "integer", "description": "A change reloads the model."}},
+            "additionalProperties": True,
+        }
+    ),
+]
+Images = Annotated[list[str], Field(description="Paths, base64, data: URIs or URLs; for a model with 'vision'.")]
+
+
+Confirm = Annotated[bool, Field(description="Only after the user agreed to what the first call answered.")]
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", description="'sha256:' and 64 hex digits.")]
+Digests = Annotated[
+    dict[str, str],
+    AfterValidator(_digests),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {"model.gguf": {"type": "string"}},
+            "additionalProperties": True,
+            "description": "File name -> digest of a blob on the host.",
+        }
+    ),
+]
+Parameters = Annotated[
+    dict[str, Any],
+    BeforeValidator(_parameters),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {"temperature": {"type": "number"}},
+            "additionalProperties": True,
+            "description": "Model options built in.",
+        }
+    ),
+]
+
+
+def _without_docstring(schema: dict[str, Any]) -> None:
+    """A class's docstring is for readers of the code; in a tool list it costs tokens."""
+    schema.pop("description", None)
+
+
+class Message(BaseModel):
+    """One turn of a conversation."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_without_docstring)
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str = ""
+    images: list[str] = []
+    thinking: str = ""
+    tool_calls: Annotated[
+        list[dict[str, Any]],
+        WithJsonSchema(
+            {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "function": {
+                            "type": "object",
+                            "properties": {"name": {"type": "string"}},
+                            "additionalProperties": True,
+                        }
+                    },
+                    "additionalProperties": True,
+                },
+            }
+        ),
+    ] = []
+    tool_name: str = ""
+    tool_call_id: str = ""
+
+
+class Function(BaseModel):
+    """A tool that the local model may call."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_without_docstring)
+
+    name: str = Field(min_length=1)
+    description: str = ""
+    parameters: Annotated[dict[str, Any], WithJsonSchema(_ANY_OBJECT)] = {}
+
+
+ToolDefinition = Annotated[Function, BeforeValidator(_tool)]
+
+
+def split_options(settings: Settings, options: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options over the settings' defaults, and apart from them what Ollama's API keeps beside options."""
+    merged = {**settings.defaults.options, **(options or {})}
+    beside = {name: merged.pop(name) for name in BESIDE_OPTIONS if name in merged}
+    return merged, beside
+
+
+def as_turns(messages: Sequence[Message]) -> list[Turn]:
+    """Messages as the API client takes them: nothing empty but the content."""
+    from ollama_mcp.api import Message as Turn
+
+    return [
+        Turn(
+            role=message.role,
+            content=message.content,
+            thinking=message.thinking or None,
+            images=None,
+            tool_calls=[_as_call(call, place) for place, call in enumerate(message.tool_calls)] or None,
+            tool_name=message.tool_name or None,
+            tool_call_id=message.tool_call_id or None,
+        )
+        for message in messages
+    ]
+
+
+def as_tools(tools: Sequence[Function]) -> list[dict[str, Any]]:
+    """Function definitions as Ollama takes them."""
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": tool.name,
+                "description": tool.description,
+                "parameters": {"type": "object", "properties": {}, **tool.parameters},
+            },
+        }
+        for tool in tools
+    ]
+
+
+def _as_call(call: dict[str, Any], place: int) -> ToolCall:
+    """A tool call of an earlier answer; our own flat form and OpenAI's arguments as text are taken too."""
+    from ollama_mcp.api import ToolCall
+
+    function = call.get("function") or call
+    name: Any = function.get("name")
+    arguments: Any = function.get("arguments") or {}
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments)
+        except ValueError:
+            arguments = None
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        raise InvalidArgument(
+            f"tool_calls[{place}] is no call: {json.dumps(call)[:80]}.",
+            next_step="Give {'function': {'name': ..., 'arguments': {...}}}, as the answer had it.",
+        )
+    return ToolCall(name, cast("dict[str, Any]", arguments), call.get("id"))

@@ -1,0 +1,123 @@
+"""Every setting: its section, type, limits and meaning. Defaults live here and, the same, in config.json."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ollama_mcp.settings.access import ImageSettings, ReadSettings, UrlSettings
+from ollama_mcp.settings.http import HttpSettings
+
+Toolset = Literal["inference", "models", "work", "system", "blobs", "web", "legacy"]
+TOOLSETS: tuple[str, ...] = ("inference", "models", "work", "system", "blobs", "web", "legacy")
+DEFAULT_TOOLSETS: tuple[str, ...] = ("inference", "models", "work", "system")
+
+
+class Section(BaseModel):
+    """A group of settings; unknown names in it are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
+class Defaults(Section):
+    """What a call gets when it does not say."""
+
+    model: str = Field(default="", description="Model for every task that has none of its own.")
+    chat: str = Field(default="", description="Model for ollama_chat.")
+    generate: str = Field(default="", description="Model for ollama_generate.")
+    embed: str = Field(default="", description="Model for ollama_embed.")
+    vision: str = Field(default="", description="Model for chat and generate when images are given.")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Model options sent with every chat and generate."
+    )
+    keep_alive: str | float | None = Field(
+        default=None, description="How long models stay loaded ('10m', seconds, -1 for ever); null leaves it to Ollama."
+    )
+
+
+class Timeouts(Section):
+    """Time limits towards Ollama, in seconds; 0 is no limit."""
+
+    connect: float = Field(default=5.0, ge=0.1, le=600, description="Seconds to reach the Ollama host.")
+    first_byte: float = Field(
+        default=0.0, ge=0, description="Seconds until an answer begins (loading and queueing count); 0 waits."
+    )
+    idle: float = Field(default=300.0, ge=0, description="Seconds between two pieces of an answer; 0 waits.")
+    quick: float = Field(default=30.0, ge=1, description="Seconds for calls that do no work: version, list, show.")
+
+
+class Limits(Section):
+    """Sizes that a call may have."""
+
+    answer_chars: int = Field(
+        default=40_000, ge=1_000, description="Characters of text in one result; the rest is cut with a note."
+    )
+    prompt_bytes: int = Field(
+        default=50_000_000, ge=1_000, description="Bytes of text in one call's prompt or messages."
+    )
+    messages: int = Field(default=2_000, ge=1, description="Messages in one chat call.")
+    tools: int = Field(default=128, ge=1, description="Tools given to the model in one chat call.")
+    embed_inputs: int = Field(default=10_000, ge=1, description="Texts in one ollama_embed call.")
+    embed_chunk: int = Field(default=64, ge=1, le=512, description="Texts sent to Ollama in one request.")
+    listed: int = Field(default=200, ge=1, description="Rows in one list result.")
+
+
+class Tools(Section):
+    """Which tools are offered."""
+
+    toolsets: list[str] = Field(
+        default_factory=lambda: ["default"],
+        description=f"Toolsets: {', '.join(TOOLSETS)}; 'all'; 'default' is {', '.join(DEFAULT_TOOLSETS)}, "
+        "and web where OLLAMA_API_KEY or `web` is set.",
+    )
+    include: list[str] = Field(default_factory=list, description="Single tools beside the toolsets.")
+    exclude: list[str] = Field(default_factory=list, description="Tools left out, whatever offers them.")
+    folders: list[str] = Field(default_factory=list, description="Folders with your own tool files (*.py).")
+
+
+class Policy(Section):
+    """What may be done to models."""
+
+    push: Literal["allow", "deny"] = Field(default="deny", description="Whether models may be pushed to a registry.")
+    registries: list[str] = Field(
+        default_factory=lambda: ["registry.ollama.ai", "hf.co", "huggingface.co"],
+        description="Hosts that a model name may point to in pull, push, create and copy.",
+    )
+    insecure_registries: list[str] = Field(
+        default_factory=list, description="Listed registries that may be reached without TLS checks (`insecure`)."
+    )
+
+
+class Settings(Section):
+    """All settings of one server process."""
+
+    host: str = Field(
+        default="", description="Address of Ollama, by OLLAMA_HOST's rules; empty is http://127.0.0.1:11434."
+    )
+    api_key: str = Field(
+        default="", description="Key sent to this host as a bearer token, for an Ollama behind a proxy."
+    )
+    headers: dict[str, str] = Field(default_factory=dict, description="Extra headers sent to this host.")
+    ca_file: str = Field(default="", description="PEM file with the certificates to trust for an https host.")
+    read_only: bool = Field(
+        default=False, description="Offer only tools that change nothing; wins over every other choice."
+    )
+    web: bool = Field(
+        default=False, description="Offer ollama_web_search and ollama_web_fetch through a signed-in Ollama."
+    )
+    defaults: Defaults = Field(default_factory=Defaults)
+    timeouts: Timeouts = Field(default_factory=Timeouts)
+    limits: Limits = Field(default_factory=Limits)
+    tools: Tools = Field(default_factory=Tools)
+    policy: Policy = Field(default_factory=Policy)
+    images: ImageSettings = Field(default_factory=ImageSettings)
+    read: ReadSettings = Field(default_factory=ReadSettings)
+    urls: UrlSettings = Field(default_factory=UrlSettings)
+    transport: Literal["stdio", "http", "sse"] = Field(
+        default="stdio", description="How MCP clients reach this server."
+    )
+    http: HttpSettings = Field(default_factory=HttpSettings)
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="warning", description="What is logged on stderr."
+    )

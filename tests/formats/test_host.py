@@ -1,0 +1,35 @@
+import pytest
+
+from ollama_mcp.errors import InvalidArgument
+from ollama_mcp.formats.host import base_url
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("", "http://127.0.0.1:11434"),
+        ("1.2.3.4", "http://1.2.3.4:11434"),
+        (":1234", "http://localhost:1234"),
+        ("1.2.3.4:1234", "http://1.2.3.4:1234"),
+        ("example.com", "http://example.com:11434"),
+        (":66000", "http://localhost:11434"),
+        (":-1", "http://localhost:11434"),
+        ("[::1]", "http://[::1]:11434"),
+        ("::1", "http://[::1]:11434"),
+        ("[::]", "http://[::1]:11434"),
+        ("0.0.0.0:8080", "http://127.0.0.1:8080"),
+        ("http://1.2.3.4", "http://1.2.3.4:80"),
+        ("https://1.2.3.4", "https://1.2.3.4:443"),
+        ("HTTPS://example.com/ollama/", "https://example.com:443/ollama"),
+        ("ollama.com", "https://ollama.com:443"),
+        (" '127.0.0.1' ", "http://127.0.0.1:11434"),
+    ],
+)
+def test_addresses_are_read_by_the_rules_of_ollama_host(text: str, url: str):
+    assert base_url(text) == url
+
+
+@pytest.mark.parametrize("text", ["ftp://x", "http://user:pw@host", "a b", "http://ho st/"])
+def test_what_is_no_address_is_refused(text: str):
+    with pytest.raises(InvalidArgument):
+        base_url(text)

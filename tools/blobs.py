@@ -1,0 +1,49 @@
+"""Raw blobs on the host, which ollama_create_model takes by digest."""
+
+import base64
+import binascii
+import hashlib
+from typing import Annotated
+
+from pydantic import Field
+
+from ollama_mcp import CHANGES, READS, Call, Data, InvalidArgument, tool
+from ollama_mcp.server.types import Digest
+
+
+class Blob(Data):
+    """A blob of the host."""
+
+    digest: str
+    present: bool
+    note: str | None = None
+
+    def as_text(self) -> str:
+        return f"{self.digest}: {self.note or ('present' if self.present else 'absent')}"
+
+
+@tool(title="Check a blob", toolset="blobs", hints=READS)
+async def ollama_check_blob(call: Call, digest: Digest) -> Blob:
+    """Ask whether the host has a blob, before uploading it or naming it in ollama_create_model(files=...)."""
+    return Blob(digest=digest, present=await call.client.blob_exists(digest))
+
+
+@tool(title="Upload a blob", toolset="blobs", hints=CHANGES)
+async def ollama_push_blob(
+    call: Call,
+    data: Annotated[str, Field(description="The bytes, as base64.")],
+    digest: Annotated[str, Field(description="Expected 'sha256:' + 64 hex digits; computed when absent.")] = "",
+) -> Blob:
+    """Upload bytes to the host as a blob; the answer's digest goes into ollama_create_model(files=...)."""
+    try:
+        content = base64.b64decode("".join(data.split()), validate=True)
+    except binascii.Error:
+        raise InvalidArgument("data is no base64.", next_step="Encode the file's bytes as standard base64.") from None
+    actual = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    if digest and digest.lower() != actual:
+        raise InvalidArgument(f"data has the digest {actual}, not {digest[:80]!r}.", next_step="Leave digest out.")
+    if await call.client.blob_exists(actual):
+        return Blob(digest=actual, present=True, note="was there already, nothing was sent")
+    async with call.progress.phase(f"uploading {len(content)} bytes"):
+        await call.client.push_blob(actual, content)
+    return Blob(digest=actual, present=True, note="uploaded")

@@ -1,0 +1,120 @@
+"""Texts as vectors, and how near they are to one another."""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from operator import mul
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from ollama_mcp import INFERS, Call, Data, InvalidArgument, tool
+from ollama_mcp.api import EmbedRequest
+from ollama_mcp.server.text import table
+from ollama_mcp.server.types import EmbedModel, KeepAlive, LoadOptions, split_options
+
+COMPARED = 100
+PAIRS_SHOWN = 50
+
+
+class Pair(BaseModel):
+    """Two inputs by their place in the list, and the cosine of their vectors: 1 is the same meaning."""
+
+    a: int
+    b: int
+    similarity: float
+
+
+class Embeddings(Data):
+    """The outcome for the agent: similarities, or the vectors where asked for."""
+
+    model: str
+    count: int
+    dimensions: int
+    similarities: list[Pair] | None = None
+    vectors: list[list[float]] | None = None
+    note: str | None = None
+
+    def as_text(self) -> str:
+        parts = [f"{self.count} embeddings of {self.dimensions} dimensions by {self.model}."]
+        if self.similarities:
+            parts.append(table(("a", "b", "similarity"), ((p.a, p.b, p.similarity) for p in self.similarities)))
+        parts += [" ".join(f"{number:.6g}" for number in vector) for vector in self.vectors or []]
+        return "\n".join([*parts, self.note] if self.note else parts)
+
+
+@tool(title="Embed texts", toolset="inference", hints=INFERS)
+async def ollama_embed(
+    call: Call,
+    input: Annotated[list[str], Field(description="One text or many.", min_length=1)],
+    model: EmbedModel = "",
+    dimensions: Annotated[int | None, Field(ge=1, description="Shorter vectors, where the model can.")] = None,
+    vectors: Annotated[bool, Field(description="Return the raw vectors: thousands of tokens each.")] = False,
+    options: LoadOptions | None = None,
+    keep_alive: KeepAlive | None = None,
+) -> Embeddings:
+    """Compare texts by meaning: embeds them and returns how similar each pair is, nearest first. Needs an embedding
+    model. The raw vectors come only on request.
+    """
+    _check_count(len(input), call.settings.limits.embed_inputs)
+    name = call.model(model, "embed")
+    plain, beside = split_options(call.settings, options)
+    request = EmbedRequest(
+        model=name,
+        input=input,
+        truncate=beside.get("truncate"),
+        dimensions=dimensions,
+        options=plain or None,
+        keep_alive=call.keep_alive(keep_alive),
+    )
+    rows = await _embed(call, request)
+    pairs, note = await asyncio.to_thread(_compare, rows) if not vectors else ([], None)
+    return Embeddings(
+        model=name,
+        count=len(rows),
+        dimensions=len(rows[0]) if rows else 0,
+        similarities=pairs or None,
+        vectors=rows if vectors else None,
+        note=note,
+    )
+
+
+async def _embed(call: Call, request: EmbedRequest) -> list[list[float]]:
+    """All vectors in the order of the input, a few dozen texts per request: Ollama works on them one by one anyway."""
+    chunk = call.settings.limits.embed_chunk
+    inputs = request.input if isinstance(request.input, list) else [request.input or ""]
+    rows: list[list[float]] = []
+    async with call.progress.phase(f"embedding {len(inputs)} texts with {request.model}"):
+        for start in range(0, len(inputs), chunk):
+            part = request.model_copy(update={"input": inputs[start : start + chunk]})
+            rows += (await call.client.embed(part)).embeddings
+            said = f"{len(rows)} of {len(inputs)} texts"
+            await call.progress.update(len(rows), said.__str__, total=len(inputs))
+    return rows
+
+
+def _check_count(count: int, limit: int) -> None:
+    if count > limit:
+        raise InvalidArgument(
+            f"input has {count:,} texts, at most {limit:,} are taken.",
+            next_step="Send them in several calls, or raise limits.embed_inputs in the settings.",
+        )
+
+
+def _compare(rows: Sequence[Sequence[float]]) -> tuple[list[Pair], str | None]:
+    """The most similar pairs among the first hundred texts."""
+    compared = [_normalised(row) for row in rows[:COMPARED]]
+    pairs = [
+        Pair(a=a, b=b, similarity=round(sum(map(mul, compared[a], compared[b])), 4))
+        for a in range(len(compared))
+        for b in range(a + 1, len(compared))
+    ]
+    pairs.sort(key=lambda pair: -pair.similarity)
+    notes = [f"Only the first {COMPARED} texts were compared."] if len(rows) > COMPARED else []
+    notes += [f"The {PAIRS_SHOWN} nearest of {len(pairs)} pairs are shown."] if len(pairs) > PAIRS_SHOWN else []
+    return pairs[:PAIRS_SHOWN], " ".join(notes) or None
+
+
+def _normalised(row: Sequence[float]) -> list[float]:
+    length = math.sqrt(sum(map(mul, row, row))) or 1.0
+    return [number / length for number in row]

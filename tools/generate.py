@@ -1,0 +1,49 @@
+"""Ollama's generate operation: raw prompts, templates, code fill-in."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ollama_mcp import INFERS, Answer, Call, tool
+from ollama_mcp.api import GenerateRequest
+from ollama_mcp.server.inference import Wish, answer, prepare
+from ollama_mcp.server.types import Format, GenerateInclude, GenerateModel, Images, KeepAlive, Options, Think
+
+
+@tool(title="Generate text", toolset="inference", hints=INFERS)
+async def ollama_generate(
+    call: Call,
+    prompt: Annotated[str, Field(min_length=1, description="The prompt; with suffix, the text before the gap.")],
+    model: GenerateModel = "",
+    suffix: Annotated[str, Field(description="Text after the gap to fill; needs 'insert'.")] = "",
+    raw: Annotated[bool, Field(description="Send the prompt without the model's template.")] = False,
+    system: str = "",
+    template: Annotated[str, Field(description="Go template instead of the model's.")] = "",
+    images: Images = [],
+    format: Format | None = None,
+    think: Think | None = None,
+    context: Annotated[list[int], Field(description="From an earlier answer's include=['context'].")] = [],
+    options: Options | None = None,
+    keep_alive: KeepAlive | None = None,
+    include: Annotated[list[GenerateInclude], Field(description="More than the answer.")] = [],
+) -> Answer:
+    """Complete a raw prompt, use a template of your own, or fill a gap in code (suffix). For questions, conversations,
+    tools and long prompts use ollama_chat: generate cuts the middle out of a prompt that is too long.
+    """
+    wish = Wish(
+        task="generate", model=model, format=format, think=think, options=options, include=include, images=images
+    )
+    shared = await prepare(call, wish, [prompt, suffix, system, template])
+    request = GenerateRequest(
+        model=shared.model,
+        prompt=prompt,
+        suffix=suffix or None,
+        raw=raw or None,
+        system=system or None,
+        template=template or None,
+        context=context or None,
+        images=shared.images or None,
+        keep_alive=call.keep_alive(keep_alive),
+        **shared.fields,
+    )
+    return await answer(call, call.client.generate(request), shared)

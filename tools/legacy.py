@@ -1,0 +1,35 @@
+"""Operations that Ollama keeps for old clients."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ollama_mcp import INFERS, Call, Data, tool
+from ollama_mcp.api import EmbeddingsRequest
+from ollama_mcp.server.types import EmbedModel, KeepAlive, LoadOptions, split_options
+
+
+class Embedding(Data):
+    """One vector."""
+
+    embedding: list[float]
+
+    def as_text(self) -> str:
+        return " ".join(f"{number:.6g}" for number in self.embedding)
+
+
+@tool(title="Embed one text (legacy)", toolset="legacy", hints=INFERS)
+async def ollama_embeddings(
+    call: Call,
+    prompt: Annotated[str, Field(description="The text.")],
+    model: EmbedModel = "",
+    options: LoadOptions | None = None,
+    keep_alive: KeepAlive | None = None,
+) -> Embedding:
+    """Embed one text through Ollama's old endpoint and get the raw vector. ollama_embed replaces it."""
+    plain, _ = split_options(call.settings, options)
+    request = EmbeddingsRequest(
+        model=call.model(model, "embed"), prompt=prompt, options=plain or None, keep_alive=call.keep_alive(keep_alive)
+    )
+    response = await call.client.embeddings(request)
+    return Embedding(embedding=response.embedding)

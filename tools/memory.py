@@ -1,0 +1,57 @@
+"""Loading models into memory and freeing it."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ollama_mcp import CHANGES, Call, Data, InvalidArgument, tool
+from ollama_mcp.formats.durations import shown_seconds
+from ollama_mcp.server.types import KeepAlive, LoadOptions, ModelName
+
+
+class Loaded(Data):
+    """A model that is now in memory."""
+
+    model: str
+    seconds: float
+
+    def as_text(self) -> str:
+        return f"{self.model} is loaded ({shown_seconds(self.seconds)})."
+
+
+@tool(title="Load a model", toolset="models", hints=CHANGES)
+async def ollama_load_model(
+    call: Call, model: ModelName, keep_alive: KeepAlive | None = None, options: LoadOptions | None = None
+) -> Loaded:
+    """Load a model into memory before it is needed, so that the first answer comes at once; takes 5 to 60 s.
+    options.num_ctx sets the context length it is loaded with.
+    """
+    async with call.progress.phase(f"loading {model}"):
+        seconds = await call.hosts.load(model, keep_alive=keep_alive, options=options)
+    return Loaded(model=model, seconds=round(seconds, 1))
+
+
+class Unloaded(Data):
+    """Models that are no longer in memory."""
+
+    unloaded: list[str]
+
+    def as_text(self) -> str:
+        return f"Unloaded: {', '.join(self.unloaded)}." if self.unloaded else "No model was loaded."
+
+
+@tool(title="Unload models", toolset="models", hints=CHANGES)
+async def ollama_unload_model(
+    call: Call,
+    model: Annotated[str, Field(description="A name from ollama_list_running.")] = "",
+    all: Annotated[bool, Field(description="Unload every loaded model instead.")] = False,
+) -> Unloaded:
+    """Free memory: unload one model, or all of them. The model stays installed; the next call loads it again."""
+    if bool(model) == all:
+        raise InvalidArgument(
+            "Give either model or all=true.", next_step="ollama_list_running names the loaded models."
+        )
+    names = [running.name for running in await call.client.ps()] if all else [model]
+    for name in names:
+        await call.hosts.unload(name)
+    return Unloaded(unloaded=names)

@@ -1,0 +1,222 @@
+"""What is installed, what a model can do, what is in memory."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from ollama_mcp import READS, Call, Data, tool
+from ollama_mcp.hosts.cards import default_options, part_of
+from ollama_mcp.server.text import day, size, table
+from ollama_mcp.server.types import ModelName
+
+Part = Literal["parameters", "template", "license", "system", "messages", "modelfile", "model_info", "tensors"]
+
+
+class InstalledModel(BaseModel):
+    """One row of the list."""
+
+    name: str
+    size_bytes: int
+    parameters: str | None = None
+    quantization: str | None = None
+    context_length: int | None = None
+    capabilities: list[str] | None = None
+    modified: str | None = None
+
+
+class InstalledModels(Data):
+    """The installed models, newest first."""
+
+    models: list[InstalledModel]
+    total: int
+    note: str | None = None
+
+    def as_text(self) -> str:
+        columns = ("name", "parameters", "quantization", "size", "context", "capabilities", "modified")
+        rows = (
+            (
+                m.name,
+                m.parameters,
+                m.quantization,
+                size(m.size_bytes),
+                m.context_length,
+                _list(m.capabilities),
+                m.modified,
+            )
+            for m in self.models
+        )
+        shown = table(columns, rows) if self.models else ""
+        return "\n".join(part for part in (shown, self.note) if part)
+
+
+@tool(title="List installed models", toolset="models", hints=READS)
+async def ollama_list_models(
+    call: Call,
+    capability: Annotated[
+        str,
+        Field(
+            description="Only models with it: completion, tools, vision, embedding, thinking, insert, audio, decision."
+        ),
+    ] = "",
+) -> InstalledModels:
+    """List the models installed in Ollama with size, context length and capabilities, newest first; free and quick.
+    Use it to find a model's exact name, or one that can do a task.
+    """
+    installed = await call.client.tags()
+    able = await call.hosts.capabilities([model.name for model in installed])
+    wanted = [m for m in installed if not capability or capability.lower() in able[m.name]]
+    limit = call.settings.limits.listed
+    rows = [
+        InstalledModel(
+            name=m.name,
+            size_bytes=m.size,
+            parameters=m.details.parameter_size or None,
+            quantization=m.details.quantization_level or None,
+            context_length=m.details.context_length,
+            capabilities=able[m.name] or None,
+            modified=day(m.modified_at) or None,
+        )
+        for m in wanted[:limit]
+    ]
+    return InstalledModels(models=rows, total=len(wanted), note=_note(len(installed), len(wanted), limit, capability))
+
+
+def _note(installed: int, wanted: int, limit: int, capability: str) -> str | None:
+    if not installed:
+        return "No model is installed. ollama_pull_model downloads one, if the user wants that."
+    if not wanted:
+        return f"None of the {installed} installed models has the capability {capability!r}."
+    return f"{limit} of {wanted} are shown; name a capability to narrow the list." if wanted > limit else None
+
+
+class ModelDetails(Data):
+    """What a model is and can do."""
+
+    model: str
+    family: str | None = None
+    parameters: str | None = None
+    quantization: str | None = None
+    context_length: int | None = None
+    embedding_length: int | None = None
+    capabilities: list[str] | None = None
+    thinking_levels: list[str] | None = None
+    modified: str | None = None
+    runs_on: str | None = None
+    requires: str | None = None
+    license_name: str | None = None
+    default_options: dict[str, Any] | None = None
+    included: dict[str, Any] | None = None
+
+    def as_text(self) -> str:
+        head = [f"{name}: {_shown(value)}" for name, value in self if value is not None and name != "included"]
+        parts = [f"--- {name}\n{_shown(value)}" for name, value in (self.included or {}).items()]
+        return "\n".join(head + parts)
+
+
+@tool(title="Show a model", toolset="models", hints=READS)
+async def ollama_show_model(
+    call: Call,
+    model: ModelName,
+    include: Annotated[list[Part], Field(description="Parts to show in full.")] = [],
+    verbose: Annotated[
+        bool, Field(description="With token tables and tensors in model_info and tensors: megabytes.")
+    ] = False,
+) -> ModelDetails:
+    """Show what one model can do: capabilities, context length, thinking levels, size, default options.
+    Use it before sending images, tools or a format; include gives the template, license, system prompt or Modelfile.
+    """
+    card = await call.client.show(model, verbose=verbose)
+    able = await call.hosts.capabilities([model])
+    return ModelDetails(
+        model=model,
+        family=card.details.family or None,
+        parameters=card.details.parameter_size or None,
+        quantization=card.details.quantization_level or None,
+        context_length=card.context_length,
+        embedding_length=card.embedding_length,
+        capabilities=able[model] or None,
+        thinking_levels=[str(value).lower() for value in card.thinking.values] if card.thinking else None,
+        modified=day(card.modified_at) or None,
+        runs_on=card.remote_host or None,
+        requires=card.requires or None,
+        license_name=_license_name(card.license),
+        default_options=default_options(card) or None,
+        included={part: part_of(card, part, model=model, verbose=verbose) for part in include} or None,
+    )
+
+
+class LoadedModel(BaseModel):
+    """A model in memory."""
+
+    name: str
+    size_bytes: int
+    gpu_percent: int
+    context_length: int | None = None
+    expires_in_seconds: int | None = Field(None, description="Absent: stays for ever.")
+
+
+class LoadedModels(Data):
+    """The models in memory."""
+
+    models: list[LoadedModel]
+
+    def as_text(self) -> str:
+        if not self.models:
+            return "No model is loaded."
+        columns = ("name", "memory", "on GPU", "context", "unloads in")
+        rows = (
+            (m.name, size(m.size_bytes), f"{m.gpu_percent}%", m.context_length, _expiry(m.expires_in_seconds))
+            for m in self.models
+        )
+        return table(columns, rows)
+
+
+@tool(title="List loaded models", toolset="models", hints=READS)
+async def ollama_list_running(call: Call) -> LoadedModels:
+    """List the models that are in memory now: how much, what share on the GPU, context length, when each unloads.
+    Use it when answers are slow or memory is short.
+    """
+    return LoadedModels(
+        models=[
+            LoadedModel(
+                name=m.name,
+                size_bytes=m.size,
+                gpu_percent=round(100 * m.size_vram / m.size) if m.size else 0,
+                context_length=m.context_length,
+                expires_in_seconds=_seconds_left(m.expires_at),
+            )
+            for m in await call.client.ps()
+        ]
+    )
+
+
+_YEARS_100 = 100 * 365 * 86_400
+
+
+def _seconds_left(expires: datetime | None) -> int | None:
+    if expires is None:
+        return None
+    # keep_alive for ever arrives as a date some 292 years ahead.
+    left = (expires - datetime.now(expires.tzinfo)).total_seconds()
+    return None if left > _YEARS_100 else max(0, round(left))
+
+
+def _expiry(seconds: int | None) -> str:
+    return "never" if seconds is None else f"{seconds} s"
+
+
+def _list(items: list[str] | None) -> str | None:
+    return " ".join(items) if items else None
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "\n".join(f"{name} {item}" for name, item in value.items())  # pyright: ignore[reportUnknownVariableType]
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _license_name(text: str | None) -> str | None:
+    """The first line that says something; the whole license is a part to include."""
+    lines = (line.strip() for line in (text or "").splitlines())
+    return next((line[:80] for line in lines if line), None)

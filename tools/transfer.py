@@ -1,0 +1,62 @@
+"""Downloading models from a registry and publishing them."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ollama_mcp import DOWNLOADS, PUBLISHES, Call, Data, NotAllowed, tool
+from ollama_mcp.formats.durations import shown_seconds
+from ollama_mcp.server.text import size
+from ollama_mcp.server.transfers import follow
+from ollama_mcp.server.types import Confirm, ModelName
+
+Insecure = Annotated[bool, Field(description="Without TLS checks; only for a registry listed in the settings.")]
+
+
+class Transferred(Data):
+    """A finished transfer."""
+
+    model: str
+    status: str
+    size_bytes: int
+    seconds: float
+
+    def as_text(self) -> str:
+        return f"{self.model}: {self.status}, {size(self.size_bytes)} in {shown_seconds(self.seconds)}."
+
+
+@tool(title="Download a model", toolset="models", hints=DOWNLOADS)
+async def ollama_pull_model(
+    call: Call,
+    model: Annotated[str, Field(description="Name in the registry, e.g. 'llama3.2:3b' or 'hf.co/user/repo:Q4_K_M'.")],
+    insecure: Insecure = False,
+) -> Transferred:
+    """Download a model, or update an installed one. Takes minutes for gigabytes; ask the user first. When it is
+    interrupted, the same call goes on where it stopped.
+    """
+    call.check_registry(model, insecure=insecure)
+    transfer = await follow(call.client.pull(model, insecure=insecure or None), call.progress, f"pulling {model}")
+    call.hosts.forget(model)
+    return Transferred(model=model, status="downloaded", size_bytes=transfer.total, seconds=transfer.seconds)
+
+
+@tool(title="Publish a model", toolset="models", hints=PUBLISHES)
+async def ollama_push_model(
+    call: Call, model: ModelName, insecure: Insecure = False, confirm: Confirm = False
+) -> Transferred:
+    """Upload a model to its registry, where others may see it. Off unless the settings allow it; the first call
+    answers what would be published.
+    """
+    if call.settings.policy.push == "deny":
+        raise NotAllowed(
+            "Publishing models is switched off.", next_step="The user can set policy.push to 'allow' in the settings."
+        )
+    call.check_registry(model, insecure=insecure)
+    found = await call.hosts.installed_model(model)
+    call.confirm(
+        f"This publishes {found.name} ({size(found.size)}) under that name in its registry.",
+        subject=f"{found.name} {found.digest}",
+        confirmed=confirm,
+    )
+    transfer = await follow(call.client.push(model, insecure=insecure or None), call.progress, f"pushing {model}")
+    return Transferred(model=model, status="published", size_bytes=transfer.total, seconds=transfer.seconds)
