@@ -1,0 +1,1 @@
+"""What each endpoint of the simulated server answers."""

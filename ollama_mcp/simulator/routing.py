@@ -1,0 +1,89 @@
+"""Which handler serves a request: routes by generation, the router's own refusals, the Host and Origin checks."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from ollama_mcp.simulator.generations import Generation
+from ollama_mcp.simulator.http import Request
+from ollama_mcp.simulator.machine import Machine
+from ollama_mcp.simulator.reply import Reply
+from ollama_mcp.simulator.routes import account, embeddings, inference, models, pulls
+
+Handler = Callable[[Machine, Request, Reply], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """A handler for some methods, from a version on."""
+
+    methods: str
+    handler: Handler
+    since: tuple[int, ...] = (0,)
+
+
+_ROUTES: dict[str, list[Route]] = {
+    "/": [Route("HEAD GET", account.root)],
+    "/api/version": [Route("HEAD GET", account.version)],
+    "/api/status": [Route("GET", account.status, (0, 16, 2))],
+    "/api/tags": [Route("HEAD GET", models.tags)],
+    "/api/ps": [Route("GET", models.running)],
+    "/api/show": [Route("POST", models.show)],
+    "/api/generate": [Route("POST", inference.generate)],
+    "/api/chat": [Route("POST", inference.chat)],
+    "/api/embed": [Route("POST", embeddings.embed)],
+    "/api/embeddings": [Route("POST", embeddings.embeddings)],
+    "/api/copy": [Route("POST", models.copy)],
+    "/api/delete": [Route("DELETE", models.delete)],
+    "/api/pull": [Route("POST", pulls.pull)],
+    "/api/me": [Route("POST", account.me, (0, 12, 0))],
+    "/api/signout": [Route("POST", account.signout, (0, 12, 1))],
+    "/api/experimental/web_search": [Route("POST", account.web_search, (0, 18, 0))],
+    "/api/experimental/web_fetch": [Route("POST", account.web_fetch, (0, 18, 0))],
+    "/api/experimental/model-recommendations": [Route("GET", account.recommendations, (0, 22, 1))],
+}
+_BLOB = re.compile(r"/api/blobs/[^/]+")
+_LOCAL_ORIGINS = ("localhost", "127.0.0.1", "0.0.0.0")
+_APP_SCHEMES = ("app", "file", "tauri", "vscode-webview", "vscode-file")
+
+
+async def dispatch(machine: Machine, request: Request, reply: Reply) -> None:
+    """Serve a request, or refuse it as the router does."""
+    if not _host_allowed(request.headers.get("host", "")) or not _origin_allowed(request.headers.get("origin")):
+        return reply.send(403)
+    routes = _found(request.path, machine.generation)
+    for route in routes:
+        if request.method in route.methods.split():
+            return await route.handler(machine, request, reply)
+    if routes and machine.generation.wrong_method_is_405:
+        allowed = ", ".join(method for route in routes for method in route.methods.split())
+        return reply.text(405, "405 method not allowed", headers={"Allow": allowed})
+    reply.text(404, "404 page not found")
+
+
+def _found(path: str, generation: Generation) -> list[Route]:
+    path = "/api/blobs/:digest" if _BLOB.fullmatch(path) else path
+    return [route for route in _ROUTES.get(path, []) if generation.since(*route.since)]
+
+
+def _host_allowed(header: str) -> bool:
+    host = header.rsplit(":", 1)[0] if not header.endswith("]") else header
+    host = host.strip("[]").lower()
+    if host in ("", "localhost") or host.endswith((".localhost", ".local", ".internal")):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_private or address.is_unspecified
+
+
+def _origin_allowed(origin: str | None) -> bool:
+    if not origin:
+        return True
+    parts = urlsplit(origin)
+    return parts.scheme in _APP_SCHEMES or (parts.hostname or "") in _LOCAL_ORIGINS

@@ -1,0 +1,150 @@
+"""An instance of a JSON Schema, made up from the words of the prompt: what a model under a grammar would write."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Any, cast
+
+from ollama_mcp.simulator.encoding import Object, as_list, as_object
+
+TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
+_FORMATS = {
+    "date": "2024-01-31",
+    "date-time": "2024-01-31T12:00:00Z",
+    "time": "12:00:00Z",
+    "email": "reader@example.com",
+    "uri": "https://example.com/",
+    "uuid": "3f2b8c1e-0d4a-4b6f-9a57-1c2d3e4f5a6b",
+    "ipv4": "192.0.2.1",
+}
+_DEEPEST = 12
+
+
+class Instances:
+    """Makes values for schemas.
+
+    Args:
+        root: The schema that `$ref`s point into.
+        prompt: Where words and numbers for the values come from.
+        chance: Decides where the schema leaves a choice.
+    """
+
+    def __init__(self, root: Object, prompt: str, chance: random.Random) -> None:
+        self._root = root
+        self._chance = chance
+        self._prompt = prompt.lower()
+        self._words = re.findall(r"[^\W\d_]{3,}", prompt) or ["simulated"]
+        self._numbers = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", prompt)]
+
+    def make(self, schema: Any, depth: int = 0) -> Any:
+        """A value that fits the schema; beyond a dozen levels only what is required."""
+        node = self._resolved(as_object(schema))
+        if "const" in node:
+            return node["const"]
+        if choices := as_list(node.get("enum")):
+            said = [choice for choice in choices if isinstance(choice, str) and choice.lower() in self._prompt]
+            return said[0] if said else self._chance.choice(choices)
+        for key in ("anyOf", "oneOf"):
+            if options := as_list(node.get(key)):
+                return self.make({**node, key: None, **as_object(options[0 if depth < _DEEPEST else -1])}, depth + 1)
+        return self._typed(self._type(node), node, depth)
+
+    def _resolved(self, node: Object) -> Object:
+        seen: set[str] = set()
+        while isinstance(ref := node.get("$ref"), str) and ref not in seen:
+            seen.add(ref)
+            target: Any = self._root
+            for part in ref.split("/")[1:]:
+                target = as_object(target).get(part.replace("~1", "/").replace("~0", "~"))
+            node = {**as_object(target), **{key: value for key, value in node.items() if key != "$ref"}}
+        for part in as_list(node.get("allOf")):
+            more = self._resolved(as_object(part))
+            merged = {**as_object(node.get("properties")), **as_object(more.get("properties"))}
+            required = [*as_list(node.get("required")), *as_list(more.get("required"))]
+            node = {**node, **more, "properties": merged, "required": required}
+        return node
+
+    def _type(self, node: Object) -> str:
+        kind = node.get("type")
+        if isinstance(kind, list):
+            return str(cast("list[Any]", kind)[0])
+        if isinstance(kind, str):
+            return kind
+        return "object" if "properties" in node else "array" if "items" in node else "string"
+
+    def _typed(self, kind: str, node: Object, depth: int) -> Any:
+        match kind:
+            case "object":
+                return self._object(node, depth)
+            case "array":
+                return self._array(node, depth)
+            case "integer" | "number":
+                return self._number(node, whole=kind == "integer")
+            case "boolean":
+                return self._chance.random() < 0.5
+            case "null":
+                return None
+            case _:
+                return self._string(node)
+
+    def _object(self, node: Object, depth: int) -> Object:
+        required = as_list(node.get("required"))
+        properties = as_object(node.get("properties"))
+        shown = {name: part for name, part in properties.items() if depth < _DEEPEST or name in required}
+        made = {name: self.make(part, depth + 1) for name, part in shown.items()}
+        for name in required:
+            made.setdefault(name, self._words[0])
+        return made
+
+    def _array(self, node: Object, depth: int) -> list[Any]:
+        if fixed := as_list(node.get("prefixItems")):
+            return [self.make(item, depth + 1) for item in fixed]
+        least = int(node.get("minItems", 0 if depth >= _DEEPEST else 1))
+        most = int(node.get("maxItems", max(least, 3)))
+        count = least if depth >= _DEEPEST else self._chance.randint(least, max(least, min(most, least + 2)))
+        items: list[Any] = []
+        for _ in range(count * 20):
+            if len(items) == count:
+                break
+            item = self.make(node.get("items", {}), depth + 1)
+            if not node.get("uniqueItems") or item not in items:
+                items.append(item)
+        return items
+
+    def _number(self, node: Object, *, whole: bool) -> float | int:
+        low = node.get("minimum", node.get("exclusiveMinimum"))
+        high = node.get("maximum", node.get("exclusiveMaximum"))
+        bottom = (
+            float(low) if isinstance(low, int | float) else float(high) - 100 if isinstance(high, int | float) else 0.0
+        )
+        top = float(high) if isinstance(high, int | float) else bottom + 100
+        strict = "exclusiveMinimum" in node or "exclusiveMaximum" in node
+        said = [number for number in self._numbers if bottom < number < top and (not whole or number.is_integer())]
+        if said and not node.get("multipleOf"):
+            return int(said[0]) if whole else said[0]
+        if step := node.get("multipleOf"):
+            value = -(-bottom // float(step)) * float(step)
+            return int(value) if whole else value
+        if whole:
+            return self._chance.randint(int(bottom) + strict, max(int(top) - strict, int(bottom) + strict))
+        return round(self._chance.uniform(bottom, top), 2) if not strict else (bottom + top) / 2
+
+    def _string(self, node: Object) -> str:
+        if (form := node.get("format")) in _FORMATS:
+            return _FORMATS[cast("str", form)]
+        if isinstance(pattern := node.get("pattern"), str):
+            return _matching(pattern)
+        least, most = int(node.get("minLength", 0)), node.get("maxLength")
+        text = " ".join(self._chance.sample(self._words, min(2, len(self._words))))
+        while len(text) < least:
+            text += f" {text}"
+        return text[: int(most)] if most is not None else text
+
+
+def _matching(pattern: str) -> str:
+    """A text for the simplest patterns: literals, classes and counts; the pattern's own letters where it is harder."""
+    text = pattern.strip("^$")
+    text = re.sub(r"\[([^\]\\-])[^\]]*\]", r"\1", text.replace("\\d", "0").replace("\\w", "a"))
+    text = re.sub(r"(.)\{(\d+)(?:,\d*)?\}", lambda found: found[1] * int(found[2]), text)
+    return re.sub(r"\\(.)", r"\1", re.sub(r"(?<!\\)[+*?()]", "", text))
