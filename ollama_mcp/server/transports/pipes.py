@@ -30,6 +30,7 @@ async def open_stdio(on_lost: Callable[[], None]) -> AsyncGenerator[tuple[LineRe
     Raises:
         InvalidArgument: stdin or stdout is closed.
     """
+    _require_open()
     watchable = _watchable()
     fd_in, fd_out = _take()
     reader, writer = LineReader(), Writer(on_lost)
@@ -51,32 +52,30 @@ async def _watch(fd_in: int, fd_out: int, reader: LineReader, writer: Writer) ->
     await loop.connect_write_pipe(lambda: writer, os.fdopen(fd_out, "wb", buffering=0))
 
 
+def _require_open() -> None:
+    # Python's own record of what was closed at its start: by now such a number may be anything, even the event loop.
+    if sys.__stdin__ is None or sys.__stdout__ is None:
+        raise InvalidArgument(
+            "stdin or stdout is closed, so no MCP client can talk to this server over stdio.",
+            next_step="Let an MCP host start it, or serve over HTTP with --transport http.",
+        )
+
+
 def _watchable() -> bool:
     # Terminals and files are left alone: making them non-blocking would change them for the shell too, or fails.
     # One socket for both directions (socat, inetd) would look closed to asyncio's write pipe as soon as data comes.
     if sys.platform == "win32":
         return False
-    try:
-        one, other = os.fstat(0), os.fstat(1)
-    except OSError:
-        return False
+    one, other = os.fstat(0), os.fstat(1)
     same = (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
     return not same and all(stat.S_ISFIFO(fd.st_mode) or stat.S_ISSOCK(fd.st_mode) for fd in (one, other))
 
 
 def _take() -> tuple[int, int]:
-    try:
-        wire = _duplicate(0), _duplicate(1)
-    except OSError:
-        raise InvalidArgument(
-            "stdin or stdout is closed, so no MCP client can talk to this server over stdio.",
-            next_step="Let an MCP host start it, or serve over HTTP with --transport http.",
-        ) from None
+    wire = _duplicate(0), _duplicate(1)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
-    os.dup2(null, 1)
-    with suppress(OSError):  # a closed stderr leaves stray output to the null device
-        os.dup2(2, 1)
+    os.dup2(null if sys.__stderr__ is None else 2, 1)
     os.close(null)
     _rebind_windows_handles()
     return wire

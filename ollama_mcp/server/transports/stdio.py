@@ -35,8 +35,9 @@ async def run_stdio(server: MCPServer) -> None:
     core = low_level(server)
     scope = anyio.CancelScope()
     with stopping_on_signals(scope.cancel):
-        # The lifespan closes outside the scope, so that its clean-up may still await.
-        async with core.lifespan(core) as state, open_stdio(scope.cancel) as (lines, writer):
+        # The pipes first, so that nothing which the lifespan starts can write to stdout; and the lifespan outside the
+        # scope, so that its clean-up may still await.
+        async with open_stdio(scope.cancel) as (lines, writer), core.lifespan(core) as state:
             with scope:
                 sink = LineSink(writer)
                 source = LineSource(lines, sink)
