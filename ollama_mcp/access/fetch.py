@@ -88,7 +88,7 @@ def checked_url(text: str, settings: UrlSettings) -> httpx.URL:
         raise _invalid(text, "it cannot be parsed") from None
     if url.scheme not in ("http", "https") or not url.host:
         raise _invalid(text, "only http:// and https:// with a host are fetched")
-    if url.userinfo or "@" in url.netloc.decode("ascii", "replace"):
+    if url.userinfo:
         raise NotAllowed(
             f"{_shown(text)} is not fetched: it carries a user name or a password.",
             next_step="Give the address without them.",

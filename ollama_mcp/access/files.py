@@ -91,9 +91,9 @@ def open_file(text: str, purpose: Purpose, rules: AccessRules) -> OpenedFile:
     """
     rules.check_transport(text)
     path = absolute_path(text, rules.facts.home)
-    # A first judgement by name: nothing outside is even opened, and nobody learns whether it exists.
-    rules.judge(os.path.realpath(path), purpose, asked=path)
     try:
+        # A first judgement by name: nothing outside is even opened, and nobody learns whether it exists.
+        rules.judge(os.path.realpath(path), purpose, asked=path)
         _check_regular(os.stat(path), path)
         descriptor = open_for_reading(path)
     except FileNotFoundError:
