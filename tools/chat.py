@@ -44,9 +44,11 @@ async def ollama_chat(
     """
     if bool(prompt) == bool(messages):
         raise InvalidArgument("Give either prompt or messages, not both and not neither.")
+    call.check_count("messages", messages)
+    call.check_count("tools", tools)
     turns = as_turns([*_system(system), *(messages or [Message(role="user", content=prompt)])])
     wish = Wish(task="chat", model=model, format=format, think=think, options=options, include=include, images=images)
-    shared = await prepare(call, wish, turns)
+    shared = await prepare(call, wish, [turn.content for turn in turns])
     await _see(call, turns, messages, shared)
     request = ChatRequest(
         model=shared.model,

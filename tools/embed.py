@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from ollama_mcp import INFERS, Call, Data, InvalidArgument, tool
+from ollama_mcp import INFERS, Call, Data, tool
 from ollama_mcp.api import EmbedRequest
 from ollama_mcp.server.text import table
 from ollama_mcp.server.types import EmbedModel, KeepAlive, LoadOptions, split_options
@@ -56,7 +56,7 @@ async def ollama_embed(
     """Compare texts by meaning: embeds them and returns how similar each pair is, nearest first. Needs an embedding
     model. The raw vectors come only on request.
     """
-    _check_count(len(input), call.settings.limits.embed_inputs)
+    call.check_count("embed_inputs", input, argument="input")
     name = call.model(model, "embed")
     plain, beside = split_options(call.settings, options)
     request = EmbedRequest(
@@ -91,14 +91,6 @@ async def _embed(call: Call, request: EmbedRequest) -> list[list[float]]:
             said = f"{len(rows)} of {len(inputs)} texts"
             await call.progress.update(len(rows), said.__str__, total=len(inputs))
     return rows
-
-
-def _check_count(count: int, limit: int) -> None:
-    if count > limit:
-        raise InvalidArgument(
-            f"input has {count:,} texts, at most {limit:,} are taken.",
-            next_step="Send them in several calls, or raise limits.embed_inputs in the settings.",
-        )
 
 
 def _compare(rows: Sequence[Sequence[float]]) -> tuple[list[Pair], str | None]:

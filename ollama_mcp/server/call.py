@@ -69,6 +69,19 @@ class Call:
         """The keep_alive to send: the caller's, else the settings', else none, since it changes the model for all."""
         return given if given is not None else self.settings.defaults.keep_alive
 
+    def check_count(self, limit: str, given: Sequence[object], *, argument: str = "") -> None:
+        """Hold a list argument to the limit of the settings.
+
+        Raises:
+            InvalidArgument: Names the limit.
+        """
+        most = getattr(self.settings.limits, limit)
+        if len(given) > most:
+            raise InvalidArgument(
+                f"{argument or limit} has {len(given):,} items, at most {most:,} are taken.",
+                next_step=f"Send fewer, or raise limits.{limit} in the settings.",
+            )
+
     async def images(self, sources: Sequence[str], model: str, notes: list[str]) -> list[str]:
         """Images as Ollama takes them, after the model was seen to have eyes; what was done goes into `notes`."""
         if not sources:

@@ -48,7 +48,7 @@ class Prepared:
         return bool(self.fields.get("logprobs"))
 
 
-async def prepare(call: Call, wish: Wish, texts: Sequence[object]) -> Prepared:
+async def prepare(call: Call, wish: Wish, texts: Sequence[str]) -> Prepared:
     """Check what Ollama would not, and choose what the caller left open.
 
     Args:
@@ -134,8 +134,8 @@ async def _think(call: Call, model: str, wish: Wish) -> bool | str | None:
     return wish.think
 
 
-def _check_size(call: Call, texts: Sequence[object]) -> None:
-    size = sum(len(text.encode()) if isinstance(text, str) else len(json.dumps(text)) for text in texts)
+def _check_size(call: Call, texts: Sequence[str]) -> None:
+    size = sum(len(text) if text.isascii() else len(text.encode(errors="replace")) for text in texts)
     limit = call.settings.limits.prompt_bytes
     if size > limit:
         raise TooLong(

@@ -104,6 +104,10 @@ class Admission(MessageSource):
             with suppress(anyio.BrokenResourceError):
                 await self._sink.send(refused)
 
+    async def aclose(self) -> None:
+        """Closes the source."""
+        await self._source.aclose()
+
     def _metadata(self, item: SessionMessage, request: JSONRPCRequest) -> ServerMessageMetadata:
         async def settle() -> None:
             self._ledger.settle(request.id)
@@ -130,6 +134,10 @@ class Settlement(MessageSink):
         finally:
             if isinstance(message, JSONRPCResponse | JSONRPCError) and message.id is not None:
                 self._ledger.settle(message.id)
+
+    async def aclose(self) -> None:
+        """Closes the sink."""
+        await self._sink.aclose()
 
 
 def is_modern(params: Any) -> bool:
