@@ -1,49 +1,73 @@
-"""Ollama's HTTP API: a typed client with streams that can be cancelled and errors that say what happened."""
+"""Ollama's HTTP API: a typed client with streams that can be cancelled and errors that say what happened.
 
-from ollama_mcp.api.answers import ChatStream, ChunkStream, GenerateStream, ProgressStream
-from ollama_mcp.api.client import OllamaClient
-from ollama_mcp.api.events import (
-    ChatChunk,
-    ChatResponse,
-    Chunk,
-    GenerateChunk,
-    GenerateResponse,
-    ProgressEvent,
-    Stats,
-    ToolCall,
-)
-from ollama_mcp.api.requests import (
-    ChatRequest,
-    CreateRequest,
-    DecisionRequest,
-    EmbeddingsRequest,
-    EmbedRequest,
-    GenerateRequest,
-    Message,
-    Question,
-)
-from ollama_mcp.api.responses import (
-    Account,
-    ChoiceAnswer,
-    CloudStatus,
-    DecisionResponse,
-    DecisionUsage,
-    Details,
-    EmbeddingsResponse,
-    EmbedResponse,
-    FetchedPage,
-    ModelCard,
-    ModelSummary,
-    NoulAnswer,
-    Recommendation,
-    RunningModel,
-    ScoreAnswer,
-    SearchResult,
-    ThinkingLevels,
-)
-from ollama_mcp.api.stream import Stream
-from ollama_mcp.api.versions import Feature, ServerVersion, parse_version
-from ollama_mcp.api.wire import Timeouts
+A name's module is imported when the name is first asked for, so a process that starts pays for what it uses.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ollama_mcp.api.answers import ChatStream, ChunkStream, GenerateStream, ProgressStream
+    from ollama_mcp.api.client import OllamaClient
+    from ollama_mcp.api.events import (
+        ChatChunk,
+        ChatResponse,
+        Chunk,
+        GenerateChunk,
+        GenerateResponse,
+        ProgressEvent,
+        Stats,
+        ToolCall,
+    )
+    from ollama_mcp.api.requests import (
+        ChatRequest,
+        CreateRequest,
+        DecisionRequest,
+        EmbeddingsRequest,
+        EmbedRequest,
+        GenerateRequest,
+        Message,
+        Question,
+    )
+    from ollama_mcp.api.responses import (
+        Account,
+        ChoiceAnswer,
+        CloudStatus,
+        DecisionResponse,
+        DecisionUsage,
+        Details,
+        EmbeddingsResponse,
+        EmbedResponse,
+        FetchedPage,
+        ModelCard,
+        ModelSummary,
+        NoulAnswer,
+        Recommendation,
+        RunningModel,
+        ScoreAnswer,
+        SearchResult,
+        ThinkingLevels,
+    )
+    from ollama_mcp.api.stream import Stream
+    from ollama_mcp.api.versions import Feature, ServerVersion, parse_version
+    from ollama_mcp.api.wire import Timeouts
+
+_HOMES = {
+    "answers": "ChatStream ChunkStream GenerateStream ProgressStream",
+    "client": "OllamaClient",
+    "events": "ChatChunk ChatResponse Chunk GenerateChunk GenerateResponse ProgressEvent Stats ToolCall",
+    "requests": (
+        "ChatRequest CreateRequest DecisionRequest EmbeddingsRequest EmbedRequest GenerateRequest Message Question"
+    ),
+    "responses": (
+        "Account ChoiceAnswer CloudStatus DecisionResponse DecisionUsage Details EmbeddingsResponse "
+        "EmbedResponse FetchedPage ModelCard ModelSummary NoulAnswer Recommendation RunningModel "
+        "ScoreAnswer SearchResult ThinkingLevels"
+    ),
+    "stream": "Stream",
+    "versions": "Feature ServerVersion parse_version",
+    "wire": "Timeouts",
+}
 
 __all__ = [
     "Account",
@@ -90,3 +114,11 @@ __all__ = [
     "ToolCall",
     "parse_version",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names.split():
+            value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

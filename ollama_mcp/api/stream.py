@@ -58,7 +58,7 @@ class Stream(Generic[E]):
         self._buffer = LineBuffer()
         self._lines: deque[bytes] = deque()
         self._line_began = 0.0
-        self._done = self._ended = self._closed = False
+        self._started = self._done = self._ended = self._closed = False
 
     @property
     def text(self) -> str:
@@ -95,7 +95,7 @@ class Stream(Generic[E]):
                     raise StopAsyncIteration
                 await self._receive()
             event = await self._event(self._lines.popleft())
-            self._done = self._done or event.done
+            self._started, self._done = True, self._done or event.done
             self._take(event)
         except ApiError as error:
             self._stop_holding()
@@ -182,6 +182,8 @@ class Stream(Generic[E]):
         return failures.not_ollama(self._open_exchange.where, what)
 
     def _unfinished(self) -> ApiError:
+        if not self._started:
+            return self._not_ollama("the answer is empty")
         where = self._open_exchange.where
         return where.error(
             Interrupted,

@@ -29,6 +29,7 @@ _MAX_ERROR_BODY = 64 * 2**10
 _IN_THREAD = 64 * 2**10
 _CONNECT_ATTEMPTS = 3
 _PAUSE_SECONDS = 0.1
+_KEPT_URLS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,8 @@ class Wire:
         self._ca_file = ca_file
         self._headers = _checked_headers(headers, api_key)
         self._transport: FreeListTransport | None = None
-        self._parts: tuple[httpx.URL, httpx.Headers] | None = None
+        self._sent_headers: httpx.Headers | None = None
+        self._urls: dict[str, httpx.URL] = {}
         self._limits: dict[str, float | None] = {
             "connect": timeouts.connect,
             "read": timeouts.first_byte,
@@ -184,17 +186,28 @@ class Wire:
     def _request(self, call: Call) -> httpx.Request:
         import httpx
 
-        assert self._parts is not None
-        url, headers = self._parts
+        assert self._sent_headers is not None
+        headers = self._sent_headers
         if call.size is not None:
             headers = httpx.Headers({**headers, "Content-Length": str(call.size)})
         return httpx.Request(
             call.method,
-            url.copy_with(raw_path=url.raw_path.rstrip(b"/") + call.path.encode("ascii")),
+            self._url(call.path),
             headers=headers,
             content=call.body,
             extensions={"timeout": self._limits},
         )
+
+    def _url(self, path: str) -> httpx.URL:
+        """The URL of a path; kept, since parsing one costs as much as sending a small request."""
+        import httpx
+
+        url = self._urls.get(path)
+        if url is None:
+            url = httpx.URL(self.base_url + path)
+            if len(self._urls) < _KEPT_URLS:
+                self._urls[path] = url
+        return url
 
     def _open(self) -> FreeListTransport:
         """Import and build the HTTP machinery, which a process that makes no call never pays for."""
@@ -203,8 +216,8 @@ class Wire:
         from ollama_mcp.api.tls import context
         from ollama_mcp.api.transport import FreeListTransport
 
-        url = httpx.URL(self.base_url)
-        self._parts = url, httpx.Headers({"Host": url.netloc.decode("ascii"), **self._headers})
+        host = httpx.URL(self.base_url).netloc.decode("ascii")
+        self._sent_headers = httpx.Headers({"Host": host, **self._headers})
         self._transport = FreeListTransport(lambda: context(verify=self._verify, ca_file=self._ca_file))
         return self._transport
 

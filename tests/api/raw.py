@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
 
 @dataclass
@@ -64,21 +64,20 @@ class RawServer:
         connection = Connection(reader, writer)
         self.connections.append(connection)
         try:
-            while (request := await _read_request(reader)) is not None:
+            while not writer.is_closing():
+                request = await _read_request(reader)
                 script = self._scripts[min(len(self.requests), len(self._scripts) - 1)]
                 self.requests.append(request)
                 await script(request, connection)
-                if writer.is_closing():
-                    break
-            connection.gone.set()
         except (ConnectionError, asyncio.IncompleteReadError):
-            connection.gone.set()
+            pass
         finally:
+            connection.gone.set()
             writer.close()
 
 
 @asynccontextmanager
-async def serving(*scripts: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawServer]:
+async def serving(*scripts: Script, tls: ssl.SSLContext | None = None) -> AsyncGenerator[RawServer]:
     raw = RawServer(*scripts)
     server = await asyncio.start_server(raw.serve, "127.0.0.1", 0, ssl=tls)
     raw.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -154,11 +153,8 @@ def ended(text: str = "", **more: Any) -> dict[str, Any]:
     return {**spoke(text, **more), "done": True, "done_reason": "stop"}
 
 
-async def _read_request(reader: asyncio.StreamReader) -> RawRequest | None:
-    try:
-        raw = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError:
-        return None
+async def _read_request(reader: asyncio.StreamReader) -> RawRequest:
+    raw = await reader.readuntil(b"\r\n\r\n")
     first, *rest = raw.decode("latin-1").split("\r\n")
     method, path, _ = first.split(" ", 2)
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest if line)}

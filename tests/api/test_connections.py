@@ -1,0 +1,389 @@
+"""Connections: made, kept, replaced, given up; and what is said when there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+import ssl
+import sys
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from cryptography.x509 import DNSName
+
+from ollama_mcp.api import EmbedRequest, GenerateRequest, OllamaClient, Timeouts
+from ollama_mcp.api.transport import FreeListTransport
+from ollama_mcp.errors import ApiError, Busy, Interrupted, InvalidArgument, Unreachable
+from tests.api.certificates import LOOPBACK, Authority
+from tests.api.raw import last, serving, stream, whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cryptography.x509 import GeneralName
+
+    from tests.api.raw import Connection, RawRequest, Script
+
+PROMPT = GenerateRequest(model="m", prompt="hi")
+VERSION = whole('{"version":"0.33.0"}')
+
+
+async def hang_up(_: RawRequest, connection: Connection) -> None:
+    connection.writer.close()
+
+
+async def reset(_: RawRequest, connection: Connection) -> None:
+    connection.writer.transport.abort()
+
+
+def then_closed(script: Script) -> Script:
+    """The script's answer, after which the server closes the idle connection."""
+
+    async def answer(request: RawRequest, connection: Connection) -> None:
+        await script(request, connection)
+        connection.writer.close()
+        await connection.writer.wait_closed()
+
+    return answer
+
+
+async def failure(url: str, limits: Timeouts | None = None, *, ca_file: str | None = None) -> ApiError:
+    async with OllamaClient(url, timeouts=limits or Timeouts(), ca_file=ca_file) as client:
+        with pytest.raises(ApiError) as caught:
+            await client.tags()
+    assert client.requests_in_flight == 0
+    assert len(str(caught.value)) <= 400
+    return caught.value
+
+
+async def test_importing_the_client_does_not_import_the_http_library() -> None:
+    code = (
+        "import sys; from ollama_mcp.api import OllamaClient; OllamaClient('http://127.0.0.1:1');"
+        "sys.exit(any(name in sys.modules for name in ('httpx', 'httpcore', 'h11')))"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
+    assert await process.wait() == 0
+
+
+async def test_a_refused_connection_is_said_after_three_attempts() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        error = await failure(f"http://127.0.0.1:{taken.getsockname()[1]}")
+    assert type(error) is Unreachable
+    assert "refused" in error.message
+    assert "ollama serve" in error.next_step
+
+
+async def test_a_name_that_does_not_resolve_is_said() -> None:
+    error = await failure("http://no-such-host.invalid:11434")
+    assert type(error) is Unreachable
+    assert "DNS" in error.message
+
+
+async def test_a_name_that_can_not_be_one_is_said() -> None:
+    error = await failure("http://" + "a" * 70 + ".invalid")
+    assert type(error) is Unreachable
+
+
+async def test_a_connection_that_never_comes_about_is_given_up_in_time() -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        waiting = [socket.socket() for _ in range(4)]
+        try:
+            for one in waiting:
+                one.setblocking(False)
+                one.connect_ex(full.getsockname())
+            error = await failure(url, Timeouts(connect=0.1))
+        finally:
+            for one in waiting:
+                one.close()
+    assert type(error) is Unreachable
+    assert "0.1 s" in error.message
+
+
+async def test_a_v6_address_works_with_its_brackets() -> None:
+    server = await asyncio.start_server(lambda reader, writer: None, "::1", 0)
+    port = server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+    error = await failure(f"http://[::1]:{port}")
+    assert f"http://[::1]:{port}" in error.message
+    assert "refused" in error.message
+
+
+async def test_localhost_is_reached_where_only_one_of_its_addresses_listens() -> None:
+    async with serving(VERSION) as server:
+        port = server.url.rpartition(":")[2]
+        async with OllamaClient(f"http://localhost:{port}") as client:
+            assert await client.version() == "0.33.0"
+
+
+async def test_an_idle_connection_that_the_server_closed_is_replaced_unseen() -> None:
+    async with serving(then_closed(stream(last("a"))), stream(last("b"))) as server, OllamaClient(server.url) as client:
+        assert (await client.generate(PROMPT).collect()).text == "a"
+        async with asyncio.timeout(5):
+            await server.connections[0].gone.wait()
+        assert (await client.generate(PROMPT).collect()).text == "b"
+        assert len(server.connections) == 2
+
+
+@pytest.mark.parametrize("break_off", [hang_up, reset])
+async def test_a_read_is_repeated_once_when_the_connection_breaks_before_the_answer(break_off: Script) -> None:
+    async with serving(break_off, VERSION) as server, OllamaClient(server.url) as client:
+        assert await client.version() == "0.33.0"
+        assert len(server.requests) == 2
+    async with serving(break_off) as server:
+        assert type(await failure(server.url)) is Interrupted
+        assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("break_off", [hang_up, reset])
+async def test_a_generation_is_never_repeated(break_off: Script) -> None:
+    async with serving(break_off) as server, OllamaClient(server.url) as client:
+        with pytest.raises(Interrupted, match="may have been done"):
+            await client.generate(PROMPT).collect()
+        assert len(server.requests) == 1
+
+
+async def test_embedding_is_repeated() -> None:
+    async with serving(hang_up, whole('{"embeddings":[[1.0]]}')) as server, OllamaClient(server.url) as client:
+        assert (await client.embed(EmbedRequest(model="m", input="x"))).embeddings == [[1.0]]
+
+
+async def test_something_that_does_not_speak_http_is_a_bad_answer() -> None:
+    async def greet(_: RawRequest, connection: Connection) -> None:
+        await connection.send(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
+
+    async with serving(greet) as server:
+        error = await failure(server.url)
+        assert error.kind == "bad_answer"
+        assert "HTTP" in error.message
+
+
+async def test_a_call_without_a_model_ends_at_the_total_limit() -> None:
+    async def silent(_: RawRequest, connection: Connection) -> None:
+        await connection.wait_gone()
+
+    async with serving(silent) as server:
+        error = await failure(server.url, Timeouts(total=0.05))
+        assert error.kind == "timeout"
+        assert "0.05 s" in error.message
+
+
+async def test_a_document_that_is_too_large_is_not_held() -> None:
+    async def flood(_: RawRequest, connection: Connection) -> None:
+        await connection.send(b"HTTP/1.1 200 X\r\n\r\n")
+        while not connection.writer.is_closing():
+            await connection.send(b"x" * 2**20)
+
+    async with serving(flood) as server:
+        error = await failure(server.url)
+        assert error.kind == "bad_answer"
+        assert "64 MB" in error.message
+
+
+async def test_an_error_body_that_breaks_off_or_never_ends_still_gives_its_status() -> None:
+    async def broken(_: RawRequest, connection: Connection) -> None:
+        await connection.send(b"HTTP/1.1 500 X\r\nContent-Length: 100\r\n\r\nhalf")
+        connection.writer.close()
+
+    async def endless(_: RawRequest, connection: Connection) -> None:
+        await connection.send(b"HTTP/1.1 500 X\r\n\r\n")
+        while not connection.writer.is_closing():
+            await connection.send(b"x" * 2**16)
+
+    for script in (broken, endless):
+        async with serving(script) as server:
+            assert (await failure(server.url)).kind == "server_error"
+
+
+async def test_many_calls_at_once_each_get_their_own_answer() -> None:
+    async def echo(request: RawRequest, connection: Connection) -> None:
+        await stream(last(request.json["prompt"]))(request, connection)
+
+    async with serving(echo) as server, OllamaClient(server.url) as client:
+        prompts = [GenerateRequest(model="m", prompt=str(number)) for number in range(200)]
+        answers = await asyncio.gather(*(client.generate(prompt).collect() for prompt in prompts))
+        assert [answer.text for answer in answers] == [str(number) for number in range(200)]
+        assert client.requests_in_flight == 0
+
+
+async def test_idle_connections_are_bounded_and_closed_with_the_client() -> None:
+    started = asyncio.Barrier(100)
+
+    async def together(request: RawRequest, connection: Connection) -> None:
+        if len(server.requests) <= 100:
+            await started.wait()
+        await stream(last("a"))(request, connection)
+
+    async with serving(together) as server:
+        async with OllamaClient(server.url) as client:
+            await asyncio.gather(*(client.generate(PROMPT).collect() for _ in range(100)))
+            assert len(server.connections) == 100
+            gone = [asyncio.ensure_future(connection.gone.wait()) for connection in server.connections]
+            for _, closed in zip(range(36), asyncio.as_completed(gone, timeout=5), strict=False):
+                await closed
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(connection.gone.wait() for connection in server.connections))
+
+
+async def test_connections_that_were_idle_too_long_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ollama_mcp.api.transport.KEEPALIVE_SECONDS", -1.0)
+    async with serving(stream(last("a"))) as server, OllamaClient(server.url) as client:
+        await client.generate(PROMPT).collect()
+        await client.generate(PROMPT).collect()
+        assert len(server.connections) == 2
+
+
+async def test_the_transport_serves_an_ordinary_httpx_client() -> None:
+    async def no_tls() -> ssl.SSLContext:
+        raise NotImplementedError
+
+    async with serving(whole("Ollama is running", 200, "text/plain")) as server:
+        async with httpx.AsyncClient(transport=FreeListTransport(no_tls), trust_env=False) as client:
+            for _ in range(2):
+                assert (await client.get(server.url)).text == "Ollama is running"
+        assert len(server.connections) == 1
+
+
+async def test_headers_are_our_own_and_a_key_is_sent_only_where_one_was_given() -> None:
+    async with serving(VERSION) as server:
+        async with OllamaClient(server.url + "/ollama/", headers={"X-Proxy": "a"}) as client:
+            await client.version()
+        async with OllamaClient(server.url, api_key="sk-1") as client:
+            await client.version()
+        plain, keyed = (request.headers for request in server.requests)
+        assert server.requests[0].path == "/ollama/api/version"
+        assert plain["user-agent"].startswith("ollama-mcp-server/")
+        assert plain["x-proxy"] == "a"
+        assert plain["host"] == server.url.removeprefix("http://")
+        assert not {"origin", "authorization", "cookie"} & plain.keys()
+        assert keyed["authorization"] == "Bearer sk-1"
+
+
+async def test_cookies_and_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    async with serving(whole('{"models":[]}', Set_Cookie="a=b")) as server, OllamaClient(server.url) as client:
+        await client.tags()
+        await client.tags()
+        assert "cookie" not in server.requests[1].headers
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:11434", "ftp://x", "http://", "http://x:99999", "http://x:y", "", "http://x:0"]
+)
+async def test_an_address_that_is_no_url_is_refused(url: str) -> None:
+    with pytest.raises(InvalidArgument, match="is no http"):
+        OllamaClient(url)
+
+
+@pytest.mark.parametrize("url", ["http://user:secret@host", "http://host?key=secret", "http://host/#secret"])
+async def test_an_address_with_a_secret_is_refused_without_telling_it(url: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        OllamaClient(url)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("header", [{"Origin": "http://x"}, {"A": "b\r\nC: d"}, {"Ä": "b"}])
+async def test_a_header_that_must_not_be_sent_is_refused(header: dict[str, str]) -> None:
+    with pytest.raises(InvalidArgument):
+        OllamaClient("http://127.0.0.1:1", headers=header)
+
+
+async def test_too_many_open_files_are_said() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with serving(VERSION) as server, OllamaClient(server.url) as client:
+        # Everything is imported before no file can be opened any more.
+        await client.version()
+        held: list[socket.socket] = []
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+        try:
+            with pytest.raises(OSError, match="Too many open files"):
+                while True:
+                    held.append(socket.socket())
+            error = await failure("http://127.0.0.1:9")
+        finally:
+            for one in held:
+                one.close()
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert type(error) is Busy
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("tls"))
+
+
+async def test_tls_works_with_the_hosts_ca_or_without_a_check(authority: Authority) -> None:
+    context = authority.server()
+    async with serving(VERSION, tls=context) as server:
+        async with OllamaClient(server.url, ca_file=str(authority.ca)) as client:
+            assert await client.version() == "0.33.0"
+        async with OllamaClient(server.url, verify=False) as client:
+            assert await client.version() == "0.33.0"
+
+
+async def test_a_ca_file_that_is_none_is_refused(tmp_path: Path, authority: Authority) -> None:
+    (tmp_path / "empty.pem").write_text("nothing", encoding="utf-8")
+    async with serving(VERSION, tls=authority.server()) as server:
+        for file in ("absent.pem", "empty.pem"):
+            async with OllamaClient(server.url, ca_file=str(tmp_path / file)) as client:
+                with pytest.raises(InvalidArgument, match=file):
+                    await client.version()
+
+
+@pytest.mark.parametrize(
+    ("host", "days", "signed", "why"),
+    [
+        (LOOPBACK, -1, True, "expired"),
+        (DNSName("other.example"), 2, True, "for another name"),
+        (LOOPBACK, 2, False, "self-signed"),
+    ],
+)
+async def test_a_certificate_that_fails_is_said_and_not_tried_again(
+    authority: Authority, host: GeneralName, days: int, signed: bool, why: str
+) -> None:
+    async with serving(VERSION, tls=authority.server(host, days=days, signed=signed)) as server:
+        error = await failure(server.url, ca_file=str(authority.ca))
+        assert type(error) is Unreachable
+        assert why in error.message
+        assert not server.connections
+
+
+async def test_an_unknown_ca_is_said_with_the_setting(authority: Authority) -> None:
+    async with serving(VERSION, tls=authority.server()) as server:
+        error = await failure(server.url)
+        assert "unknown issuer" in error.message
+        assert "CA file" in error.next_step
+
+
+async def test_a_plain_server_behind_https_is_said() -> None:
+    def answer_at_once(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer_at_once, "127.0.0.1", 0) as server:
+        error = await failure(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    assert type(error) is Unreachable
+    assert "http://" in error.next_step
+
+
+async def test_a_tls_handshake_that_stalls_is_given_up_in_time() -> None:
+    async with serving(VERSION) as server:
+        error = await failure(server.url.replace("http:", "https:"), Timeouts(connect=0.1))
+        assert type(error) is Unreachable
+        async with asyncio.timeout(5):
+            await server.connections[0].gone.wait()
+
+
+async def test_tls_that_breaks_off_is_said() -> None:
+    refusing = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    async with serving(VERSION, tls=refusing) as server:
+        error = await failure(server.url)
+        assert type(error) is Unreachable
+        assert "TLS failed" in error.message
