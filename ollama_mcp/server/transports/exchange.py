@@ -16,6 +16,7 @@ from ollama_mcp.server.transports.body import Message, Receive, Scope, Send
 from ollama_mcp.server.transports.clients import Client
 
 _KEY = "ollama_mcp.exchange"
+_STOP_SECONDS = 0.5
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -37,6 +38,8 @@ class Exchange:
         self._grace = grace
         self._left = False
         self._finished = False
+        self._stopped = False
+        self._receiving: anyio.CancelScope | None = None
         self._scope = anyio.CancelScope()
         self._calls: set[anyio.CancelScope] = set()
 
@@ -55,10 +58,12 @@ class Exchange:
         async def receive_on() -> Message:
             if waiting:
                 return {"type": "http.request", "body": waiting.pop(), "more_body": False}
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                self._client_left()
-            return message
+            with anyio.CancelScope() as self._receiving:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    self._client_left()
+                return message
+            return {"type": "http.disconnect"}
 
         async def send_on(message: Message) -> None:
             self._note(message)
@@ -66,15 +71,18 @@ class Exchange:
 
         with self._scope:
             await app({**scope, _KEY: self}, receive_on, send_on)
-        if self._scope.cancelled_caught and not self._finished and not self._left:
+        if self._stopped and not self._finished and not self._left:
             if self.status is None:
                 await answer(send, 503, "The server is stopping")
             else:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def stop(self) -> None:
-        """Ends the answer now."""
-        self._scope.cancel()
+        """Ends the answer: the SDK is told that its client has left, and is cancelled if that is not enough."""
+        self._stopped = True
+        if self._receiving is not None:
+            self._receiving.cancel()
+        asyncio.get_running_loop().call_later(_STOP_SECONDS, self._scope.cancel)
 
     @contextmanager
     def running(self) -> Generator[None]:
