@@ -19,6 +19,7 @@ from ollama_mcp.settings.access import ImageSettings
 # What decoding may take at its peak, in bytes, besides the file itself: over base the process stays below 300 MB.
 MEMORY = 230_000_000
 HEAVY_PIXELS = 24_000_000
+_CONTAINERS = ("WEBP", "AVIF", "HEIF")
 _TIFF_START = re.compile(rb"II\*\0|MM\0\*")
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -95,6 +96,7 @@ def decode(anatomy: Anatomy, edge: int, settings: ImageSettings) -> Pixels:
         if anatomy.scales:
             image.draft(None, target)
         image.load()
+        frames: int = getattr(image, "n_frames", 1) if anatomy.format in _CONTAINERS else 1
         exif, profile = image.info.get("exif"), image.info.get("icc_profile")
         turn = anatomy.orientation or (orientation(exif) if isinstance(exif, bytes) else 1)
         image, notes = plain(image, target)
@@ -114,7 +116,7 @@ def decode(anatomy: Anatomy, edge: int, settings: ImageSettings) -> Pixels:
         rgb = rgb.transpose(_TRANSPOSITIONS[turn])
         size = (size[1], size[0]) if turn >= 5 else size
     rgb.info = {}
-    return Pixels(rgb, size, (*anatomy.notes, *notes))
+    return Pixels(rgb, size, (*anatomy.notes, *(("first of several images",) if frames > 1 else ()), *notes))
 
 
 def _opened(anatomy: Anatomy) -> Image.Image:

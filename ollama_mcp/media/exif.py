@@ -41,7 +41,7 @@ def first_directory(data: bytes) -> Directory | None:
     """Return the first directory, or None where there is none that can be read within limits."""
     try:
         return _read(data)
-    except (struct.error, IndexError):
+    except (struct.error, OverflowError):
         return None
 
 

@@ -50,8 +50,11 @@ def _plain_band(band: Image.Image, transparent: bool, stretch: tuple[float, floa
     if band.mode.startswith("I") or band.mode == "F":
         low, high = stretch
         factor, offset = 255 / (high - low), -low * 255 / (high - low)
-        scaled = cast("Any", band).point(lambda value: value * factor + offset)
-        return cast("Image.Image", scaled.convert("L"))
+
+        def scaled(value: Any) -> Any:
+            return value * factor + offset
+
+        return cast("Image.Image", cast("Any", band).point(scaled).convert("L"))
     if transparent:
         band = band.convert("RGBA")
         white = Image.new("RGB", band.size, "white")

@@ -11,6 +11,7 @@ from ollama_mcp.media.ico import ico_anatomy
 from ollama_mcp.media.jpeg import jpeg_anatomy
 from ollama_mcp.media.png import SIGNATURE, png_anatomy
 from ollama_mcp.media.tiff import tiff_anatomy
+from ollama_mcp.media.webp import webp_anatomy
 
 READABLE = "PNG, JPEG, WebP, GIF, TIFF, BMP, ICO, AVIF and HEIC"
 _HEAD = 1024
@@ -34,7 +35,7 @@ _MARKUP = re.compile(rb"^(?:\xef\xbb\xbf)?\s*<(?:\?xml|!doctype|!--|svg|html)", 
 
 def has_image_start(data: bytes) -> bool:
     """Tell whether bytes start as an image that can be read."""
-    return _reader(data) is not None or iso_format(data) is not None or _is_webp(data) or data.startswith(b"BM")
+    return _reader(data) is not None or iso_format(data) is not None or data.startswith(b"BM")
 
 
 def anatomy_of(data: bytes) -> Anatomy:
@@ -46,8 +47,6 @@ def anatomy_of(data: bytes) -> Anatomy:
     reader = _reader(data)
     if reader is not None:
         return reader(data)
-    if _is_webp(data):
-        return Anatomy("WEBP", "WebP", data, None, 17.0, orientation=0)
     if data.startswith(b"BM"):
         return Anatomy("BMP", "BMP", data, None, 4.0)
     iso = iso_format(data)
@@ -89,10 +88,6 @@ def refusal(data: bytes) -> UnusableMedia:
     return UnusableMedia(f"it is not an image that can be read ({READABLE} are).", next_step="Check what the file is.")
 
 
-def _is_webp(data: bytes) -> bool:
-    return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
-
-
 def _reader(data: bytes) -> Callable[[bytes], Anatomy] | None:
     if data.startswith(b"\xff\xd8\xff"):
         return jpeg_anatomy
@@ -104,4 +99,6 @@ def _reader(data: bytes) -> Callable[[bytes], Anatomy] | None:
         return tiff_anatomy
     if data.startswith(b"\0\0\1\0"):
         return ico_anatomy
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return webp_anatomy
     return None

@@ -1,0 +1,37 @@
+"""A door to one folder, and a few helpers to call the library as a tool does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ollama_mcp.access import Access, AccessRules, Surroundings
+from ollama_mcp.settings.access import ReadSettings, UrlSettings
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def access(home: Path) -> Access:
+    facts = Surroundings(home=str(home), working_folder=str(home))
+    return Access(AccessRules(ReadSettings(), facts), UrlSettings())
+
+
+Put = Callable[[str, bytes], str]
+
+
+@pytest.fixture
+def put(home: Path) -> Put:
+    def write(name: str, data: bytes) -> str:
+        path = home / name
+        path.write_bytes(data)
+        return str(path)
+
+    return write
