@@ -1,0 +1,59 @@
+"""What tests of the server share: a real MCP client connected to the real server over a simulated Ollama."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from mcp import Client
+from mcp.types import CallToolResult, TextContent
+
+from ollama_mcp.hosts import HostPool
+from ollama_mcp.server.app import OllamaServer
+from ollama_mcp.settings import Settings
+
+Mode = str
+
+
+@asynccontextmanager
+async def connected(
+    url: str, *, mode: str = "legacy", api_key: str = "", cloud_url: str = "", **settings: Any
+) -> AsyncGenerator[Client]:
+    """A client of a server in this process, whose Ollama is at `url`; further keywords are settings."""
+    chosen = Settings.model_validate({"host": url, **settings})
+    hosts = HostPool(chosen, api_key=api_key, cloud_url=cloud_url) if cloud_url else HostPool(chosen, api_key=api_key)
+    server = OllamaServer(chosen, api_key=api_key, hosts=hosts)
+    async with Client(server, mode=mode) as client:
+        yield client
+
+
+def texts(result: CallToolResult) -> list[str]:
+    """The text blocks of a result."""
+    return [block.text for block in result.content if isinstance(block, TextContent)]
+
+
+def text(result: CallToolResult) -> str:
+    """The one text block of a successful result without notes."""
+    assert not result.is_error, texts(result)
+    (only,) = texts(result)
+    return only
+
+
+def error(result: CallToolResult, kind: str) -> str:
+    """The text of a failed result of that kind, which holds to the rules for all of them."""
+    assert result.is_error, texts(result)
+    first = texts(result)[0]
+    assert first.startswith(f"[{kind}] "), first
+    assert len(first) <= 400, first
+    assert "Traceback" not in first and "\n" not in first, first
+    assert result.structured_content is None
+    assert (result.meta or {})["ollama-mcp-server/error"] == {"kind": kind, "complete": False}
+    return first
+
+
+def data(result: CallToolResult) -> dict[str, Any]:
+    """The structured content of a successful result."""
+    assert not result.is_error, texts(result)
+    assert result.structured_content is not None
+    return result.structured_content
