@@ -46,13 +46,15 @@ def serve() -> Serve:
         host: str = "127.0.0.1",
         uds: str | None = None,
         stateless: bool = False,
-        ready: bool = True,
+        ready: bool | Exception = True,
         **settings: object,
     ) -> AsyncGenerator[Served]:
         journal = Journal()
         url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
         async def is_ready() -> bool:
+            if isinstance(ready, Exception):
+                raise ready
             return ready
 
         task = asyncio.create_task(

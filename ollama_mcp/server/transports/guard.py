@@ -77,6 +77,8 @@ class Guard:
             raise Refused(503, "the server is stopping")
         if not scope["path"].startswith("/"):
             raise Refused(400, f"request target {scope['path']!r:.100} is no path")
+        if header(scope, b"content-length") and header(scope, b"transfer-encoding"):
+            raise Refused(400, "both Content-Length and Transfer-Encoding")
         hosts = header(scope, b"host")
         if len(hosts) > 1:
             raise Refused(400, f"{len(hosts)} Host headers")
