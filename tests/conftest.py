@@ -1,4 +1,5 @@
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import pytest
 
@@ -10,3 +11,9 @@ async def simulator() -> AsyncGenerator[Simulator]:
     """A simulated Ollama of the newest documented generation."""
     async with Simulator(version="latest") as simulator:
         yield simulator
+
+
+@pytest.fixture
+def tiny_chat() -> bytes:
+    """A tiny GGUF chat model that real servers take."""
+    return (Path(__file__).parent / "fixtures" / "tiny-chat.gguf").read_bytes()

@@ -1,0 +1,98 @@
+import itertools
+
+import pytest
+
+from ollama_mcp.simulator import Simulator
+from tests.support import connected, data, error, text
+
+MODEL = "nomic-embed-text"
+TEXTS = ["The cat sleeps on the sofa.", "The cat sleeps on a sofa.", "Stocks fell sharply."]
+
+
+async def test_the_agent_gets_similarities_nearest_first_and_no_vectors(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        result = await client.call_tool("ollama_embed", {"model": MODEL, "input": TEXTS})
+    found = data(result)
+    assert (found["count"], found["dimensions"]) == (3, 768)
+    assert next((pair["a"], pair["b"]) for pair in found["similarities"]) == (0, 1)
+    assert "vectors" not in found
+    assert "0 | 1 | " in text(result)
+
+
+async def test_vectors_come_on_request(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        arguments = {"model": MODEL, "input": "one text", "vectors": True, "dimensions": 64}
+        found = data(await client.call_tool("ollama_embed", arguments))
+    assert [len(vector) for vector in found["vectors"]] == [64]
+    assert "similarities" not in found
+
+
+async def test_many_texts_go_in_chunks_and_keep_their_order(simulator: Simulator):
+    texts = [f"text number {n}" for n in range(150)]
+    async with connected(simulator.url) as client:
+        whole = data(await client.call_tool("ollama_embed", {"model": MODEL, "input": texts, "vectors": True}))
+        single = data(await client.call_tool("ollama_embed", {"model": MODEL, "input": [texts[149]], "vectors": True}))
+    sizes = [len(seen.json["input"]) for seen in simulator.requests if seen.path == "/api/embed"]
+    assert sizes == [64, 64, 22, 1]
+    assert whole["vectors"][149] == pytest.approx(single["vectors"][0])
+
+
+async def test_progress_counts_the_texts(simulator: Simulator):
+    seen: list[tuple[float, float | None]] = []
+
+    async def note(progress: float, total: float | None, message: str | None) -> None:
+        seen.append((progress, total))
+
+    async with connected(simulator.url, limits={"embed_chunk": 1}) as client:
+        await client.call_tool("ollama_embed", {"model": MODEL, "input": TEXTS}, progress_callback=note)
+    assert seen and all(later[0] > earlier[0] for earlier, later in itertools.pairwise(seen))
+
+
+async def test_only_so_many_texts_are_compared_and_it_says_so(simulator: Simulator):
+    texts = [f"text {n}" for n in range(120)]
+    async with connected(simulator.url) as client:
+        found = data(await client.call_tool("ollama_embed", {"model": MODEL, "input": texts}))
+    assert len(found["similarities"]) == 50
+    assert "first 100 texts" in found["note"] and "4950 pairs" in found["note"]
+
+
+async def test_a_model_that_cannot_embed_names_those_that_can(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        words = error(await client.call_tool("ollama_embed", {"model": "llama3.2:3b", "input": ["a"]}), "unsupported")
+    assert "nomic-embed-text" in words
+
+
+async def test_too_many_texts_name_the_limit(simulator: Simulator):
+    async with connected(simulator.url, limits={"embed_inputs": 2}) as client:
+        words = error(await client.call_tool("ollama_embed", {"model": MODEL, "input": TEXTS}), "invalid_argument")
+    assert "input has 3 items, at most 2" in words and "limits.embed_inputs" in words
+
+
+async def test_options_and_truncate_go_where_the_api_wants_them(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        options = {"num_ctx": 1024, "truncate": True}
+        await client.call_tool("ollama_embed", {"model": MODEL, "input": ["a"], "options": options, "keep_alive": "1m"})
+    sent = simulator.requests[-1].json
+    assert (sent["options"], sent["truncate"], sent["keep_alive"]) == ({"num_ctx": 1024}, True, "1m")
+
+
+@pytest.mark.parametrize("arguments", [{"input": []}, {}])
+async def test_nothing_to_embed_is_refused(simulator: Simulator, arguments: dict[str, list[str]]):
+    async with connected(simulator.url) as client:
+        error(await client.call_tool("ollama_embed", {"model": MODEL, **arguments}), "invalid_argument")
+
+
+async def test_a_server_without_embed_is_served_by_its_older_endpoint():
+    async with Simulator(version="0.1.44", models=("embed",)) as old, connected(old.url) as client:
+        name = (await client.call_tool("ollama_list_models", {})).structured_content
+        assert name is not None
+        found = data(await client.call_tool("ollama_embed", {"model": name["models"][0]["name"], "input": TEXTS}))
+    assert found["count"] == 3
+
+
+async def test_the_legacy_tool_gives_the_raw_vector(simulator: Simulator):
+    async with connected(simulator.url, tools={"toolsets": ["legacy"]}) as client:
+        result = await client.call_tool("ollama_embeddings", {"model": MODEL, "prompt": "a cat"})
+    assert len(data(result)["embedding"]) == 768
+    assert len(text(result).split()) == 768
+    assert simulator.requests[-1].path == "/api/embeddings"

@@ -1,0 +1,139 @@
+from typing import Any
+
+import pytest
+
+from ollama_mcp.simulator import Simulator
+from tests.support import connected, data, error, text
+
+MODEL = "llama3.2:3b"
+
+
+async def test_the_list_is_a_table_with_what_an_agent_chooses_by(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        result = await client.call_tool("ollama_list_models", {})
+    models = {model["name"]: model for model in data(result)["models"]}
+    assert models["gemma3:4b"]["capabilities"] == ["completion", "vision"]
+    assert models[MODEL]["context_length"] == 131072
+    lines = text(result).splitlines()
+    assert lines[0] == "name | parameters | quantization | size | context | capabilities | modified"
+    assert len(lines) == 1 + len(models)
+
+
+@pytest.mark.parametrize(
+    ("capability", "names"),
+    [("vision", ["gemma3:4b"]), ("Embedding", ["nomic-embed-text:latest"]), ("thinking", ["qwen3:4b"])],
+)
+async def test_the_list_can_be_asked_by_capability(simulator: Simulator, capability: str, names: list[str]):
+    async with connected(simulator.url) as client:
+        found = data(await client.call_tool("ollama_list_models", {"capability": capability}))
+    assert [model["name"] for model in found["models"]] == names
+
+
+async def test_a_capability_that_no_model_has_says_so(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        words = text(await client.call_tool("ollama_list_models", {"capability": "audio"}))
+    assert words == "None of the 4 installed models has the capability 'audio'."
+
+
+async def test_an_empty_host_says_how_to_get_a_model():
+    async with Simulator(models=()) as empty, connected(empty.url) as client:
+        assert "ollama_pull_model" in text(await client.call_tool("ollama_list_models", {}))
+
+
+async def test_a_long_list_is_cut_with_the_count(simulator: Simulator):
+    async with connected(simulator.url, limits={"listed": 1}) as client:
+        found = data(await client.call_tool("ollama_list_models", {}))
+    assert (len(found["models"]), found["total"]) == (1, 4)
+    assert found["note"].startswith("1 of 4 are shown")
+
+
+@pytest.mark.parametrize("version", ["0.5.7", "0.17.7", "0.33.0"])
+async def test_capabilities_are_known_on_every_generation(version: str):
+    async with Simulator(version=version) as old, connected(old.url) as client:
+        found = data(await client.call_tool("ollama_list_models", {"capability": "embedding"}))
+        tools = data(await client.call_tool("ollama_list_models", {"capability": "tools"}))
+    assert [model["name"] for model in found["models"]] == ["nomic-embed-text:latest"]
+    assert MODEL in [model["name"] for model in tools["models"]]
+
+
+async def test_a_card_says_what_is_needed_to_decide_and_no_more(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        result = await client.call_tool("ollama_show_model", {"model": "qwen3:4b"})
+    card = data(result)
+    assert card["capabilities"] == ["completion", "tools", "thinking"]
+    assert card["thinking_levels"] == ["false", "true"]
+    assert card["context_length"] == 262144
+    assert "included" not in card
+    assert len(text(result)) < 1_600
+
+
+PARTS = ["parameters", "template", "license", "system", "messages", "modelfile", "model_info", "tensors"]
+
+
+async def test_parts_come_in_full_on_request(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        result = await client.call_tool("ollama_show_model", {"model": MODEL, "include": PARTS})
+    included: dict[str, Any] = data(result)["included"]
+    assert list(included) == PARTS
+    assert "blobs" not in included["modelfile"] and f"FROM {MODEL}" in included["modelfile"]
+    assert "tokenizer.ggml.tokens" not in included["model_info"]
+    assert "verbose=true" in included["tensors"]
+    assert "--- modelfile" in text(result)
+
+
+async def test_token_tables_and_tensors_come_only_verbose(simulator: Simulator):
+    arguments = {"model": MODEL, "include": ["model_info", "tensors"], "verbose": True}
+    async with connected(simulator.url) as client:
+        included = data(await client.call_tool("ollama_show_model", arguments))["included"]
+    assert isinstance(included["tensors"], list)
+    assert simulator.requests[-2].json.get("verbose") or simulator.requests[-1].json.get("verbose")
+
+
+async def test_loaded_models_show_memory_and_expiry(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        assert text(await client.call_tool("ollama_list_running", {})) == "No model is loaded."
+        await client.call_tool("ollama_load_model", {"model": MODEL, "keep_alive": "10m"})
+        await client.call_tool("ollama_load_model", {"model": "gemma3:4b", "keep_alive": -1})
+        result = await client.call_tool("ollama_list_running", {})
+    models = {model["name"]: model for model in data(result)["models"]}
+    assert 590 <= models[MODEL]["expires_in_seconds"] <= 600
+    assert "expires_in_seconds" not in models["gemma3:4b"]
+    assert "| never" in text(result)
+    assert 0 <= models[MODEL]["gpu_percent"] <= 100
+
+
+async def test_models_are_loaded_whatever_they_are_for_and_unloaded(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        loaded = await client.call_tool("ollama_load_model", {"model": MODEL, "options": {"num_ctx": 2048}})
+        assert text(loaded).startswith(f"{MODEL} is loaded")
+        await client.call_tool("ollama_load_model", {"model": "nomic-embed-text"})
+        running = data(await client.call_tool("ollama_list_running", {}))["models"]
+        assert {model["name"]: model.get("context_length") for model in running}[MODEL] == 2048
+        one = await client.call_tool("ollama_unload_model", {"model": "nomic-embed-text"})
+        assert text(one) == "Unloaded: nomic-embed-text."
+        rest = await client.call_tool("ollama_unload_model", {"all": True})
+        assert data(rest) == {"unloaded": [MODEL]}
+        assert text(await client.call_tool("ollama_unload_model", {"all": True})) == "No model was loaded."
+        assert text(await client.call_tool("ollama_list_running", {})) == "No model is loaded."
+
+
+@pytest.mark.parametrize("version", ["0.5.7", "0.17.7"])
+async def test_an_embedding_model_is_unloaded_on_older_servers_too(version: str):
+    async with Simulator(version=version, models=("embed",)) as old, connected(old.url) as client:
+        await client.call_tool("ollama_load_model", {"model": "nomic-embed-text"})
+        assert not (await client.call_tool("ollama_unload_model", {"model": "nomic-embed-text"})).is_error
+        assert text(await client.call_tool("ollama_list_running", {})) == "No model is loaded."
+
+
+@pytest.mark.parametrize("arguments", [{}, {"model": MODEL, "all": True}])
+async def test_unload_takes_one_model_or_all(simulator: Simulator, arguments: dict[str, Any]):
+    async with connected(simulator.url) as client:
+        error(await client.call_tool("ollama_unload_model", arguments), "invalid_argument")
+
+
+@pytest.mark.parametrize("tool", ["ollama_show_model", "ollama_load_model", "ollama_unload_model"])
+async def test_a_misspelt_name_gets_the_closest_and_a_way_to_download(simulator: Simulator, tool: str):
+    async with connected(simulator.url) as client:
+        words = error(await client.call_tool(tool, {"model": "lama3.2"}), "model_not_found")
+    assert f"Closest: '{MODEL}'" in words
+    assert "ollama_pull_model(model='lama3.2')" in words
