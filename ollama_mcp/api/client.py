@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable
 from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self, TypeVar
+from urllib.parse import urlsplit
 
 from ollama_mcp.api import responses
 from ollama_mcp.api.answers import ChatStream, Expected, GenerateStream, ProgressStream
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     M = TypeVar("M", bound=BaseModel)
 
-CLOUD_URL = "https://ollama.com"
+CLOUD_HOST = "ollama.com"
 _VERSION_SECONDS = 60.0
 _HEAVY_BODY = 200_000
 _DEFAULT_TIMEOUTS = Timeouts()
@@ -61,6 +62,7 @@ class OllamaClient:
         timeouts: Limits in seconds.
         verify: False switches the check of the TLS certificate off.
         ca_file: A PEM file with a CA to trust besides the system's.
+        cloud: Whether the host is ollama.com itself, which has web search at another path; by its name where None.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class OllamaClient:
         timeouts: Timeouts = _DEFAULT_TIMEOUTS,
         verify: bool = True,
         ca_file: str | None = None,
+        cloud: bool | None = None,
     ) -> None:
         self._wire = Wire(
             base_url,
@@ -83,6 +86,7 @@ class OllamaClient:
             verify=verify,
             ca_file=ca_file,
         )
+        self._web_folder = "/api" if self._is_cloud(cloud) else "/api/experimental"
         self._version: tuple[float, ServerVersion] | None = None
         self._asking = asyncio.Lock()
 
@@ -282,8 +286,10 @@ class OllamaClient:
         return Call("POST", path, encode_json(body), model, idempotent)
 
     def _web(self, what: str, body: Json) -> Call:
-        folder = "/api" if self.base_url == CLOUD_URL else "/api/experimental"
-        return self._call(f"{folder}/{what}", body)
+        return self._call(f"{self._web_folder}/{what}", body)
+
+    def _is_cloud(self, told: bool | None) -> bool:
+        return urlsplit(self.base_url).hostname == CLOUD_HOST if told is None else told
 
     async def _encoded(self, path: str, request: Request, *, idempotent: bool = False) -> Call:
         """The call of a request; a large one is encoded in a thread."""

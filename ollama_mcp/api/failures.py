@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_RETRY_AFTER = 86_400.0
+LONGEST = 400
 _SHOWN_BODY = 80
 
 
@@ -69,7 +70,9 @@ class Where:
         detail: str = "",
         retry_after: float | None = None,
     ) -> ApiError:
-        """An error of this call."""
+        """An error of this call; its words are cut where message and next step exceed what an agent is shown."""
+        room = LONGEST - len(next_step) - 1
+        message = message if len(message) <= room else message[: room - 1] + "…"
         return kind(
             message,
             host=self.host,

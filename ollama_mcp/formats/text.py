@@ -10,7 +10,8 @@ QUOTE_LIMIT = 200
 # Controls, format characters (bidi, zero width, the tag block at U+E0000), surrogates, private use, separators.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _PLAIN = re.compile(r"[ -~]*")
-_PATH = re.compile(r"(?:[A-Za-z]:)?[\\/][^\s\"':;,]*(?:blobs|manifests|\.ollama|id_ed25519)[^\s\"':;,]*")
+# At a word's beginning only, since the paths of URLs may hold the same names.
+_PATH = re.compile(r"(?<![^\s\"'(])(?:[A-Za-z]:)?[\\/][^\s\"':;,]*(?:blobs|manifests|\.ollama|id_ed25519)[^\s\"':;,]*")
 
 
 def escape(text: str, limit: int = QUOTE_LIMIT) -> str:

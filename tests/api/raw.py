@@ -87,6 +87,9 @@ async def serving(*scripts: Script, tls: ssl.SSLContext | None = None) -> AsyncG
         server.close()
         for connection in raw.connections:
             connection.writer.close()
+        async with asyncio.timeout(5):
+            for connection in raw.connections:
+                await connection.gone.wait()
         await server.wait_closed()
 
 
@@ -151,6 +154,23 @@ def spoke(text: str, **more: Any) -> dict[str, Any]:
 def ended(text: str = "", **more: Any) -> dict[str, Any]:
     """The last line of chat."""
     return {**spoke(text, **more), "done": True, "done_reason": "stop"}
+
+
+ABSENT = whole("404 page not found", 404, "text/plain")
+
+
+def version(text: str) -> Script:
+    """A script that answers GET /api/version."""
+    return whole(json.dumps({"version": text}))
+
+
+def by_path(**scripts: Script) -> Script:
+    """Answers by the last part of the path."""
+
+    async def script(request: RawRequest, connection: Connection) -> None:
+        await scripts.get(request.path.rpartition("/")[2], ABSENT)(request, connection)
+
+    return script
 
 
 async def _read_request(reader: asyncio.StreamReader) -> RawRequest:

@@ -115,6 +115,20 @@ async def test_a_v6_address_works_with_its_brackets() -> None:
     assert "refused" in error.message
 
 
+async def test_a_name_of_two_addresses_is_refused_when_none_of_them_answers() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        error = await failure(f"http://localhost:{taken.getsockname()[1]}")
+    assert "refused" in error.message
+
+
+async def test_what_the_system_says_about_an_address_is_passed_on() -> None:
+    # A link-local address without an interface can't be connected to.
+    error = await failure("http://[fe80::1]:11434")
+    assert type(error) is Unreachable
+    assert "no connection came about" not in error.message
+
+
 async def test_localhost_is_reached_where_only_one_of_its_addresses_listens() -> None:
     async with serving(VERSION) as server:
         port = server.url.rpartition(":")[2]

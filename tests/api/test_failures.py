@@ -162,7 +162,7 @@ SIGNINS = [
     ("https://user@ollama.com/connect", False),
     ("https://ollama.com/\u202e", False),
     ("https://ollama.com/" + "x" * 300, False),
-    (5, False),
+    (987_654_321, False),
 ]
 
 
@@ -272,3 +272,13 @@ async def test_a_web_server_that_is_no_ollama_is_a_bad_answer(body: str, operati
         failure = await refused(server, operation)
         assert failure.kind == "bad_answer"
         assert "box" in failure.message
+
+
+async def test_long_names_of_host_and_model_do_not_make_the_error_longer() -> None:
+    async with serving(error("x" * 300, 500)) as server:
+        url = server.url + "/" + "p" * 200
+        async with OllamaClient(url, name="n" * 40) as client:
+            with pytest.raises(ApiError) as caught:
+                await client.show("m" * 400)
+        assert len(str(caught.value)) == 400
+        assert caught.value.next_step in str(caught.value)

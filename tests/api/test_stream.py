@@ -10,7 +10,7 @@ import pytest
 
 from ollama_mcp.api import ChatRequest, GenerateRequest, Message, OllamaClient, Timeouts
 from ollama_mcp.errors import ApiError, BadAnswer, Interrupted, ModelNotFound, ServerError, Timeout
-from tests.api.raw import END, STREAM_HEAD, chunk, ended, last, said, serving, spoke, stream, whole
+from tests.api.raw import STREAM_HEAD, chunk, ended, last, said, serving, spoke, stream, whole
 
 if TYPE_CHECKING:
     from tests.api.raw import Connection, RawRequest
@@ -242,7 +242,7 @@ async def test_thinking_that_the_server_split_is_left_alone() -> None:
 
 
 async def test_text_held_back_for_a_tag_is_part_of_what_was_kept() -> None:
-    async with serving(stream(said("<th"), END[:0] or b"{\n")) as server, OllamaClient(server.url) as client:
+    async with serving(stream(said("<th"), b"{\n")) as server, OllamaClient(server.url) as client:
         assert (await failure(client)).partial == "<th"
 
 
@@ -250,3 +250,47 @@ async def test_raw_text_is_never_split() -> None:
     async with serving(stream(last("<think>a</think>b"))) as server, OllamaClient(server.url) as client:
         answer = await client.generate(GenerateRequest(model="m", prompt="x", raw=True)).collect()
         assert (answer.thinking, answer.text) == ("", "<think>a</think>b")
+
+
+async def test_a_stream_that_was_never_read_sends_nothing() -> None:
+    async with serving(stream(last("a"))) as server, OllamaClient(server.url) as client:
+        unread = client.generate(PROMPT)
+        await unread.aclose()
+        assert [piece async for piece in unread] == []
+        assert server.requests == []
+
+
+async def test_a_stream_that_was_read_to_its_end_stays_at_its_end() -> None:
+    async with serving(stream(last("a"))) as server, OllamaClient(server.url) as client:
+        pieces = client.generate(PROMPT)
+        assert [piece.text async for piece in pieces] == ["a"]
+        assert [piece async for piece in pieces] == []
+
+
+async def test_a_last_line_without_its_line_end_counts() -> None:
+    async with serving(stream(said("a"), json.dumps(last("b")).encode())) as server, OllamaClient(server.url) as client:
+        assert (await client.generate(PROMPT).collect()).text == "ab"
+
+
+async def test_an_answer_that_ends_within_thinking_is_all_thinking() -> None:
+    lines = [spoke("<think>so"), spoke(" far</th"), ended()]
+    async with serving(stream(*lines)) as server, OllamaClient(server.url) as client:
+        answer = await client.chat(HELLO).collect()
+        assert (answer.thinking, answer.text) == ("so far</th", "")
+
+
+async def test_tool_calls_and_figures_of_generate_are_read() -> None:
+    line = last(
+        tool_calls=[{"function": {"name": "f", "arguments": {}}}],
+        prompt_eval_cached_count=0,
+        total_duration=4 * 10**9,
+        load_duration=10**9,
+        prompt_eval_duration=2 * 10**9,
+    )
+    async with serving(stream(line)) as server, OllamaClient(server.url) as client:
+        answer = await client.generate(PROMPT).collect()
+        assert [call.name for call in answer.tool_calls] == ["f"]
+        assert answer.stats is not None
+        assert (answer.stats.total_seconds, answer.stats.load_seconds, answer.stats.prompt_eval_seconds) == (4, 1, 2)
+        assert answer.stats.prompt_eval_cached_count == 0
+        assert answer.stats.prompt_eval_count is None
