@@ -28,7 +28,6 @@ class Card:
     capabilities: tuple[str, ...] = ("completion",)
     quantization: str = "Q4_K_M"
     levels: tuple[bool | str, ...] = ()
-    cloud: bool = False
 
     @property
     def template(self) -> str:
@@ -67,11 +66,12 @@ class Card:
             Tensor("output_norm.weight", "F32", (self.embedding,)),
             Tensor("token_embd.weight", "Q6_K" if self.quantization == "Q4_K_M" else "F16", (self.embedding, 32000)),
         )
-        return Header(metadata, tensors, int(self.parameters))
+        return Header(metadata, tensors)
 
 
 _CHAT = ("completion", "tools")
 _THINKER = ("completion", "tools", "thinking")
+_LEVELS = ("low", "medium", "high")
 
 CARDS = (
     Card("llama3.2:3b", "llama", 3.21e9, 2_019_393_189, 131_072, 3072, _CHAT),
@@ -87,7 +87,7 @@ CARDS = (
     Card("qwen3:0.6b", "qwen3", 7.52e8, 522_653_767, 40_960, 1024, _THINKER, levels=(False, True)),
     Card("qwen3:8b", "qwen3", 8.19e9, 5_225_388_164, 40_960, 4096, _THINKER, levels=(False, True)),
     Card("qwen2.5-coder:1.5b", "qwen2", 1.54e9, 986_062_089, 32_768, 1536, ("completion", "tools", "insert")),
-    Card("gpt-oss:20b", "gptoss", 2.09e10, 13_793_441_244, 131_072, 2880, _THINKER, "MXFP4", ("low", "medium", "high")),
+    Card("gpt-oss:20b", "gptoss", 2.09e10, 13_793_441_244, 131_072, 2880, _THINKER, "MXFP4", _LEVELS),
     Card("gemma2:2b", "gemma2", 2.61e9, 1_629_518_495, 8192, 2304),
     Card("llava:7b", "llama", 7.24e9, 4_733_363_377, 32_768, 4096, ("completion", "vision")),
     Card("all-minilm:latest", "bert", 2.26e7, 45_960_996, 512, 384, ("embedding",), "F16"),
@@ -95,6 +95,14 @@ CARDS = (
     Card("smollm2:135m", "llama", 1.35e8, 270_898_672, 8192, 576, _CHAT, "F16"),
 )
 REGISTRY = {card.name: card for card in CARDS}
+
+# What runs on ollama.com.
+CLOUD = (
+    Card("gpt-oss:20b", "gptoss", 2.09e10, 13_793_441_244, 131_072, 2880, _THINKER, "MXFP4", _LEVELS),
+    Card("gpt-oss:120b", "gptoss", 1.17e11, 65_290_000_000, 131_072, 2880, _THINKER, "MXFP4", _LEVELS),
+    Card("qwen3-coder:480b", "qwen3moe", 4.8e11, 510_000_000_000, 262_144, 6144, _CHAT, "Q8_0"),
+    Card("kimi-k2.6:latest", "kimi", 1.0e12, 595_000_000_000, 262_144, 7168, (*_THINKER, "vision"), "Q8_0"),
+)
 
 KINDS = {
     "chat": "llama3.2:3b",

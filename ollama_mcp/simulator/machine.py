@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.names import ModelName, parse_name
 from ollama_mcp.simulator.answers import Scripts
-from ollama_mcp.simulator.cards import INSTALLED, card_of
+from ollama_mcp.simulator.cards import CLOUD, INSTALLED, card_of
+from ollama_mcp.simulator.downloads import Downloads
 from ollama_mcp.simulator.failures import Failure, missing_model
 from ollama_mcp.simulator.generations import DEFAULT, Generation
 from ollama_mcp.simulator.runner import Latency, Scheduler
@@ -50,7 +50,11 @@ class Machine:
     account: Account = "signed_in"
     scripts: Scripts = field(default_factory=Scripts)
     registry: Registry = field(default_factory=Registry)
-    downloads: dict[str, Any] = field(default_factory=dict[str, Any])
+    cloud: Store = field(default_factory=Store)
+    downloads: Downloads = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.downloads = Downloads(self._speed, self.store.keep)
 
     @classmethod
     def build(
@@ -72,9 +76,12 @@ class Machine:
         store = Store()
         for name in reversed(tuple(INSTALLED if models is None else models)):
             store.install(card_of(name))
+        cloud = Store()
+        for card in CLOUD:
+            cloud.install(card)
         scheduler = Scheduler(latency, num_parallel=num_parallel, max_queue=max_queue, max_loaded=max_loaded)
         reported = generation.version if version else f"{generation.version}-simulator"
-        return cls(generation, reported, store, scheduler, latency, account)
+        return cls(generation, reported, store, scheduler, latency, account, cloud=cloud)
 
     def name(self, text: str) -> ModelName:
         """A model name of a request.
@@ -103,7 +110,7 @@ class Machine:
     async def close(self) -> None:
         """End the timers and the downloads."""
         self.scheduler.close()
-        tasks = [download.task for download in self.downloads.values() if download.task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.downloads.close()
+
+    def _speed(self) -> float:
+        return 0.0 if self.registry.stalled else self.latency.transfer

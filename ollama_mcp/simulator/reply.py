@@ -47,8 +47,8 @@ class Reply:
         self.status = 0
         self.streaming = False
         self.lines = 0
-        # Servers before v0.12.6 began a stream before they knew whether it would fail.
-        self.lines_only = False
+        self._error_type = JSON
+        self._lines_only = False
 
     @property
     def started(self) -> bool:
@@ -78,6 +78,21 @@ class Reply:
     def text(self, status: int, text: str, content_type: str = TEXT, headers: Headers = None) -> None:
         """A plain text, as the router's own 404 and 405 are."""
         self.send(status, text.encode(), content_type, headers)
+
+    def expect_stream(self, *, lines_only: bool) -> None:
+        """From here on errors are those of a stream.
+
+        Args:
+            lines_only: The server begins the stream before it knows whether it fails (before v0.12.6).
+        """
+        self._error_type, self._lines_only = BARE_JSON, lines_only
+
+    async def error(self, body: Any, status: int) -> None:
+        """An error: as the whole answer while there is still time for that, else as a line."""
+        if self.started or self._lines_only:
+            await self.line(body)
+        else:
+            self.json(body, status, self._error_type)
 
     async def line(self, value: Any) -> None:
         """One line of a stream; the first one brings the head with it."""

@@ -12,7 +12,7 @@ from ollama_mcp.simulator.generations import Generation
 from ollama_mcp.simulator.http import Request
 from ollama_mcp.simulator.machine import Machine
 from ollama_mcp.simulator.reply import Reply
-from ollama_mcp.simulator.routes import account, embeddings, inference, models, pulls
+from ollama_mcp.simulator.routes import account, blobs, creations, embeddings, inference, models, pulls, pushes
 
 Handler = Callable[[Machine, Request, Reply], Awaitable[None]]
 
@@ -40,6 +40,10 @@ _ROUTES: dict[str, list[Route]] = {
     "/api/copy": [Route("POST", models.copy)],
     "/api/delete": [Route("DELETE", models.delete)],
     "/api/pull": [Route("POST", pulls.pull)],
+    "/api/push": [Route("POST", pushes.push)],
+    "/api/create": [Route("POST", creations.create)],
+    "/api/blobs/:digest": [Route("HEAD", blobs.head), Route("POST", blobs.post)],
+    "/v1/models": [Route("GET", models.openai_models)],
     "/api/me": [Route("POST", account.me, (0, 12, 0))],
     "/api/signout": [Route("POST", account.signout, (0, 12, 1))],
     "/api/experimental/web_search": [Route("POST", account.web_search, (0, 18, 0))],

@@ -10,13 +10,13 @@ from typing import Self
 from ollama_mcp.simulator import control
 from ollama_mcp.simulator.answers import Answer, Scripts
 from ollama_mcp.simulator.cards import KINDS
-from ollama_mcp.simulator.encoding import encode
 from ollama_mcp.simulator.failures import Failure
 from ollama_mcp.simulator.faults import Fault, Faults, FaultyReply, stand_in
 from ollama_mcp.simulator.http import Connection, Request, Upload
 from ollama_mcp.simulator.log import Disconnect, Log, Seen
 from ollama_mcp.simulator.machine import Account, Machine, Registry
 from ollama_mcp.simulator.reply import Reply
+from ollama_mcp.simulator.routes.blobs import BlobUpload
 from ollama_mcp.simulator.routing import dispatch
 from ollama_mcp.simulator.runner import Latency
 from ollama_mcp.simulator.store import Store
@@ -150,7 +150,7 @@ class Simulator:
         return Connection(self._serve, self._upload_for, self._connections)
 
     def _upload_for(self, request: Request) -> Upload | None:
-        return None
+        return BlobUpload() if request.method == "POST" and request.path.startswith("/api/blobs/") else None
 
     async def _serve(self, connection: Connection, request: Request) -> None:
         if request.path.startswith("/_simulator/"):
@@ -175,12 +175,5 @@ class Simulator:
         try:
             await dispatch(self.machine, request, reply)
         except Failure as failure:
-            await _fail(reply, failure)
+            await reply.error(failure.body, failure.status)
         await reply.end()
-
-
-async def _fail(reply: Reply, failure: Failure) -> None:
-    if reply.started or reply.lines_only:
-        await reply.raw_line(encode(failure.body))
-    else:
-        reply.json(failure.body, failure.status)

@@ -15,9 +15,6 @@ from ollama_mcp.simulator.encoding import Object, encode
 
 BLOB_FOLDER = "/usr/share/ollama/.ollama/models/blobs/sha256-"
 DEFAULT_TEMPLATE = "{{ .Prompt }}"
-# Ollama's names of llama.cpp's file types (general.file_type).
-_FILE_TYPES = {1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K", 12: "Q3_K_M", 14: "Q4_K_S"}
-_FILE_TYPES |= {15: "Q4_K_M", 16: "Q5_K_S", 17: "Q5_K_M", 18: "Q6_K", 32: "BF16", 38: "MXFP4"}
 
 
 def digest_of(data: bytes) -> str:
@@ -60,17 +57,15 @@ class Model:
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
         """The layers of the manifest, weights first, in the order in which Ollama writes them."""
-        layers = [self.weights]
-        if self.template:
-            layers.append(Layer.of("template", self.template.encode()))
-        layers += [Layer.of("license", text.encode()) for text in self.licenses]
+        texts = [("template", self.template.encode())] if self.template else []
         if self.system:
-            layers.append(Layer.of("system", self.system.encode()))
+            texts.append(("system", self.system.encode()))
+        texts += [("license", text.encode()) for text in self.licenses]
         if self.parameters:
-            layers.append(Layer.of("params", encode(self.parameters)))
+            texts.append(("params", encode(dict(sorted(self.parameters.items()))) + b"\n"))
         if self.messages:
-            layers.append(Layer.of("messages", encode(list(self.messages))))
-        return tuple(layers)
+            texts.append(("messages", encode(list(self.messages)) + b"\n"))
+        return (self.weights, *(Layer.of(kind, data) for kind, data in texts))
 
     @cached_property
     def config(self) -> Layer:
@@ -96,8 +91,10 @@ class Model:
 
     @cached_property
     def quantization_level(self) -> str:
-        """Such as "Q4_K_M"; "unknown" where the file does not say."""
-        return self.quantization or _FILE_TYPES.get(self.header.metadata.get("general.file_type", -1), "unknown")
+        """Such as "Q4_K_M"; "unknown" where the file does not say, or says 0, which Ollama takes for no answer."""
+        if self.quantization or self.header.metadata.get("general.file_type") == 0:
+            return self.quantization or "unknown"
+        return self.header.quantization or "unknown"
 
     @cached_property
     def parameter_size(self) -> str:
@@ -114,12 +111,21 @@ class Model:
 
 
 class Store:
-    """Models by name without regard to case, and blobs by digest."""
+    """Models by name without regard to case, and blobs by digest.
+
+    Of a blob that was uploaded only the beginning is kept, where the header of a model stands.
+    """
 
     def __init__(self) -> None:
         self.models: dict[str, Model] = {}
         self.blobs: dict[str, int] = {}
-        self.headers: dict[str, Header] = {}
+        self.beginnings: dict[str, bytes] = {}
+
+    def keep(self, layer: Layer, beginning: bytes = b"") -> None:
+        """Write a blob."""
+        self.blobs[layer.digest] = layer.size
+        if beginning:
+            self.beginnings[layer.digest] = beginning
 
     def install(self, card: Card) -> Model:
         """A model of the library, as if it had been pulled long ago."""
@@ -133,7 +139,6 @@ class Store:
         self.models[model.name.key] = replace(model, name=older.name) if older else model
         for layer in (*model.layers, model.config):
             self.blobs.setdefault(layer.digest, layer.size)
-        self.headers.setdefault(model.weights.digest, model.header)
 
     def find(self, name: str) -> Model | None:
         """The model of a name in any casing; None if it is not installed or is no name."""
@@ -149,6 +154,7 @@ class Store:
         for layer in (*model.layers, model.config):
             if layer.digest not in kept:
                 self.blobs.pop(layer.digest, None)
+                self.beginnings.pop(layer.digest, None)
 
     def listed(self) -> list[Model]:
         """All models, the last modified first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ollama_mcp.simulator import decoding
-from ollama_mcp.simulator.encoding import as_object
+from ollama_mcp.simulator.encoding import Object, as_object
 from ollama_mcp.simulator.failures import Failure
 from ollama_mcp.simulator.http import Request
 from ollama_mcp.simulator.machine import Machine
@@ -61,10 +61,13 @@ async def signout(machine: Machine, request: Request, reply: Reply) -> None:
 
 async def recommendations(machine: Machine, request: Request, reply: Reply) -> None:
     """Models that Ollama suggests."""
-    entries = [
-        {"model": name, "description": text, "context_length": context, "max_output_tokens": context // 2}
-        for name, text, context in _RECOMMENDED
-    ]
+    entries: list[Object] = []
+    for name, text, context in _RECOMMENDED:
+        entry: Object = {"model": name, "description": text, "context_length": context}
+        runs_here = not name.endswith(":cloud")
+        entries.append(
+            {**entry, **({"vram_bytes": 9_600_000_000} if runs_here else {"max_output_tokens": context // 2})}
+        )
     reply.json({"recommendations": entries})
 
 

@@ -19,6 +19,7 @@ from ollama_mcp.simulator.http import Request
 from ollama_mcp.simulator.language import count_tokens
 from ollama_mcp.simulator.machine import Machine
 from ollama_mcp.simulator.reply import Reply
+from ollama_mcp.simulator.routes.cloud import find_model
 from ollama_mcp.simulator.settings import context_length, load_options, merged_options
 from ollama_mcp.simulator.store import Model
 
@@ -56,7 +57,8 @@ async def embed(machine: Machine, request: Request, reply: Reply) -> None:
     started = time.perf_counter_ns()
     body = _embed_request(machine.generation)(decoding.parse(request.body), "")
     texts = _texts(body.get("input"))
-    model = machine.model(body.get("model", ""), pull_hint=bool(body.get("model")))
+    hint = bool(body.get("model"))
+    model, body["model"] = find_model(machine, body.get("model", ""), request.path, pull_hint=hint)
     _check_able(machine, model, 501)
     options = merged_options(model, body.get("options"), machine.generation)
     context = context_length(model, options)
@@ -84,7 +86,7 @@ async def embeddings(machine: Machine, request: Request, reply: Reply) -> None:
     body = _EMBEDDINGS_REQUEST(decoding.parse(request.body), "")
     if not body.get("model"):
         raise Failure(400, "model is required")
-    model = machine.model(body["model"], pull_hint=True)
+    model, _ = find_model(machine, body["model"], request.path, pull_hint=True)
     _check_able(machine, model, 500)
     options = merged_options(model, body.get("options"), machine.generation)
     context = context_length(model, options)

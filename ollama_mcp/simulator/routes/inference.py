@@ -17,6 +17,7 @@ from ollama_mcp.simulator.language import count_tokens
 from ollama_mcp.simulator.machine import Machine
 from ollama_mcp.simulator.mind import Ask
 from ollama_mcp.simulator.reply import Reply
+from ollama_mcp.simulator.routes.cloud import find_model
 from ollama_mcp.simulator.routes.respond import Turn, respond
 from ollama_mcp.simulator.schema_text import TYPES
 from ollama_mcp.simulator.settings import context_length, load_options, merged_options
@@ -68,7 +69,7 @@ async def generate(machine: Machine, request: Request, reply: Reply) -> None:
     """A prompt continued."""
     body = _generate_request(machine.generation)(decoding.parse(request.body), "")
     _check_top_logprobs(body)
-    model = machine.model(body.get("model", ""))
+    model, body["model"] = find_model(machine, body.get("model", ""), request.path)
     prompt, system = body.get("prompt", ""), body.get("system", model.system)
     if _unloads(body, empty=not prompt):
         return _unload(machine, reply, model, body, {"response": ""})
@@ -84,6 +85,7 @@ async def generate(machine: Machine, request: Request, reply: Reply) -> None:
     ask = Ask(model, prompt, whole, options, images, thinks=thinks and not body.get("raw"))
     ask.format = _checked_format(machine, body)
     _check_images(machine, model, images, chat=False)
+    _expect_lines(machine, reply, body)
     _check_length(machine, ask, body, chat=False)
     await respond(machine, reply, _turn(body, ask, "generate"))
 
@@ -94,7 +96,8 @@ async def chat(machine: Machine, request: Request, reply: Reply) -> None:
     _check_top_logprobs(body)
     if not body.get("model"):
         raise Failure(400, "model is required")
-    model = machine.model(body["model"], pull_hint=not machine.generation.since(0, 7, 0))
+    hint = not machine.generation.since(0, 7, 0)
+    model, body["model"] = find_model(machine, body["model"], request.path, pull_hint=hint)
     messages = [as_object(message) for message in as_list(body.get("messages"))]
     empty: Object = {"message": {"role": "assistant", "content": ""}}
     if _unloads(body, empty=not messages):
@@ -105,11 +108,17 @@ async def chat(machine: Machine, request: Request, reply: Reply) -> None:
     options = merged_options(model, body.get("options"), machine.generation)
     if not messages:
         return await _load(machine, reply, model, body, options, empty)
+    _expect_lines(machine, reply, body)
     ask = _conversation(model, messages, options)
     ask.tools, ask.thinks, ask.format = tools, thinks, _checked_format(machine, body)
     _check_images(machine, model, ask.images, chat=True)
     _check_length(machine, ask, body, chat=True)
     await respond(machine, reply, _turn(body, ask, "chat"))
+
+
+def _expect_lines(machine: Machine, reply: Reply, body: Object) -> None:
+    if body.get("stream", True):
+        reply.expect_stream(lines_only=not machine.generation.status_before_stream)
 
 
 def _conversation(model: Model, messages: list[Object], options: Object) -> Ask:

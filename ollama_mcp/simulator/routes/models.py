@@ -14,7 +14,8 @@ from ollama_mcp.simulator.failures import Failure, missing_model
 from ollama_mcp.simulator.generations import Generation
 from ollama_mcp.simulator.http import Request
 from ollama_mcp.simulator.machine import Machine
-from ollama_mcp.simulator.reply import Reply
+from ollama_mcp.simulator.reply import BARE_JSON, Reply
+from ollama_mcp.simulator.routes.cloud import find_model
 from ollama_mcp.simulator.store import BLOB_FOLDER, DEFAULT_TEMPLATE, Model
 
 _NAMED = decoding.struct("DeleteRequest", {"model": decoding.string, "name": decoding.string})
@@ -58,8 +59,12 @@ async def show(machine: Machine, request: Request, reply: Reply) -> None:
     if not wanted:
         raise Failure(400, "model is required")
     model = machine.store.find(wanted)
+    if model is None and machine.generation.trims_names:
+        if not machine.name(wanted).is_cloud:
+            raise missing_model(machine.name(wanted).short)
+        model, _ = find_model(machine, wanted, request.path)
     if model is None:
-        raise missing_model(machine.name(wanted).short if machine.generation.trims_names else wanted)
+        raise missing_model(wanted)
     reply.json(shown(model, machine.generation, verbose=body.get("verbose", False)))
 
 
@@ -83,7 +88,7 @@ async def delete(machine: Machine, request: Request, reply: Reply) -> None:
     body = _NAMED(decoding.parse(request.body), "")
     wanted = body.get("model") or body.get("name") or ""
     if _name_or_none(wanted) is None:
-        if not wanted and machine.generation.since(0, 7, 0):
+        if not wanted and machine.generation.trims_names:
             raise Failure(400, "model is required")
         raise Failure(400, f'name "{wanted}" is invalid')
     model = machine.store.find(wanted)
@@ -103,11 +108,11 @@ def _name_or_none(text: str) -> ModelName | None:
 def _details(model: Model) -> Object:
     return {
         "parent_model": model.parent,
-        "format": "gguf",
+        "format": "gguf" if model.family else "",
         "family": model.family,
-        "families": [model.family],
-        "parameter_size": model.parameter_size,
-        "quantization_level": model.quantization_level,
+        "families": [model.family] if model.family else None,
+        "parameter_size": model.parameter_size if model.family else "",
+        "quantization_level": model.quantization_level if model.family else "",
     }
 
 
@@ -207,3 +212,17 @@ def _parameter_lines(parameters: Object) -> list[str]:
         items = as_list(value) or [value]
         lines += [f"{name:<30} {_quoted_json(item) if isinstance(item, str) else _plain(item)}" for item in items]
     return lines
+
+
+async def openai_models(machine: Machine, request: Request, reply: Reply) -> None:
+    """The installed models as OpenAI's API lists them."""
+    entries = [
+        {
+            "id": model.name.short,
+            "object": "model",
+            "created": int(model.modified.timestamp()),
+            "owned_by": model.name.namespace,
+        }
+        for model in machine.store.listed()
+    ]
+    reply.json({"object": "list", "data": entries}, content_type=BARE_JSON)

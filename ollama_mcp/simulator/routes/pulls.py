@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from ollama_mcp.formats.names import DEFAULT_HOST, ModelName
@@ -17,7 +17,6 @@ from ollama_mcp.simulator.machine import Machine
 from ollama_mcp.simulator.reply import BARE_JSON, Reply
 from ollama_mcp.simulator.store import Layer, Model, model_of
 
-TICK = 0.06
 TRANSFER = decoding.struct(
     "PullRequest",
     {"model": decoding.string, "name": decoding.string, "insecure": decoding.boolean, "stream": decoding.boolean},
@@ -30,28 +29,17 @@ _BY_NAMESPACE = {
 }
 
 
-@dataclass
-class Download:
-    """One blob on its way; everybody who wants it watches the same progress."""
-
-    layer: Layer
-    completed: int = 0
-    waiters: int = 0
-    finished: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
-
-
 async def pull(machine: Machine, request: Request, reply: Reply) -> None:
     """A model fetched from a registry."""
     body = TRANSFER(decoding.parse(request.body), "")
     name = machine.name(body.get("model") or body.get("name") or "")
-    await send_progress(
-        reply, pulling(machine, name, insecure=body.get("insecure", False)), stream=body.get("stream", True)
-    )
+    lines = pulling(machine, name, insecure=body.get("insecure", False))
+    await send_progress(machine, reply, lines, stream=body.get("stream", True))
 
 
-async def send_progress(reply: Reply, lines: AsyncGenerator[Object], *, stream: bool) -> None:
+async def send_progress(machine: Machine, reply: Reply, lines: AsyncGenerator[Object], *, stream: bool) -> None:
     """Progress as lines of a stream; without stream only the last one, as one object."""
+    reply.expect_stream(lines_only=stream and not machine.generation.status_before_stream)
     last: Object = {}
     async for line in lines:
         last = line
@@ -124,29 +112,5 @@ async def _fetch(machine: Machine, layer: Layer) -> AsyncGenerator[Object]:
         folder = "/usr/share/ollama/.ollama/models/blobs"
         name = layer.digest.replace(":", "-")
         raise Failure(500, f"write {folder}/{name}-partial: no space left on device")
-    download = machine.downloads.setdefault(layer.digest, Download(layer))
-    if download.task is None:
-        download.task = asyncio.get_running_loop().create_task(_transfer(machine, download))
-    download.waiters += 1
-    try:
-        while not download.finished.is_set():
-            # Not asyncio.wait_for: a client that goes away must cancel here and nowhere else.
-            await asyncio.wait([download.task], timeout=TICK)
-            yield {**line, "completed": download.completed} if download.completed else line
-    finally:
-        download.waiters -= 1
-        if not download.waiters and not download.finished.is_set():
-            download.task.cancel()
-            download.task = None
-
-
-async def _transfer(machine: Machine, download: Download) -> None:
-    total = download.layer.size
-    while download.completed < total:
-        speed = machine.latency.transfer
-        await asyncio.sleep(min(TICK, (total - download.completed) / speed))
-        if not machine.registry.stalled:
-            download.completed = min(total, download.completed + max(1, int(speed * TICK)))
-    machine.store.blobs[download.layer.digest] = total
-    machine.downloads.pop(download.layer.digest, None)
-    download.finished.set()
+    async for completed in machine.downloads.watch(layer):
+        yield {**line, "completed": completed} if completed else line

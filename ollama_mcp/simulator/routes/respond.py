@@ -118,6 +118,9 @@ class _Sending:
 
     async def _streamed(self) -> None:
         turn, plan = self.turn, self.plan
+        if plan.thinking and turn.kind == "generate":
+            # The parser of thoughts passes on the token that opens them as nothing.
+            await self.reply.line(turn.line(turn.body("")))
         for token in plan.thinking:
             await self._wait()
             await self.reply.line(turn.line(turn.body("", token.text), **self._logprobs([token])))
@@ -216,13 +219,14 @@ def token_ids(text: str) -> list[int]:
 
 
 def _logprob(token: Token, top: int) -> Object:
-    shown: Object = {"token": token.text, "logprob": token.logprob, "bytes": list(token.text.encode())}
+    shown = _chance(token.text, token.logprob)
     if top:
-        best = token.alternatives[:top]
-        shown["top_logprobs"] = [
-            {"token": text, "logprob": value, "bytes": list(text.encode())} for text, value in best
-        ]
+        shown["top_logprobs"] = [_chance(text, value) for text, value in token.alternatives[:top]]
     return shown
+
+
+def _chance(text: str, logprob: float) -> Object:
+    return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
 
 
 def _call(call: Object, index: int, generation: Generation, *, native: bool) -> Object:

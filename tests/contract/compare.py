@@ -1,0 +1,88 @@
+"""What of two answers is compared: status, content type, error texts to the letter, the keys of objects at every depth,
+and the order and kind of the lines of a stream. Left out is what must differ: times, counts, digests, generated text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, cast
+
+# Go leaves these out when they are zero, and small ones were zero by chance.
+_ABSENT_WHEN_ZERO = ("prompt_eval_count", "prompt_eval_duration", "eval_count", "eval_duration", "completed")
+_SAME_TEXT = ("error", "status", "role", "object", "model")
+
+
+def difference(expected: Any, actual: Any) -> str:
+    """How two JSON documents differ in shape; "" if they do not."""
+    wanted, got = shape(expected), shape(actual)
+    return "" if wanted == got else f"{_short(wanted)} != {_short(got)}"
+
+
+def line_kinds(lines: list[Any]) -> list[Any]:
+    """The shapes of a stream's lines, runs of one kind taken as one."""
+    kinds: list[Any] = []
+    for line in lines:
+        kind = shape(line)
+        if not kinds or kinds[-1] != kind:
+            kinds.append(kind)
+    return kinds
+
+
+def shape(value: Any) -> Any:
+    """A document with everything that may differ taken out."""
+    match value:
+        case dict():
+            return {key: _field(key, item) for key, item in sorted(_items(value)) if key not in _ABSENT_WHEN_ZERO}
+        case list():
+            return _elements(cast("list[Any]", value))
+        case bool():
+            return value
+        case int() | float():
+            return "number"
+        case str():
+            return "text"
+        case _:
+            return None
+
+
+def error_text(text: str) -> str:
+    """An error's text without the numbers that depend on the tokenizer, the clock and the recorder's network."""
+    text = re.sub(r"\bts=\d+", "ts=N", text)
+    text = re.sub(r"lookup (\S+) on [\d.]+:53", r"lookup \1 on DNS", text)
+    text = re.sub(r"\(\d+ tokens\)", "(N tokens)", text)
+    return re.sub(r'n_prompt_tokens(\\*)":\d+', r'n_prompt_tokens\1":N', text)
+
+
+def _field(key: str, value: Any) -> Any:
+    if key in _SAME_TEXT and isinstance(value, str):
+        return re.sub(r"[0-9a-f]{12,64}", "DIGEST", error_text(value))
+    if key == "done_reason" and value not in ("load", "unload"):
+        return "text"
+    if key in ("expires_at", "ok"):
+        return type(value).__name__
+    return shape(value) if key not in ("arguments",) else json.dumps(value)
+
+
+def _elements(items: list[Any]) -> Any:
+    """One shape for all elements: the keys that any of them has."""
+    merged: dict[str, Any] = {}
+    for item in items:
+        if not isinstance(item, dict):
+            return ["items"]
+        for key, part in shape(item).items():
+            merged[key] = merged.get(key) or part
+    return ["items" if not merged else {key: _loose(part) for key, part in merged.items()}] if items else []
+
+
+def _loose(part: Any) -> Any:
+    # Which names a list holds, and in what order, is a matter of time stamps.
+    return "text" if isinstance(part, str) else part
+
+
+def _items(value: Any) -> list[tuple[str, Any]]:
+    return list(cast("dict[str, Any]", value).items())
+
+
+def _short(value: Any) -> str:
+    return json.dumps(value)[:1500]
