@@ -72,6 +72,11 @@ def sample_server(journal: Journal) -> MCPServer:
         journal.note("finished")
         return text
 
+    async def streaming(context: Context) -> str:
+        """Reports progress, then never ends."""
+        await context.report_progress(1)
+        return await slow()
+
     async def failing() -> str:
         """Fails."""
         raise ToolError("it failed")
@@ -94,7 +99,7 @@ def sample_server(journal: Journal) -> MCPServer:
             await context.report_progress(step, 3, f"step {step}")
         return "counted"
 
-    for tool in (echo, slow, failing, noisy, big, counting):
+    for tool in (echo, slow, streaming, failing, noisy, big, counting):
         server.add_tool(tool, structured_output=False)
     return server
 

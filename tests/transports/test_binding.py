@@ -21,7 +21,9 @@ def test_loopback_addresses_can_be_bound(host: str) -> None:
             pass
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.2", "10.0.0.1", "example.com", "[::ffff:127.0.0.1]", "0"])
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "", "192.168.1.2", "10.0.0.1", "example.com", "[::ffff:127.0.0.1]", "0"]
+)
 def test_no_other_address_can_be_bound(host: str) -> None:
     with pytest.raises(NotAllowed, match="loopback") as caught:
         listen_tcp(host, 0)
@@ -37,7 +39,7 @@ def test_a_port_in_use_is_one_clear_line() -> None:
 
 
 def test_a_port_that_cannot_be_is_one_clear_line() -> None:
-    with pytest.raises(InvalidArgument, match="Port 70000 on 127.0.0.1 cannot be used"):
+    with pytest.raises(InvalidArgument, match=r"Port 70000 on 127\.0\.0\.1 cannot be used"):
         listen_tcp("127.0.0.1", 70_000)
 
 
@@ -81,5 +83,5 @@ def test_a_folder_that_is_missing_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_too_long_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(DiskError, match="cannot be made: .*long"), listen_unix(str(tmp_path / ("x" * 200))):
+    with pytest.raises(DiskError, match=r"cannot be made: .*long"), listen_unix(str(tmp_path / ("x" * 200))):
         pass

@@ -12,8 +12,15 @@ from ollama_mcp.server.transports.limits import MAX_MESSAGE_BYTES
 from tests.transports.conftest import Serve, Served
 from tests.transports.wire import call, initialize, modern, read_answer
 
-PATHS = [("http", "POST", "/mcp"), ("http", "GET", "/mcp"), ("sse", "GET", "/sse"), ("sse", "POST", "/messages/")]
-PATHS += [("http", "GET", "/metrics"), ("http", "GET", "/.well-known/oauth-protected-resource"), ("http", "OPTIONS", "/mcp")]
+PATHS = [
+    ("http", "POST", "/mcp"),
+    ("http", "GET", "/mcp"),
+    ("http", "OPTIONS", "/mcp"),
+    ("http", "GET", "/metrics"),
+    ("http", "GET", "/.well-known/oauth-protected-resource"),
+    ("sse", "GET", "/sse"),
+    ("sse", "POST", "/messages/"),
+]
 
 
 @pytest.fixture
@@ -143,7 +150,9 @@ async def test_a_body_that_is_no_message_is_a_bad_request(
         assert await is_still_served(served)
 
 
-async def test_an_unknown_session_and_an_unknown_version_are_refused(serve: Serve, log: pytest.LogCaptureFixture) -> None:
+async def test_an_unknown_session_and_an_unknown_version_are_refused(
+    serve: Serve, log: pytest.LogCaptureFixture
+) -> None:
     async with serve() as served:
         peer = served.peer
         peer.session = "0" * 32

@@ -62,7 +62,9 @@ async def test_progress_streams_before_the_result(serve: Serve, era: str) -> Non
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 @pytest.mark.parametrize("stateless", [False, True])
-async def test_the_sdk_client_works_over_streamable_http(serve: Serve, mode: Literal["legacy", "auto"], stateless: bool) -> None:
+async def test_the_sdk_client_works_over_streamable_http(
+    serve: Serve, mode: Literal["legacy", "auto"], stateless: bool
+) -> None:
     async with serve(stateless=stateless) as served, Client(served.url, mode=mode) as client:
         result = await client.call_tool("echo", {"text": "hi"})
         assert [block.model_dump()["text"] for block in result.content] == ["hi"]
@@ -98,7 +100,7 @@ async def test_a_unix_socket_serves(serve: Serve, tmp_path: Path) -> None:
         writer.write(head.encode() + body)
         assert (await read_answer(reader)).messages[-1]["result"]["serverInfo"]["name"] == "sample"
         writer.close()
-    assert not Path(path).exists()
+    assert not await asyncio.to_thread(Path(path).exists)
 
 
 async def test_ipv6_loopback_serves(serve: Serve) -> None:
@@ -110,7 +112,10 @@ async def test_ipv6_loopback_serves(serve: Serve) -> None:
 @pytest.mark.parametrize("ready", [True, False])
 async def test_the_probes_answer_barely_whatever_the_host(serve: Serve, ready: bool) -> None:
     async with serve(ready=ready) as served:
-        for path, status, body in (("healthz", 200, b"ok"), ("readyz", *((200, b"ok") if ready else (503, b"not ready")))):
+        for path, status, body in (
+            ("healthz", 200, b"ok"),
+            ("readyz", *((200, b"ok") if ready else (503, b"not ready"))),
+        ):
             answer = await served.peer.raw(f"GET /{path} HTTP/1.1\nHost: evil.com\nOrigin: http://evil.com\n")
             assert (answer.status, answer.body) == (status, body)
             assert not [name for name, _ in answer.headers if name.startswith("access-control")]

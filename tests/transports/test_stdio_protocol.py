@@ -25,13 +25,10 @@ from tests.transports.wire import (
 
 
 @pytest.mark.parametrize("version", HANDSHAKE_VERSIONS)
-def test_each_handshake_version_is_agreed_on_and_serves_tools(version: str) -> None:
-    with StdioPeer() as peer:
-        assert peer.handshake(version)["protocolVersion"] == version
-        assert "echo" in {tool["name"] for tool in peer.ask(request(1, "tools/list"))["result"]["tools"]}
-        assert text_of(peer.ask(call(2, "echo", text="hi"))) == "hi"
-        peer.close_stdin()
-        assert peer.wait() == 0
+def test_each_handshake_version_is_agreed_on_and_serves_tools(shared_stdio: StdioPeer, version: str) -> None:
+    assert shared_stdio.handshake(version)["protocolVersion"] == version
+    assert "echo" in {tool["name"] for tool in shared_stdio.ask(request(1, "tools/list"))["result"]["tools"]}
+    assert text_of(shared_stdio.ask(call(2, "echo", text="hi"))) == "hi"
 
 
 def test_the_modern_era_needs_no_handshake() -> None:
@@ -59,9 +56,8 @@ def test_requests_in_the_same_write_as_initialize_find_the_session_open() -> Non
         assert text_of(peer.receive()) == "at once"
 
 
-def test_an_unknown_handshake_version_is_answered_with_one_that_is_served() -> None:
-    with StdioPeer() as peer:
-        assert peer.handshake("2099-01-01")["protocolVersion"] == "2025-11-25"
+def test_an_unknown_handshake_version_is_answered_with_one_that_is_served(shared_stdio: StdioPeer) -> None:
+    assert shared_stdio.handshake("2099-01-01")["protocolVersion"] == "2025-11-25"
 
 
 def test_an_unsupported_envelope_version_is_refused_with_the_supported_ones(shared_stdio: StdioPeer) -> None:

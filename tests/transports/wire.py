@@ -131,7 +131,11 @@ class StdioPeer:
     def until(self, entry: str, times: int = 1) -> None:
         """Waits until the server wrote a line to stderr that often."""
         while times:
-            times -= self._journal.get(timeout=_SECONDS) == entry
+            times -= self.next_line() == entry
+
+    def next_line(self) -> str:
+        """The next line that the server writes to stderr."""
+        return self._journal.get(timeout=_SECONDS)
 
     def rest(self) -> list[Message]:
         """All messages until stdout ends."""
@@ -245,6 +249,7 @@ class HttpPeer:
 
     async def handshake(self, version: str = "2025-11-25") -> Message:
         """Opens a session; gives the result of `initialize`."""
+        self.session = None
         answer = await self.post(initialize("hello", version))
         assert answer.status == 200, answer
         self.session = answer.header("mcp-session-id")
