@@ -105,16 +105,18 @@ async def _follow(call: Call, stream: ChatStream | GenerateStream, model: str) -
     def newest_words() -> str:
         return stream.text[-TAIL_CHARS:] or f"thinking: {stream.thinking[-TAIL_CHARS:]}"
 
-    async with progress.phase(f"queued for {model}"), stream as chunks:
+    async with progress.phase(f"queued for {model}"):
+        # Ollama sends nothing before the first token, so whether it loads the model is asked beside the request.
         loading = call.tell_loading(model)
         try:
-            async for _ in chunks:
-                loading.cancel()
-                tokens += 1
-                await progress.update(tokens, newest_words)
+            async with stream as chunks:
+                async for _ in chunks:
+                    loading.cancel()
+                    tokens += 1
+                    await progress.update(tokens, newest_words)
         finally:
             loading.cancel()
-        return await chunks.collect()
+    return await stream.collect()
 
 
 async def _think(call: Call, model: str, wish: Wish) -> bool | str | None:

@@ -28,6 +28,7 @@ class Progress:
         self._sent_at = float("-inf")
         self._phase: Callable[[float], str] = lambda seconds: "working"
         self._since = time.monotonic()
+        self._late: tuple[float, Callable[[], str], float | None] | None = None
 
     @property
     def wanted(self) -> bool:
@@ -60,7 +61,7 @@ class Progress:
             await self._notify(text)
 
     async def update(self, done: float, text: Callable[[], str], total: float | None = None) -> None:
-        """Report units done (tokens, bytes); dropped when the last notification is under 0.2 s old.
+        """Report units done (tokens, bytes); kept back for a moment when the last notification is under 0.2 s old.
 
         `text` is asked only when a notification is due: making it may cost more than the unit did.
         """
@@ -69,11 +70,17 @@ class Progress:
         self._phase = lambda seconds: text()
         if time.monotonic() - self._sent_at >= SHORTEST_GAP_SECONDS:
             await self._notify(text(), done, total)
+        else:
+            self._late = (done, text, total)
 
     async def _heartbeat(self) -> None:
         while True:
-            await asyncio.sleep(max(0.05, self._sent_at + HEARTBEAT_SECONDS - time.monotonic()))
-            if time.monotonic() - self._sent_at >= HEARTBEAT_SECONDS:
+            await asyncio.sleep(min(SHORTEST_GAP_SECONDS, HEARTBEAT_SECONDS))
+            silent = time.monotonic() - self._sent_at
+            if self._late is not None and silent >= SHORTEST_GAP_SECONDS:
+                done, text, total = self._late
+                await self._notify(text(), done, total)
+            elif silent >= HEARTBEAT_SECONDS:
                 await self._notify(self._phase(time.monotonic() - self._since))
 
     async def _notify(self, text: str, done: float | None = None, total: float | None = None) -> None:
@@ -83,7 +90,7 @@ class Progress:
             self._beats += 1
         if value <= self._last:
             value = self._last + 1
-        self._last, self._sent_at = value, time.monotonic()
+        self._last, self._sent_at, self._late = value, time.monotonic(), None
         await self._send(value, None if total is None else max(total + self._beats, value), newest(text))
 
 
