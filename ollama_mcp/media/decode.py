@@ -7,6 +7,7 @@ import io
 import re
 import warnings
 from dataclasses import dataclass
+from typing import Any, cast
 
 from PIL import Image, UnidentifiedImageError
 
@@ -30,6 +31,10 @@ _TRANSPOSITIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+# Pixels in one block, as PILLOW_BLOCK_SIZE does: above 32 MB the C library gives such a block back to the system when
+# it is freed. Pillow's blocks of 16 MB stay in the heap of each thread, and two threads would hold twice the memory.
+cast("Any", Image.core).set_block_size(512 << 20)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass, field
 
 from ollama_mcp.media.anatomy import Anatomy, damaged
@@ -16,13 +17,14 @@ LARGEST_PROFILE = 4_000_000
 _SOS, _EOI = 0xDA, 0xD9
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _STREAMED_FRAMES = (0xC0, 0xC1)
+_PIECE = 1 << 18
 _PROFILE = b"ICC_PROFILE\0"
 _NEXT_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 
 
 @dataclass(slots=True)
 class _Walk:
-    kept: list[bytes] = field(default_factory=list[bytes])
+    kept: list[bytes | memoryview] = field(default_factory=list[bytes | memoryview])
     dropped: bool = False
     frame: tuple[int, bytes] | None = None
     scans: int = 0
@@ -81,7 +83,7 @@ def _walk(data: bytes, walk: _Walk) -> int:
             end = _end_of_scan(data, end)
             _note_scan(content, walk)
         if _is_needed(marker, content, walk):
-            walk.kept.append(b"\xff" + match[1] + data[position:end])
+            walk.kept += [b"\xff", match[1], memoryview(data)[position:end]]
         else:
             walk.dropped = True
         position = end
@@ -89,10 +91,14 @@ def _walk(data: bytes, walk: _Walk) -> int:
 
 
 def _end_of_scan(data: bytes, start: int) -> int:
-    match = _NEXT_MARKER.search(data, start)
-    if match is None:
-        raise damaged("JPEG", "it is truncated")
-    return match.start()
+    # In pieces, since one search over 50 MB would hold the interpreter's lock for a quarter of a second.
+    for position in range(start, len(data), _PIECE):
+        match = _NEXT_MARKER.search(data, position, position + _PIECE + 1)
+        if match is not None:
+            return match.start()
+        # Gives the lock to the event loop now, if it waits, rather than after the interpreter's 5 ms.
+        time.sleep(0)
+    raise damaged("JPEG", "it is truncated")
 
 
 def _note_scan(content: bytes, walk: _Walk) -> None:

@@ -35,7 +35,7 @@ def png_anatomy(data: bytes, label: str = "PNG") -> Anatomy:
         raise damaged(label, "its header is missing")
     size = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
     untouched = names <= _PLAIN and end == len(data) and header[8] == 8 and header[9] in (0, 2)
-    minimal = data if untouched else b"".join([SIGNATURE, *(data[start:end] for start, end in kept)])
+    minimal = data if untouched else b"".join([SIGNATURE, *(memoryview(data)[start:end] for start, end in kept)])
     notes = ("first frame of an animation",) if b"acTL" in names else ()
     return Anatomy("PNG", label, minimal, size, 4.0, orientation=turned, untouched=untouched, notes=notes)
 

@@ -69,11 +69,12 @@ def png_header(width: int, height: int, depth: int = 8, colour: int = 2) -> byte
 
 
 def zeros(size: int) -> bytes:
-    """Packed zeros, without ever holding them."""
-    packer = zlib.compressobj(9)
-    piece = bytes(1 << 20)
-    parts = [packer.compress(piece) for _ in range(size >> 20)]
-    return b"".join([*parts, packer.flush()])
+    """A zlib stream (RFC 1950) of zeros, a whole number of MiB, without ever holding them."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    piece = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    # After a full flush each piece stands for itself; a stored block without content ends the stream.
+    checksum = (size % 65_521) << 16 | 1
+    return b"\x78\xda" + piece * (size >> 20) + b"\1\0\0\xff\xff" + checksum.to_bytes(4, "big")
 
 
 def tiff(*entries: tuple[int, int, int, int], tail: bytes = b"", following: int = 0) -> bytes:

@@ -20,14 +20,8 @@ from tests.media.pictures import drawing, exif, photo, saved, swapped_profile
 
 FORMS = ["PNG", "JPEG", "PJPEG", "WEBP", "GIF", "TIFF", "LZW", "BMP", "ICO", "AVIF", "HEIF"]
 STARTS = [
-    b"\x89PNG\r\n\x1a\n",
-    b"\xff\xd8\xff",
-    b"GIF89a",
-    b"II*\0",
-    b"MM\0+",
-    b"BM",
-    b"\0\0\1\0",
-    b"\0\0\0\x1cftypavif",
+    *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"II*\0", b"MM\0+", b"BM", b"\0\0\1\0"),
+    *(b"\0\0\0\x1cftypavif", b"RIFF\0\0\0\0WEBPVP8"),
 ]
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 LIMITS = ImageSettings(max_edge=64, max_megapixels=1, max_megapixels_jpeg=2)
