@@ -46,7 +46,7 @@ class OllamaServer(MCPServer[None]):
         hosts: The host pool; made from the settings by default.
 
     Raises:
-        SettingsError: A toolset that does not exist.
+        SettingsError: A toolset or tool that does not exist.
     """
 
     def __init__(self, settings: Settings, *, api_key: str = "", hosts: HostPool | None = None) -> None:
@@ -64,6 +64,9 @@ class OllamaServer(MCPServer[None]):
                 log_level="WARNING",
                 lifespan=_lifespan,
             )
+        if settings.tools.include or settings.tools.exclude:
+            # A misspelt tool must stop the start, and only the loaded tools can tell.
+            assert self.bound_tools is not None
 
     @cached_property
     def bound_tools(self) -> dict[str, BoundTool]:
