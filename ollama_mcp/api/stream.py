@@ -115,8 +115,8 @@ class Stream(Generic[E]):
         if self._exchange is None:
             return
         try:
-            if self._done and not self._ended:
-                await self._drain()
+            while self._done and not self._ended:
+                await self._receive()
         finally:
             await self._exchange.aclose()
 
@@ -128,10 +128,7 @@ class Stream(Generic[E]):
 
     async def _receive(self) -> None:
         """Read the next bytes into lines; at the end, make sure that the answer was whole."""
-        if self._done:
-            await self._drain()
-            return
-        part = await self._open_exchange.part()
+        part = await (self._after_last() if self._done else self._open_exchange.part())
         if part is None:
             self._ended = True
             if (rest := self._buffer.rest()).strip():
@@ -149,15 +146,16 @@ class Stream(Generic[E]):
         elif self._idle is not None and now - self._line_began > self._idle:
             raise broken.silent(self._open_exchange.where, self._idle, began=True)
 
-    async def _drain(self) -> None:
-        """Read the end of the HTTP message, so that the connection can serve again; a server that holds it loses it."""
+    async def _after_last(self) -> bytes | None:
+        """Read what follows the last line, mostly the end of the HTTP message.
+
+        Only after it the connection can serve again; a server that holds the end back loses the connection.
+        """
         try:
             async with asyncio.timeout(_DRAIN_SECONDS):
-                while await self._open_exchange.part() is not None:
-                    pass
+                return await self._open_exchange.part()
         except (TimeoutError, ApiError):
-            pass
-        self._ended = True
+            return None
 
     async def _event(self, line: bytes) -> E:
         try:

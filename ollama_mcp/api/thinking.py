@@ -24,15 +24,13 @@ class ThinkingSplitter:
         return self._state == "answer"
 
     def feed(self, piece: str) -> tuple[str, str]:
-        """Return (thinking, answer) of the piece as far as it is certain."""
+        """Return (thinking, answer) of the piece as far as it is certain; not for pieces after it `settled`."""
         text, self._held = self._held + piece, ""
         if self._state == "start":
             return self._start(text)
         if self._state == "thinking":
             return self._think(text)
-        if self._state == "gap":
-            return "", self._gap(text)
-        return "", text
+        return "", self._gap(text)
 
     def finish(self) -> tuple[str, str]:
         """Return (thinking, answer) of what was held back, once the text has ended."""

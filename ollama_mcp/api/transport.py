@@ -55,7 +55,7 @@ class FreeListTransport(httpx.AsyncBaseTransport):
         self._closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request; `request.extensions` then tell whether an idle connection was `reused`.
+        """Send a request and return its answer, of which only the head was read.
 
         The read limit of `extensions["timeout"]` covers the wait for the head of the answer; `idle`, where given,
         the waits for its further bytes.
@@ -64,7 +64,6 @@ class FreeListTransport(httpx.AsyncBaseTransport):
         port = url.port or (443 if url.scheme == "https" else 80)
         origin = httpcore.Origin(url.raw_scheme, url.raw_host, port)
         connection = await self._take(origin)
-        request.extensions["reused"] = connection.is_idle()
         limits = dict(request.extensions.get("timeout", {}))
         sent = httpcore.Request(
             request.method,

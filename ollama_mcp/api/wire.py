@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import urlsplit
@@ -174,7 +175,7 @@ class Wire:
                 return await transport.handle_async_request(self._request(call))
             except httpx.ReadTimeout:
                 raise broken.silent(self.where(call), self.timeouts.first_byte) from None
-            except (httpx.ConnectError, httpx.ConnectTimeout, OSError, UnicodeError) as error:
+            except (httpx.ConnectError, httpx.ConnectTimeout, socket.gaierror, UnicodeError) as error:
                 final = attempt >= _CONNECT_ATTEMPTS or not isinstance(error, httpx.ConnectError)
                 if final or broken.is_tls_error(error):
                     raise broken.connect_error(self.where(call), error, self.timeouts.connect) from error
@@ -216,7 +217,10 @@ class Wire:
         from ollama_mcp.api.tls import context
         from ollama_mcp.api.transport import FreeListTransport
 
-        host = httpx.URL(self.base_url).netloc.decode("ascii")
+        try:
+            host = httpx.URL(self.base_url).netloc.decode("ascii")
+        except httpx.InvalidURL as error:
+            raise InvalidArgument(f"Host address {escape(self.base_url, 80)!r} is no URL: {error}.") from None
         self._sent_headers = httpx.Headers({"Host": host, **self._headers})
         self._transport = FreeListTransport(lambda: context(verify=self._verify, ca_file=self._ca_file))
         return self._transport
@@ -230,7 +234,6 @@ class Exchange:
         self._wire = wire
         self._response = response
         self._parts = aiter(cast("httpx.AsyncByteStream", response.stream))
-        self._closed = False
 
     async def part(self) -> bytes | None:
         """The next bytes as they come; None at the end."""
@@ -264,10 +267,8 @@ class Exchange:
 
     async def aclose(self) -> None:
         """Give the connection back where the answer was read to its end, else close it."""
-        if not self._closed:
-            self._closed = True
-            self._wire.in_flight -= 1
-            await self._response.aclose()
+        self._wire.in_flight -= 1
+        await self._response.aclose()
 
 
 def checked_url(text: str) -> str:

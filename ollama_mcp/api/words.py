@@ -114,7 +114,7 @@ RULES: tuple[Rule, ...] = (
         "Call ollama_list_models to see all; ollama_pull_model(model={model}) downloads it, if the user wants that.",
     ),
     Rule(
-        r"(?<!raw mode )does not support|not support multimodal|not supported for this model|image input is not supported"
+        r"(?<!raw mode )does not support|not support multimodal|not supported for this model|image input is not"
         r"|not supported by system one|cannot run this remote model",
         Unsupported,
         "Model {model} on {place} can't do that: it says {says}.",

@@ -215,6 +215,14 @@ async def test_an_upload_that_the_host_refuses_or_the_source_breaks_off_is_an_er
             await client.blob_exists(DIGEST)
 
 
+async def test_many_blobs_are_looked_up_over_one_connection() -> None:
+    async with serving(whole("")) as server, OllamaClient(server.url) as client:
+        digests = [f"sha256:{number:064x}" for number in range(40)]
+        assert [await client.blob_exists(digest) for digest in digests] == [True] * 40
+        assert [request.path for request in server.requests] == [f"/api/blobs/{digest}" for digest in digests]
+        assert len(server.connections) == 1
+
+
 @pytest.mark.parametrize("digest", ["sha256-" + "0" * 64, "sha256:xyz", "sha256:" + "A" * 64, "../../etc"])
 async def test_a_digest_that_is_none_is_refused_unsent(digest: str) -> None:
     with pytest.raises(InvalidArgument, match="64 hex digits"):

@@ -14,10 +14,12 @@ import pytest
 from cryptography.x509 import DNSName
 
 from ollama_mcp.api import EmbedRequest, GenerateRequest, OllamaClient, Timeouts
+from ollama_mcp.api.broken import connect_error
+from ollama_mcp.api.failures import Where
 from ollama_mcp.api.transport import FreeListTransport
 from ollama_mcp.errors import ApiError, Busy, Interrupted, InvalidArgument, Unreachable
 from tests.api.certificates import LOOPBACK, Authority
-from tests.api.raw import last, serving, stream, whole
+from tests.api.raw import last, said, serving, stream, whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,6 +122,19 @@ async def test_a_name_of_two_addresses_is_refused_when_none_of_them_answers() ->
         taken.bind(("127.0.0.1", 0))
         error = await failure(f"http://localhost:{taken.getsockname()[1]}")
     assert "refused" in error.message
+
+
+async def test_all_attempts_of_a_name_of_several_addresses_are_looked_at() -> None:
+    where = Where("http://box", "box", "GET", "/")
+    error = OSError("All connection attempts failed")
+    error.__cause__ = ExceptionGroup("several", [ConnectionRefusedError(111, "Connection refused")])
+    assert "refused" in connect_error(where, error, 5.0).message
+
+
+async def test_a_host_that_can_not_be_written_in_a_request_is_refused() -> None:
+    async with OllamaClient("http://-ü.example") as client:
+        with pytest.raises(InvalidArgument, match="is no URL"):
+            await client.version()
 
 
 async def test_what_the_system_says_about_an_address_is_passed_on() -> None:
@@ -245,6 +260,17 @@ async def test_idle_connections_are_bounded_and_closed_with_the_client() -> None
             await asyncio.gather(*(connection.gone.wait() for connection in server.connections))
 
 
+async def test_an_answer_that_ends_after_the_client_was_closed_leaves_no_connection() -> None:
+    async with serving(stream(said("a"), last("b"))) as server:
+        client = OllamaClient(server.url)
+        async with client.generate(PROMPT) as pieces:
+            await anext(pieces)
+            await client.aclose()
+            assert (await anext(pieces)).done
+        async with asyncio.timeout(5):
+            await server.connections[0].gone.wait()
+
+
 async def test_connections_that_were_idle_too_long_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ollama_mcp.api.transport.KEEPALIVE_SECONDS", -1.0)
     async with serving(stream(last("a"))) as server, OllamaClient(server.url) as client:
@@ -338,6 +364,8 @@ async def test_tls_works_with_the_hosts_ca_or_without_a_check(authority: Authori
     async with serving(VERSION, tls=context) as server:
         async with OllamaClient(server.url, ca_file=str(authority.ca)) as client:
             assert await client.version() == "0.33.0"
+            await asyncio.gather(client.alive(), client.alive())
+            assert len(server.connections) == 2
         async with OllamaClient(server.url, verify=False) as client:
             assert await client.version() == "0.33.0"
 

@@ -101,7 +101,7 @@ async def test_a_large_request_arrives_whole() -> None:
 
 
 async def test_embedding_returns_vectors_in_order() -> None:
-    vectors = [[float(number)] * 2000 for number in range(5)]
+    vectors = [[float(number)] * 5000 for number in range(5)]
     answer = whole(
         json.dumps({"model": "m", "embeddings": vectors, "total_duration": 10**9, "load_duration": 5 * 10**8})
     )

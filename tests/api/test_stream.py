@@ -145,6 +145,15 @@ async def test_an_error_after_a_partial_object_is_raised_when_nothing_was_stream
         assert (error.kind, error.partial) == ("busy", "par")
 
 
+async def test_an_error_after_the_last_piece_is_raised() -> None:
+    lines = [last("all"), {"error": "rate limit exceeded"}]
+    async with serving(stream(*lines)) as server, OllamaClient(server.url) as client:
+        error = await failure(client)
+        assert (error.kind, error.partial) == ("busy", "all")
+        async with client.generate(PROMPT) as pieces:
+            assert (await anext(pieces)).done
+
+
 @pytest.mark.parametrize("streamed", [True, False])
 async def test_an_answer_without_a_last_piece_is_interrupted(streamed: bool) -> None:
     async with serving(stream(said("so"), said(" far"))) as server, OllamaClient(server.url) as client:
