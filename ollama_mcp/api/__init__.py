@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Stats,
         ToolCall,
     )
+    from ollama_mcp.api.exchange import Timeouts
     from ollama_mcp.api.requests import (
         ChatRequest,
         CreateRequest,
@@ -50,12 +51,12 @@ if TYPE_CHECKING:
     )
     from ollama_mcp.api.stream import Stream
     from ollama_mcp.api.versions import Feature, ServerVersion, parse_version
-    from ollama_mcp.api.wire import Timeouts
 
 _HOMES = {
     "answers": "ChatStream ChunkStream GenerateStream ProgressStream",
     "client": "OllamaClient",
     "events": "ChatChunk ChatResponse Chunk GenerateChunk GenerateResponse ProgressEvent Stats ToolCall",
+    "exchange": "Timeouts",
     "requests": (
         "ChatRequest CreateRequest DecisionRequest EmbeddingsRequest EmbedRequest GenerateRequest Message Question"
     ),
@@ -66,7 +67,6 @@ _HOMES = {
     ),
     "stream": "Stream",
     "versions": "Feature ServerVersion parse_version",
-    "wire": "Timeouts",
 }
 
 __all__ = [

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ollama_mcp.api.events import Json, ToolCall
-    from ollama_mcp.api.wire import Exchange
+    from ollama_mcp.api.exchange import Exchange
 
 C = TypeVar("C", bound=Chunk)
 

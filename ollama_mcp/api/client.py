@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 from ollama_mcp.api import responses
 from ollama_mcp.api.answers import ChatStream, Expected, GenerateStream, ProgressStream
 from ollama_mcp.api.events import ChatChunk, GenerateChunk, ProgressEvent
+from ollama_mcp.api.exchange import Call, Timeouts
 from ollama_mcp.api.needs import needed
 from ollama_mcp.api.requests import ChatRequest, EmbeddingsRequest, GenerateRequest, encode_json
 from ollama_mcp.api.versions import Feature, ServerVersion, parse_version
-from ollama_mcp.api.wire import Call, Timeouts, Wire
+from ollama_mcp.api.wire import Wire
 from ollama_mcp.errors import ApiError, InvalidArgument, ServerError, UnsupportedByVersion
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from ollama_mcp.api.events import Json
+    from ollama_mcp.api.exchange import Exchange
     from ollama_mcp.api.requests import CreateRequest, DecisionRequest, EmbedRequest, Inference, Request
     from ollama_mcp.api.responses import (
         Account,
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
         RunningModel,
         SearchResult,
     )
-    from ollama_mcp.api.wire import Exchange
 
     M = TypeVar("M", bound=BaseModel)
 

@@ -15,7 +15,7 @@ from ollama_mcp.errors import ApiError, Interrupted
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ollama_mcp.api.wire import Exchange
+    from ollama_mcp.api.exchange import Exchange
 
 _IN_THREAD = 256 * 2**10
 # What follows the last line is the end of the HTTP message, which is already on its way.

@@ -17,6 +17,7 @@ class ThinkingSplitter:
     def __init__(self) -> None:
         self._state = "start"
         self._held = ""
+        self._thought = False
 
     @property
     def settled(self) -> bool:
@@ -41,7 +42,7 @@ class ThinkingSplitter:
         begin = text.lstrip()
         if begin.startswith(_OPEN):
             self._state = "thinking"
-            return self._think(begin[len(_OPEN) :].lstrip("\n"))
+            return self._think(begin[len(_OPEN) :])
         if _OPEN.startswith(begin):
             self._held = text
             return "", ""
@@ -49,6 +50,10 @@ class ThinkingSplitter:
         return "", text
 
     def _think(self, text: str) -> tuple[str, str]:
+        if not self._thought:
+            # The tag stands on a line of its own.
+            text = text.lstrip("\n")
+            self._thought = bool(text)
         thinking, tag, answer = text.partition(_CLOSE)
         if tag:
             self._state = "gap"

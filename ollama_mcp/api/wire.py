@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar, cast
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, TypeVar
 
-from ollama_mcp import __version__
 from ollama_mcp.api import broken, failures
+from ollama_mcp.api.address import checked_headers, checked_url
+from ollama_mcp.api.exchange import Call, Exchange, Timeouts
 from ollama_mcp.api.failures import Where
-from ollama_mcp.errors import ApiError, InvalidArgument
+from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.text import escape
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Mapping
+    from collections.abc import Mapping
 
     import httpx
     from pydantic import BaseModel
@@ -25,41 +24,11 @@ if TYPE_CHECKING:
 
     M = TypeVar("M", bound=BaseModel)
 
-MAX_DOCUMENT = 64 * 2**20
 _MAX_ERROR_BODY = 64 * 2**10
 _IN_THREAD = 64 * 2**10
 _CONNECT_ATTEMPTS = 3
 _PAUSE_SECONDS = 0.1
 _KEPT_URLS = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Limits in seconds; None is no limit.
-
-    Attributes:
-        connect: TCP and TLS.
-        first_byte: From the request to the head of the answer. Ollama says nothing while it loads a model.
-        idle: Between two lines of a stream, or two pieces of another answer.
-        total: Calls that run no model, from begin to end.
-    """
-
-    connect: float | None = 5.0
-    first_byte: float | None = None
-    idle: float | None = 300.0
-    total: float | None = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request to send. `idempotent` ones are sent again when the connection breaks before an answer."""
-
-    method: str
-    path: str
-    body: bytes | AsyncIterable[bytes] | None = None
-    model: str | None = None
-    idempotent: bool = False
-    size: int | None = None
 
 
 class Wire:
@@ -82,7 +51,7 @@ class Wire:
         self.in_flight = 0
         self._verify = verify
         self._ca_file = ca_file
-        self._headers = _checked_headers(headers, api_key)
+        self._headers = checked_headers(headers, api_key)
         self._transport: FreeListTransport | None = None
         self._sent_headers: httpx.Headers | None = None
         self._urls: dict[str, httpx.URL] = {}
@@ -224,88 +193,3 @@ class Wire:
         self._sent_headers = httpx.Headers({"Host": host, **self._headers})
         self._transport = FreeListTransport(lambda: context(verify=self._verify, ca_file=self._ca_file))
         return self._transport
-
-
-class Exchange:
-    """An answer in progress; closing it early closes its connection."""
-
-    def __init__(self, wire: Wire, call: Call, response: httpx.Response) -> None:
-        self.where = wire.where(call)
-        self._wire = wire
-        self._response = response
-        self._parts = aiter(cast("httpx.AsyncByteStream", response.stream))
-
-    async def part(self) -> bytes | None:
-        """The next bytes as they come; None at the end."""
-        import httpx
-
-        try:
-            return await anext(self._parts, None)
-        except httpx.TimeoutException:
-            raise broken.silent(self.where, self._wire.timeouts.idle, began=True) from None
-        except httpx.TransportError as error:
-            raise broken.lost_within_answer(self.where) from error
-
-    async def all(self, limit: int = MAX_DOCUMENT) -> bytes:
-        """The whole body; BadAnswer where it exceeds the limit."""
-        body = bytearray()
-        while (part := await self.part()) is not None:
-            body += part
-            if len(body) > limit:
-                raise failures.not_ollama(self.where, f"the answer exceeds {limit // 2**20} MB")
-        return bytes(body)
-
-    async def beginning(self, limit: int) -> bytes:
-        """At most the first `limit` bytes; what goes wrong on the way ends it early, since the status is the error."""
-        body = bytearray()
-        try:
-            while len(body) < limit and (part := await self.part()) is not None:
-                body += part
-        except ApiError:
-            pass
-        return bytes(body[:limit])
-
-    async def aclose(self) -> None:
-        """Give the connection back where the answer was read to its end, else close it."""
-        self._wire.in_flight -= 1
-        await self._response.aclose()
-
-
-def checked_url(text: str) -> str:
-    """The base URL without a trailing slash.
-
-    Raises:
-        InvalidArgument: Not an http or https URL, or one with a password, query or fragment.
-    """
-    parts = urlsplit(text.strip())
-    try:
-        port_reads = parts.port is None or parts.port > 0
-    except ValueError:
-        port_reads = False
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port_reads:
-        raise InvalidArgument(
-            f"Host address {escape(text, 80)!r} is no http:// or https:// URL.",
-            next_step="It looks like 'http://127.0.0.1:11434'.",
-        )
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise InvalidArgument(
-            f"The address of host {parts.hostname!r} holds a user, a query or a fragment.",
-            next_step="Give credentials as a header of that host in the settings instead.",
-        )
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-
-
-def _checked_headers(headers: Mapping[str, str], api_key: str | None) -> dict[str, str]:
-    sent = {
-        "User-Agent": f"ollama-mcp-server/{__version__}",
-        "Accept-Encoding": "identity",
-        "Content-Type": "application/json",
-    }
-    for name, value in headers.items():
-        # Ollama refuses an Origin that it does not know, and a non-browser has none.
-        if name.lower() == "origin" or not (name + value).isascii() or not (name + value).isprintable():
-            raise InvalidArgument(f"Header {escape(name, 40)!r} can't be sent to an Ollama host.")
-        sent[name] = value
-    if api_key:
-        sent["Authorization"] = f"Bearer {api_key}"
-    return sent

@@ -335,6 +335,12 @@ async def test_a_header_that_must_not_be_sent_is_refused(header: dict[str, str])
         OllamaClient("http://127.0.0.1:1", headers=header)
 
 
+async def test_a_key_that_would_break_the_header_is_refused_without_telling_it() -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        OllamaClient("http://127.0.0.1:1", api_key="secret\r\nX: y")
+    assert "secret" not in str(caught.value)
+
+
 async def test_too_many_open_files_are_said() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with serving(VERSION) as server, OllamaClient(server.url) as client:
