@@ -58,11 +58,12 @@ class OpenedFile:
             DiskError: Reading failed.
         """
         parts: list[bytes] = []
-        left = limit + 1
+        left, piece = limit + 1, self.size + 1
         try:
-            while self.size <= limit and left and (part := self.stream.read(min(_CHUNK, left))):
+            # At once if it does not grow: many small parts would leave holes in the memory.
+            while self.size <= limit and left and (part := self.stream.read(min(piece, left))):
                 parts.append(part)
-                left -= len(part)
+                left, piece = left - len(part), _CHUNK
         except OSError as error:
             raise _disk_error(self.asked, error) from error
         if self.size > limit or not left:

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from ollama_mcp.errors import InvalidArgument
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Anatomy:
     """The structure of one image.
 
     Args:
         format: Pillow's name of the decoder.
         label: The format's name for people.
-        data: The minimal file.
+        data: The minimal file; empty once its pixels are loaded, since both together fill the memory.
         size: Width and height in pixels; None where only the decoder can tell.
         bytes_per_pixel: Memory that decoding takes at its peak, as measured.
         orientation: Exif orientation, 1 to 8; 0 if the decoder's own `info` holds it.

@@ -60,7 +60,7 @@ def header_size(anatomy: Anatomy) -> tuple[int, int]:
     Raises:
         UnusableMedia: The decoder does not take it.
     """
-    return anatomy.size or _opened(anatomy).size
+    return anatomy.size or _opened(anatomy, io.BytesIO(anatomy.data)).size
 
 
 def check_limits(anatomy: Anatomy, size: tuple[int, int], edge: int, settings: ImageSettings) -> int:
@@ -85,7 +85,7 @@ def check_limits(anatomy: Anatomy, size: tuple[int, int], edge: int, settings: I
 
 
 def decode(anatomy: Anatomy, edge: int, settings: ImageSettings) -> Pixels:
-    """Return the pixels, with the longest edge at most `edge` pixels.
+    """Return the pixels, with the longest edge at most `edge` pixels; the file in `anatomy` is dropped.
 
     Raises:
         UnusableMedia: It is damaged or larger than the limits.
@@ -93,7 +93,8 @@ def decode(anatomy: Anatomy, edge: int, settings: ImageSettings) -> Pixels:
     size = header_size(anatomy)
     check_limits(anatomy, size, edge, settings)
     try:
-        image = _opened(anatomy)
+        stream = io.BytesIO(anatomy.data)
+        image = _opened(anatomy, stream)
         # Formats hide a second size in their pixels' own header; the first one was a lie then.
         if image.size != size:
             raise damaged(anatomy.label, "it states two sizes")
@@ -101,6 +102,9 @@ def decode(anatomy: Anatomy, edge: int, settings: ImageSettings) -> Pixels:
         if anatomy.scales:
             image.draft(None, target)
         image.load()
+        # The pixels are there: the file, which they keep open, need not fill the memory beside them.
+        anatomy.data = b""
+        stream.close()
         frames: int = getattr(image, "n_frames", 1) if anatomy.format in _CONTAINERS else 1
         exif, profile = image.info.get("exif"), image.info.get("icc_profile")
         turn = anatomy.orientation or (orientation(exif) if isinstance(exif, bytes) else 1)
@@ -124,14 +128,14 @@ def decode(anatomy: Anatomy, edge: int, settings: ImageSettings) -> Pixels:
     return Pixels(rgb, size, (*anatomy.notes, *(("first of several images",) if frames > 1 else ()), *notes))
 
 
-def _opened(anatomy: Anatomy) -> Image.Image:
+def _opened(anatomy: Anatomy, stream: io.BytesIO) -> Image.Image:
     _silence_decoders()
     if anatomy.format == "HEIF":
         _register_heif()
     if anatomy.format in ("HEIF", "AVIF"):
         _check_embedded_exif(anatomy)
     try:
-        return Image.open(io.BytesIO(anatomy.data), formats=[anatomy.format])
+        return Image.open(stream, formats=[anatomy.format])
     except Image.DecompressionBombError:
         raise UnusableMedia(
             "it has more than 178 megapixels, the most that any image may have.", next_step="Give a smaller image."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -42,10 +43,23 @@ async def prepare_images(
             next_step="Send fewer, or raise the setting.",
         )
     edge = longest_edge(settings, model)
-    prepared: list[PreparedImage] = []
-    for number, text in enumerate(sources, start=1):
-        prepared.append(await _prepare(text, f"image {number} of {len(sources)}", access, settings, edge))
-    return prepared
+    prepared: dict[int, PreparedImage] = {}
+    waiting = iter(enumerate(sources, start=1))
+
+    async def lane() -> None:
+        for number, text in waiting:
+            prepared[number] = await _prepare(text, f"image {number} of {len(sources)}", access, settings, edge)
+
+    failure: BaseException | None = None
+    try:
+        async with asyncio.TaskGroup() as lanes:
+            for _ in range(SLOTS):
+                lanes.create_task(lane())
+    except* OllamaMCPError as failed:
+        failure = failed.exceptions[0]
+    if failure is not None:
+        raise failure
+    return [prepared[number] for number in sorted(prepared)]
 
 
 def longest_edge(settings: ImageSettings, model: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import io
 from urllib.parse import unquote_to_bytes
 
 from ollama_mcp.media.anatomy import UnusableMedia
@@ -40,24 +41,23 @@ def decode_base64(text: str, limit: int) -> bytes:
     # Line breaks make it a few percent longer; the exact size is checked below.
     if len(text) > limit * 1.5 + 1024:
         raise too_large(limit)
-    parts: list[bytes] = []
-    pending, size = "", 0
+    decoded = io.BytesIO()
+    pending = ""
     try:
         for start in range(0, len(text), _PIECE):
             pending += text[start : start + _PIECE].translate(_CLEAN)
             whole = (len(pending) - 1) // 4 * 4
-            parts.append(binascii.a2b_base64(pending[:whole], strict_mode=True))
-            size += len(parts[-1])
+            decoded.write(binascii.a2b_base64(pending[:whole], strict_mode=True))
             pending = pending[whole:]
         pending = pending.rstrip("=")
-        parts.append(binascii.a2b_base64(pending + "=" * (-len(pending) % 4), strict_mode=True))
+        decoded.write(binascii.a2b_base64(pending + "=" * (-len(pending) % 4), strict_mode=True))
     except ValueError:
         raise UnusableMedia(
             "it is not valid base64.", next_step="Send the whole file as base64, or give its path instead."
         ) from None
-    if size + len(parts[-1]) > limit:
+    if decoded.tell() > limit:
         raise too_large(limit)
-    return b"".join(parts)
+    return decoded.getvalue()
 
 
 def decode_data_uri(uri: str, limit: int, kinds: tuple[str, ...]) -> bytes:

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ollama_mcp.access import Access
+from ollama_mcp.access import Access, OpenedFile, Purpose
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.media import prepare_images
 from ollama_mcp.media.jpeg import MOST_SCANS
 from ollama_mcp.settings.access import ImageSettings
+from tests.media.conftest import Put
 from tests.media.pictures import (
     CANARY,
     chunk,
@@ -188,6 +189,23 @@ async def test_floods_of_small_parts_are_errors(access: Access) -> None:
     assert "blocks" in await refusal(gif, access)
 
 
+class Changing(Access):
+    """Access to a file that is replaced by a larger image after it was opened once."""
+
+    def open_file(self, text: str, purpose: Purpose) -> OpenedFile:
+        opened = super().open_file(text, purpose)
+        Path(text).unlink()
+        Path(text).write_bytes(saved(Image.new("RGB", (900, 900)), "PNG"))
+        return opened
+
+
+async def test_an_image_that_grows_between_measuring_and_decoding_is_an_error(access: Access, put: Put) -> None:
+    path = put("a.png", saved(drawing(), "PNG"))
+    changing = Changing(access.rules, access.urls)
+    with pytest.raises(InvalidArgument, match="changed while it was read"):
+        await prepare_images([path], access=changing, settings=ImageSettings(), model="x")
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -218,6 +236,7 @@ async def test_decoders_do_not_warn(access: Access, recwarn: pytest.WarningsReco
 
 
 def _peaks(folder: Path, cases: dict[str, bytes]) -> dict[str, float]:
+    cases["warm.gif"] = saved(drawing(), "GIF")
     for name, data in cases.items():
         (folder / name).write_bytes(data)
     script = Path(__file__).with_name("measure_memory.py")
@@ -232,14 +251,26 @@ def _peaks(folder: Path, cases: dict[str, bytes]) -> dict[str, float]:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
 def test_no_image_takes_300_megabytes_or_writes_to_stdout(tmp_path: Path) -> None:
     cases = {
-        "rgba.png": png(png_header(6900, 6900, 8, 6), chunk(b"IDAT", zeros(182 << 20)), chunk(b"IEND", b"")),
+        "rgba.png": png(
+            png_header(6900, 6900, 8, 6),
+            chunk(b"tEXt", bytes(49_000_000)),
+            chunk(b"IDAT", zeros(182 << 20)),
+            chunk(b"IEND", b""),
+        ),
+        "more.png": png(
+            png_header(6900, 6900, 8, 6),
+            chunk(b"tEXt", b""),
+            chunk(b"IDAT", zeros(182 << 20) + bytes(49_000_000)),
+            chunk(b"IEND", b""),
+        ),
         "text.png": png(png_header(9, 9), chunk(b"zTXt", b"a\0\0" + zeros(1 << 30)), chunk(b"IEND", b"")),
         "strip.tif": saved(Image.new("RGB", (4700, 4700)), "TIFF", compression="tiff_lzw", tiffinfo={278: 4700}),
         "plain.webp": saved(Image.new("RGBA", (3600, 3600), (1, 2, 3, 4)), "WEBP", lossless=True, method=0, quality=0),
     }
     peaks = _peaks(tmp_path, cases)
     assert max(peaks.values()) < 300, peaks
-    assert peaks["rgba.png"] > 100, "the image must have been decoded for this to mean anything"
+    # Else the image was not even decoded.
+    assert peaks["rgba.png"] > 150
 
 
 @pytest.mark.slow
