@@ -114,3 +114,20 @@ def test_by_default_the_file_lies_in_the_users_configuration_folder(
     allow(str(machine.outside))
     assert AllowedFolders(default_file()).folders(Purpose.UPLOAD) == (str(machine.outside),)
     assert Path(machine.base) in default_file().parents
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_temporary_one(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = machine.base / "allowed.json"
+    allow(str(machine.outside), file=file)
+    before, names = file.read_bytes(), set(os.listdir(machine.base))
+
+    def full(source: str, target: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(DiskError, match="No space left"):
+        allow(str(machine.work), file=file)
+    assert file.read_bytes() == before
+    assert set(os.listdir(machine.base)) == names

@@ -414,3 +414,29 @@ def test_the_facts_of_this_process_name_home_working_and_temporary_folder() -> N
     assert os.path.isabs(facts.home)
     assert facts.temp_folders
     assert not facts.over_http
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux where a descriptor lies")
+def test_a_file_removed_while_it_is_opened_and_one_without_a_known_place_are_refused(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(machine.home / "gone.png")
+    real_fstat, real_readlink = os.fstat, os.readlink
+
+    def removing(descriptor: int) -> os.stat_result:
+        path.unlink(missing_ok=True)
+        return real_fstat(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fstat", removing)
+        assert "removed" in refusal(path, machine.rules()).message
+
+    def silent(place: str) -> str:
+        target = real_readlink(place)
+        if target.endswith("cat.png"):
+            raise OSError("no such facility")
+        return target
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "readlink", silent)
+        assert isinstance(refusal("~/Pictures/cat.png", machine.rules()), NotAllowed)
