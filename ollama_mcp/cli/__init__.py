@@ -13,7 +13,13 @@ from ollama_mcp.errors import OllamaMCPError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is 0, 1 for a failure, 2 for wrong use or a wrong setting."""
-    options = build_parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["simulate"]:
+        # The simulator is a program of its own, with its own options.
+        from ollama_mcp.simulator.process import main as simulate
+
+        return simulate(given[1:])
+    options = build_parser().parse_args(given)
     # Each command lives in its own module, imported only now: serving must not pay for the demo's tables.
     module = importlib.import_module(f"ollama_mcp.cli.{options.command}")
     try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ollama_mcp.cli.demo_steps import Demo
-from ollama_mcp.cli.settings import load
+from ollama_mcp.cli.settings import as_arguments, load
 from ollama_mcp.errors import OllamaMCPError
 from ollama_mcp.formats.host import base_url
 
@@ -24,18 +24,19 @@ def run(options: argparse.Namespace) -> int:
     """Show the server at work; 0 when every step did what it should."""
     settings = load(options).settings
     console = Console()
-    return asyncio.run(_demo(console, base_url(settings.host), simulator=options.simulator))
+    demo = _demo(console, base_url(settings.host), as_arguments(options), simulator=options.simulator)
+    return asyncio.run(demo)
 
 
-async def _demo(console: Console, url: str, *, simulator: bool) -> int:
+async def _demo(console: Console, url: str, arguments: list[str], *, simulator: bool) -> int:
     found = 0 if simulator else await _installed(console, url)
     if found:
         console.print(
             f"[bold]Ollama answers at {url}[/] with {found} models; the demo uses them and changes nothing unasked."
         )
-        return await _with_client(console, url, real=True)
+        return await _with_client(console, url, arguments, real=True)
     async with _simulated(console) as simulated:
-        return await _with_client(console, simulated, real=False)
+        return await _with_client(console, simulated, arguments, real=False)
 
 
 async def _installed(console: Console, url: str) -> int:
@@ -56,20 +57,24 @@ async def _installed(console: Console, url: str) -> int:
 @asynccontextmanager
 async def _simulated(console: Console) -> AsyncGenerator[str]:
     from ollama_mcp.simulator import Simulator
+    from ollama_mcp.simulator.runner import Latency
 
-    async with Simulator(version=SIMULATED_GENERATION, latency=0.01) as simulator:
+    # Slow enough that progress can be seen, quick enough for a demo.
+    pace = Latency(load=1.0, token=0.015, transfer=1e8)
+    async with Simulator(version=SIMULATED_GENERATION, latency=pace) as simulator:
         console.print(
-            f"[bold]The demo runs on the built-in simulator[/] at {simulator.url}: no model is used, its texts are synthetic."
+            f"[bold]The demo runs on the built-in simulator[/] at {simulator.url}: "
+            "no model is used, all text is synthetic."
         )
         yield simulator.url
 
 
-async def _with_client(console: Console, url: str, *, real: bool) -> int:
+async def _with_client(console: Console, url: str, arguments: list[str], *, real: bool) -> int:
     from mcp import Client, StdioServerParameters
 
     server = StdioServerParameters(
         command=sys.executable,
-        args=["-m", "ollama_mcp"],
+        args=["-m", "ollama_mcp", *arguments],
         env={**os.environ, "OLLAMA_HOST": url, "PYTHONPATH": _import_path()},
     )
     console.print(f"[dim]server: {sys.executable} -m ollama_mcp (stdio), OLLAMA_HOST={url}[/]\n")

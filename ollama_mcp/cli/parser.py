@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     call.add_argument("arguments", nargs="*", metavar="NAME=VALUE", help="arguments; values may be JSON")
     allow = command("allow", "Allow reading from a folder; running servers take it up at once.", settings)
     allow.add_argument("folder")
-    _simulate_options(command("simulate", "Run a simulated Ollama that needs no model.", settings))
+    command("simulate", "Run a simulated Ollama that needs no model (simulate --help).")
     return parser
 
 
@@ -77,11 +77,3 @@ def _serve_options() -> argparse.ArgumentParser:
     group.add_argument("--socket", metavar="PATH", help="Unix socket to listen on instead")
     group.add_argument("--stateless", action="store_true", help="no sessions over http, for replicas")
     return options
-
-
-def _simulate_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
-    parser.add_argument("--version", dest="generation", help="speak like this Ollama version")
-    parser.add_argument("--models", metavar="A,B", help="installed models")
-    parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS", help="seconds per token")
-    parser.add_argument("--faults", metavar="FILE", help="JSON file with fault rules")

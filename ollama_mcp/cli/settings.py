@@ -43,6 +43,17 @@ def load(options: argparse.Namespace) -> Loaded:
     return load_settings(values, config=getattr(options, "config", None))
 
 
+def as_arguments(options: argparse.Namespace) -> list[str]:
+    """The options that shape a server, as the command line of another process."""
+    arguments: list[str] = []
+    for name in ("config", "toolsets", "tools", "exclude_tools"):
+        if hasattr(options, name):
+            arguments += [f"--{name.replace('_', '-')}", getattr(options, name)]
+    for pair in getattr(options, "set", None) or ():
+        arguments += ["--set", pair]
+    return [*arguments, "--read-only"] if getattr(options, "read_only", False) else arguments
+
+
 def cloud_key() -> str:
     """The user's key for https://ollama.com; a name that Ollama's own clients share, so no setting of ours."""
     key = os.environ.get("OLLAMA_API_KEY", "").strip()

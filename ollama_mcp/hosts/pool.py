@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CARD_SECONDS = 30.0
 CARDS_AT_ONCE = 8
+CLOUD_NAME = "ollama.com"
 CLOUD_URL = "https://ollama.com:443"
 
 
@@ -50,7 +51,7 @@ class HostPool:
     def cloud(self) -> OllamaClient:
         """A client of https://ollama.com with the user's key."""
         if self._cloud is None:
-            self._cloud = self._connect(self._cloud_url, "ollama.com", self._api_key)
+            self._cloud = self._connect(self._cloud_url, CLOUD_NAME, self._api_key)
         return self._cloud
 
     async def card(self, model: str) -> ModelCard:
@@ -169,8 +170,9 @@ class HostPool:
             url,
             name=name,
             api_key=key or None,
-            headers=self._settings.headers if name != "ollama.com" else {},
+            headers=self._settings.headers if name != CLOUD_NAME else {},
             ca_file=self._settings.ca_file or None,
+            cloud=name == CLOUD_NAME,
             timeouts=Timeouts(
                 connect=limits.connect,
                 first_byte=limits.first_byte or None,

@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -212,7 +213,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("fault", "kind"), REFUSED, ids=[f"{fault.kind}-{kind}" for fault, kind in REFUSED])
 async def test_what_a_host_does_instead_of_answering_is_told_by_kind(simulator: Simulator, fault: Fault, kind: str):
-    simulator.faults.add(Fault(**{**fault.__dict__, "path": "/api/chat", "seen": 0, "struck": 0}))
+    simulator.faults.add(replace(fault, path="/api/chat", seen=0, struck=0))
     async with connected(simulator.url) as client:
         words = error(await client.call_tool("ollama_chat", CHAT), kind)
         assert "<html" not in words.lower()

@@ -104,4 +104,4 @@ def test_every_setting_has_a_meaning_and_a_variable():
 
 def test_settings_cannot_be_changed_while_the_server_runs():
     with pytest.raises(ValueError, match="frozen"):
-        Settings().read_only = True  # pyright: ignore[reportAttributeAccessIssue]
+        Settings().read_only = True

@@ -11,10 +11,6 @@ from tests.support import connected, data, error, text
 MODEL = "llama3.2:3b"
 
 
-def _names(simulator: Simulator) -> set[str]:
-    return {model.name.short for model in simulator.store.models.values()}
-
-
 async def _names_of(client: Client) -> set[str]:
     return {model["name"] for model in data(await client.call_tool("ollama_list_models", {}))["models"]}
 
