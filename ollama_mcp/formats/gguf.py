@@ -1,7 +1,7 @@
 """The header of a GGUF file: what it says about the model, read with every count and offset checked.
 
-Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, versions 2 and 3, little-endian. The weights are never
-read; a file that promises more than it has is refused before anything is allocated for it.
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, versions 2 and 3, little-endian. The weights are
+never read; a file that promises more than it has is refused before anything is allocated for it.
 """
 
 from __future__ import annotations

@@ -4,9 +4,10 @@ It speaks the HTTP API of every recorded generation of Ollama. Its texts are mad
 """
 
 from ollama_mcp.simulator.answers import Answer
+from ollama_mcp.simulator.cloud import CloudSimulator
 from ollama_mcp.simulator.faults import Fault
 from ollama_mcp.simulator.process import run
 from ollama_mcp.simulator.runner import Latency
 from ollama_mcp.simulator.server import Simulator
 
-__all__ = ["Answer", "Fault", "Latency", "Simulator", "run"]
+__all__ = ["Answer", "CloudSimulator", "Fault", "Latency", "Simulator", "run"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ollama_mcp.simulator.encoding import Object
-from ollama_mcp.simulator.language import Token, pieces
+from ollama_mcp.simulator.tokens import Token, pieces
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,19 @@ class Plan:
         self.content = self.content[: max(limit - len(self.thinking), 0)]
         self.thinking = self.thinking[:limit]
         self.calls = []
+
+    def guard(self, most: int) -> bool:
+        """End it where more than `most` tokens in a row are the same but for spaces; whether that was so."""
+        tokens, same, before = [*self.thinking, *self.content], 0, ""
+        for place, token in enumerate(tokens):
+            text = token.text.strip()
+            same, before = (same + 1 if place and text == before else 1), text
+            if same > most:
+                self.thinking = self.thinking[:place]
+                self.content = self.content[: max(place - len(self.thinking), 0)]
+                self.calls = []
+                return True
+        return False
 
     def stop_at(self, stops: Sequence[str]) -> None:
         """End the text before the first of the stop texts."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, get_args
 
 from ollama_mcp.simulator.answers import Answer
 from ollama_mcp.simulator.encoding import Object, as_list, as_object, timestamp
 from ollama_mcp.simulator.faults import described, fault_of
 from ollama_mcp.simulator.http import Request
+from ollama_mcp.simulator.machine import Account
 from ollama_mcp.simulator.reply import Reply
 
 if TYPE_CHECKING:
@@ -50,11 +51,36 @@ def _serve(simulator: Simulator, request: Request, reply: Reply) -> None:
         case "DELETE", "script":
             simulator.scripts.clear()
             reply.send(204)
+        case "POST", "settings":
+            _set(simulator, as_object(body))
+            reply.send(204)
         case "POST", "release":
             simulator.release(str(as_object(body).get("hold", "")))
             reply.send(204)
         case _:
-            reply.json({"error": "The simulator has faults, script, release, state and requests here."}, 404)
+            reply.json({"error": "The simulator has faults, script, release, settings, state and requests here."}, 404)
+
+
+def _set(simulator: Simulator, given: Object) -> None:
+    """Change the account, the registry, the latency, or how long models stay.
+
+    Raises:
+        ValueError: An unknown setting or field.
+    """
+    machine = simulator.machine
+    for name, value in given.items():
+        match name:
+            case "account" if value in get_args(Account):
+                machine.account = value
+            case "keep_alive" if isinstance(value, int | float):
+                machine.scheduler.keep_alive = float(value)
+            case "latency" if isinstance(value, dict):
+                machine.latency = machine.scheduler.latency = replace(machine.latency, **as_object(value))
+            case "registry" if isinstance(value, dict) and set(as_object(value)) <= {"up", "disk_free", "stalled"}:
+                for key, part in as_object(value).items():
+                    setattr(machine.registry, key, part)
+            case _:
+                raise ValueError(f"There is no setting {name!r} with the value {value!r}.")
 
 
 def answer_of(given: Object) -> Answer:

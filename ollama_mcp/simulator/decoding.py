@@ -17,7 +17,14 @@ from ollama_mcp.simulator.encoding import Object, as_list
 from ollama_mcp.simulator.failures import Failure
 from ollama_mcp.simulator.generations import Generation
 
-_KINDS = {bool: "bool", int: "number", float: "number", str: "string", list: "array", dict: "object"}
+_KINDS: dict[type[Any], str] = {
+    bool: "bool",
+    int: "number",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
 _AFTER = {
     "Expecting value": "looking for beginning of value",
     "Expecting property name enclosed in double quotes": "looking for beginning of object key string",

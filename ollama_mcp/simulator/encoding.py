@@ -34,4 +34,4 @@ def as_list(value: Any) -> list[Any]:
 def timestamp(moment: datetime | None = None) -> str:
     """RFC 3339 in UTC with nanoseconds, as Go prints time.Time; now if no moment is given."""
     moment = moment or datetime.now(UTC)
-    return f"{moment.strftime('%Y-%m-%dT%H:%M:%S')}.{moment.microsecond:06d}001Z"
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}001Z"

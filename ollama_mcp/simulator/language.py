@@ -9,11 +9,15 @@ import math
 import random
 import re
 import zlib
+from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from itertools import accumulate, takewhile
+
+from ollama_mcp.simulator.tokens import Token, pieces
 
 _END = "\x03"
 _START = ("\x02", "\x02")
@@ -30,16 +34,7 @@ _UNTOPICAL = re.compile(
     re.IGNORECASE,
 )
 
-Alternatives = tuple[tuple[str, float], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A piece of text, the logarithm of its probability, and the likeliest pieces in its place."""
-
-    text: str
-    logprob: float = 0.0
-    alternatives: Alternatives = ()
+_Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,31 +53,13 @@ class Sampling:
         return self.temperature <= 0 or self.seed != -1
 
 
-class _Trigrams:
-    def __init__(self, text: str) -> None:
-        self.after: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-        self.after_one: dict[str, Counter[str]] = defaultdict(Counter)
-        for sentence in text.splitlines():
-            words = [*_START, *_TOKEN.findall(sentence), _END]
-            for first, second, third in zip(words, words[1:], words[2:], strict=False):
-                self.after[first, second][third] += 1
-                self.after_one[second][third] += 1
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    """What may follow two words, likeliest first: the words, their tokens, and their shares, which sum to one."""
 
-    @lru_cache(maxsize=4096)  # noqa: B019  (the one instance lives as long as the process)
-    def candidates(self, first: str, second: str) -> tuple[tuple[str, float], ...]:
-        """What may follow, likeliest first, with probabilities that sum to one."""
-        weights: dict[str, float] = {word: 0.25 * count for word, count in self.after_one[second].items()}
-        for word, count in self.after[first, second].items():
-            weights[word] = weights.get(word, 0.0) + count
-        total = sum(weights.values())
-        return tuple(
-            sorted(((word, weight / total) for word, weight in weights.items()), key=lambda one: (-one[1], one[0]))
-        )
-
-
-@lru_cache(maxsize=1)
-def _trigrams() -> _Trigrams:
-    return _Trigrams((files(__package__) / "corpus.txt").read_text(encoding="utf-8"))
+    words: tuple[str, ...]
+    tokens: tuple[Token, ...]
+    shares: tuple[float, ...]
 
 
 def topic(prompt: str) -> str:
@@ -97,14 +74,9 @@ def speak(prompt: str, sampling: Sampling) -> Iterator[Token]:
     A prompt that asks for "N words" gets about as many.
     """
     wanted = _WANTED.search(prompt)
-    least = int(wanted[1]) if wanted else 0
-    about = topic(prompt)
-    opener = f"This is a simulated answer about {about}." if about else "This is a simulated answer."
-    spoken = 0
-    for token in pieces(opener):
-        spoken += 1
-        yield Token(token, -0.05, ((token, -0.05), (" A", -3.4), (" The", -4.1)))
-    sentences = 1
+    opener = _opener(topic(prompt))
+    yield from opener
+    least, spoken, sentences = int(wanted[1]) if wanted else 0, len(opener), 1
     for token in _sentences(random.Random(_seed(prompt, sampling)), sampling):
         spoken += 1
         yield token
@@ -114,6 +86,12 @@ def speak(prompt: str, sampling: Sampling) -> Iterator[Token]:
                 return
 
 
+@lru_cache(maxsize=1024)
+def _opener(about: str) -> tuple[Token, ...]:
+    text = f"This is a simulated answer about {about}." if about else "This is a simulated answer."
+    return tuple(Token(piece, -0.05, ((piece, -0.05), (" A", -3.4), (" The", -4.1))) for piece in pieces(text))
+
+
 def _seed(prompt: str, sampling: Sampling) -> int | None:
     if not sampling.repeatable:
         return None
@@ -121,62 +99,71 @@ def _seed(prompt: str, sampling: Sampling) -> int | None:
 
 
 def _sentences(chance: random.Random, sampling: Sampling) -> Iterator[Token]:
-    """Sentences without end. Without chance a used turn is not used again, or the text would run in a circle."""
-    model, used = _trigrams(), set[tuple[str, str, str]]()
-    first, second = _START
+    """Sentences without end."""
+    pair, used = _START, set[tuple[str, str, str]]()
     while True:
-        candidates = model.candidates(first, second)
-        if sampling.temperature <= 0:
-            word, probability = _unused(candidates, used, first, second, chance)
+        turns = _turns(pair)
+        if sampling.temperature > 0:
+            weights = _weights(pair, sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p)
+            chosen = bisect(weights, chance.random() * weights[-1], 0, len(weights) - 1)
         else:
-            word, probability = _sampled(candidates, sampling, chance)
-        if word == _END:
-            first, second = _START
-            continue
-        yield Token(_spaced(word), math.log(probability), _alternatives(candidates))
-        first, second = second, word
+            chosen = _unused(turns, used, pair, chance)
+        if (word := turns.words[chosen]) == _END:
+            pair = _START
+        else:
+            yield turns.tokens[chosen]
+            pair = (pair[1], word)
 
 
-def _unused(
-    candidates: Alternatives, used: set[tuple[str, str, str]], first: str, second: str, chance: random.Random
-) -> tuple[str, float]:
-    # The start of a sentence has no turn before it: the prompt chooses there, so that prompts differ in their answers.
-    if (first, second) == _START:
-        return chance.choice(candidates)
-    for word, probability in candidates:
-        if (first, second, word) not in used:
-            used.add((first, second, word))
-            return word, probability
-    return candidates[0]
+def _unused(turns: _Turns, used: set[tuple[str, str, str]], pair: _Pair, chance: random.Random) -> int:
+    """The likeliest turn that was not taken before, or the text would run in a circle."""
+    # At the start of a sentence the prompt chooses, so that prompts differ in their answers.
+    if pair == _START:
+        return chance.randrange(len(turns.words))
+    for index, word in enumerate(turns.words):
+        if (*pair, word) not in used:
+            used.add((*pair, word))
+            return index
+    return 0
 
 
-def _sampled(candidates: Alternatives, sampling: Sampling, chance: random.Random) -> tuple[str, float]:
-    kept = candidates[: sampling.top_k] if sampling.top_k > 0 else candidates
-    floor = sampling.min_p * kept[0][1]
-    weights: list[float] = []
-    mass = 0.0
-    for _, probability in kept:
-        if weights and (mass >= sampling.top_p or probability < floor):
-            break
-        mass += probability
-        weights.append(probability ** (1 / sampling.temperature))
-    return chance.choices(kept[: len(weights)], weights)[0]
+@lru_cache(maxsize=8192)
+def _weights(pair: _Pair, temperature: float, top_k: int, top_p: float, min_p: float) -> list[float]:
+    """The running sum of the weights of the turns that the options leave, at least one."""
+    shares = _turns(pair).shares
+    kept = shares[:top_k] if top_k > 0 else shares
+    before = [0.0, *accumulate(kept)]
+    enough = sum(1 for _ in takewhile(lambda mass: mass < top_p, before))
+    likely = sum(1 for share in kept if share >= min_p * kept[0])
+    return list(accumulate(share ** (1 / temperature) for share in kept[: max(1, min(enough, likely))]))
 
 
-def _alternatives(candidates: Alternatives) -> Alternatives:
-    return tuple((_spaced(word), math.log(share)) for word, share in candidates if word != _END)
+@lru_cache(maxsize=8192)
+def _turns(pair: _Pair) -> _Turns:
+    after_two, after_one = _counts()
+    weights: dict[str, float] = {word: 0.25 * count for word, count in after_one[pair[1]].items()}
+    for word, count in after_two[pair].items():
+        weights[word] = weights.get(word, 0.0) + count
+    total = sum(weights.values())
+    words = tuple(sorted(weights, key=lambda word: (-weights[word], word)))
+    shares = tuple(weights[word] / total for word in words)
+    shown = tuple((_spaced(word), math.log(share)) for word, share in zip(words, shares, strict=True) if word != _END)
+    tokens = tuple(Token(_spaced(word), math.log(share), shown) for word, share in zip(words, shares, strict=True))
+    return _Turns(words, tokens, shares)
+
+
+@lru_cache(maxsize=1)
+def _counts() -> tuple[dict[_Pair, Counter[str]], dict[str, Counter[str]]]:
+    """How often each word follows two others, and one other, in the corpus."""
+    after_two: dict[_Pair, Counter[str]] = defaultdict(Counter)
+    after_one: dict[str, Counter[str]] = defaultdict(Counter)
+    for sentence in (files("ollama_mcp.simulator") / "corpus.txt").read_text(encoding="utf-8").splitlines():
+        words = [*_START, *_TOKEN.findall(sentence), _END]
+        for first, second, third in zip(words, words[1:], words[2:], strict=False):
+            after_two[first, second][third] += 1
+            after_one[second][third] += 1
+    return after_two, after_one
 
 
 def _spaced(word: str) -> str:
     return f" {word}" if word[0].isalnum() else word
-
-
-def pieces(text: str) -> list[str]:
-    """A text cut as a tokenizer would: words with the space before them, punctuation alone."""
-    return re.findall(r"\s*[^\W_]+|\s*[^\w\s]|\s*_|\s+", text)
-
-
-def count_tokens(text: str) -> int:
-    """About how many tokens a text has: one for four bytes, and never fewer than its words."""
-    size = len(text.encode("utf-8", "replace")) if not text.isascii() else len(text)
-    return max((size + 3) // 4, text.count(" ") + 1) if text else 0

@@ -100,12 +100,12 @@ class Machine:
         Raises:
             Failure: 400 or 404, in the generation's words.
         """
+        model = self.store.find(text)
+        if model is not None:
+            return model
         if self.generation.trims_names and text:
             self.name(text)
-        model = self.store.find(text)
-        if model is None:
-            raise missing_model(text, pull_hint=pull_hint)
-        return model
+        raise missing_model(text, pull_hint=pull_hint)
 
     async def close(self) -> None:
         """End the timers and the downloads."""

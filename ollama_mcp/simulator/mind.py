@@ -12,10 +12,11 @@ from typing import Any
 from ollama_mcp.simulator.answers import Plan
 from ollama_mcp.simulator.decoding import check_stop
 from ollama_mcp.simulator.encoding import Object
-from ollama_mcp.simulator.language import Sampling, Token, pieces, speak, topic
+from ollama_mcp.simulator.language import Sampling, speak, topic
 from ollama_mcp.simulator.pictures import described
 from ollama_mcp.simulator.schema_text import Instances
 from ollama_mcp.simulator.store import Model
+from ollama_mcp.simulator.tokens import Token, pieces
 from ollama_mcp.simulator.tool_calls import choose_call
 
 _LONGEST = 40_960
@@ -45,20 +46,25 @@ class Ask:
 def answer(ask: Ask) -> Plan:
     """The simulator's own answer, cut as num_predict and stop say."""
     sampling = ask.sampling
-    chance = random.Random(zlib.crc32(f"{sampling.seed}{ask.prompt}".encode("utf-8", "replace")))
-    if not sampling.repeatable:
-        chance = random.Random()
     plan = Plan(thinking=_thoughts(ask) if ask.thinks else [])
-    call = choose_call(ask.tools, ask.prompt, chance) if ask.tools and ask.tool_result is None else None
+    asked = ask.tools and ask.tool_result is None
+    call = choose_call(ask.tools, ask.prompt, _chance(ask, sampling)) if asked else None
     if call is not None:
         plan.calls = [call]
     elif ask.format is not None:
-        plan.content = _sure(json.dumps(_instance(ask, chance), ensure_ascii=False))
+        plan.content = _sure(json.dumps(_instance(ask, _chance(ask, sampling)), ensure_ascii=False))
     else:
+        # One more than wanted, so that the cut can tell an answer that was longer.
         limit = int(ask.options.get("num_predict", -1))
-        plan.content = list(islice(_words(ask, sampling), limit if 0 < limit < _LONGEST else _LONGEST))
+        plan.content = list(islice(_words(ask, sampling), limit + 1 if 0 < limit < _LONGEST else _LONGEST))
     plan.stop_at(check_stop(ask.options.get("stop")))
     return plan
+
+
+def _chance(ask: Ask, sampling: Sampling) -> random.Random:
+    if not sampling.repeatable:
+        return random.Random()
+    return random.Random(zlib.crc32(f"{sampling.seed}{ask.prompt}".encode("utf-8", "replace")))
 
 
 def _thoughts(ask: Ask) -> list[Token]:

@@ -6,13 +6,24 @@ import ipaddress
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from ollama_mcp.simulator.generations import Generation
 from ollama_mcp.simulator.http import Request
 from ollama_mcp.simulator.machine import Machine
 from ollama_mcp.simulator.reply import Reply
-from ollama_mcp.simulator.routes import account, blobs, creations, embeddings, inference, models, pulls, pushes
+from ollama_mcp.simulator.routes import (
+    account,
+    blobs,
+    creations,
+    decisions,
+    embeddings,
+    inference,
+    models,
+    pulls,
+    pushes,
+)
 
 Handler = Callable[[Machine, Request, Reply], Awaitable[None]]
 
@@ -48,6 +59,9 @@ _ROUTES: dict[str, list[Route]] = {
     "/api/signout": [Route("POST", account.signout, (0, 12, 1))],
     "/api/experimental/web_search": [Route("POST", account.web_search, (0, 18, 0))],
     "/api/experimental/web_fetch": [Route("POST", account.web_fetch, (0, 18, 0))],
+    "/api/balance": [Route("GET", account.balance, (0, 40, 1))],
+    "/api/usage": [Route("GET", account.usage, (0, 40, 1))],
+    "/v1/systemone": [Route("POST", decisions.systemone, (0, 35, 0))],
     "/api/experimental/model-recommendations": [Route("GET", account.recommendations, (0, 22, 1))],
 }
 _BLOB = re.compile(r"/api/blobs/[^/]+")
@@ -74,6 +88,7 @@ def _found(path: str, generation: Generation) -> list[Route]:
     return [route for route in _ROUTES.get(path, []) if generation.since(*route.since)]
 
 
+@lru_cache(maxsize=64)
 def _host_allowed(header: str) -> bool:
     host = header.rsplit(":", 1)[0] if not header.endswith("]") else header
     host = host.strip("[]").lower()

@@ -168,6 +168,8 @@ class Simulator:
             gone = not connection.ended_here
             raise
         finally:
+            if isinstance(reply, FaultyReply) and reply.runner_died and (model := self.store.find(seen.model)):
+                self.machine.scheduler.kill(model)
             seen.status, seen.lines = reply.status, reply.lines
             self.log.end(seen, gone=gone)
 

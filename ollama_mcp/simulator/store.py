@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import Any
 
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.gguf import Header
@@ -45,7 +46,7 @@ class Model:
     weights: Layer
     template: str = ""
     system: str = ""
-    parameters: Object = field(default_factory=dict)
+    parameters: Object = field(default_factory=dict[str, Any])
     licenses: tuple[str, ...] = ()
     messages: tuple[Object, ...] = ()
     parent: str = ""
@@ -142,10 +143,7 @@ class Store:
 
     def find(self, name: str) -> Model | None:
         """The model of a name in any casing; None if it is not installed or is no name."""
-        try:
-            return self.models.get(parse_name(name).key)
-        except InvalidArgument:
-            return None
+        return self.models.get(_key(name))
 
     def remove(self, model: Model) -> None:
         """Delete a model and the blobs that no other model has."""
@@ -159,6 +157,14 @@ class Store:
     def listed(self) -> list[Model]:
         """All models, the last modified first."""
         return sorted(self.models.values(), key=lambda model: model.modified, reverse=True)
+
+
+@lru_cache(maxsize=4096)
+def _key(name: str) -> str:
+    try:
+        return parse_name(name).key
+    except InvalidArgument:
+        return ""
 
 
 def model_of(card: Card) -> Model:

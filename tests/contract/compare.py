@@ -10,7 +10,9 @@ from typing import Any, cast
 
 # Go leaves these out when they are zero, and small ones were zero by chance.
 _ABSENT_WHEN_ZERO = ("prompt_eval_count", "prompt_eval_duration", "eval_count", "eval_duration", "completed")
-_SAME_TEXT = ("error", "status", "role", "object", "model")
+_SAME_TEXT = ("error", "status", "role", "object", "model", "template", "system", "license", "parameters", "modelfile")
+# Go walks a map in random order, and these are written from one.
+_UNORDERED = ("parameters", "modelfile")
 
 
 def difference(expected: Any, actual: Any) -> str:
@@ -55,6 +57,8 @@ def error_text(text: str) -> str:
 
 
 def _field(key: str, value: Any) -> Any:
+    if key in _UNORDERED and isinstance(value, str):
+        value = "\n".join(sorted(value.splitlines()))
     if key in _SAME_TEXT and isinstance(value, str):
         return re.sub(r"[0-9a-f]{12,64}", "DIGEST", error_text(value))
     if key == "done_reason" and value not in ("load", "unload"):

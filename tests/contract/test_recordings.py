@@ -27,8 +27,6 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
 
 _VERSIONS = {"v0.5.7": "0.5.7", "v0.17.7": "0.17.7", "v0.33": "0.33.0", "v0.33-scripted": "0.33.0"}
 _ACCOUNTS: dict[str, Account] = {"v0.33-scripted": "unreachable"}
-_TOOL_TEMPLATE = "{%- if tools %}<tools>{{ tools | tojson }}</tools>{%- endif %}{{ messages }}<tool_call>"
-_PLAIN_TEMPLATE = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}</s>{% endfor %}"
 _SAID = {
     "chat": Answer(["Hello", " there", ", friend", ".\n"]),
     "think": Answer(["The answer", " is 42", ".\n"], thinking=["Let me", " think"]),
@@ -41,7 +39,11 @@ def _files() -> dict[str, bytes]:
     """The uploaded files by the digest that the recordings have; a small one where the real one is not kept."""
     chat, tools, embed = ((FIXTURES / f"tiny-{name}.gguf").read_bytes() for name in ("chat", "tools", "embed"))
     slow, repeating = language_model(), language_model(context=1024)
-    scripted = [language_model(2048, template, 1) for template in (_PLAIN_TEMPLATE + " " * 99, _TOOL_TEMPLATE, "")]
+    shown = {
+        exchange.name[:3]: exchange.body for exchange in load("v0.33-scripted") if exchange.name[:3] in ("027", "028")
+    }
+    templates = (json.loads(shown["028"])["template"], json.loads(shown["027"])["template"], "")
+    scripted = [language_model(2048, template, 1) for template in templates]
     return {
         "025c2ae647f8b28e8df5b610fdae5b8d2ee5848c806a0c7a6c0a799f452f9bb7": chat,
         "ba4834517fce3bbb3cc604cd23ae41b020afd5ecf5a69fedaf0a90f93ab15b3f": embed,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from ollama_mcp.simulator import decoding
-from ollama_mcp.simulator.encoding import Object, as_object
+from ollama_mcp.simulator.encoding import Object, as_object, timestamp
 from ollama_mcp.simulator.failures import Failure
 from ollama_mcp.simulator.http import Request
 from ollama_mcp.simulator.machine import Machine
@@ -11,6 +13,7 @@ from ollama_mcp.simulator.reply import BARE_JSON, Reply
 
 SIGNIN_URL = "https://ollama.com/connect?name=simulator&key=c2ltdWxhdG9y"
 _NO_SUCH_HOST = "dial tcp: lookup ollama.com on 127.0.0.53:53: no such host"
+_BUCKETS = {"24h": (25, timedelta(hours=1)), "7d": (8, timedelta(days=1)), "30d": (31, timedelta(days=1))}
 _RECOMMENDED = (
     ("kimi-k2.6:cloud", "Long-horizon coding and agents", 262_144),
     ("glm-5.1:cloud", "Reasoning and code generation", 202_752),
@@ -64,10 +67,11 @@ async def recommendations(machine: Machine, request: Request, reply: Reply) -> N
     entries: list[Object] = []
     for name, text, context in _RECOMMENDED:
         entry: Object = {"model": name, "description": text, "context_length": context}
-        runs_here = not name.endswith(":cloud")
-        entries.append(
-            {**entry, **({"vram_bytes": 9_600_000_000} if runs_here else {"max_output_tokens": context // 2})}
-        )
+        if name.endswith(":cloud"):
+            entry["max_output_tokens"] = context // 2
+        else:
+            entry["vram_bytes"] = 9_600_000_000
+        entries.append(entry)
     reply.json({"recommendations": entries})
 
 
@@ -83,6 +87,37 @@ async def web_fetch(machine: Machine, request: Request, reply: Reply) -> None:
     body = as_object(decoding.parse(request.body))
     check_cloud(machine, "web fetch is unavailable", "/api/web_fetch")
     reply.json(fetched_page(str(body.get("url", ""))), content_type=BARE_JSON)
+
+
+async def balance(machine: Machine, request: Request, reply: Reply) -> None:
+    """What is left of the account's money; documented, not recorded."""
+    check_cloud(machine, "account details are unavailable", "/api/balance")
+    if request.query:
+        raise Failure(400, "unknown query parameter")
+    now = datetime.now(UTC)
+    period = {"from": timestamp(now - timedelta(days=10)), "until": timestamp(now + timedelta(days=20))}
+    included = {"balance_usd": 12.5, "allowance_usd": 20.0, "period": period}
+    reply.json({"included": included, "purchased": {"balance_usd": 0.0}})
+
+
+async def usage(machine: Machine, request: Request, reply: Reply) -> None:
+    """What the account used; documented, not recorded."""
+    check_cloud(machine, "account details are unavailable", "/api/usage")
+    if set(request.query) - {"range", "scope"} or request.query.get("range", "24h") not in _BUCKETS:
+        raise Failure(400, "unknown query parameter")
+    span = request.query.get("range", "24h")
+    count, width = _BUCKETS[span]
+    end = datetime.now(UTC)
+    counters = {"request_count": 3, "usage_usd": 0.01, "input_tokens": 1200, "output_tokens": 300}
+    starts = [end - width * (count - place) for place in range(count)]
+    buckets: list[Object] = [
+        {"from": timestamp(start), "until": timestamp(start + width), **counters} for start in starts
+    ]
+    buckets[-1]["partial"] = True
+    totals = {name: value * count for name, value in counters.items()}
+    answer: Object = {"range": span, "scope": request.query.get("scope", "self")}
+    answer |= {"granularity": "hour" if span == "24h" else "day", "from": timestamp(starts[0]), "until": timestamp(end)}
+    reply.json({**answer, "totals": totals, "buckets": buckets})
 
 
 def check_cloud(machine: Machine, what: str, path: str) -> None:

@@ -16,13 +16,13 @@ def find_model(machine: Machine, wanted: str, path: str, *, pull_hint: bool = Fa
         Failure: 400 no name, 404 not installed, and for a cloud model what stands between this server and the cloud.
     """
     lowered = wanted.strip().lower()
-    if not machine.generation.trims_names:
+    if not machine.generation.trims_names or ("cloud" not in lowered and not lowered.endswith(":local")):
         return machine.model(wanted, pull_hint=pull_hint), wanted
     if lowered.endswith((":cloud:local", ":local:cloud")):
         raise Failure(400, f'use either :local or :cloud, not both: "{wanted}"')
     if lowered.endswith(":local"):
         return machine.model(wanted[: -len(":local")], pull_hint=pull_hint), wanted
-    if not lowered or " " in lowered or not machine.name(wanted).is_cloud:
+    if not machine.name(wanted).is_cloud:
         return machine.model(wanted, pull_hint=pull_hint), wanted
     what = "remote model details are unavailable" if path == "/api/show" else "remote model is unavailable"
     check_cloud(machine, what, path)

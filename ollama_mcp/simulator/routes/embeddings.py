@@ -16,12 +16,12 @@ from ollama_mcp.simulator.encoding import as_list
 from ollama_mcp.simulator.failures import Failure
 from ollama_mcp.simulator.generations import Generation
 from ollama_mcp.simulator.http import Request
-from ollama_mcp.simulator.language import count_tokens
 from ollama_mcp.simulator.machine import Machine
 from ollama_mcp.simulator.reply import Reply
 from ollama_mcp.simulator.routes.cloud import find_model
 from ollama_mcp.simulator.settings import context_length, load_options, merged_options
 from ollama_mcp.simulator.store import Model
+from ollama_mcp.simulator.tokens import count_tokens
 
 _TOO_LONG = "the input length exceeds the context length"
 _NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"

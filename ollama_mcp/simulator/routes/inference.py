@@ -13,7 +13,6 @@ from ollama_mcp.simulator.encoding import Object, as_list, as_object, timestamp
 from ollama_mcp.simulator.failures import Failure
 from ollama_mcp.simulator.generations import Generation
 from ollama_mcp.simulator.http import Request
-from ollama_mcp.simulator.language import count_tokens
 from ollama_mcp.simulator.machine import Machine
 from ollama_mcp.simulator.mind import Ask
 from ollama_mcp.simulator.reply import Reply
@@ -22,6 +21,7 @@ from ollama_mcp.simulator.routes.respond import Turn, respond
 from ollama_mcp.simulator.schema_text import TYPES
 from ollama_mcp.simulator.settings import context_length, load_options, merged_options
 from ollama_mcp.simulator.store import Model
+from ollama_mcp.simulator.tokens import count_tokens
 
 _TOO_LONG = (
     "the prompt is longer than the context length currently available to the model; shorten the prompt, adjust the "

@@ -7,7 +7,7 @@ import random
 import string
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ollama_mcp.simulator import mind
@@ -16,14 +16,15 @@ from ollama_mcp.simulator.capabilities import is_native
 from ollama_mcp.simulator.encoding import Object, timestamp
 from ollama_mcp.simulator.failures import Failure
 from ollama_mcp.simulator.generations import Generation
-from ollama_mcp.simulator.language import Token, count_tokens
 from ollama_mcp.simulator.machine import Machine
 from ollama_mcp.simulator.mind import Ask
 from ollama_mcp.simulator.reply import Reply
 from ollama_mcp.simulator.settings import context_length, load_options
+from ollama_mcp.simulator.tokens import Token, count_tokens
 
 # An endless stream of instant tokens must not keep the loop from others.
 _BREATH = 16
+_REPEATED = "prediction aborted, token repeat limit reached"
 _GUARD_OLD, _GUARD_NEW = 30, 100
 _LETTERS = string.ascii_letters + string.digits
 
@@ -77,8 +78,20 @@ async def respond(machine: Machine, reply: Reply, turn: Turn) -> None:
         plan = plan_of(script) if script is not None else mind.answer(ask)
         if script is None:
             plan.cut(_limit(turn, context))
+        plan = _guarded(machine, turn, plan)
         sending = _Sending(machine, reply, turn, plan, started, load_nanoseconds)
         await sending.run()
+
+
+def _guarded(machine: Machine, turn: Turn, plan: Plan) -> Plan:
+    """The plan, broken off where Ollama takes it for an endless repetition; the native chat has no such guard."""
+    if turn.kind == "chat" and is_native(turn.ask.model, machine.generation):
+        return plan
+    as_error = machine.generation.repeat_guard_is_error
+    if plan.guard(_GUARD_NEW if as_error else _GUARD_OLD):
+        script = plan.script or Answer()
+        plan.script = replace(script, error=_REPEATED) if as_error else replace(script, no_done=True)
+    return plan
 
 
 def _limit(turn: Turn, context: int) -> int:
@@ -140,8 +153,9 @@ class _Sending:
     async def _whole(self) -> None:
         turn, plan = self.turn, self.plan
         tokens = [*plan.thinking, *plan.content]
-        for _ in tokens:
-            await self._wait()
+        if self.machine.latency.token or self.script.delay or self.script.hold is not None:
+            for _ in tokens:
+                await self._wait()
         await self._hold()
         if self.script.error:
             raise Failure(self.script.status, self.script.error)
