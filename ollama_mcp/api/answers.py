@@ -6,10 +6,10 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ollama_mcp.api.events import ChatChunk, ChatResponse, Chunk, GenerateChunk, GenerateResponse, ProgressEvent
+from ollama_mcp.api.gate import lacking
 from ollama_mcp.api.stream import Stream
 from ollama_mcp.api.thinking import ThinkingSplitter
 from ollama_mcp.api.versions import Feature
-from ollama_mcp.errors import UnsupportedByVersion
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -82,7 +82,7 @@ class ChunkStream(Stream[C]):
         self._logprobs.extend(event.logprobs)
         self._last = event
         if event.done and self._expected.logprobs and self._text and not self._logprobs:
-            raise self._lacks(Feature.LOGPROBS)
+            raise lacking(self._open_exchange.where, Feature.LOGPROBS)
 
     def _split(self, event: C, splitter: ThinkingSplitter) -> None:
         if event.thinking:
@@ -104,14 +104,6 @@ class ChunkStream(Stream[C]):
             self._thinking.append(thinking)
             self._text.append(text)
             self._splitter = None
-
-    def _lacks(self, feature: Feature) -> Exception:
-        where = self._open_exchange.where
-        return where.error(
-            UnsupportedByVersion,
-            f"{where.place} ignored {feature.title}, which came with Ollama {feature.since_text}.",
-            "Update Ollama on that host, or leave that argument out.",
-        )
 
 
 class GenerateStream(ChunkStream[GenerateChunk]):

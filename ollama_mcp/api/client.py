@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable
-from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urlsplit
@@ -13,9 +12,9 @@ from ollama_mcp.api import responses
 from ollama_mcp.api.answers import ChatStream, Expected, GenerateStream, ProgressStream
 from ollama_mcp.api.events import ChatChunk, GenerateChunk, ProgressEvent
 from ollama_mcp.api.exchange import Call, Timeouts
-from ollama_mcp.api.needs import needed
+from ollama_mcp.api.gate import VersionGate, lacking
 from ollama_mcp.api.requests import ChatRequest, EmbeddingsRequest, GenerateRequest, encode_json
-from ollama_mcp.api.versions import Feature, ServerVersion, parse_version
+from ollama_mcp.api.versions import Feature
 from ollama_mcp.api.wire import Wire
 from ollama_mcp.errors import ApiError, InvalidArgument, ServerError, UnsupportedByVersion
 
@@ -40,11 +39,11 @@ if TYPE_CHECKING:
         RunningModel,
         SearchResult,
     )
+    from ollama_mcp.api.versions import ServerVersion
 
     M = TypeVar("M", bound=BaseModel)
 
 CLOUD_HOST = "ollama.com"
-_VERSION_SECONDS = 60.0
 _HEAVY_BODY = 200_000
 _DEFAULT_TIMEOUTS = Timeouts()
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -88,8 +87,7 @@ class OllamaClient:
             ca_file=ca_file,
         )
         self._web_folder = "/api" if self._is_cloud(cloud) else "/api/experimental"
-        self._version: tuple[float, ServerVersion] | None = None
-        self._asking = asyncio.Lock()
+        self._gate = VersionGate(self._wire)
 
     @property
     def base_url(self) -> str:
@@ -123,7 +121,7 @@ class OllamaClient:
         body = await self._wire.bytes(Call("GET", "/", idempotent=True))
         if body.strip() != b"Ollama is running":
             # A proxy may serve a page of its own at the root.
-            await self._ask_version()
+            await self._gate.ask()
 
     async def version(self) -> str:
         """The version as the server writes it; asked at most once a minute."""
@@ -131,10 +129,7 @@ class OllamaClient:
 
     async def server(self) -> ServerVersion:
         """The version, comparable; asked at most once a minute."""
-        async with self._asking:
-            if self._version is not None and monotonic() - self._version[0] < _VERSION_SECONDS:
-                return self._version[1]
-            return await self._ask_version()
+        return await self._gate.version()
 
     async def status(self) -> CloudStatus:
         """Whether the host may use ollama.com."""
@@ -244,7 +239,7 @@ class OllamaClient:
 
     async def embed(self, request: EmbedRequest) -> EmbedResponse:
         """Vectors of texts; on servers without the endpoint by one request per text."""
-        version = await self._check(request)
+        unsure = await self._gate.check(request, "/api/embed")
         call = await self._encoded("/api/embed", request, idempotent=True)
         try:
             answer = await self._wire.document(call, responses.EmbedResponse, limited=False)
@@ -254,8 +249,8 @@ class OllamaClient:
             return await self._embed_singly(request)
         asked = request.dimensions
         # Servers that do not know the field send whole vectors; so do new ones where the model has no more.
-        if asked and version is not None and not version.known and any(len(one) > asked for one in answer.embeddings):
-            raise self._lacks(Feature.DIMENSIONS, call)
+        if unsure and asked and any(len(one) > asked for one in answer.embeddings):
+            raise lacking(self._wire.where(call), Feature.DIMENSIONS)
         return answer
 
     async def embeddings(self, request: EmbeddingsRequest) -> EmbeddingsResponse:
@@ -265,7 +260,7 @@ class OllamaClient:
 
     async def systemone(self, request: DecisionRequest) -> DecisionResponse:
         """Ask a decision model questions about a state."""
-        await self._check(request)
+        await self._gate.check(request, "/v1/systemone")
         call = await self._encoded("/v1/systemone", request)
         return await self._wire.document(call, responses.DecisionResponse, limited=False)
 
@@ -302,42 +297,14 @@ class OllamaClient:
         async def send() -> Exchange:
             if isinstance(request, dict):
                 return await self._wire.send(self._call(path, request, model))
-            await self._check(request)
+            await self._gate.check(request, path)
             return await self._wire.send(await self._encoded(path, request))
 
         return ProgressStream(send, ProgressEvent.from_json, idle=self._wire.timeouts.idle)
 
     async def _infer(self, path: str, request: Inference, expected: Expected) -> Exchange:
-        version = await self._check(request)
-        unknown = version is not None and not version.known
-        expected.logprobs = unknown and bool(request.logprobs)
+        expected.logprobs = await self._gate.check(request, path) and bool(request.logprobs)
         return await self._wire.send(await self._encoded(path, request))
-
-    async def _check(self, request: Request) -> ServerVersion | None:
-        """Refuse what the server is too old for; its version is asked only where the request needs more than v0.5."""
-        features = needed(request)
-        if not features:
-            return None
-        version = await self.server()
-        for feature in features:
-            if not version.supports(feature):
-                raise self._lacks(feature, None, version)
-        return version
-
-    def _lacks(self, feature: Feature, call: Call | None, version: ServerVersion | None = None) -> ApiError:
-        what = f"is Ollama {version}" if version is not None else "ignored it"
-        where = self._wire.where(call or Call("GET", "/api/version"))
-        return where.error(
-            UnsupportedByVersion,
-            f"{feature.title} came with Ollama {feature.since_text}; {where.place} {what}.",
-            "Update Ollama on that host, or leave that argument out.",
-        )
-
-    async def _ask_version(self) -> ServerVersion:
-        answer = await self._get("/api/version", responses.VersionAnswer)
-        version = parse_version(answer.version)
-        self._version = monotonic(), version
-        return version
 
     async def _embed_singly(self, request: EmbedRequest) -> EmbedResponse:
         texts = [request.input] if isinstance(request.input, str) else request.input
@@ -347,7 +314,9 @@ class OllamaClient:
                 model=request.model, prompt=text, keep_alive=request.keep_alive, options=request.options
             )
             vectors.append((await self.embeddings(one)).embedding)
-        return responses.EmbedResponse(model=request.model, embeddings=[one for one in vectors if one])
+        # A bare empty text has no vector in the newer form either; in a list each text keeps its place.
+        kept = vectors if isinstance(request.input, list) or vectors[0] else []
+        return responses.EmbedResponse(model=request.model, embeddings=kept)
 
 
 def _registry_body(model: str, insecure: bool | None) -> Json:

@@ -122,6 +122,9 @@ async def test_where_embed_is_absent_texts_are_embedded_one_by_one() -> None:
         assert (await client.embeddings(EmbeddingsRequest(model="m", prompt="d"))).embedding == [1.0, 2.0]
         prompts = [request.json["prompt"] for request in server.requests if request.path == "/api/embeddings"]
         assert prompts == ["a", "b", "c", "d"]
+    async with serving(by_path(embeddings=whole('{"embedding":[]}'))) as server, OllamaClient(server.url) as client:
+        assert (await client.embed(EmbedRequest(model="m", input=""))).embeddings == []
+        assert (await client.embed(EmbedRequest(model="m", input=["", ""]))).embeddings == [[], []]
 
 
 async def test_a_decision_is_asked_and_read() -> None:
