@@ -46,7 +46,6 @@ class ChunkStream(Stream[C]):
         self._thinking: list[str] = []
         self._tool_calls: list[ToolCall] = []
         self._logprobs: list[Json] = []
-        self._last: C | None = None
 
     @property
     def text(self) -> str:
@@ -58,13 +57,9 @@ class ChunkStream(Stream[C]):
         """The thinking so far."""
         return "".join(self._thinking)
 
-    async def _read_all(self) -> dict[str, Any]:
-        """Read to the end; the fields of the last piece with the sums of all."""
-        async with self:
-            async for _ in self:
-                pass
-        whole = {field.name: getattr(self._last, field.name) for field in fields(Chunk)}
-        return whole | {
+    def _sums(self, last: C) -> dict[str, Any]:
+        """The fields of the last piece, with the sums of all where they add up."""
+        return {field.name: getattr(last, field.name) for field in fields(Chunk)} | {
             "text": self.text,
             "thinking": self.thinking,
             "tool_calls": self._tool_calls,
@@ -80,7 +75,6 @@ class ChunkStream(Stream[C]):
             self._thinking.append(event.thinking)
         self._tool_calls.extend(event.tool_calls)
         self._logprobs.extend(event.logprobs)
-        self._last = event
         if event.done and self._expected.logprobs and self._text and not self._logprobs:
             raise lacking(self._open_exchange.where, Feature.LOGPROBS)
 
@@ -110,17 +104,17 @@ class GenerateStream(ChunkStream[GenerateChunk]):
     """Pieces of an answer of generate."""
 
     async def collect(self) -> GenerateResponse:
-        """Read to the end and return the whole answer."""
-        whole = await self._read_all()
-        return GenerateResponse(**whole, context=self._last.context if self._last else None)
+        """Read to the end and return the whole answer, or what had come of a stream that was left early."""
+        last = await self._read_on()
+        return GenerateResponse(**self._sums(last), context=last.context)
 
 
 class ChatStream(ChunkStream[ChatChunk]):
     """Pieces of an answer of chat."""
 
     async def collect(self) -> ChatResponse:
-        """Read to the end and return the whole answer."""
-        return ChatResponse(**await self._read_all())
+        """Read to the end and return the whole answer, or what had come of a stream that was left early."""
+        return ChatResponse(**self._sums(await self._read_on()))
 
 
 class ProgressStream(Stream[ProgressEvent]):
@@ -128,9 +122,4 @@ class ProgressStream(Stream[ProgressEvent]):
 
     async def collect(self) -> ProgressEvent:
         """Read to the end and return the last step, a success."""
-        last: ProgressEvent | None = None
-        async with self:
-            async for event in self:
-                last = event
-        assert last is not None, "a stream without events raises"
-        return last
+        return await self._read_on()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, cast
 
 from ollama_mcp.api import broken, failures
 from ollama_mcp.api.lines import MAX_LINE, LineBuffer, LineTooLong
-from ollama_mcp.errors import ApiError, Interrupted
+from ollama_mcp.errors import ApiError, InternalError, Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -58,7 +58,8 @@ class Stream(Generic[E]):
         self._buffer = LineBuffer()
         self._lines: deque[bytes] = deque()
         self._line_began = 0.0
-        self._started = self._done = self._ended = self._closed = False
+        self._last: E | None = None
+        self._done = self._ended = self._closed = False
 
     @property
     def text(self) -> str:
@@ -95,12 +96,12 @@ class Stream(Generic[E]):
                     raise StopAsyncIteration
                 await self._receive()
             event = await self._event(self._lines.popleft())
-            self._started, self._done = True, self._done or event.done
+            self._done = self._done or event.done
+            self._last = event
             self._take(event)
         except ApiError as error:
-            self._stop_holding()
-            error.partial = self.text
             await self.aclose()
+            error.partial = self.text
             raise
         except BaseException:
             await self.aclose()
@@ -112,6 +113,7 @@ class Stream(Generic[E]):
         if self._closed:
             return
         self._closed = True
+        self._stop_holding()
         if self._exchange is None:
             return
         try:
@@ -119,6 +121,15 @@ class Stream(Generic[E]):
                 await self._receive()
         finally:
             await self._exchange.aclose()
+
+    async def _read_on(self) -> E:
+        """Read to the end and return the last event."""
+        async with self:
+            async for _ in self:
+                pass
+        if self._last is None:
+            raise InternalError("The stream was closed before anything was read.")
+        return self._last
 
     def _take(self, event: E) -> None:
         """Note what an event brought."""
@@ -180,7 +191,7 @@ class Stream(Generic[E]):
         return failures.not_ollama(self._open_exchange.where, what)
 
     def _unfinished(self) -> ApiError:
-        if not self._started:
+        if self._last is None:
             return self._not_ollama("the answer is empty")
         where = self._open_exchange.where
         return where.error(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ollama_mcp.api import ChatRequest, GenerateRequest, Message, OllamaClient, Timeouts
-from ollama_mcp.errors import ApiError, BadAnswer, Interrupted, ModelNotFound, ServerError, Timeout
+from ollama_mcp.errors import ApiError, BadAnswer, InternalError, Interrupted, ModelNotFound, ServerError, Timeout
 from tests.api.raw import STREAM_HEAD, chunk, ended, last, said, serving, spoke, stream, whole
 
 if TYPE_CHECKING:
@@ -68,6 +68,20 @@ async def test_every_cut_of_the_bytes_gives_the_same_text() -> None:
     for pieces in ([body], cut, [body[:17], body[17:18], body[18:]]):
         async with serving(stream(*pieces)) as server, OllamaClient(server.url) as client:
             assert (await client.generate(PROMPT).collect()).text == "Grüße 🎈\u2028lineend"
+
+
+async def test_what_had_come_of_a_stream_left_early_can_be_collected() -> None:
+    async with serving(stream(said("so"), said("<"), last("far"))) as server, OllamaClient(server.url) as client:
+        async with client.generate(PROMPT) as pieces:
+            await anext(pieces)
+        kept = await pieces.collect()
+        assert (kept.text, kept.done) == ("so", False)
+        async with client.chat(HELLO) as other:
+            assert other.text == ""
+    async with serving(stream(said("<thi"), last("far"))) as server, OllamaClient(server.url) as client:
+        async with client.generate(PROMPT) as pieces:
+            assert (await anext(pieces)).text == ""
+        assert pieces.text == "<thi"
 
 
 async def test_leaving_a_stream_early_closes_the_connection() -> None:
@@ -266,6 +280,8 @@ async def test_a_stream_that_was_never_read_sends_nothing() -> None:
         unread = client.generate(PROMPT)
         await unread.aclose()
         assert [piece async for piece in unread] == []
+        with pytest.raises(InternalError):
+            await unread.collect()
         assert server.requests == []
 
 
@@ -274,6 +290,7 @@ async def test_a_stream_that_was_read_to_its_end_stays_at_its_end() -> None:
         pieces = client.generate(PROMPT)
         assert [piece.text async for piece in pieces] == ["a"]
         assert [piece async for piece in pieces] == []
+        assert (await pieces.collect()).text == "a"
 
 
 async def test_a_last_line_without_its_line_end_counts() -> None:
