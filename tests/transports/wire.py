@@ -89,9 +89,13 @@ class StdioPeer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
             self.process.kill()
-        self.process.wait(_SECONDS)
+            self.process.wait(_SECONDS)
         for thread in self._threads:
             thread.join(_SECONDS)
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):

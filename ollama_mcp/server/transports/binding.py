@@ -31,7 +31,7 @@ def listen_tcp(host: str, port: int) -> socket.socket:
     if not is_loopback(address):
         raise NotAllowed(
             f"HTTP is served on this machine's loopback addresses only, and {host!r} is not one.",
-            next_step="Use --host 127.0.0.1 and reach it from elsewhere by an SSH tunnel, or use --socket.",
+            next_step="Use --bind 127.0.0.1 and reach it from elsewhere by an SSH tunnel, or use --socket.",
         )
     if address.lower().removesuffix(".") == "localhost":
         address = "127.0.0.1"
