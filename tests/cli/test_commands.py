@@ -11,7 +11,7 @@ from ollama_mcp.api import OllamaClient
 from ollama_mcp.cli import main
 from ollama_mcp.simulator import Simulator
 from tests.cli.support import ROOT, environment, run
-from tests.support import text
+from tests.support import text, texts
 
 MODEL = "llama3.2:3b"
 
@@ -40,7 +40,7 @@ async def test_two_hundred_calls_at_once_over_stdio_are_neither_lost_nor_mixed_u
     async def ask(client: Client, number: int) -> None:
         mark = "mark" + "".join(chr(ord("a") + int(digit)) for digit in f"{number:03}")
         arguments = {"model": MODEL, "prompt": f"Say {mark}", "options": {"num_predict": 12}}
-        assert mark in text(await client.call_tool("ollama_chat", arguments))
+        assert mark in texts(await client.call_tool("ollama_chat", arguments))[0]
 
     async with Client(server, mode="legacy") as client:
         await asyncio.gather(*(ask(client, number) for number in range(200)))
