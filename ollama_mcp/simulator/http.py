@@ -6,6 +6,9 @@ One request is served at a time per connection, as HTTP/1.1 has it; a client tha
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol, cast
@@ -13,6 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 _MAX_HEAD = 1 << 20
 _PAUSE_AT = 1 << 20
+_NO_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 class Upload(Protocol):
@@ -123,6 +127,8 @@ class Connection(asyncio.Protocol):
         """End the connection with a TCP reset, what was written or not."""
         self.ended_here = True
         if self.transport is not None:
+            # Lingering for no time makes the kernel send a reset instead of a proper end.
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             self.transport.abort()
 
     def _parse(self) -> None:

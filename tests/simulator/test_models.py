@@ -40,9 +40,7 @@ async def test_a_deleted_model_stays_in_memory_and_cannot_be_named(client: httpx
     assert (gone.status_code, gone.json()["error"]) == (404, f"model '{CHAT}' not found")
 
 
-async def test_a_blob_that_another_model_needs_stays(
-    simulator: Simulator, client: httpx.AsyncClient
-) -> None:
+async def test_a_blob_that_another_model_needs_stays(simulator: Simulator, client: httpx.AsyncClient) -> None:
     weights = simulator.store.models["registry.ollama.ai/library/llama3.2:3b"].weights.digest
     await client.post("/api/copy", json={"source": CHAT, "destination": "mine"})
     await client.request("DELETE", "/api/delete", json={"model": CHAT})
