@@ -17,7 +17,9 @@ from ollama_mcp.server.app import OllamaServer
 
 def run(options: argparse.Namespace) -> int:
     """Call the tool; text blocks go to stdout, an error's to stderr, with exit code 1."""
-    result = asyncio.run(_call(OllamaServer(load(options).settings, api_key=cloud_key()), options))
+    loaded = load(options)
+    server = OllamaServer(loaded.settings, api_key=cloud_key(), allowed=loaded.config_file)
+    result = asyncio.run(_call(server, options))
     out = sys.stderr if result.is_error else sys.stdout
     for block in result.content:
         if isinstance(block, TextContent):

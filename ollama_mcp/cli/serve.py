@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def run(options: argparse.Namespace) -> int:
     """Serve until the client goes or a signal comes."""
     gc.disable()
-    settings = load(options).settings
+    loaded = load(options)
+    settings = loaded.settings
     # Before the SDK sets up logging of its own; stdout belongs to the protocol.
     line = "%(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr, format=line)
@@ -29,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
 
     from ollama_mcp.server.app import OllamaServer
 
-    server = OllamaServer(settings, api_key=cloud_key())
+    server = OllamaServer(settings, api_key=cloud_key(), allowed=loaded.config_file)
     if settings.transport == "stdio":
         from ollama_mcp.server.transports.stdio import run_stdio
 

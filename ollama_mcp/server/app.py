@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcp.server import MCPServer
@@ -44,15 +45,19 @@ class OllamaServer(MCPServer[None]):
         settings: The settings of this start.
         api_key: The user's key for https://ollama.com, or "".
         hosts: The host pool; made from the settings by default.
+        allowed: File with the folders allowed at the command line; the user's own by default.
 
     Raises:
         SettingsError: A toolset or tool that does not exist.
     """
 
-    def __init__(self, settings: Settings, *, api_key: str = "", hosts: HostPool | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, api_key: str = "", hosts: HostPool | None = None, allowed: Path | None = None
+    ) -> None:
         self.ollama_settings = settings
         self.hosts = hosts or HostPool(settings, api_key=api_key)
         self.confirmations = Confirmations()
+        self._allowed = allowed
         toolsets = enabled_toolsets(settings, cloud_key=self.hosts.has_cloud_key)
         with _without_rich():
             super().__init__(
@@ -81,7 +86,7 @@ class OllamaServer(MCPServer[None]):
         from ollama_mcp.access import Access, AccessRules, AllowedFolders, Surroundings, default_file
 
         facts = replace(Surroundings.of_this_process(), over_http=self.ollama_settings.transport != "stdio")
-        rules = AccessRules(self.ollama_settings.read, facts, AllowedFolders(default_file()))
+        rules = AccessRules(self.ollama_settings.read, facts, AllowedFolders(self._allowed or default_file()))
         return Access(rules, self.ollama_settings.urls)
 
     async def list_tools(self) -> list[Tool]:
