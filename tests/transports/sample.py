@@ -99,6 +99,11 @@ def sample_server(journal: Journal) -> MCPServer:
             await context.report_progress(step, 3, f"step {step}")
         return "counted"
 
+    async def explain(topic: str) -> str:
+        """Explains a topic."""
+        return f"Explain {topic}."
+
+    server.prompt()(explain)
     for tool in (echo, slow, streaming, failing, noisy, big, counting):
         server.add_tool(tool, structured_output=False)
     return server

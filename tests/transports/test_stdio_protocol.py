@@ -72,6 +72,11 @@ def test_a_modern_request_for_an_unknown_method_is_an_error(shared_stdio: StdioP
     assert shared_stdio.ask(modern("odd", "no/such"))["error"]["code"] == -32601
 
 
+def test_a_modern_request_that_breaks_its_handler_is_an_internal_error(shared_stdio: StdioPeer) -> None:
+    error = shared_stdio.ask(modern("odd", "prompts/get", {"name": "explain"}))["error"]
+    assert error == {"code": -32603, "message": "Internal server error"}
+
+
 def test_progress_comes_before_the_result(shared_stdio: StdioPeer) -> None:
     message = call("counted", "counting")
     message["params"]["_meta"] = {"progressToken": "p"}

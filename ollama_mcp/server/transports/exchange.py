@@ -59,6 +59,8 @@ class Exchange:
             if waiting:
                 return {"type": "http.request", "body": waiting.pop(), "more_body": False}
             with anyio.CancelScope() as self._receiving:
+                if self._stopped:
+                    self._receiving.cancel()
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     self._client_left()
