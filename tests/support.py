@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,6 +28,14 @@ async def connected(
     server = OllamaServer(chosen, api_key=api_key, hosts=hosts)
     async with Client(server, mode=mode) as client:
         yield client
+
+
+async def until(true: Callable[[], object], seconds: float = 5.0) -> None:
+    """Wait for something that another task or process does; a deadline instead of a hang."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "did not come true in time"
+        await asyncio.sleep(0.005)
 
 
 def texts(result: CallToolResult) -> list[str]:

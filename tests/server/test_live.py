@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -14,7 +14,7 @@ from mcp import Client
 from ollama_mcp.server import progress as progress_module
 from ollama_mcp.simulator import Answer, Fault, Simulator
 from ollama_mcp.simulator.runner import Latency
-from tests.support import connected, data, error, text, texts
+from tests.support import connected, data, error, text, texts, until
 
 MODEL = "llama3.2:3b"
 CHAT = {"model": MODEL, "prompt": "Hi"}
@@ -43,13 +43,6 @@ class Notes:
         assert all(total is None or total >= value for value, total, _ in self.seen)
 
 
-async def _until(true: Callable[[], object], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "did not come true in time"
-        await asyncio.sleep(0.005)
-
-
 async def test_progress_starts_at_once_and_says_that_the_model_loads():
     async with Simulator(latency=Latency(load=0.5)) as simulator, connected(simulator.url) as client:
         notes = Notes()
@@ -65,7 +58,7 @@ async def test_the_newest_words_come_as_progress_while_the_model_writes(simulato
     async with connected(simulator.url) as client:
         notes = Notes()
         call = asyncio.create_task(client.call_tool("ollama_chat", CHAT, progress_callback=notes))
-        await _until(lambda: any("word4" in message for message in notes.messages))
+        await until(lambda: any("word4" in message for message in notes.messages))
         assert not call.done()
         gate.set()
         assert text(await call).endswith("word59 ")
@@ -88,7 +81,7 @@ async def test_silence_is_bridged_by_heartbeats(simulator: Simulator, monkeypatc
     async with connected(simulator.url) as client:
         notes = Notes()
         call = asyncio.create_task(client.call_tool("ollama_chat", CHAT, progress_callback=notes))
-        await _until(lambda: len(notes.seen) >= 6)
+        await until(lambda: len(notes.seen) >= 6)
         gate.set()
         await call
     assert any(message.endswith(" s)") for message in notes.messages)
@@ -128,7 +121,7 @@ async def _held(simulator: Simulator, client: Client) -> AsyncGenerator[asyncio.
     simulator.script(MODEL, Answer(text=["One ", "two ", "three"], hold=asyncio.Event(), hold_after=2))
     notes = Notes()
     call = asyncio.create_task(client.call_tool("ollama_chat", CHAT, progress_callback=notes))
-    await _until(lambda: any("One" in message for message in notes.messages))
+    await until(lambda: any("One" in message for message in notes.messages))
     yield call
 
 
@@ -137,7 +130,7 @@ async def test_a_cancelled_call_closes_the_request_to_ollama_at_once(simulator: 
         async with _held(simulator, client) as call:
             began = time.monotonic()
             call.cancel()
-            await _until(lambda: simulator.disconnects)
+            await until(lambda: simulator.disconnects)
             assert time.monotonic() - began < 1.0
         assert not simulator.in_flight
         assert text(await client.call_tool("ollama_chat", CHAT))
@@ -148,7 +141,7 @@ async def test_a_call_that_times_out_at_the_client_frees_the_model(simulator: Si
     async with connected(simulator.url) as client:
         with pytest.raises(Exception, match="timed out"):
             await client.call_tool("ollama_chat", CHAT, read_timeout_seconds=0.3)
-        await _until(lambda: simulator.disconnects)
+        await until(lambda: simulator.disconnects)
         assert text(await client.call_tool("ollama_chat", CHAT))
 
 
@@ -157,9 +150,9 @@ async def test_a_cancelled_pull_stops_at_the_host_and_goes_on_later():
         notes = Notes()
         pull = {"model": "smollm2:135m"}
         call = asyncio.create_task(client.call_tool("ollama_pull_model", pull, progress_callback=notes))
-        await _until(lambda: any(" MB of " in message for message in notes.messages))
+        await until(lambda: any(" MB of " in message for message in notes.messages))
         call.cancel()
-        await _until(lambda: simulator.disconnects)
+        await until(lambda: simulator.disconnects)
         simulator.machine.latency = Latency()
         assert not (await client.call_tool("ollama_pull_model", pull)).is_error
 

@@ -1,0 +1,79 @@
+"""Images by path and address through the tools, by the rules of access."""
+
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client, StdioServerParameters
+from PIL import Image
+
+from ollama_mcp.simulator import Simulator
+from tests.cli.support import environment, run
+from tests.support import connected, error, texts
+
+EYES = "gemma3:4b"
+ASK = {"model": EYES, "prompt": "What is this?"}
+
+
+def _picture(path: Path, size: tuple[int, int] = (40, 30), kind: str = "PNG") -> Path:
+    buffer = io.BytesIO()
+    Image.effect_noise(size, 80).convert("RGB").save(buffer, kind)
+    path.write_bytes(buffer.getvalue())
+    return path
+
+
+@pytest.mark.parametrize("tool", ["ollama_chat", "ollama_generate"])
+async def test_a_path_in_an_allowed_folder_is_read_sized_and_receipted(simulator: Simulator, tmp_path: Path, tool: str):
+    photo = _picture(tmp_path / "photo.jpg", (3_000, 1_500), "JPEG")
+    async with connected(simulator.url, read={"image_folders": [str(tmp_path)]}) as client:
+        result = await client.call_tool(tool, {**ASK, "images": str(photo)})
+    assert not result.is_error, texts(result)
+    assert "JPEG 3000x1500, sent as JPEG 1568x784" in texts(result)[-1]
+
+
+async def test_a_path_elsewhere_is_refused_with_the_way_to_allow_it(simulator: Simulator, tmp_path: Path):
+    photo = _picture(tmp_path / "photo.png")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    reading = {"image_folders": [str(elsewhere)], "temp_images": False, "working_folder": "never"}
+    async with connected(simulator.url, read=reading) as client:
+        said = error(await client.call_tool("ollama_chat", {**ASK, "images": [str(photo)]}), "not_allowed")
+    assert "image 1 of 1" in said and "ollama-mcp-server allow" in said
+    assert "/api/chat" not in [seen.path for seen in simulator.requests]
+
+
+async def test_addresses_are_off_and_paths_too_over_http(simulator: Simulator, tmp_path: Path):
+    photo = _picture(tmp_path / "photo.png")
+    async with connected(simulator.url) as client:
+        said = error(
+            await client.call_tool("ollama_chat", {**ASK, "images": ["https://example.com/a.png"]}), "not_allowed"
+        )
+        assert "urls.enabled" in said
+    async with connected(simulator.url, transport="http", read={"image_folders": [str(tmp_path)]}) as client:
+        said = error(await client.call_tool("ollama_chat", {**ASK, "images": [str(photo)]}), "not_allowed")
+        assert "HTTP" in said
+
+
+async def test_too_many_images_name_the_limit(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        said = error(await client.call_tool("ollama_chat", {**ASK, "images": ["AAAA"] * 21}), "invalid_argument")
+    assert "21 images" in said and "images.max_count" in said
+
+
+async def test_a_folder_allowed_at_the_command_line_counts_at_once(simulator: Simulator, tmp_path: Path):
+    home, pictures = tmp_path / "home", tmp_path / "pictures"
+    home.mkdir()
+    pictures.mkdir()
+    photo = _picture(pictures / "photo.png")
+    variables = {"HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config"), "OLLAMA_MCP_READ__TEMP_IMAGES": "false"}
+    env = environment(OLLAMA_HOST=simulator.url, **variables)
+    server = StdioServerParameters(command=sys.executable, args=["-m", "ollama_mcp"], env=env, cwd=home)
+    arguments: dict[str, Any] = {**ASK, "images": [str(photo)]}
+    async with Client(server, mode="legacy") as client:
+        error(await client.call_tool("ollama_chat", arguments), "not_allowed")
+        ran = await run("allow", str(pictures), **variables)
+        assert ran.code == 0, ran.err
+        result = await client.call_tool("ollama_chat", arguments)
+    assert not result.is_error, texts(result)
