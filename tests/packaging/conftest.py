@@ -1,0 +1,67 @@
+"""What the tests of packaging share: one build of the project, and a client of an installed server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from mcp import Client, StdioServerParameters
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A wheel and a source distribution of the tree as it is."""
+
+    wheel: Path
+    sdist: Path
+
+    @property
+    def wheel_names(self) -> set[str]:
+        """Paths of the files in the wheel."""
+        with zipfile.ZipFile(self.wheel) as archive:
+            return set(archive.namelist())
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Built by the build backend itself, which needs no network."""
+    folder = tmp_path_factory.mktemp("dist")
+    build(ROOT, folder)
+    return Built(next(folder.glob("*.whl")), next(folder.glob("*.tar.gz")))
+
+
+def build(tree: Path, folder: Path, *targets: str) -> subprocess.CompletedProcess[str]:
+    """Build a tree into a folder; fails with what the backend said."""
+    command = [sys.executable, "-m", "hatchling", "build", "-d", str(folder), *targets]
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False, timeout=50)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def homeless(folder: Path) -> dict[str, str]:
+    """An environment without anybody's settings: home and the places of config files are an empty folder."""
+    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
+    return {**kept, **dict.fromkeys(("HOME", "USERPROFILE", "XDG_CONFIG_HOME", "APPDATA", "LOCALAPPDATA"), str(folder))}
+
+
+async def offered_tools(command: str, *arguments: str, folder: Path, variables: Mapping[str, str]) -> list[str]:
+    """The tools that a server process started in a folder lists to a real client.
+
+    Args:
+        command: What to run.
+        arguments: Its arguments.
+        folder: Where it is started.
+        variables: Its environment; home is the folder too, so that nobody's own settings count.
+    """
+    env = {**homeless(folder), **variables}
+    server = StdioServerParameters(command=command, args=list(arguments), cwd=folder, env=env)
+    async with Client(server, mode="legacy") as client:
+        return [tool.name for tool in (await client.list_tools()).tools]
