@@ -15,7 +15,7 @@ import httpx
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
     from types import AsyncGeneratorType
 
 # nginx closes idle connections after 75 s, load balancers after 60 s; Ollama's own server never does.
@@ -51,7 +51,7 @@ class FreeListTransport(httpx.AsyncBaseTransport):
     def __init__(self, tls: Callable[[], Awaitable[ssl.SSLContext]]) -> None:
         self._tls = tls
         self._context: ssl.SSLContext | None = None
-        self._idle: dict[str, deque[tuple[float, httpcore.AsyncHTTPConnection]]] = {}
+        self._idle: dict[str, deque[tuple[float, _Connection]]] = {}
         self._closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -74,7 +74,8 @@ class FreeListTransport(httpx.AsyncBaseTransport):
         )
         try:
             answer = await connection.handle_async_request(sent)
-        except Exception as error:
+        except BaseException as error:
+            await connection.abandon()
             raise _httpx_error(error) from error
         # httpcore reads the limit when the body is first asked for, so this is the moment to change it.
         limits["read"] = limits.get("idle", limits.get("read"))
@@ -88,7 +89,7 @@ class FreeListTransport(httpx.AsyncBaseTransport):
             while idle:
                 await idle.pop()[1].aclose()
 
-    async def _take(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
+    async def _take(self, origin: httpcore.Origin) -> _Connection:
         idle = self._idle.get(str(origin))
         while idle:
             _, connection = idle.pop()
@@ -96,9 +97,9 @@ class FreeListTransport(httpx.AsyncBaseTransport):
                 return connection
             await connection.aclose()
         context = await self._tls_context() if origin.scheme == b"https" else None
-        return httpcore.AsyncHTTPConnection(origin, ssl_context=context, keepalive_expiry=KEEPALIVE_SECONDS)
+        return _Connection(origin, context)
 
-    async def _release(self, origin: httpcore.Origin, connection: httpcore.AsyncHTTPConnection) -> None:
+    async def _release(self, origin: httpcore.Origin, connection: _Connection) -> None:
         now, idle = monotonic(), self._idle.setdefault(str(origin), deque())
         if connection.is_idle() and not self._closed:
             idle.append((now, connection))
@@ -111,6 +112,43 @@ class FreeListTransport(httpx.AsyncBaseTransport):
         if self._context is None:
             self._context = await self._tls()
         return self._context
+
+
+class _Sockets(httpcore.AsyncNetworkBackend):
+    """Opens the socket of one connection and remembers it."""
+
+    def __init__(self) -> None:
+        self.opened: httpcore.AsyncNetworkStream | None = None
+        # Its type is open upstream, since anyio is optional there.
+        self._inner = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 # httpcore's signature
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        self.opened = await self._inner.connect_tcp(host, port, timeout, local_address, socket_options)
+        return self.opened
+
+
+class _Connection(httpcore.AsyncHTTPConnection):
+    """A connection that can be given up at any moment.
+
+    httpcore closes none that was cancelled within its TLS handshake, or between connecting and sending.
+    """
+
+    def __init__(self, origin: httpcore.Origin, context: ssl.SSLContext | None) -> None:
+        self._sockets = _Sockets()
+        super().__init__(origin, ssl_context=context, keepalive_expiry=KEEPALIVE_SECONDS, network_backend=self._sockets)
+
+    async def abandon(self) -> None:
+        """Close it, however far it came."""
+        await self.aclose()
+        if self._sockets.opened is not None:
+            await self._sockets.opened.aclose()
 
 
 class _Body(httpx.AsyncByteStream):
@@ -146,7 +184,7 @@ class _Body(httpx.AsyncByteStream):
         await self._release()
 
 
-def _httpx_error(error: Exception) -> Exception:
+def _httpx_error(error: BaseException) -> BaseException:
     """httpx's error of the same name for one of httpcore's; others stay."""
     for kind, mapped in _MAPPED.items():
         if isinstance(error, kind):

@@ -151,6 +151,31 @@ async def test_localhost_is_reached_where_only_one_of_its_addresses_listens() ->
             assert await client.version() == "0.33.0"
 
 
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_call_cancelled_at_any_moment_leaves_no_connection(authority: Authority, tls: bool) -> None:
+    async def hold(_: RawRequest, connection: Connection) -> None:
+        await connection.wait_gone()
+
+    context = authority.server() if tls else None
+    async with (
+        serving(then_closed(VERSION), hold, tls=context) as server,
+        OllamaClient(server.url, ca_file=str(authority.ca)) as client,
+    ):
+        # The HTTP library is imported and the CA read before it counts.
+        await client.version()
+        for ticks in range(80):
+            call = asyncio.create_task(client.generate(PROMPT).collect())
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+        async with asyncio.timeout(5):
+            for connection in server.connections:
+                await connection.gone.wait()
+        assert client.requests_in_flight == 0
+
+
 async def test_an_idle_connection_that_the_server_closed_is_replaced_unseen() -> None:
     async with serving(then_closed(stream(last("a"))), stream(last("b"))) as server, OllamaClient(server.url) as client:
         assert (await client.generate(PROMPT).collect()).text == "a"
