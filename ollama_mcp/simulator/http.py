@@ -46,6 +46,13 @@ Handler = Callable[["Connection", Request], Awaitable[None]]
 UploadFor = Callable[[Request], Upload | None]
 
 
+def _chunk_size(line: bytes) -> int | None:
+    try:
+        return int(line.split(b";")[0], 16)
+    except ValueError:
+        return None
+
+
 class Connection(asyncio.Protocol):
     """One client: parses its requests and hands them to the handler one after another.
 
@@ -178,7 +185,10 @@ class Connection(asyncio.Protocol):
                 end = self._buffer.find(b"\r\n")
                 if end < 0:
                     return False
-                size = int(bytes(self._buffer[:end]).split(b";")[0] or b"0", 16)
+                size = _chunk_size(bytes(self._buffer[:end]))
+                if size is None:
+                    self._refuse(b"400 Bad Request")
+                    return False
                 if size == 0:
                     if len(self._buffer) < end + 4:
                         return False

@@ -43,12 +43,15 @@ class Instances:
         if "const" in node:
             return node["const"]
         if choices := as_list(node.get("enum")):
-            said = [choice for choice in choices if isinstance(choice, str) and choice.lower() in self._prompt]
+            said = [choice for choice in choices if isinstance(choice, str) and self._is_said(choice)]
             return said[0] if said else self._chance.choice(choices)
         for key in ("anyOf", "oneOf"):
             if options := as_list(node.get(key)):
                 return self.make({**node, key: None, **as_object(options[0 if depth < _DEEPEST else -1])}, depth + 1)
         return self._typed(self._type(node), node, depth)
+
+    def _is_said(self, text: str) -> bool:
+        return re.search(rf"\b{re.escape(text.lower())}\b", self._prompt) is not None
 
     def _resolved(self, node: Object) -> Object:
         seen: set[str] = set()
@@ -103,22 +106,17 @@ class Instances:
         least = int(node.get("minItems", 0 if depth >= _DEEPEST else 1))
         most = int(node.get("maxItems", max(least, 3)))
         count = least if depth >= _DEEPEST else self._chance.randint(least, max(least, min(most, least + 2)))
-        items: list[Any] = []
-        for _ in range(count * 20):
-            if len(items) == count:
-                break
-            item = self.make(node.get("items", {}), depth + 1)
-            if not node.get("uniqueItems") or item not in items:
-                items.append(item)
+        if node.get("uniqueItems") and (choices := as_list(as_object(node.get("items")).get("enum"))):
+            return self._chance.sample(choices, min(count, len(choices)))
+        items = [self.make(node.get("items", {}), depth + 1) for _ in range(count)]
+        if node.get("uniqueItems"):
+            items = [item for place, item in enumerate(items) if item not in items[:place]]
         return items
 
     def _number(self, node: Object, *, whole: bool) -> float | int:
         low = node.get("minimum", node.get("exclusiveMinimum"))
         high = node.get("maximum", node.get("exclusiveMaximum"))
-        bottom = (
-            float(low) if isinstance(low, int | float) else float(high) - 100 if isinstance(high, int | float) else 0.0
-        )
-        top = float(high) if isinstance(high, int | float) else bottom + 100
+        bottom, top = _range(low, high)
         strict = "exclusiveMinimum" in node or "exclusiveMaximum" in node
         said = [number for number in self._numbers if bottom < number < top and (not whole or number.is_integer())]
         if said and not node.get("multipleOf"):
@@ -140,6 +138,15 @@ class Instances:
         while len(text) < least:
             text += f" {text}"
         return text[: int(most)] if most is not None else text
+
+
+def _range(low: Any, high: Any) -> tuple[float, float]:
+    """The bounds of a number, with a hundred between them where one is missing."""
+    if isinstance(low, int | float):
+        return float(low), float(high) if isinstance(high, int | float) else low + 100.0
+    if isinstance(high, int | float):
+        return (0.0 if high > 0 else high - 100.0), float(high)
+    return 0.0, 100.0
 
 
 def _matching(pattern: str) -> str:

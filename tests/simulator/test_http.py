@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import asyncio
+import json
+
+import httpx
+import pytest
+
+from ollama_mcp.simulator import Answer, Simulator
+from tests.simulator.helpers import CHAT, EMBEDDER, user
+
+
+async def _raw(simulator: Simulator, data: bytes, *more: bytes) -> bytes:
+    """What the server sends until it closes, for bytes written one portion after another."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(simulator.url.rsplit(":", 1)[1]))
+    try:
+        for portion in (data, *more):
+            writer.write(portion)
+            await writer.drain()
+        return await reader.read()
+    finally:
+        writer.close()
+
+
+def _post(body: bytes, extra: str = "Connection: close\r\n") -> bytes:
+    head = f"POST /api/embed HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n{extra}\r\n"
+    return head.encode() + body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"MODEL": "nomic-embed-text", "Input": ""}',
+        b'{"model": "nomic-embed-text", "input": ""} and more',
+        b'{"model": "wrong", "model": "nomic-embed-text", "bogus": {}}',
+        b'  {"model": "nomic-embed-text", "truncate": null}',
+    ],
+)
+async def test_bodies_are_taken_as_laxly_as_go_takes_them(client: httpx.AsyncClient, body: bytes) -> None:
+    answer = await client.post("/api/embed", content=body, headers={"Content-Type": "text/plain"})
+    assert answer.json()["embeddings"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b"", "missing request body"),
+        (b"{", "unexpected EOF"),
+        (b'{"model": "a', "unexpected EOF"),
+        (b"nope", "invalid character 'o' in literal"),
+        (b'{"model" 1}', "invalid character '1' after object key"),
+        (b'{"a": 1 "b": 2}', "invalid character '\"' after object key:value pair"),
+        (b"{1: 2}", "invalid character '1' looking for beginning of object key string"),
+        (b'{"model": NaN}', "invalid character 'N' looking for beginning of value"),
+        (b"[1]", "json: cannot unmarshal array into Go value of type api.EmbedRequest"),
+        (b'{"model": 5}', "json: cannot unmarshal number into Go struct field EmbedRequest.model of type string"),
+        (b'{"options": []}', "json: cannot unmarshal array into Go struct field EmbedRequest.options of type map"),
+        (b'{"truncate": "x"}', "json: cannot unmarshal string into Go struct field EmbedRequest.truncate of type bool"),
+    ],
+)
+async def test_broken_bodies_are_refused_in_gos_words(client: httpx.AsyncClient, body: bytes, error: str) -> None:
+    answer = await client.post("/api/embed", content=body)
+    assert answer.status_code == 400
+    if error.endswith("in literal"):
+        error = "invalid character 'n' looking for beginning of value"
+    assert answer.json()["error"].startswith(error)
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        (
+            {"role": "user", "content": ["x"]},
+            "json: cannot unmarshal array into Go struct field ChatRequest.messages.content",
+        ),
+        ("x", "json: cannot unmarshal string into Go struct field ChatRequest.messages of type Message"),
+        ({"role": "user", "images": ["data:image/png;base64,AA=="]}, "illegal base64 data at input byte 4"),
+        ({"role": "user", "images": ["AAA"]}, "illegal base64 data at input byte 0"),
+        (
+            {"role": "user", "images": [5]},
+            "json: cannot unmarshal number into Go struct field ChatRequest.messages.images",
+        ),
+    ],
+)
+async def test_broken_messages_are_refused(client: httpx.AsyncClient, message: object, error: str) -> None:
+    answer = await client.post("/api/chat", json={"model": CHAT, "messages": [message]})
+    assert (answer.status_code, answer.json()["error"][: len(error)]) == (400, error)
+
+
+async def test_messages_that_are_not_a_list_are_refused(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/api/chat", json={"model": CHAT, "messages": "x"})
+    assert "of type []api.Message" in answer.json()["error"]
+
+
+async def test_a_chunked_request_is_put_together(simulator: Simulator) -> None:
+    head = b"POST /api/embed HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    body = b'{"model": "nomic-embed-text"}'
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:7], body[7:]))
+    whole = chunks + b"0\r\n\r\n"
+    assert b'"embeddings":[]' in await _raw(simulator, head + whole)
+    assert b'"embeddings":[]' in await _raw(simulator, head, *(whole[at : at + 3] for at in range(0, len(whole), 3)))
+
+
+async def test_requests_may_be_sent_before_the_answer_to_the_last(simulator: Simulator) -> None:
+    body = b'{"model": "nomic-embed-text"}'
+    answer = await _raw(simulator, _post(body, "") + _post(body))
+    assert answer.count(b"200 OK") == 2
+
+
+async def test_a_client_that_waits_for_leave_gets_it(simulator: Simulator) -> None:
+    answer = await _raw(simulator, _post(b'{"model": "x"}', "Expect: 100-continue\r\nConnection: close\r\n"))
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404")
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"nonsense\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * 1_100_000, b"431"),
+        (b"POST /api/embed HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
+    ],
+)
+async def test_what_is_no_request_is_refused(simulator: Simulator, data: bytes, status: bytes) -> None:
+    assert (await _raw(simulator, data)).split()[1] == status
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:11434", "[::1]:80", "10.1.2.3", "box.local", "a.internal"])
+async def test_hosts_of_ones_own_network_are_served(client: httpx.AsyncClient, host: str) -> None:
+    assert (await client.get("/api/version", headers={"Host": host})).status_code == 200
+
+
+@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Host": "8.8.8.8"}, {"Origin": "https://evil.example"}])
+async def test_foreign_hosts_and_origins_get_403_without_a_word(
+    client: httpx.AsyncClient, headers: dict[str, str]
+) -> None:
+    answer = await client.get("/api/version", headers=headers)
+    assert (answer.status_code, answer.content) == (403, b"")
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "https://127.0.0.1", "app://x", "vscode-webview://y"])
+async def test_local_origins_are_served(client: httpx.AsyncClient, origin: str) -> None:
+    assert (await client.get("/api/version", headers={"Origin": origin})).status_code == 200
+
+
+async def test_a_wrong_method_names_the_right_ones(client: httpx.AsyncClient) -> None:
+    answer = await client.put("/api/tags")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "HEAD, GET")
+    assert (await client.head("/")).content == b""
+
+
+async def test_a_client_that_does_not_read_holds_the_server_up(simulator: Simulator, client: httpx.AsyncClient) -> None:
+    simulator.script(CHAT, Answer([f"{number:100000}" for number in range(200)]))
+    body = json.dumps({"model": CHAT, "messages": user("x")}).encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(simulator.url.rsplit(":", 1)[1]), limit=65_536)
+    head = f"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    writer.write(head.encode() + body)
+    for _ in range(50):
+        await client.get("/api/version")
+    assert [seen.path for seen in simulator.in_flight] == ["/api/chat"]
+    assert (await reader.read()).count(b'"done":false') == 200
+    writer.close()
+
+
+async def test_a_large_body_is_taken(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/api/embed", json={"model": EMBEDDER, "input": "", "padding": "x" * 5_000_000})
+    assert answer.status_code == 200
