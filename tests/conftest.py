@@ -6,6 +6,10 @@ import pytest
 from ollama_mcp.simulator import Simulator
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--ollama", metavar="URL", help="run the live suite on this Ollama: pytest -m live --ollama URL")
+
+
 @pytest.fixture
 async def simulator() -> AsyncGenerator[Simulator]:
     """A simulated Ollama of the newest documented generation."""

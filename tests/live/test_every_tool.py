@@ -1,0 +1,165 @@
+"""Every tool end to end, with tiny models made from files: the same expectations for real servers and the simulator.
+
+`pytest -m live --ollama http://127.0.0.1:11434` runs it on a real Ollama. It makes models whose names begin with
+`mcp-live-` and deletes them again; it pulls and pushes nothing.
+"""
+
+import base64
+import hashlib
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client
+
+from tests.support import connected, data, error, text, texts
+
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+CHAT, EMBED, TOOLS = "mcp-live-chat", "mcp-live-embed", "mcp-live-tools"
+FILES = {CHAT: "tiny-chat.gguf", EMBED: "tiny-embed.gguf", TOOLS: "tiny-tools.gguf"}
+# Older servers look for tools in the Go template only, not in the one inside the file.
+TEMPLATES = {
+    TOOLS: "{{ if .Tools }}{{ range .Tools }}{{ . }}{{ end }}{{ end }}{{ range .Messages }}{{ .Content }}{{ end }}"
+}
+SHORT = {"num_predict": 12, "temperature": 0, "seed": 1}
+
+
+async def _call(client: Client, tool: str, **arguments: Any) -> Any:
+    return await client.call_tool(tool, arguments, read_timeout_seconds=120)
+
+
+async def _delete(client: Client, model: str) -> None:
+    await _call(client, "ollama_delete_model", model=model)
+    await _call(client, "ollama_delete_model", model=model, confirm=True)
+
+
+@asynccontextmanager
+async def _with_models(ollama: str, *models: str) -> AsyncGenerator[Client]:
+    """A client of a server on that Ollama, which has the tiny models for as long as the block runs."""
+    settings = {"tools": {"toolsets": ["all"], "exclude": ["ollama_web_search", "ollama_web_fetch"]}}
+    async with connected(ollama, **settings) as client:
+        try:
+            for model in models:
+                content = (FIXTURES / FILES[model]).read_bytes()
+                digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+                sent = await _call(client, "ollama_push_blob", data=base64.b64encode(content).decode(), digest=digest)
+                assert data(sent)["present"]
+                arguments = {"model": model, "files": {FILES[model]: digest}, "template": TEMPLATES.get(model)}
+                made = await _call(client, "ollama_create_model", **arguments)
+                if made.is_error and "needs_confirmation" in texts(made)[0]:
+                    made = await _call(client, "ollama_create_model", **arguments, confirm=True)
+                assert text(made).startswith(f"{model} was created")
+            yield client
+        finally:
+            for model in models:
+                await _delete(client, model)
+
+
+async def test_the_host_says_what_it_is(ollama: str):
+    async with _with_models(ollama) as client:
+        (host,) = data(await _call(client, "ollama_status"))["hosts"]
+    assert host["reachable"] and host["version"]
+
+
+async def test_models_are_listed_shown_copied_and_deleted(ollama: str):
+    async with _with_models(ollama, CHAT, EMBED) as client:
+        listed = {model["name"]: model for model in data(await _call(client, "ollama_list_models"))["models"]}
+        assert "embedding" in listed[f"{EMBED}:latest"]["capabilities"]
+        assert "completion" in listed[f"{CHAT}:latest"]["capabilities"]
+        card = data(await _call(client, "ollama_show_model", model=CHAT, include=["modelfile", "template"]))
+        assert card["family"] == "llama" and card["context_length"]
+        assert "blobs" not in card["included"]["modelfile"]
+        await _call(client, "ollama_copy_model", source=CHAT, destination="mcp-live-copy")
+        assert data(await _call(client, "ollama_show_model", model="mcp-live-copy"))["family"] == "llama"
+        await _delete(client, "mcp-live-copy")
+        error(await _call(client, "ollama_show_model", model="mcp-live-copy"), "model_not_found")
+
+
+async def test_models_are_loaded_and_unloaded(ollama: str):
+    async with _with_models(ollama, CHAT, EMBED) as client:
+        for model in (CHAT, EMBED):
+            assert text(await _call(client, "ollama_load_model", model=model, keep_alive="5m")).startswith(model)
+            running = data(await _call(client, "ollama_list_running"))["models"]
+            assert f"{model}:latest" in [entry["name"] for entry in running]
+            assert not (await _call(client, "ollama_unload_model", model=model)).is_error
+
+
+async def test_text_is_generated_with_its_options(ollama: str):
+    async with _with_models(ollama, CHAT) as client:
+        first = await _call(client, "ollama_generate", model=CHAT, prompt="Hello", options=SHORT)
+        again = await _call(client, "ollama_generate", model=CHAT, prompt="Hello", options=SHORT)
+        assert texts(first)[0] == texts(again)[0] != ""
+        rich = await _call(
+            client, "ollama_generate", model=CHAT, prompt="Hello", options=SHORT, include=["stats", "context"]
+        )
+        assert data(rich)["stats"]["tokens"] <= 12 and data(rich)["context"]
+
+
+async def test_a_conversation_is_answered(ollama: str):
+    messages = [
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": "Hi."},
+        {"role": "user", "content": "How are you?"},
+    ]
+    async with _with_models(ollama, CHAT) as client:
+        result = await _call(client, "ollama_chat", model=CHAT, messages=messages, options=SHORT)
+        assert not result.is_error and texts(result)[0]
+        assert (result.meta or {})["ollama-mcp-server/usage"]["prompt_tokens"] > 0
+
+
+async def test_an_answer_holds_to_a_schema(ollama: str):
+    schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+    async with _with_models(ollama, CHAT) as client:
+        arguments = {"model": CHAT, "prompt": "JSON", "format": schema, "options": {**SHORT, "num_predict": 200}}
+        result = await _call(client, "ollama_chat", **arguments)
+        # A model of random weights may fill its budget with white space: then the error must say that it was cut.
+        if result.is_error:
+            assert texts(result)[0].startswith(("[bad_answer]", "[no_answer]", "[interrupted]", "[server_error]"))
+        else:
+            assert isinstance(data(result)["value"]["ok"], bool)
+
+
+async def test_tools_are_offered_to_a_model_that_can_and_refused_for_one_that_cannot(ollama: str):
+    offered = [{"name": "add", "description": "Add", "parameters": {"properties": {"a": {"type": "integer"}}}}]
+    async with _with_models(ollama, CHAT, TOOLS) as client:
+        able = await _call(client, "ollama_chat", model=TOOLS, prompt="Add", tools=offered, options=SHORT)
+        assert not able.is_error or texts(able)[0].startswith("[no_answer]"), texts(able)
+        refused = await _call(client, "ollama_chat", model=CHAT, prompt="Add", tools=offered, options=SHORT)
+        assert "tools" in error(refused, "unsupported")
+
+
+async def test_images_are_refused_for_a_model_without_eyes(ollama: str):
+    pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    async with _with_models(ollama, CHAT) as client:
+        result = await _call(client, "ollama_chat", model=CHAT, prompt="See?", images=[pixel])
+        assert "cannot see images" in error(result, "unsupported")
+
+
+async def test_texts_are_embedded_and_compared(ollama: str):
+    async with _with_models(ollama, EMBED) as client:
+        found = data(await _call(client, "ollama_embed", model=EMBED, input=["a cat", "a cat", "the stock market"]))
+        assert found["count"] == 3
+        nearest = found["similarities"][0]
+        assert (nearest["a"], nearest["b"]) == (0, 1) and nearest["similarity"] == pytest.approx(1, abs=1e-3)
+        single = data(await _call(client, "ollama_embeddings", model=EMBED, prompt="a cat"))
+        assert len(single["embedding"]) == found["dimensions"]
+
+
+async def test_a_model_is_made_from_another(ollama: str):
+    async with _with_models(ollama, CHAT) as client:
+        arguments = {"model": "mcp-live-made", "from": CHAT, "system": "Be brief.", "parameters": {"temperature": 0}}
+        assert text(await _call(client, "ollama_create_model", **arguments)).startswith("mcp-live-made was created")
+        card = data(await _call(client, "ollama_show_model", model="mcp-live-made", include=["system"]))
+        assert card["included"]["system"] == "Be brief."
+        await _delete(client, "mcp-live-made")
+
+
+async def test_what_is_missing_is_told_by_kind(ollama: str):
+    async with _with_models(ollama) as client:
+        for tool in ("ollama_chat", "ollama_generate"):
+            error(await _call(client, tool, model="mcp-live-none", prompt="Hi"), "model_not_found")
+        error(await _call(client, "ollama_embed", model="mcp-live-none", input=["a"]), "model_not_found")
+        blob = await _call(client, "ollama_check_blob", digest="sha256:" + "0" * 64)
+        assert data(blob)["present"] is False
