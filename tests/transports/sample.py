@@ -1,4 +1,4 @@
-"""A small MCP server for the transports to carry; as a script it serves over a transport of its own process."""
+"""A small MCP server for the transports to carry."""
 
 from __future__ import annotations
 
@@ -107,35 +107,3 @@ def sample_server(journal: Journal) -> MCPServer:
     for tool in (echo, slow, streaming, failing, noisy, big, counting):
         server.add_tool(tool, structured_output=False)
     return server
-
-
-async def _main(transport: str) -> None:
-    server = sample_server(Journal())
-    if transport == "stdio":
-        from ollama_mcp.server.transports.stdio import run_stdio
-
-        await run_stdio(server)
-        return
-    from ollama_mcp.server.transports.http import serve_http
-    from ollama_mcp.settings.http import HttpSettings
-
-    async def ready() -> bool:
-        return True
-
-    await serve_http(
-        server,
-        kind="sse" if transport == "sse" else "http",
-        host=sys.argv[2],
-        port=int(sys.argv[3]),
-        uds=None,
-        stateless=False,
-        settings=HttpSettings(),
-        ready=ready,
-        listening=lambda url: Journal().note(f"listening {url}"),
-    )
-
-
-if __name__ == "__main__":
-    if "--without-sdk-internals" in sys.argv:
-        sys.modules["mcp.server.connection"] = None  # pyright: ignore[reportArgumentType]  # what a moved module is
-    asyncio.run(_main(sys.argv[1]))

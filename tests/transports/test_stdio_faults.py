@@ -7,6 +7,7 @@ import pty
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,17 @@ def test_only_protocol_reaches_stdout_whatever_prints() -> None:
         assert peer.rest() == []
         assert peer.wait() == 0
         assert {"printed", "written to descriptor 1", "from a child"} <= set(peer.stderr)
+
+
+def test_what_prints_before_the_server_serves_stays_off_stdout_once_it_is_claimed() -> None:
+    code = "from ollama_mcp.server.transports.pipes import claim_stdio; claim_stdio(); print('early')"
+    code += "; import tests.transports.serve_sample as sample; sample.main()"
+    with StdioPeer("stdio", command=[sys.executable, "-c", code]) as peer:
+        peer.handshake()
+        peer.close_stdin()
+        assert peer.rest() == []
+        assert peer.wait() == 0
+        assert "early" in peer.stderr
 
 
 def test_a_second_request_of_an_id_in_flight_is_refused_and_the_first_answered(shared_stdio: StdioPeer) -> None:

@@ -8,6 +8,7 @@ import stat
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.server.transports.lines import LineReader
@@ -21,8 +22,7 @@ _FLUSH_SECONDS = 0.25
 async def open_stdio(on_lost: Callable[[], None]) -> AsyncGenerator[tuple[LineReader, Writer]]:
     """The wire: lines that come in and a writer that answers.
 
-    From here to the end of the process fd 0 is the null device and fd 1 is stderr, so what a library prints, also
-    from its buffers at exit, or a child process writes, never reaches the client.
+    It calls `claim_stdio` if nobody has.
 
     Args:
         on_lost: Called when the client no longer reads.
@@ -30,9 +30,7 @@ async def open_stdio(on_lost: Callable[[], None]) -> AsyncGenerator[tuple[LineRe
     Raises:
         InvalidArgument: stdin or stdout is closed.
     """
-    _require_open()
-    watchable = _watchable()
-    fd_in, fd_out = _take()
+    fd_in, fd_out, watchable = claim_stdio()
     reader, writer = LineReader(), Writer(on_lost)
     if watchable:
         await _watch(fd_in, fd_out, reader, writer)
@@ -44,6 +42,30 @@ async def open_stdio(on_lost: Callable[[], None]) -> AsyncGenerator[tuple[LineRe
     finally:
         reader.close()
         await writer.close(_FLUSH_SECONDS)
+
+
+@cache
+def claim_stdio() -> tuple[int, int, bool]:
+    """Keeps stdin and stdout for the protocol; a server calls it before it loads anything that might print.
+
+    From here to the end of the process fd 0 is the null device and fd 1 is stderr, so what a library prints, also
+    from its buffers at exit, or a child process writes, never reaches the client. A second call changes nothing.
+
+    Returns:
+        Descriptors of the real stdin and stdout, and whether an event loop can watch them.
+
+    Raises:
+        InvalidArgument: stdin or stdout is closed.
+    """
+    _require_open()
+    watchable = _watchable()
+    wire = _duplicate(0), _duplicate(1), watchable
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null if sys.__stderr__ is None else 2, 1)
+    os.close(null)
+    _rebind_windows_handles()
+    return wire
 
 
 async def _watch(fd_in: int, fd_out: int, reader: LineReader, writer: Writer) -> None:
@@ -69,16 +91,6 @@ def _watchable() -> bool:
     one, other = os.fstat(0), os.fstat(1)
     same = (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
     return not same and all(stat.S_ISFIFO(fd.st_mode) or stat.S_ISSOCK(fd.st_mode) for fd in (one, other))
-
-
-def _take() -> tuple[int, int]:
-    wire = _duplicate(0), _duplicate(1)
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(null if sys.__stderr__ is None else 2, 1)
-    os.close(null)
-    _rebind_windows_handles()
-    return wire
 
 
 def _duplicate(fd: int) -> int:
