@@ -38,7 +38,7 @@ async def _delete(client: Client, model: str) -> None:
 @asynccontextmanager
 async def _with_models(ollama: str, *models: str) -> AsyncGenerator[Client]:
     """A client of a server on that Ollama, which has the tiny models for as long as the block runs."""
-    settings = {"tools": {"toolsets": ["all"], "exclude": ["ollama_web_search", "ollama_web_fetch"]}}
+    settings: dict[str, Any] = {"tools": {"toolsets": ["all"], "exclude": ["ollama_web_search", "ollama_web_fetch"]}}
     async with connected(ollama, **settings) as client:
         try:
             for model in models:
