@@ -114,3 +114,12 @@ class Machine:
 
     def _speed(self) -> float:
         return 0.0 if self.registry.stalled else self.latency.transfer
+
+
+def is_name(text: str) -> bool:
+    """Whether a text is a model name."""
+    try:
+        parse_name(text)
+    except InvalidArgument:
+        return False
+    return True

@@ -9,9 +9,10 @@ from typing import Self
 
 from ollama_mcp.simulator import control
 from ollama_mcp.simulator.answers import Answer, Scripts
+from ollama_mcp.simulator.breakage import FaultyReply, stand_in
 from ollama_mcp.simulator.cards import KINDS
 from ollama_mcp.simulator.failures import Failure
-from ollama_mcp.simulator.faults import Fault, Faults, FaultyReply, stand_in
+from ollama_mcp.simulator.faults import Fault, Faults
 from ollama_mcp.simulator.http import Connection, Request, Upload
 from ollama_mcp.simulator.log import Disconnect, Log, Seen
 from ollama_mcp.simulator.machine import Account, Machine, Registry
@@ -90,6 +91,8 @@ class Simulator:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.machine.close()
+        # The transports close in the next turn of the loop, which may be the last one.
+        await asyncio.sleep(0)
 
     async def pause(self) -> None:
         """Stop listening, so that connections are refused; those that stand stay."""

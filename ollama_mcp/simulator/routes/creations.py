@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import json
-import re
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
-from ollama_mcp.errors import InvalidArgument
-from ollama_mcp.formats.gguf import MAGIC, Header, read_header
+from ollama_mcp.formats.gguf import Header
 from ollama_mcp.formats.names import ModelName
 from ollama_mcp.simulator import decoding
 from ollama_mcp.simulator.cards import CHATML
@@ -20,8 +15,9 @@ from ollama_mcp.simulator.failures import Failure
 from ollama_mcp.simulator.http import Request
 from ollama_mcp.simulator.machine import Machine
 from ollama_mcp.simulator.reply import Reply
+from ollama_mcp.simulator.routes.imports import bad, check_file, imported, like_chatml
 from ollama_mcp.simulator.routes.pulls import pulling, send_progress
-from ollama_mcp.simulator.store import BLOB_FOLDER, Layer, Model, digest_of
+from ollama_mcp.simulator.store import Layer, Model, digest_of
 
 _REQUEST = decoding.struct(
     "CreateRequest",
@@ -36,19 +32,7 @@ _REQUEST = decoding.struct(
 )
 _QUANTIZATIONS = {"F32": 0, "F16": 1, "BF16": 32, "Q8_0": 7, "Q4_K_S": 14, "Q4_K_M": 15}
 _QUANTIZABLE = ("F32", "F16", "BF16")
-_SAFETENSORS = {
-    "LlamaForCausalLM": "llama",
-    "BertModel": "bert",
-    "Qwen3ForCausalLM": "qwen3",
-    "Gemma3ForCausalLM": "gemma3",
-}
 _KNOWN_CAPABILITIES = ("completion", "tools", "insert", "vision", "embedding", "thinking", "audio", "decision")
-# Ollama replaces a chat template that differs from one that it knows by less than this many letters.
-_ALIKE = 100
-_CHATML_JINJA = (
-    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'"
-    "}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 
 
 async def create(machine: Machine, request: Request, reply: Reply) -> None:
@@ -65,11 +49,11 @@ async def create(machine: Machine, request: Request, reply: Reply) -> None:
 async def _creating(machine: Machine, name: ModelName, body: Object) -> AsyncGenerator[Object]:
     files, origin = as_object(body.get("files")), body.get("from", "")
     if not files and not origin:
-        raise _bad(machine, "neither 'from' or 'files' was specified")
+        raise bad(machine, "neither 'from' or 'files' was specified")
     for path, digest in files.items():
-        _check_file(machine, path, digest)
+        check_file(machine, path, digest)
     base = Model(name, Header({}), Layer.of("model", b""))
-    async for line in _origin(machine, origin) if origin else _imported(machine, name, files):
+    async for line in _origin(machine, origin) if origin else imported(machine, name, files):
         if isinstance(line, Model):
             base = line
         else:
@@ -102,65 +86,6 @@ async def _origin(machine: Machine, origin: str) -> AsyncGenerator[Object | Mode
     yield model
 
 
-def _check_file(machine: Machine, path: str, digest: Any) -> None:
-    if path.startswith("/") or ".." in path.split("/"):
-        raise _bad(machine, "file path must be relative")
-    if not isinstance(digest, str) or not re.fullmatch(r"sha256[:-][0-9a-fA-F]{64}", digest):
-        raise _bad(machine, "invalid digest format")
-
-
-async def _imported(machine: Machine, name: ModelName, files: Object) -> AsyncGenerator[Object | Model]:
-    """A model out of uploaded files."""
-    if any(path.endswith(".safetensors") for path in files):
-        yield {"status": "converting model"}
-        header, size = _converted(machine, files), sum(machine.store.blobs.get(digest, 0) for digest in files.values())
-        yield Model(name, header, Layer("model", digest_of(json.dumps(files).encode()), size))
-        return
-    path, digest = next(iter(files.items()))
-    beginning = machine.store.beginnings.get(digest, b"")
-    if not path.endswith(".gguf") and digest in machine.store.blobs and not beginning.startswith(MAGIC):
-        raise _bad(machine, "unknown type")
-    yield {"status": "parsing GGUF"}
-    weights, header = Layer("model", digest, machine.store.blobs.get(digest, 0)), _header(machine, digest)
-    if machine.generation.native_templates:
-        yield {"status": "verifying conversion"}
-        weights = Layer("model", digest_of(digest.encode()), weights.size + 64)
-        header = Header(
-            {"general.file_type": 1024, **header.metadata, "general.quantization_version": 2}, header.tensors
-        )
-    parent = "" if machine.generation.native_templates else f"{BLOB_FOLDER}{digest.removeprefix('sha256:')}"
-    yield Model(name, header, weights, parent=parent)
-
-
-def _header(machine: Machine, digest: str) -> Header:
-    if digest not in machine.store.blobs:
-        raise Failure(500, f"open {BLOB_FOLDER}{digest.removeprefix('sha256:')}: no such file or directory")
-    beginning = machine.store.beginnings.get(digest, b"")
-    try:
-        return read_header(io.BytesIO(beginning), machine.store.blobs[digest], longest_array=1 << 20)
-    except InvalidArgument:
-        raise Failure(500, "supplied file was not in GGUF format") from None
-
-
-def _converted(machine: Machine, files: Object) -> Header:
-    config = machine.store.beginnings.get(str(files.get("config.json", "")), b"{}")
-    try:
-        described = as_object(json.loads(config))
-    except ValueError:
-        described = {}
-    kind = str(next(iter(as_list(described.get("architectures"))), ""))
-    if kind not in _SAFETENSORS:
-        raise Failure(500, f'unsupported architecture "{kind}"')
-    family = _SAFETENSORS[kind]
-    keys = {
-        "context_length": "max_position_embeddings",
-        "embedding_length": "hidden_size",
-        "block_count": "num_hidden_layers",
-    }
-    metadata = {f"{family}.{ours}": described[theirs] for ours, theirs in keys.items() if theirs in described}
-    return Header({"general.architecture": family, "general.file_type": 1, **metadata})
-
-
 def _derived(machine: Machine, base: Model, name: ModelName, body: Object, *, fresh: bool) -> tuple[list[str], Model]:
     """The new model, and the lines that tell of its layers."""
     lines: list[str] = []
@@ -177,7 +102,7 @@ def _derived(machine: Machine, base: Model, name: ModelName, body: Object, *, fr
     if template:
         _check_template(machine, template)
         model = replace(model, template=template)
-    elif fresh and _like_chatml(model.header.chat_template):
+    elif fresh and like_chatml(model.header.chat_template):
         stops = {"stop": ["<|im_start|>", "<|im_end|>"]}
         model = replace(model, template=CHATML, parameters=stops)
         lines.append("using autodetected template chatml")
@@ -196,7 +121,7 @@ def _with_fields(machine: Machine, model: Model, body: Object) -> Model:
     if machine.generation.decides:
         for capability in as_list(body.get("capabilities")):
             if capability not in _KNOWN_CAPABILITIES:
-                raise _bad(machine, f'unknown capability "{capability}"')
+                raise bad(machine, f'unknown capability "{capability}"')
             declared = tuple(dict.fromkeys((*declared, capability)))
     return replace(
         model,
@@ -228,26 +153,6 @@ def _layer_line(machine: Machine, layer: Layer) -> str:
     return f"{'using existing' if known else 'creating new'} layer {layer.digest}"
 
 
-def _like_chatml(template: str) -> bool:
-    """Whether Ollama would take this chat template for its own one of that name, by the letters that differ."""
-    if not template or abs(len(template) - len(_CHATML_JINJA)) >= _ALIKE:
-        return False
-    row = list(range(len(_CHATML_JINJA) + 1))
-    for place, letter in enumerate(template, 1):
-        above, row = row, [place]
-        for column, other in enumerate(_CHATML_JINJA):
-            row.append(min(above[column] + (letter != other), above[column + 1] + 1, row[column] + 1))
-    return row[-1] < _ALIKE
-
-
 def _check_template(machine: Machine, template: str) -> None:
     if template.count("{{") != template.count("}}"):
-        raise _bad(machine, "template error: template: :1: unclosed action")
-
-
-def _bad(machine: Machine, text: str) -> Failure:
-    """400; servers before v0.12.6 wrote the status into the line."""
-    failure = Failure(400, text)
-    if not machine.generation.status_before_stream:
-        failure.body["status"] = 400
-    return failure
+        raise bad(machine, "template error: template: :1: unclosed action")

@@ -13,11 +13,12 @@ from ollama_mcp.simulator.encoding import Object, as_list, as_object, timestamp
 from ollama_mcp.simulator.failures import Failure
 from ollama_mcp.simulator.generations import Generation
 from ollama_mcp.simulator.http import Request
-from ollama_mcp.simulator.machine import Machine
+from ollama_mcp.simulator.machine import Machine, is_name
 from ollama_mcp.simulator.mind import Ask
 from ollama_mcp.simulator.reply import Reply
 from ollama_mcp.simulator.routes.cloud import find_model
-from ollama_mcp.simulator.routes.respond import Turn, respond
+from ollama_mcp.simulator.routes.respond import respond
+from ollama_mcp.simulator.routes.turn import Turn
 from ollama_mcp.simulator.schema_text import TYPES
 from ollama_mcp.simulator.settings import context_length, load_options, merged_options
 from ollama_mcp.simulator.store import Model
@@ -94,7 +95,7 @@ async def chat(machine: Machine, request: Request, reply: Reply) -> None:
     """The next message of a conversation."""
     body = _chat_request(machine.generation)(decoding.parse(request.body), "")
     _check_top_logprobs(body)
-    if not body.get("model"):
+    if not body.get("model") or not (machine.generation.trims_names or is_name(body["model"])):
         raise Failure(400, "model is required")
     hint = not machine.generation.since(0, 7, 0)
     model, body["model"] = find_model(machine, body["model"], request.path, pull_hint=hint)

@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from ollama_mcp.formats.names import DEFAULT_HOST, ModelName
+from ollama_mcp.formats.names import DEFAULT_HOST, DEFAULT_NAMESPACE, ModelName
 from ollama_mcp.simulator import decoding
-from ollama_mcp.simulator.cards import REGISTRY
+from ollama_mcp.simulator.cards import REGISTRY, Card
 from ollama_mcp.simulator.encoding import Object
 from ollama_mcp.simulator.failures import Failure
 from ollama_mcp.simulator.http import Request
@@ -21,6 +21,7 @@ TRANSFER = decoding.struct(
     "PullRequest",
     {"model": decoding.string, "name": decoding.string, "insecure": decoding.boolean, "stream": decoding.boolean},
 )
+_HUGGING_FACE = ("hf.co", "huggingface.co")
 _BY_NAMESPACE = {
     "denied": "open /usr/share/ollama/.ollama/id_ed25519: no such file or directory",
     "rate": '429: {"errors":[{"code":"TOOMANYREQUESTS"}]}',
@@ -80,9 +81,11 @@ def find(machine: Machine, name: ModelName, *, insecure: bool) -> Model:
         raise _refused(f"{address}: {problem}")
     if problem := _BY_NAMESPACE.get(name.namespace):
         raise _refused(problem)
-    card = REGISTRY.get(f"{name.model}:{name.tag}".lower())
-    if card is None and name.model in machine.registry.models:
+    if name.model in machine.registry.models:
         return machine.registry.models[name.model]
+    if name.host in _HUGGING_FACE and name.model.lower().endswith("-gguf"):
+        return model_of(Card(name.short, "llama", 1.24e9, 807_694_464, 131_072, 2048))
+    card = REGISTRY.get(f"{name.model}:{name.tag}".lower()) if name.namespace == DEFAULT_NAMESPACE else None
     if card is None:
         raise _refused("file does not exist")
     return model_of(card)
@@ -91,7 +94,7 @@ def find(machine: Machine, name: ModelName, *, insecure: bool) -> Model:
 def _unreachable(machine: Machine, host: str, *, insecure: bool) -> str:
     if not machine.registry.up:
         return f"dial tcp: lookup {host} on 10.255.255.53:53: no such host"
-    if host in (DEFAULT_HOST, "hf.co", "huggingface.co"):
+    if host in (DEFAULT_HOST, *_HUGGING_FACE):
         return ""
     if host not in machine.registry.hosts:
         return f"dial tcp {host}: connect: connection refused"
