@@ -20,6 +20,7 @@ _MAX_STRING = 16 * 1024 * 1024
 _MAX_DIMENSIONS = 4
 _MAX_NESTING = 4
 _MAX_ALIGNMENT = 65_536
+_PIECE = 1024 * 1024
 
 # Value types of the metadata: struct format of the scalars; 8 is a string, 9 an array.
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -124,6 +125,12 @@ class Header:
         """Whether the model makes embeddings: only those pool their tokens."""
         return f"{self.architecture}.pooling_type" in self.metadata
 
+    @property
+    def part(self) -> tuple[int, int]:
+        """Which part of a split model the file is, from 0, and of how many; (0, 1) for a whole one."""
+        number, count = self.metadata.get("split.no"), self.metadata.get("split.count")
+        return (number, count) if isinstance(number, int) and isinstance(count, int) else (0, 1)
+
     def number(self, key: str) -> int:
         """An integer of the architecture's own keys, such as "context_length"; 0 where there is none."""
         value = self.metadata.get(f"{self.architecture}.{key}")
@@ -163,7 +170,8 @@ class _Reader:
         for _ in range(entries):
             key = self._string("a metadata key")
             metadata[key] = self._value(self._scalar("I"), key, 0)
-        if not isinstance(metadata.get("general.architecture"), str):
+        # The further parts of a split model tell their place in it and nothing else.
+        if not isinstance(metadata.get("general.architecture"), str) and "split.no" not in metadata:
             raise self._broken("it names no architecture")
         found = [self._tensor() for _ in range(tensors)]
         self._check_data(found, metadata.get("general.alignment", 32))
@@ -205,11 +213,21 @@ class _Reader:
         kind = self._scalar("I")
         width = struct.calcsize(f"<{_SCALARS[kind]}") if kind in _SCALARS else 8
         count = self._count("Q", f"elements of {key[:60]!r}", least=width, most=self._size)
+        if count > self._longest:
+            return self._pass_over(kind, key, depth, count)
         if kind in _SCALARS:
-            data = self._take(count * width, key[:60])
-            return list(struct.unpack(f"<{count}{_SCALARS[kind]}", data)) if count <= self._longest else None
-        values = [self._value(kind, key, depth + 1) for _ in range(count)]
-        return values if count <= self._longest else None
+            return list(struct.unpack(f"<{count}{_SCALARS[kind]}", self._take(count * width, key[:60])))
+        return [self._value(kind, key, depth + 1) for _ in range(count)]
+
+    def _pass_over(self, kind: int, key: str, depth: int, count: int) -> None:
+        """Read an array that is not kept, so that however long it claims to be, it takes no memory."""
+        if kind not in _SCALARS:
+            for _ in range(count):
+                self._value(kind, key, depth + 1)
+            return
+        left = count * struct.calcsize(f"<{_SCALARS[kind]}")
+        while left:
+            left -= len(self._take(min(left, _PIECE), key[:60]))
 
     def _count(self, kind: str, what: str, *, least: int, most: int = _MAX_ENTRIES) -> int:
         count = self._scalar(kind)

@@ -77,7 +77,7 @@ OPTIONS: dict[str, Option] = {option.name: option for option in _TABLE}
 REFUSED = {
     "typical_p": "Ollama v0.34.1 to v0.34.4 refuse every request that carries it; use top_p or min_p instead",
 }
-_GONE = frozenset(
+GONE = frozenset(
     (
         "tfs_z",
         "penalize_newline",
@@ -175,7 +175,7 @@ def _wrong(option: Option, value: Any) -> InvalidArgument:
 def _unknown(name: str, also: tuple[str, ...]) -> InvalidArgument:
     if name in REFUSED:
         return InvalidArgument(f"options.{name} is never sent: {REFUSED[name]}.")
-    if name in _GONE:
+    if name in GONE:
         return InvalidArgument(
             f"options.{name} was removed from Ollama and is ignored by it.", next_step="Leave it out."
         )
