@@ -119,10 +119,11 @@ def test_only_protocol_reaches_stdout_whatever_prints() -> None:
         assert {"printed", "written to descriptor 1", "from a child"} <= set(peer.stderr)
 
 
-def test_what_prints_before_the_server_serves_stays_off_stdout_once_it_is_claimed() -> None:
-    code = "from ollama_mcp.server.transports.pipes import claim_stdio; claim_stdio(); print('early')"
+@pytest.mark.parametrize("option", ["", "--without-sdk-internals"])
+def test_what_prints_before_the_server_serves_stays_off_stdout_once_it_is_claimed(option: str) -> None:
+    code = "from ollama_mcp.server.transports.pipes import claim_stdio; claim_stdio(); print('early', flush=True)"
     code += "; import tests.transports.serve_sample as sample; sample.main()"
-    with StdioPeer("stdio", command=[sys.executable, "-c", code]) as peer:
+    with StdioPeer("stdio", option, command=[sys.executable, "-c", code]) as peer:
         peer.handshake()
         peer.close_stdin()
         assert peer.rest() == []

@@ -68,6 +68,14 @@ def claim_stdio() -> tuple[int, int, bool]:
     return wire
 
 
+def release_stdio() -> None:
+    """Undoes `claim_stdio`, for the SDK's own transport, which claims them itself."""
+    if claim_stdio.cache_info().currsize:
+        fd_in, fd_out, _ = claim_stdio()
+        os.dup2(fd_in, 0)
+        os.dup2(fd_out, 1)
+
+
 async def _watch(fd_in: int, fd_out: int, reader: LineReader, writer: Writer) -> None:
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: reader, os.fdopen(fd_in, "rb", buffering=0))

@@ -22,13 +22,15 @@ async def run_stdio(server: MCPServer) -> None:
     Raises:
         InvalidArgument: stdin or stdout is closed.
     """
+    from ollama_mcp.server.transports.pipes import open_stdio, release_stdio
+
     try:
         from ollama_mcp.server.transports.eras import serve_stream
     except ImportError:
+        release_stdio()
         await server.run_stdio_async()
         return
     from ollama_mcp.server.transports.messages import LineSink, LineSource
-    from ollama_mcp.server.transports.pipes import open_stdio
 
     raise_open_files()
     without_idle_tracing(server)
