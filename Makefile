@@ -5,7 +5,7 @@ READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow check cover golden docs format bench build clean
+.PHONY: help run test test-slow check lint cover golden docs format bench build clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -23,10 +23,12 @@ run: $(READY) ## See it work: a client, the server, and Ollama (or the built-in 
 test: $(READY) ## Run the tests
 	$(PYTEST) -m "not slow and not live"
 
-test-slow: $(READY) ## Run the tests that take minutes or need Node
+test-slow: $(READY) ## Run the tests that take minutes, need Node or a package index
 	$(PYTEST) -m "slow and not live" --timeout=600
 
-check: $(READY) cover ## Lint, types, generated files, coverage
+check: lint cover ## Lint, types, generated files, and the tests with coverage: what must be green
+
+lint: $(READY) ## Lint, types, generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
@@ -48,10 +50,11 @@ format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format .
 
 bench: $(READY) ## Measure start, calls, throughput, memory
-	$(BIN)/python bench/server.py
+	$(BIN)/python -m bench.server
 
 build: $(READY) ## Build sdist and wheel into dist/
-	@if command -v uv >/dev/null 2>&1; then uv build -q; else $(BIN)/python -m pip wheel -q --no-deps -w dist .; fi
+	$(BIN)/python -m hatchling build
 
 clean: ## Remove everything that can be made again
-	rm -rf .venv dist .coverage .coverage.* .pytest_cache .ruff_cache
+	rm -rf .venv dist .coverage .coverage.* htmlcov .hypothesis .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

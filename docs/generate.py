@@ -22,12 +22,12 @@ ROOT = Path(__file__).resolve().parent.parent
 def main() -> int:
     """Write or check every generated file."""
     check = "--check" in sys.argv[1:]
-    stale = [path for path, text in _generated().items() if _differs(path, text)]
-    for path in stale:
+    stale = {path: text for path, text in _generated().items() if _differs(path, text)}
+    for path, text in stale.items():
         if check:
             print(f"{path.relative_to(ROOT)} is stale: run `make docs`.", file=sys.stderr)  # noqa: T201
         else:
-            path.write_text(_generated()[path], encoding="utf-8")
+            path.write_text(text, encoding="utf-8")
     return 1 if check and stale else 0
 
 
@@ -48,13 +48,14 @@ def tool_table() -> str:
     """README's table of all tools."""
     server = OllamaServer(Settings(tools=Tools(toolsets=["all"])))
     tools = asyncio.run(server.list_tools())
-    rows = ["| toolset | tool | what it is for | changes anything | tokens |", "|---|---|---|---|---|"]
+    rows = ["| toolset | tool | what it is for | changes anything | tokens |", "|---|---|---|---|--:|"]
     order = {name: place for place, name in enumerate(TOOLSETS)}
     specs = {name: tool.spec for name, tool in server.bound_tools.items()}
     for tool in sorted(tools, key=lambda tool: order.get(specs[tool.name].toolset, 99)):
-        hints = specs[tool.name].hints
-        changes = "no" if hints.read_only else "destroys" if hints.destructive else "yes"
-        rows.append(f"| {specs[tool.name].toolset} | `{tool.name}` | {_first_sentence(tool.description)} | {changes} | {tokens(tool)} |")
+        spec = specs[tool.name]
+        changes = "no" if spec.hints.read_only else "after confirm" if spec.hints.destructive else "yes"
+        cells = (spec.toolset, f"`{tool.name}`", _first_sentence(tool.description), changes, str(tokens(tool)))
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
@@ -77,6 +78,8 @@ def _first_sentence(text: str | None) -> str:
 
 def _between(text: str, name: str, content: str) -> str:
     start, end = f"<!-- {name}: generated -->", f"<!-- /{name} -->"
+    if text.count(start) != 1 or text.count(end) != 1:
+        raise SystemExit(f"README.md must hold {start} and {end}, each once.")
     head, _, rest = text.partition(start)
     tail = rest.partition(end)[2]
     return f"{head}{start}\n{content}\n{end}{tail}"
