@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from ollama_mcp import READS, Call, Data, tool
-from ollama_mcp.hosts.cards import default_options, part_of
+from ollama_mcp.hosts.cards import capabilities_of, default_options, part_of
 from ollama_mcp.server.text import day, size, table
 from ollama_mcp.server.types import ModelName
 
@@ -64,7 +64,7 @@ async def ollama_list_models(
     Use it to find a model's exact name, or one that can do a task.
     """
     installed = await call.client.tags()
-    able = await call.hosts.capabilities([model.name for model in installed])
+    able = await call.hosts.capabilities(installed)
     wanted = [m for m in installed if not capability or capability.lower() in able[m.name]]
     limit = call.settings.limits.listed
     rows = [
@@ -127,7 +127,6 @@ async def ollama_show_model(
     Use it before sending images, tools or a format; include gives the template, license, system prompt or Modelfile.
     """
     card = await call.client.show(model, verbose=verbose)
-    able = await call.hosts.capabilities([model])
     return ModelDetails(
         model=model,
         family=card.details.family or None,
@@ -135,7 +134,7 @@ async def ollama_show_model(
         quantization=card.details.quantization_level or None,
         context_length=card.context_length,
         embedding_length=card.embedding_length,
-        capabilities=able[model] or None,
+        capabilities=capabilities_of(card) or None,
         thinking_levels=[str(value).lower() for value in card.thinking.values] if card.thinking else None,
         modified=day(card.modified_at) or None,
         runs_on=card.remote_host or None,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ollama_mcp.errors import InvalidArgument, ModelNotFound, OllamaMCPError, Unsupported
+from ollama_mcp.errors import ModelNotFound, OllamaMCPError, Unsupported
 from ollama_mcp.formats.host import base_url
 from ollama_mcp.formats.names import parse_name, same_model
 from ollama_mcp.hosts.cards import ThinkLevels, capabilities_of, think_levels
@@ -32,6 +32,7 @@ class HostPool:
         self._client: OllamaClient | None = None
         self._cloud: OllamaClient | None = None
         self._cards: dict[str, tuple[float, ModelCard]] = {}
+        self._able: dict[str, list[str]] = {}
         self._made: set[str] = set()
         self.url = base_url(settings.host)
 
@@ -63,19 +64,25 @@ class HostPool:
             self._cards[key] = (time.monotonic(), card)
         return card
 
-    async def capabilities(self, models: Sequence[str]) -> dict[str, list[str]]:
-        """What each model can do, from its card: the list that Ollama gives with tags is not complete."""
+    async def capabilities(self, models: Sequence[ModelSummary]) -> dict[str, list[str]]:
+        """What each installed model can do, by its name.
+
+        Taken from the cards, since the list that Ollama gives with tags is not complete, and kept by digest: a list of
+        two hundred models asks for two hundred cards once. Where a card cannot be had (a cloud model, one deleted
+        meanwhile) the list counts.
+        """
         gate = asyncio.Semaphore(CARDS_AT_ONCE)
 
-        async def ask(model: str) -> list[str]:
-            async with gate:
+        async def ask(model: ModelSummary) -> list[str]:
+            if model.digest not in self._able:
                 try:
-                    return capabilities_of(await self.card(model))
-                except (ModelNotFound, InvalidArgument):
-                    # Deleted since it was listed.
-                    return []
+                    async with gate:
+                        self._able[model.digest] = capabilities_of(await self.client().show(model.name))
+                except OllamaMCPError:
+                    return model.capabilities or []
+            return self._able[model.digest]
 
-        return dict(zip(models, await asyncio.gather(*map(ask, models)), strict=True))
+        return dict(zip([model.name for model in models], await asyncio.gather(*map(ask, models)), strict=True))
 
     async def thinking(self, model: str) -> ThinkLevels:
         """How the model may be told to think."""

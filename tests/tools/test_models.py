@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from ollama_mcp.simulator import Simulator
+from ollama_mcp.simulator import Fault, Simulator
 from tests.support import connected, data, error, text
 
 MODEL = "llama3.2:3b"
@@ -86,7 +86,7 @@ async def test_token_tables_and_tensors_come_only_verbose(simulator: Simulator):
     async with connected(simulator.url) as client:
         included = data(await client.call_tool("ollama_show_model", arguments))["included"]
     assert isinstance(included["tensors"], list)
-    assert simulator.requests[-2].json.get("verbose") or simulator.requests[-1].json.get("verbose")
+    assert simulator.requests[-1].json["verbose"] is True
 
 
 async def test_loaded_models_show_memory_and_expiry(simulator: Simulator):
@@ -113,7 +113,7 @@ async def test_models_are_loaded_whatever_they_are_for_and_unloaded(simulator: S
         assert text(one) == "Unloaded: nomic-embed-text."
         rest = await client.call_tool("ollama_unload_model", {"all": True})
         assert data(rest) == {"unloaded": [MODEL]}
-        assert text(await client.call_tool("ollama_unload_model", {"all": True})) == "No model was loaded."
+        assert text(await client.call_tool("ollama_unload_model", {"all": True})) == "No model was unloaded."
         assert text(await client.call_tool("ollama_list_running", {})) == "No model is loaded."
 
 
@@ -137,3 +137,28 @@ async def test_a_misspelt_name_gets_the_closest_and_a_way_to_download(simulator:
         words = error(await client.call_tool(tool, {"model": "lama3.2"}), "model_not_found")
     assert f"Closest: '{MODEL}'" in words
     assert "ollama_pull_model(model='lama3.2')" in words
+
+
+async def test_one_card_that_cannot_be_had_does_not_sink_the_list(simulator: Simulator):
+    simulator.faults.add(Fault("forbidden", path="/api/show", model="gemma3:4b"))
+    async with connected(simulator.url) as client:
+        found = data(await client.call_tool("ollama_list_models", {}))["models"]
+    assert {model["name"]: model.get("capabilities") for model in found}["gemma3:4b"] == ["completion", "vision"]
+
+
+async def test_cards_are_asked_once_for_as_long_as_the_models_stay_the_same(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        await client.call_tool("ollama_list_models", {})
+        await client.call_tool("ollama_list_models", {"capability": "tools"})
+    assert len([seen for seen in simulator.requests if seen.path == "/api/show"]) == 4
+
+
+async def test_a_model_deleted_while_loaded_does_not_keep_the_others_in_memory(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        await client.call_tool("ollama_load_model", {"model": MODEL})
+        await client.call_tool("ollama_load_model", {"model": "gemma3:4b"})
+        await client.call_tool("ollama_delete_model", {"model": MODEL})
+        await client.call_tool("ollama_delete_model", {"model": MODEL, "confirm": True})
+        result = await client.call_tool("ollama_unload_model", {"all": True})
+    assert data(result)["unloaded"] == ["gemma3:4b"]
+    assert MODEL in data(result)["note"]
