@@ -20,6 +20,11 @@ def run(options: argparse.Namespace) -> int:
     gc.disable()
     loaded = load(options)
     settings = loaded.settings
+    if settings.transport == "stdio":
+        from ollama_mcp.server.transports.pipes import claim_stdio
+
+        # Before anything is imported that might print: a user's tool file, or a library.
+        claim_stdio()
     # Before the SDK sets up logging of its own; stdout belongs to the protocol.
     line = "%(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr, format=line)

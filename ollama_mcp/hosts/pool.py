@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CARD_SECONDS = 30.0
 CARDS_AT_ONCE = 8
+READY_SECONDS = 1.0
 CLOUD_NAME = "ollama.com"
 CLOUD_URL = "https://ollama.com:443"
 
@@ -32,6 +33,8 @@ class HostPool:
         self._client: OllamaClient | None = None
         self._cloud: OllamaClient | None = None
         self._cards: dict[str, tuple[float, ModelCard]] = {}
+        self._asked_ready = float("-inf")
+        self._is_ready = False
         self._able: dict[str, list[str]] = {}
         self._made: set[str] = set()
         self.url = base_url(settings.host)
@@ -155,12 +158,15 @@ class HostPool:
             return []
 
     async def ready(self) -> bool:
-        """Whether an Ollama answers."""
-        try:
-            await self.client().alive()
-        except OllamaMCPError:
-            return False
-        return True
+        """Whether an Ollama answers, as of the last second: anybody local may ask as often as they like."""
+        if time.monotonic() - self._asked_ready > READY_SECONDS:
+            self._asked_ready = time.monotonic()
+            try:
+                await self.client().alive()
+                self._is_ready = True
+            except OllamaMCPError:
+                self._is_ready = False
+        return self._is_ready
 
     async def aclose(self) -> None:
         """Close all connections."""
