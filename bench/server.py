@@ -122,14 +122,16 @@ async def report(command: list[str], http: str, ollama: str) -> str:
     plain = PlainHttpx(ollama)
     speeds = {"plain httpx, no MCP": await speed_of(plain)}
     await plain.close()
-    memory: dict[str, int] = {}
+    memory: dict[str, tuple[int, int]] = {}
     context: list[str] = []
     servers = {"bare SDK, empty tool": [*_BARE, "plain"], "bare SDK, httpx tool": [*_BARE, "httpx"]}
     servers |= {"our stdio, httpx tool": [*_BARE, "ours"], "this server": command}
     for name, line in servers.items():
         async with over_stdio(line, ollama) as process:
+            await process.ask("tools/list", {})
+            listed = process.resident_bytes()
             speeds[f"{name}, stdio"] = await speed_of(process)
-            memory[name] = process.resident_bytes()
+            memory[name] = (listed, process.resident_bytes())
             if line is command:
                 context = await sizes(process)
     port = free_port()
@@ -140,25 +142,27 @@ async def report(command: list[str], http: str, ollama: str) -> str:
     head = " | ".join(f"{each} in flight" for each in _IN_FLIGHT)
     table = [f"| a call | p50 ms | p95 ms | calls/s, {head} |", "|---|---|---|" + "---|" * len(_IN_FLIGHT)]
     table += [speed.row(name) for name, speed in speeds.items()]
-    resident = [f"| {name} | {size / 2**20:.0f} |" for name, size in memory.items()]
+    resident = [f"| {name} | {first / 2**20:.0f} | {last / 2**20:.0f} |" for name, (first, last) in memory.items()]
     parts = [
         ["# Performance", "", f"`python -m bench.server`, Python {platform.python_version()}, {platform.machine()}."],
         await starts({"bare SDK, one tool": [*_BARE, "plain"], "this server": command}, ollama),
         table,
         verdicts(speeds),
-        ["| resident after the calls | MiB |", "|---|---|", *resident],
+        ["| resident, MiB | after tools/list | after the calls |", "|---|---|---|", *resident],
         context,
     ]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
 def verdicts(speeds: dict[str, Speed]) -> list[str]:
-    """The two promises, beside what was measured."""
+    """The promises, beside what was measured."""
     ours, bare = speeds["this server, stdio"], speeds["bare SDK, httpx tool, stdio"]
     allowed = speeds["bare SDK, empty tool, stdio"].p50 + speeds["plain httpx, no MCP"].p50
+    over_http = speeds["this server, HTTP"].p50 / speeds["bare SDK, httpx tool, HTTP"].p50
     gain = ours.per_second[50] / bare.per_second[50]
     return [
         f"- A call over stdio takes {ours.p50:.2f} ms; an empty SDK tool and httpx take {allowed:.2f} ms.",
+        f"- Over HTTP it takes {over_http:.2f} times what a bare SDK tool by httpx takes there.",
         f"- At 50 in flight it answers {gain:.1f} times as many calls as a bare SDK tool by httpx.",
     ]
 
