@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from ollama_mcp.simulator import Answer, Simulator
 from ollama_mcp.simulator.generations import Generation
+from tests.contract.gguf_files import gguf
 from tests.simulator.helpers import CHAT, EMBEDDER, THINKER, WEATHER_TOOL, lines, user
 
 
@@ -195,3 +197,37 @@ async def test_a_model_that_cannot_stop_thinking_thinks_on() -> None:
     async with playing("latest", models=("gpt-oss:20b",)) as (_, client):
         body = {"model": "gpt-oss:20b", "messages": user("x"), "stream": False, "think": False}
         assert (await client.post("/api/chat", json=body)).json()["message"]["thinking"]
+
+
+async def test_before_v0_8_tools_kept_the_answer_back_until_it_was_whole() -> None:
+    body = {"model": CHAT, "messages": user("Sing"), "tools": [WEATHER_TOOL]}
+    for version, several in (("0.7.0", False), ("0.8.0", True)):
+        async with playing(version) as (_, client):
+            assert (len(await lines(client, "/api/chat", body)) > 2) is several
+
+
+async def test_before_v0_18_what_is_no_name_was_a_missing_model() -> None:
+    async with playing("0.17.7") as (_, client):
+        chat = await client.post("/api/chat", json={"model": "bad name", "messages": []})
+        assert (chat.status_code, chat.json()["error"]) == (400, "model is required")
+        generated = await client.post("/api/generate", json={"model": "bad name"})
+        assert (generated.status_code, generated.json()["error"]) == (404, "model 'bad name' not found")
+
+
+async def test_a_model_that_can_fill_in_takes_a_suffix() -> None:
+    async with playing("0.33.0", models=("insert", "chat")) as (_, client):
+        body = {"model": "qwen2.5-coder:1.5b", "prompt": "def f():", "suffix": "return 1", "stream": False}
+        assert (await client.post("/api/generate", json=body)).status_code == 200
+        refused = await client.post("/api/generate", json={**body, "model": CHAT})
+        assert refused.json()["error"] == f"registry.ollama.ai/library/{CHAT} does not support insert"
+
+
+async def test_capabilities_follow_the_go_template_and_the_header() -> None:
+    async with playing("0.33.0") as (_, client):
+        template = "{{ .Prompt }}{{ .Suffix }}{{ .Tools }}{{ .Thinking }}"
+        data = gguf({"general.architecture": "llama", "llama.vision.block_count": 2})
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        await client.post(f"/api/blobs/{digest}", content=data)
+        await client.post("/api/create", json={"model": "x", "files": {"x.gguf": digest}, "template": template})
+        shown = (await client.post("/api/show", json={"model": "x"})).json()
+        assert set(shown["capabilities"]) == {"completion", "insert", "tools", "thinking", "vision"}

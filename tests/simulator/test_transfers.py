@@ -106,7 +106,17 @@ async def test_a_registry_may_be_down_or_the_disk_full(client: httpx.AsyncClient
     assert "no such host" in pushed[-1]["error"]
 
 
-async def test_a_push_needs_a_namespace_of_ones_own(client: httpx.AsyncClient) -> None:
+async def test_hugging_face_has_gguf_repositories(client: httpx.AsyncClient) -> None:
+    assert (await lines(client, "/api/pull", {"model": "hf.co/someone/Some-Model-GGUF:Q4_K_M"}))[-1][
+        "status"
+    ] == "success"
+    names = [model["name"] for model in (await client.get("/api/tags")).json()["models"]]
+    assert names[0] == "hf.co/someone/Some-Model-GGUF:Q4_K_M"
+    assert "file does not exist" in (await lines(client, "/api/pull", {"model": "someone/llama3.2:3b"}))[-1]["error"]
+
+
+async def test_a_push_needs_a_namespace_of_ones_own(client: httpx.AsyncClient, simulator: Simulator) -> None:
+    simulator.machine.latency = Latency(transfer=1e12)
     assert (await lines(client, "/api/push", {"model": CHAT}))[-1]["error"] == "unauthorized: access denied"
     await client.post("/api/copy", json={"source": CHAT, "destination": "me/mine"})
     got = await lines(client, "/api/push", {"model": "me/mine"})
