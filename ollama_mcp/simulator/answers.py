@@ -64,6 +64,7 @@ class Plan:
 
     def cut(self, limit: int) -> None:
         """End it after `limit` tokens, as num_predict does."""
+        # An answer of exactly the limit ended by itself.
         if limit < 0 or self.tokens <= limit:
             return
         self.done_reason = "length"
@@ -87,6 +88,7 @@ class Plan:
     def stop_at(self, stops: Sequence[str]) -> None:
         """End the text before the first of the stop texts."""
         text = "".join(token.text for token in self.content)
+        # A stop text may begin inside one token and end in the next, so the whole text is searched.
         ends = [place for stop in stops if stop and (place := text.find(stop)) >= 0]
         if not ends:
             return
@@ -123,6 +125,7 @@ class Scripts:
 
     def take(self, model: str) -> Answer | None:
         """The next answer of a model, if one is scripted."""
+        # What was said for this very model goes before what was said for any.
         for name in (model, "*"):
             if queue := self._queues.get(name):
                 return queue.pop(0)
@@ -138,6 +141,7 @@ class Scripts:
 
     def clear(self) -> None:
         """Forget all answers and events; what holds goes on."""
+        # An answer that still holds would keep its request, and the test, for ever.
         for event in self._events.values():
             event.set()
         self._queues.clear()

@@ -102,13 +102,16 @@ class FaultyReply(Reply):
             super().write(data)
 
     async def raw_line(self, data: bytes) -> None:
+        # The line is looked at as bytes: a script may have written what is no JSON.
         last = b'"done":true' in data or data == b'{"status":"success"}'
         if rule := self._rules.get("slow_lines"):
             await asyncio.sleep(rule.seconds)
+        # The order is that of a reader: a stall before the line, its content, then what ends the stream.
         for kind in ("stall", "huge_line", "error_line", "invalid_line", "cut_utf8", "runner_death", "cut", "reset"):
             rule = self._rules.get(kind)
             if rule and not self._over and (self.lines == rule.after or (rule.after < 0 and last)):
                 data = await self._broken_line(rule, data)
+        # Whatever the handler goes on to write is for nobody.
         if self._over or (last and "no_done" in self._rules):
             return
         await super().raw_line(data)
@@ -148,6 +151,7 @@ class FaultyReply(Reply):
 
     def _broken_body(self, status: int, body: bytes, content_type: str) -> None:
         self.status = status
+        # The length promises the whole body; half of it comes.
         head = f"HTTP/1.1 {status} OK\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
         self.write(head.encode() + body[: len(body) // 2])
         self._break_off(reset="reset" in self._rules)

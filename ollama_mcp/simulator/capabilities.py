@@ -25,12 +25,14 @@ def go_template(model: Model) -> str:
 
 def capabilities(model: Model, generation: Generation, *, listing: bool = False) -> list[str]:
     """The capabilities of a model; a listing does not look into the GGUF's chat template."""
+    # Cards and creations say what they can; only a bare file has to be looked into.
     if model.declared:
         return _known(model.declared, generation)
     if model.header.number("pooling_type") or f"{model.family}.pooling_type" in model.header.metadata:
         return ["embedding"]
     found: list[str] = []
     template, native = go_template(model), chat_template(model)
+    # A Go template hides the one inside the file; listings never open the file at all.
     if not template and generation.native_templates and not listing:
         if re.search(r"tools|tool_call", native):
             found.append("tools")

@@ -32,6 +32,7 @@ class Card:
     @property
     def template(self) -> str:
         """A Go template that speaks of what the model can do."""
+        # A template that speaks of chats would make it a chat model.
         if "completion" not in self.capabilities:
             return "{{ .Prompt }}"
         parts = (("tools", _TOOLS), ("thinking", _THINKING), ("insert", _SUFFIX))
@@ -58,6 +59,7 @@ class Card:
             "tokenizer.ggml.model": "gpt2",
             "tokenizer.ggml.tokens": ["<unk>", "<s>", "</s>", "<simulated>", "\u2581the"],
         }
+        # This key is how Ollama tells an embedding model.
         if "embedding" in self.capabilities:
             metadata[f"{family}.pooling_type"] = 1
         if "vision" in self.capabilities:

@@ -26,6 +26,7 @@ async def serve(simulator: Simulator, request: Request, reply: Reply) -> None:
 
 
 def _serve(simulator: Simulator, request: Request, reply: Reply) -> None:
+    # Unlike the API of Ollama this one is strict: a typing error in a test should be seen.
     body: Any = json.loads(request.body) if request.body else {}
     match request.method, request.path.removeprefix("/_simulator/"):
         case "GET", "faults":

@@ -50,6 +50,7 @@ def parse(body: bytes) -> Any:
     Raises:
         Failure: 400 in Go's words: the body is empty, breaks off, or is no JSON.
     """
+    # Go replaces invalid UTF-8 inside strings and goes on.
     text = body.decode("utf-8", "replace").lstrip(" \t\r\n")
     if not text:
         raise Failure(400, "missing request body")
@@ -63,6 +64,7 @@ def parse(body: bytes) -> Any:
 
 def _go_syntax(error: json.JSONDecodeError, text: str) -> str:
     place = error.pos
+    # Python names the place before the spaces, Go the letter after them.
     while place < len(text) and text[place] in " \t\r\n":
         place += 1
     if place >= len(text) or error.msg.startswith("Unterminated"):
@@ -75,6 +77,7 @@ Check = Callable[[Any, str], Any]
 
 def _expects(kind: str, *types: type) -> Check:
     def check(value: Any, place: str) -> Any:
+        # Not isinstance: to Python a boolean is an integer, to Go it is not.
         if type(value) in types:
             return value
         raise _cannot(value, place, kind)
@@ -141,6 +144,7 @@ def struct(name: str, fields: dict[str, Check]) -> Check:
             raise _cannot(value, place, name) if place else _cannot_root(value, name)
         found: Object = {}
         for key, item in cast("Object", value).items():
+            # Go matches keys without case, an exact match first.
             known = key if key in fields else key.lower()
             if known in fields and item is not None:
                 found[known] = fields[known](item, f"{place or name}.{known}")
@@ -179,6 +183,7 @@ def _arguments(generation: Generation) -> Check:
     def check(value: Any, place: str) -> Object:
         if isinstance(value, dict):
             return cast("Object", value)
+        # The parser that keeps the order of arguments has words of its own.
         if isinstance(value, str) and generation.since(0, 14, 0):
             raise Failure(400, "Value looks like object, but can't find closing '}' symbol")
         raise _cannot(value, place, "api.ToolCallFunctionArguments")
@@ -243,6 +248,7 @@ def check_format(value: Any) -> str | Object | None:
         return None
     if value == "json" or isinstance(value, dict):
         return cast("str | Object", value)
+    # Go prints the raw JSON of the value, quoted once more.
     quoted = json.dumps(json.dumps(value, ensure_ascii=False), ensure_ascii=False)
     raise Failure(500, f'invalid format: {quoted}; expected "json" or a valid JSON Schema object')
 

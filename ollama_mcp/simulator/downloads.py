@@ -41,6 +41,7 @@ class Downloads:
         Leaving early stops the download where nobody else watches it; what came is kept.
         """
         download = self.partial.setdefault(layer.digest, Download(layer))
+        # The first watcher starts it, or starts it again where the last one had left.
         if download.task is None:
             download.task = asyncio.get_running_loop().create_task(self._transfer(download))
         download.waiters += 1
@@ -67,6 +68,7 @@ class Downloads:
         while download.completed < total:
             speed = self._speed()
             await asyncio.sleep(min(TICK, (total - download.completed) / speed) if speed else TICK)
+            # A stalled registry has no speed and the loop turns without progress.
             download.completed = min(total, download.completed + int(speed * TICK))
         del self.partial[download.layer.digest]
         self._arrived(download.layer)

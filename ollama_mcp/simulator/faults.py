@@ -90,6 +90,7 @@ class Fault:
         fits = path.startswith(self.path[:-1]) if self.path.endswith("*") else self.path in ("", path)
         if not fits or (self.model and self.model.lower() not in (model.lower(), f"{model}:latest".lower())):
             return False
+        # Counted before nth is looked at: nth counts the requests that fit, struck or not.
         self.seen += 1
         if (self.nth and self.seen != self.nth) or (self.times and self.struck >= self.times):
             return False
@@ -122,6 +123,7 @@ def fault_of(given: Object) -> Fault:
     Raises:
         ValueError: An unknown kind or field.
     """
+    # The counters are results, not settings.
     known = {entry.name for entry in fields(Fault)} - {"seen", "struck"}
     if unknown := set(given) - known:
         raise ValueError(f"A fault has no field {sorted(unknown)[0]!r}; known: {', '.join(sorted(known))}.")

@@ -74,6 +74,7 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._paused = False
+        self._refused = False
         self.ended_here = False
         self.transport: asyncio.Transport | None = None
 
@@ -89,9 +90,12 @@ class Connection(asyncio.Protocol):
             self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         self._buffer += data
         if self._task is None:
             self._parse()
+        # A client may send its next request early, but not without end.
         elif len(self._buffer) > _PAUSE_AT and self.transport is not None:
             self.transport.pause_reading()
 
@@ -158,12 +162,14 @@ class Connection(asyncio.Protocol):
         lines = self._buffer[:end].decode("latin-1").split("\r\n")
         del self._buffer[: end + 4]
         try:
+            # The version is not looked at: every client of Ollama speaks 1.1.
             method, target, _ = lines[0].split(" ")
             headers = {name.lower(): value.strip() for name, value in (line.split(":", 1) for line in lines[1:])}
             self._left = int(headers.get("content-length", "0"))
         except ValueError:
             self._refuse(b"400 Bad Request")
             return False
+        # The sink is chosen by the head alone: a blob must never be held in memory whole.
         request = self._request = Request(method, target, headers)
         request.upload = self._upload_for(request)
         self._chunked = headers.get("transfer-encoding", "").lower() == "chunked"
@@ -210,7 +216,10 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, status: bytes) -> None:
         self.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        self.close()
+        # Closing outright while the client still sends would be a reset, and the client would not see the reason.
+        self._refused = True
+        if self.transport is not None:
+            self.transport.write_eof()
 
     async def _serve(self, request: Request) -> None:
         try:

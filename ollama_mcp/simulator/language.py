@@ -105,6 +105,7 @@ def _sentences(chance: random.Random, sampling: Sampling) -> Iterator[Token]:
         turns = _turns(pair)
         if sampling.temperature > 0:
             weights = _weights(pair, sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p)
+            # The last bound keeps a random number of almost one inside the list.
             chosen = bisect(weights, chance.random() * weights[-1], 0, len(weights) - 1)
         else:
             chosen = _unused(turns, used, pair, chance)
@@ -141,6 +142,7 @@ def _weights(pair: _Pair, temperature: float, top_k: int, top_p: float, min_p: f
 @lru_cache(maxsize=8192)
 def _turns(pair: _Pair) -> _Turns:
     after_two, after_one = _counts()
+    # Two words say more than one; the one is there so that a rare pair has a choice at all.
     weights: dict[str, float] = {word: 0.25 * count for word, count in after_one[pair[1]].items()}
     for word, count in after_two[pair].items():
         weights[word] = weights.get(word, 0.0) + count

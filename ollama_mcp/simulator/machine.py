@@ -74,6 +74,7 @@ class Machine:
         """
         generation = Generation(version or DEFAULT)
         store = Store()
+        # The first named is installed last, so that it heads the list of models.
         for name in reversed(tuple(INSTALLED if models is None else models)):
             store.install(card_of(name))
         cloud = Store()
@@ -103,6 +104,7 @@ class Machine:
         model = self.store.find(text)
         if model is not None:
             return model
+        # Only then is it worth to say whether it was a name at all; older servers did not.
         if self.generation.trims_names and text:
             self.name(text)
         raise missing_model(text, pull_hint=pull_hint)

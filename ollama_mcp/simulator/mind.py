@@ -47,6 +47,7 @@ def answer(ask: Ask) -> Plan:
     """The simulator's own answer, cut as num_predict and stop say."""
     sampling = ask.sampling
     plan = Plan(thinking=_thoughts(ask) if ask.thinks else [])
+    # A model that has the result of its call should speak, not call again.
     asked = ask.tools and ask.tool_result is None
     call = choose_call(ask.tools, ask.prompt, _chance(ask, sampling)) if asked else None
     if call is not None:

@@ -27,6 +27,7 @@ async def run(simulator: Simulator) -> None:
             break
     async with simulator:
         sys.stdout.write(f"{simulator.url}\n")
+        # Whoever started this process waits for that line, and a pipe would hold it back.
         sys.stdout.flush()
         await ended.wait()
 

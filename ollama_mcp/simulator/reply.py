@@ -63,6 +63,7 @@ class Reply:
         """A whole answer at once."""
         self.status = status
         head = self._head(status, content_type, headers)
+        # HEAD tells no length, since Go does not compute what it does not write.
         if self.request.method == "HEAD":
             self.write(f"{head}\r\n".encode("latin-1"))
         elif len(body) <= _BUFFERED or content_type.startswith(TEXT):
@@ -107,6 +108,7 @@ class Reply:
 
     def begin(self, content_type: str = LINES) -> None:
         """Send the head of a stream, if it is not out yet."""
+        # Only now: the status may still become an error while the model loads.
         if not self.started:
             self.status, self.streaming = 200, True
             self.write(f"{self._head(200, content_type, None)}Transfer-Encoding: chunked\r\n\r\n".encode("latin-1"))

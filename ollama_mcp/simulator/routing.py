@@ -71,12 +71,14 @@ _APP_SCHEMES = ("app", "file", "tauri", "vscode-webview", "vscode-file")
 
 async def dispatch(machine: Machine, request: Request, reply: Reply) -> None:
     """Serve a request, or refuse it as the router does."""
+    # Before routing, as the real server does it: even an unknown path gives 403.
     if not _host_allowed(request.headers.get("host", "")) or not _origin_allowed(request.headers.get("origin")):
         return reply.send(403)
     routes = _found(request.path, machine.generation)
     for route in routes:
         if request.method in route.methods.split():
             return await route.handler(machine, request, reply)
+    # Before v0.7.0 a wrong method was an unknown path.
     if routes and machine.generation.wrong_method_is_405:
         allowed = ", ".join(method for route in routes for method in route.methods.split())
         return reply.text(405, "405 method not allowed", headers={"Allow": allowed})
@@ -90,6 +92,7 @@ def _found(path: str, generation: Generation) -> list[Route]:
 
 @lru_cache(maxsize=64)
 def _host_allowed(header: str) -> bool:
+    # An IPv6 address without port ends in its bracket.
     host = header.rsplit(":", 1)[0] if not header.endswith("]") else header
     host = host.strip("[]").lower()
     if host in ("", "localhost") or host.endswith((".localhost", ".local", ".internal")):

@@ -92,6 +92,7 @@ class Scheduler:
         """
         started = time.perf_counter_ns()
         runner = self._ready(model, load_options) or await self._queue(model, load_options, context, keep_alive)
+        # Without one the runner keeps what an earlier request gave it.
         if keep_alive is not None:
             runner.keep_alive = keep_alive
         runner.active += 1
@@ -133,11 +134,13 @@ class Scheduler:
         return runner if runner is not None and runner.load_options == load_options else None
 
     async def _queue(self, model: Model, load_options: LoadOptions, context: int, keep_alive: float | None) -> Runner:
+        # Only loads are bounded; requests for a loaded model wait at its slots.
         if self._pending >= self.max_queue:
             raise Failure(503, _BUSY)
         self._pending += 1
         try:
             async with self._loading:
+                # Another request may have loaded it while this one stood in the queue.
                 ready = self._ready(model, load_options)
                 return ready or await self._load(model, load_options, context, keep_alive)
         finally:
@@ -161,6 +164,7 @@ class Scheduler:
             if old is None and len(self._runners) < self.max_loaded:
                 return
             idle = [runner for runner in self._runners.values() if not runner.active]
+            # A reload replaces its own runner, whatever else is in memory.
             victims = [old] if old is not None else sorted(idle, key=lambda runner: (runner.keep_alive, runner.expires))
             if victims and not victims[0].active:
                 self._drop(victims[0])
@@ -172,6 +176,7 @@ class Scheduler:
         runner.active -= 1
         runner.extend()
         self._changed.set()
+        # A runner that died meanwhile has another one in its place.
         if runner.active or self._runners.get(runner.model.weights.digest) is not runner:
             return
         if runner.keep_alive == 0:

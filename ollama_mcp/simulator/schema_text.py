@@ -47,6 +47,7 @@ class Instances:
             return said[0] if said else self._chance.choice(choices)
         for key in ("anyOf", "oneOf"):
             if options := as_list(node.get(key)):
+                # Deep inside a recursive schema the last branch is taken, which is usually the leaf.
                 return self.make({**node, key: None, **as_object(options[0 if depth < _DEEPEST else -1])}, depth + 1)
         return self._typed(self._type(node), node, depth)
 
@@ -55,6 +56,7 @@ class Instances:
 
     def _resolved(self, node: Object) -> Object:
         seen: set[str] = set()
+        # A reference to itself through others would turn for ever.
         while isinstance(ref := node.get("$ref"), str) and ref not in seen:
             seen.add(ref)
             target: Any = self._root
@@ -97,6 +99,7 @@ class Instances:
         shown = {name: part for name, part in properties.items() if depth < _DEEPEST or name in required}
         made = {name: self.make(part, depth + 1) for name, part in shown.items()}
         for name in required:
+            # A required property need not be described.
             made.setdefault(name, self._words[0])
         return made
 

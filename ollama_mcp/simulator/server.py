@@ -156,6 +156,7 @@ class Simulator:
         return BlobUpload() if request.method == "POST" and request.path.startswith("/api/blobs/") else None
 
     async def _serve(self, connection: Connection, request: Request) -> None:
+        # Neither faults nor the log: the controls must work while everything else is broken.
         if request.path.startswith("/_simulator/"):
             return await control.serve(self, request, Reply(connection, request))
         seen = self.log.begin(request.method, request.path, request.headers, request.body)
@@ -167,6 +168,7 @@ class Simulator:
                 if await stand_in(rule, reply):
                     return
             await self._answer(request, reply)
+        # The connection cancels its request when the client goes, and when a fault ends it here.
         except asyncio.CancelledError:
             gone = not connection.ended_here
             raise

@@ -21,6 +21,7 @@ def merged_options(model: Model, given: Any, generation: Generation) -> Object:
     Raises:
         Failure: 500 for a wrong type; 400 for `typical_p` on the servers that refuse it.
     """
+    # Null means unset, so that a client can leave a default alone by name.
     options = {**model.parameters, **{name: value for name, value in as_object(given).items() if value is not None}}
     if generation.refuses_typical_p and "typical_p" in options:
         raise Failure(400, "typical_p is no longer supported")
@@ -31,6 +32,7 @@ def _typed(name: str, value: Any) -> Any:
     kind = OPTIONS[name].type
     match kind:
         case "integer" if isinstance(value, int | float) and not isinstance(value, bool):
+            # Go cuts the fraction off.
             return int(value)
         case "number" if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)

@@ -108,6 +108,7 @@ class Model:
 
     def renamed(self, name: ModelName) -> Model:
         """The same model under another name, as of now."""
+        # A copy has the same manifest and so the same digest.
         return replace(self, name=name, modified=datetime.now(UTC))
 
 
@@ -136,6 +137,7 @@ class Store:
 
     def put(self, model: Model) -> None:
         """Write a model and its blobs; an older one of that name is replaced, its casing stays."""
+        # The casing that came first stays on disk.
         older = self.models.get(model.name.key)
         self.models[model.name.key] = replace(model, name=older.name) if older else model
         for layer in (*model.layers, model.config):

@@ -21,6 +21,7 @@ def choose_call(tools: list[Any], prompt: str, chance: random.Random) -> Object 
         name = str(function.get("name", ""))
         score = 2 * len(said & _stems(name.replace("_", " ").replace("-", " ")))
         score += len(said & _stems(str(function.get("description", ""))))
+        # Who names the function means it.
         score += 10 if name and name in prompt else 0
         if score > most:
             best, most = function, score

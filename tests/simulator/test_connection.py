@@ -34,6 +34,9 @@ class _Wire(asyncio.Transport):
     def close(self) -> None:
         self.over = True
 
+    def write_eof(self) -> None:
+        self.over = True
+
     def pause_reading(self) -> None:
         self.reading = False
 

@@ -55,6 +55,7 @@ async def post(machine: Machine, request: Request, reply: Reply) -> None:
     if digest in machine.store.blobs:
         return reply.send(200)
     upload = request.upload if isinstance(request.upload, BlobUpload) else BlobUpload()
+    # Kept before it is compared: the real server stores a mismatch too.
     machine.store.keep(upload.layer, upload.beginning)
     wanted = request.path.rsplit("/", 1)[1]
     if upload.layer.digest != wanted:

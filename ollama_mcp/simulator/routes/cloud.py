@@ -16,6 +16,7 @@ def find_model(machine: Machine, wanted: str, path: str, *, pull_hint: bool = Fa
         Failure: 400 no name, 404 not installed, and for a cloud model what stands between this server and the cloud.
     """
     lowered = wanted.strip().lower()
+    # The common case first: this is asked for every request.
     if not machine.generation.trims_names or ("cloud" not in lowered and not lowered.endswith(":local")):
         return machine.model(wanted, pull_hint=pull_hint), wanted
     if lowered.endswith((":cloud:local", ":local:cloud")):

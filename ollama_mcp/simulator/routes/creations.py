@@ -48,6 +48,7 @@ async def create(machine: Machine, request: Request, reply: Reply) -> None:
 
 async def _creating(machine: Machine, name: ModelName, body: Object) -> AsyncGenerator[Object]:
     files, origin = as_object(body.get("files")), body.get("from", "")
+    # The Modelfile of servers before v0.5.5 is an unknown field and comes to nothing here.
     if not files and not origin:
         raise bad(machine, "neither 'from' or 'files' was specified")
     for path, digest in files.items():
@@ -107,6 +108,7 @@ def _derived(machine: Machine, base: Model, name: ModelName, body: Object, *, fr
         model = replace(model, template=CHATML, parameters=stops)
         lines.append("using autodetected template chatml")
     model = _with_fields(machine, model, body)
+    # The detected template is told by name and not as a layer.
     silent = {Layer.of("template", CHATML.encode()).digest} if fresh and not template else set[str]()
     lines += [_layer_line(machine, layer) for layer in model.layers[1:] if layer.digest not in silent]
     return lines, model
@@ -134,6 +136,7 @@ def _with_fields(machine: Machine, model: Model, body: Object) -> Model:
 
 
 def _quantized(machine: Machine, model: Model, kind: str) -> Model:
+    # The short name is an alias.
     kind = "Q4_K_M" if kind == "Q4_K" else kind
     if kind not in _QUANTIZATIONS:
         if not machine.generation.since(0, 7, 0):

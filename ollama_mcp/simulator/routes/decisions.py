@@ -41,6 +41,7 @@ _REQUEST = decoding.struct(
 async def systemone(machine: Machine, request: Request, reply: Reply) -> None:
     """Answers to questions about a state."""
     body = _REQUEST(decoding.parse(request.body), "")
+    # Measured before anything is looked up, so that a large body costs nothing.
     if len(request.body) > (_MOST_BYTES_WITH_IMAGES if body.get("images") else _MOST_BYTES):
         raise Failure(413, "request body must not exceed 64 KiB")
     if not body.get("model"):

@@ -56,6 +56,7 @@ async def embed(machine: Machine, request: Request, reply: Reply) -> None:
     """Vectors for one text or many."""
     started = time.perf_counter_ns()
     body = _embed_request(machine.generation)(decoding.parse(request.body), "")
+    # Before the model: a wrong type is told even where the model is missing.
     texts = _texts(body.get("input"))
     hint = bool(body.get("model"))
     model, body["model"] = find_model(machine, body.get("model", ""), request.path, pull_hint=hint)
@@ -66,6 +67,7 @@ async def embed(machine: Machine, request: Request, reply: Reply) -> None:
         _,
         ready,
     ):
+        # The model was loaded for nothing, as the real server does it.
         if not texts:
             return reply.json({"model": body["model"], "embeddings": []})
         counts = [_fitted(machine, text, context, truncates=body.get("truncate", True)) for text in texts]

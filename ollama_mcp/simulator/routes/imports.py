@@ -48,6 +48,7 @@ async def imported(machine: Machine, name: ModelName, files: Object) -> AsyncGen
     Raises:
         Failure: A blob is missing, or no model that Ollama knows.
     """
+    # One such file makes the whole upload a folder of that format.
     if any(path.endswith(".safetensors") for path in files):
         yield {"status": "converting model"}
         header, size = _converted(machine, files), sum(machine.store.blobs.get(digest, 0) for digest in files.values())
@@ -60,6 +61,7 @@ async def imported(machine: Machine, name: ModelName, files: Object) -> AsyncGen
     yield {"status": "parsing GGUF"}
     weights, header = Layer("model", digest, machine.store.blobs.get(digest, 0)), _header(machine, digest)
     if machine.generation.native_templates:
+        # Since v0.30 the file goes through llama-quantize, so the layer is not the blob.
         yield {"status": "verifying conversion"}
         weights = Layer("model", digest_of(digest.encode()), weights.size + 64)
         header = Header(

@@ -74,6 +74,7 @@ async def generate(machine: Machine, request: Request, reply: Reply) -> None:
     prompt, system = body.get("prompt", ""), body.get("system", model.system)
     if _unloads(body, empty=not prompt):
         return _unload(machine, reply, model, body, {"response": ""})
+    # After the unload on purpose: the order of these checks is the server's, and clients see it.
     if body.get("raw") and any(body.get(name) for name in ("template", "system", "context")):
         raise Failure(400, "raw mode does not support template, system, or context")
     thinks = _thinks(machine, model, body)
@@ -182,6 +183,7 @@ def _thinks(machine: Machine, model: Model, body: Object) -> bool:
     able = "thinking" in capabilities(model, generation)
     if think and not able:
         raise Failure(400, f'"{body["model"]}" does not support thinking')
+    # An unknown level is silently the default.
     if isinstance(think, str) and generation.describes_thinking and model.levels and think not in model.levels:
         think = None
     if not generation.has_thinking or not able:
@@ -218,6 +220,7 @@ def _check_images(machine: Machine, model: Model, images: list[bytes], *, chat: 
     if not images or "vision" in capabilities(model, machine.generation):
         return
     if not machine.generation.native_templates:
+        # Older servers dropped what the model could not see.
         images.clear()
     elif chat:
         hint = "hint: if this is unexpected, you may need to provide the mmproj"

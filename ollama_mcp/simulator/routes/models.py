@@ -36,6 +36,7 @@ async def running(machine: Machine, request: Request, reply: Reply) -> None:
     entries: list[Object] = []
     for runner in machine.scheduler.running():
         model = runner.model
+        # Go adds its longest duration to now; the real server shows that year.
         forever = runner.keep_alive < 0
         entry: Object = {
             "name": model.name.short,
@@ -141,6 +142,7 @@ def shown(model: Model, generation: Generation, *, verbose: bool) -> Object:
     fields["modelfile"] = modelfile(model)
     if model.parameters:
         fields["parameters"] = "\n".join(_parameter_lines(model.parameters))
+    # llama-server renders by this one, so show tells it instead of the default.
     native = chat_template(model) if generation.native_templates and not go_template(model) else ""
     fields["template"] = native or model.template or DEFAULT_TEMPLATE
     if model.system:

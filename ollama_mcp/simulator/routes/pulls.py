@@ -108,6 +108,7 @@ def _refused(text: str) -> Failure:
 async def _fetch(machine: Machine, layer: Layer) -> AsyncGenerator[Object]:
     status = f"pulling {layer.digest.removeprefix('sha256:')[:12]}"
     line: Object = {"status": status, "digest": layer.digest, "total": layer.size}
+    # One complete line for a blob that is there already.
     if layer.digest in machine.store.blobs:
         yield {**line, "completed": layer.size}
         return

@@ -43,6 +43,7 @@ def _guarded(machine: Machine, turn: Turn, plan: Plan) -> Plan:
     if turn.kind == "chat" and is_native(turn.ask.model, machine.generation):
         return plan
     as_error = machine.generation.repeat_guard_is_error
+    # A script is guarded too: that is how a test makes a model repeat itself.
     if plan.guard(_GUARD_NEW if as_error else _GUARD_OLD):
         script = plan.script or Answer()
         plan.script = replace(script, error=_REPEATED) if as_error else replace(script, no_done=True)

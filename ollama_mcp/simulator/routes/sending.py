@@ -80,6 +80,7 @@ class Sending:
     async def _whole(self) -> None:
         turn, plan = self.turn, self.plan
         tokens = [*plan.thinking, *plan.content]
+        # Without any delay there is nothing to wait for, and thousands of answers a second to give.
         if self.machine.latency.token or self.script.delay or self.script.hold is not None:
             for _ in tokens:
                 await self._wait()
@@ -119,6 +120,7 @@ class Sending:
         if self.machine.generation.counts_cached_prompt:
             fields["prompt_eval_cached_count"] = 0
         fields["prompt_eval_duration"] = self.prompt_nanoseconds
+        # Go leaves zero counters out.
         if count:
             fields |= {"eval_count": count, "eval_duration": max(now - self.evaluated, 1)}
         return self.turn.line(body, **fields)
