@@ -93,7 +93,7 @@ def find(machine: Machine, name: ModelName, *, insecure: bool) -> Model:
 
 def _unreachable(machine: Machine, host: str, *, insecure: bool) -> str:
     if not machine.registry.up:
-        return f"dial tcp: lookup {host} on 10.255.255.53:53: no such host"
+        return f"dial tcp: lookup {host} on 127.0.0.53:53: no such host"
     if host in (DEFAULT_HOST, *_HUGGING_FACE):
         return ""
     if host not in machine.registry.hosts:

@@ -36,10 +36,10 @@ async def _pushing(machine: Machine, wanted: str) -> AsyncGenerator[Object]:
         yield {"status": "couldn't retrieve manifest"}
         raise Failure(500, _unknown(machine, wanted))
     if not machine.registry.up:
-        raise Failure(500, f"dial tcp: lookup {model.name.host} on 10.255.255.53:53: no such host")
-    if model.name.host == DEFAULT_HOST and (
-        model.name.namespace == DEFAULT_NAMESPACE or machine.account != "signed_in"
-    ):
+        raise Failure(500, f"dial tcp: lookup {model.name.host} on 127.0.0.53:53: no such host")
+    # Nobody may write to the library, and nowhere without an account.
+    own = model.name.namespace != DEFAULT_NAMESPACE and machine.account == "signed_in"
+    if model.name.host == DEFAULT_HOST and not own:
         raise Failure(500, "unauthorized: access denied")
     for layer in (*model.layers, model.config):
         async for line in _send(machine, layer):
