@@ -67,7 +67,8 @@ async def ollama_embed(
         options=plain or None,
         keep_alive=call.keep_alive(keep_alive),
     )
-    rows = await _embed(call, request)
+    with call.in_use.using(name):
+        rows = await _embed(call, request)
     pairs, note = await asyncio.to_thread(_compare, rows) if not vectors else ([], None)
     return Embeddings(
         model=name,

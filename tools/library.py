@@ -35,15 +35,17 @@ async def ollama_copy_model(
 
 @tool(title="Delete a model", toolset="models", hints=DESTROYS)
 async def ollama_delete_model(call: Call, model: ModelName, confirm: Confirm = False) -> Done:
-    """Delete an installed model from disk; only a new download brings it back. The first call answers what would be
-    deleted, confirm=true then does it.
+    """Delete an installed model from disk; only a new download brings it back. The user is asked; where no form can
+    be shown, the first call answers what would be deleted and confirm=true then does it.
     """
+    call.check_policy("delete")
     found = await call.hosts.find(model)
     if found is not None:
-        call.confirm(
+        await call.confirm(
             f"This deletes {found.name} ({size(found.size)}, {found.digest[:12]}) from {call.client.base_url}.",
             subject=f"{found.name} {found.digest}",
             confirmed=confirm,
+            action="delete",
         )
     await call.client.delete(model)
     call.hosts.forget(model)

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from ollama_mcp import CHANGES, Call, Data, InvalidArgument, tool
 from ollama_mcp.formats.durations import shown_seconds
-from ollama_mcp.server.types import KeepAlive, LoadOptions, ModelName
+from ollama_mcp.server.types import Confirm, KeepAlive, LoadOptions, ModelName
 
 
 class Loaded(Data):
@@ -45,13 +45,24 @@ async def ollama_unload_model(
     call: Call,
     model: Annotated[str, Field(description="A name from ollama_list_running.")] = "",
     all: Annotated[bool, Field(description="Unload every loaded model instead.")] = False,
+    confirm: Confirm = False,
 ) -> Unloaded:
-    """Free memory: unload one model, or all of them. The model stays installed; the next call loads it again."""
+    """Free memory: unload one model, or all of them. The model stays installed; the next call loads it again.
+    Unloading one that another call uses is confirmed first.
+    """
     if bool(model) == all:
         raise InvalidArgument(
             "Give either model or all=true.", next_step="ollama_list_running names the loaded models."
         )
     names = [running.name for running in await call.client.ps()] if all else [model]
+    used = sorted(name for name in names if call.in_use.has(name))
+    if used:
+        await call.confirm(
+            f"This unloads {', '.join(used)} while other calls use it, which makes them wait for it again.",
+            subject=" ".join(used),
+            confirmed=confirm,
+            action="unload",
+        )
     for name in names:
         await call.hosts.unload(name)
     return Unloaded(unloaded=names)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ollama_mcp import DOWNLOADS, PUBLISHES, Call, Data, NotAllowed, tool
+from ollama_mcp import DOWNLOADS, PUBLISHES, Call, Data, tool
 from ollama_mcp.formats.durations import shown_seconds
 from ollama_mcp.server.text import size
 from ollama_mcp.server.transfers import follow
@@ -44,19 +44,17 @@ async def ollama_pull_model(
 async def ollama_push_model(
     call: Call, model: ModelName, insecure: Insecure = False, confirm: Confirm = False
 ) -> Transferred:
-    """Upload a model to its registry, where others may see it. Off unless the settings allow it; the first call
-    answers what would be published.
+    """Upload a model to its registry, where others may see it. The user is asked first; where no form can be shown it
+    is refused unless the settings allow it.
     """
-    if call.settings.policy.push == "deny":
-        raise NotAllowed(
-            "Publishing models is switched off.", next_step="The user can set policy.push to 'allow' in the settings."
-        )
+    call.check_policy("push")
     call.check_registry(model, insecure=insecure)
     found = await call.hosts.installed_model(model)
-    call.confirm(
+    await call.confirm(
         f"This publishes {found.name} ({size(found.size)}) under that name in its registry.",
         subject=f"{found.name} {found.digest}",
         confirmed=confirm,
+        action="push",
     )
     transfer = await follow(call.client.push(model, insecure=insecure or None), call.progress, f"pushing {model}")
     return Transferred(model=model, status="published", size_bytes=transfer.total, seconds=transfer.seconds)

@@ -13,19 +13,21 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
-from mcp.types import CallToolResult, Tool
+from mcp.types import CallToolResult, InputRequiredResult, Tool
 
 from ollama_mcp import __version__
 from ollama_mcp.errors import InvalidArgument, OllamaMCPError
 from ollama_mcp.hosts import HostPool
 from ollama_mcp.server.bound import BoundTool
 from ollama_mcp.server.call import Call
-from ollama_mcp.server.confirmation import Confirmations
+from ollama_mcp.server.confirmation import Confirmations, Consent
 from ollama_mcp.server.failures import failure_result, unexpected, with_help
+from ollama_mcp.server.forms import Forms, NeedsInput, can_ask, is_modern
+from ollama_mcp.server.in_use import InUse
 from ollama_mcp.server.instructions import instructions
 from ollama_mcp.server.loader import load_tools
 from ollama_mcp.server.progress import Progress, Send
@@ -56,7 +58,9 @@ class OllamaServer(MCPServer[None]):
     ) -> None:
         self.ollama_settings = settings
         self.hosts = hosts or HostPool(settings, api_key=api_key)
-        self.confirmations = Confirmations()
+        self.in_use = InUse()
+        self._confirmations = Confirmations()
+        self._forms = Forms(settings.policy.answer_seconds)
         self._allowed = allowed
         toolsets = enabled_toolsets(settings, cloud_key=self.hosts.has_cloud_key)
         with _without_rich():
@@ -93,18 +97,46 @@ class OllamaServer(MCPServer[None]):
         """The offered tools; fixed from the start, in a fixed order."""
         return [tool.wire for tool in self.bound_tools.values()]
 
+    @overload
+    async def call_tool(self, name: str, arguments: dict[str, Any]) -> CallToolResult: ...
+
+    @overload
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[None, Any] | None
+    ) -> CallToolResult | InputRequiredResult: ...
+
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[None, Any] | None = None
-    ) -> CallToolResult:
-        """Call a tool; whatever goes wrong becomes a result that an agent can act on."""
-        progress = Progress(_sender(context))
-        call = Call(self.ollama_settings, self.hosts, lambda: self.access, progress, self.confirmations, name)
+    ) -> CallToolResult | InputRequiredResult:
+        """Call a tool; whatever goes wrong becomes a result that an agent can act on.
+
+        A question to the user is a result too where the protocol has it so; elsewhere it is asked meanwhile.
+        """
         try:
-            return await self._bound(name).call(call, arguments)
+            return await self._ask_and_call(self._bound(name), arguments, context)
         except OllamaMCPError as error:
             return failure_result(await with_help(error, self.hosts, self.bound_tools))
         except Exception as error:
             return failure_result(unexpected(error, name))
+
+    async def _ask_and_call(
+        self, tool: BoundTool, arguments: dict[str, Any], context: Context[None, Any] | None
+    ) -> CallToolResult | InputRequiredResult:
+        """Run the tool, as often as it takes until every question that it has is answered."""
+        progress = Progress(_sender(context))
+        granted = self._forms.take(context)
+        while True:
+            consent = Consent(
+                tool.spec.name, self.ollama_settings.policy, self._confirmations, can_ask(context), granted
+            )
+            call = Call(self.ollama_settings, self.hosts, lambda: self.access, progress, consent, self.in_use)
+            try:
+                return await tool.call(call, arguments)
+            except NeedsInput as pause:
+                assert context is not None
+                if is_modern(context):
+                    return self._forms.result(pause.question, granted)
+                granted.add(await self._forms.ask(context, pause.question, progress))
 
     def _bound(self, name: str) -> BoundTool:
         tool = self.bound_tools.get(name)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from ollama_mcp.access import Access
     from ollama_mcp.api import OllamaClient
     from ollama_mcp.hosts import HostPool
-    from ollama_mcp.server.confirmation import Confirmations
+    from ollama_mcp.server.confirmation import Action, Consent
+    from ollama_mcp.server.in_use import InUse
     from ollama_mcp.server.progress import Progress
     from ollama_mcp.server.types import Task
     from ollama_mcp.settings import Settings
@@ -29,16 +30,21 @@ class Call:
         hosts: The Ollama hosts.
         make_access: Gives what may be read from this machine and fetched from others.
         progress: Where to report progress; a no-op when the client wants none.
-        confirmations: Questions asked so far, for tools that destroy.
-        tool: Name of the tool that is called.
+        consent: What the user agreed to, for tools that destroy.
+        in_use: The models that calls of this server use now.
     """
 
     settings: Settings
     hosts: HostPool
     make_access: Callable[[], Access]
     progress: Progress
-    confirmations: Confirmations
-    tool: str
+    consent: Consent
+    in_use: InUse
+
+    @property
+    def tool(self) -> str:
+        """Name of the tool that is called."""
+        return self.consent.tool
 
     @property
     def client(self) -> OllamaClient:
@@ -117,30 +123,44 @@ class Call:
         """Let a call write a name: a free one, one that this process made, or one whose loss was confirmed.
 
         Raises:
-            NeedsConfirmation: The name is taken.
+            OllamaMCPError: As `confirm`, where the name is taken.
         """
         if self.hosts.has_made(name) or (source and same_model(name, source)):
             return
         found = await self.hosts.find(name)
         if found is not None:
-            self.confirm(
+            await self.confirm(
                 f"{found.name} exists ({found.digest[:12]}) and would be overwritten.",
                 subject=f"{found.name} {found.digest}",
                 confirmed=confirmed,
+                action="overwrite",
             )
 
-    def confirm(self, consequence: str, *, subject: str, confirmed: bool) -> None:
-        """Let a destroying step pass only after its consequence was shown.
+    def check_policy(self, action: Action) -> None:
+        """Refuse, before anything is asked or sent, what no answer of the user could allow in this call.
+
+        Raises:
+            NotAllowed: Names the setting.
+        """
+        self.consent.check(action)
+
+    async def confirm(self, consequence: str, *, subject: str, confirmed: bool, action: Action) -> None:
+        """Let a destroying step pass only after the user's yes; call it before anything is changed.
+
+        Where the client can show a form, the tool is left here and run again from its beginning with the user's
+        answer, so that it judges by what is there then; elsewhere the tool's `confirm` argument is the answer.
 
         Args:
             consequence: What would happen, a full sentence.
             subject: What is touched, exactly (name and digest): another subject is another question.
             confirmed: The tool's `confirm` argument.
+            action: Whose setting says how the yes is had.
 
         Raises:
-            NeedsConfirmation: The first time, and whenever the subject has changed since.
+            NeedsConfirmation: No form can be shown, and the question was not answered before.
+            NotAllowed: The settings refuse it; names the setting.
         """
-        self.confirmations.check(self.tool, subject, consequence, confirmed=confirmed)
+        self.consent.require(consequence, subject=subject, confirmed=confirmed, action=action)
 
     async def _tell_loading(self, model: str) -> None:
         if not self.progress.wanted:

@@ -79,7 +79,8 @@ async def prepare(call: Call, wish: Wish, texts: Sequence[str]) -> Prepared:
 
 async def answer(call: Call, stream: ChatStream | GenerateStream, prepared: Prepared) -> Answer:
     """Follow the stream to its end and make the answer of it; leaving early closes the request to Ollama."""
-    whole = await _follow(call, stream, prepared.model)
+    with call.in_use.using(prepared.model):
+        whole = await _follow(call, stream, prepared.model)
     if not whole.text.strip() and not whole.tool_calls:
         raise _no_answer(whole, prepared)
     include = prepared.wish.include

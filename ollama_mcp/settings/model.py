@@ -76,10 +76,27 @@ class Tools(Section):
     folders: list[str] = Field(default_factory=list, description="Folders with your own tool files (*.py).")
 
 
-class Policy(Section):
-    """What may be done to models."""
+Answering = Literal["ask", "confirm", "allow", "deny"]
+"""How the user's yes is had: by a form, by the argument `confirm` of a second call, not at all, or never."""
 
-    push: Literal["allow", "deny"] = Field(default="deny", description="Whether models may be pushed to a registry.")
+
+class Policy(Section):
+    """What may be done to models, and how the user's yes is had.
+
+    `ask` shows the user a form, and where the client can show none takes `confirm: true` after a first answer that
+    says what would happen; `confirm` takes that argument always; `allow` asks nobody; `deny` refuses.
+    """
+
+    delete: Answering = Field(default="ask", description="Deleting a model: ask, confirm, allow or deny.")
+    overwrite: Answering = Field(
+        default="ask", description="Creating or copying over a model that this server did not make: likewise."
+    )
+    push: Answering = Field(
+        default="ask", description="Publishing a model: likewise, but refused where 'ask' can show no form."
+    )
+    pull: Answering = Field(default="ask", description="Downloading more than is usual: likewise.")
+    unload: Answering = Field(default="ask", description="Unloading a model that another call uses: likewise.")
+    answer_seconds: float = Field(default=600.0, gt=0, description="Seconds that a form waits for the user's answer.")
     registries: list[str] = Field(
         default_factory=lambda: ["registry.ollama.ai", "hf.co", "huggingface.co"],
         description="Hosts that a model name may point to in pull, push, create and copy.",

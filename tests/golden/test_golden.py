@@ -83,7 +83,7 @@ async def test_the_definition_on_the_wire_is_the_golden_one(simulator: Simulator
 @pytest.mark.parametrize("name", sorted(CALLS))
 async def test_the_whole_result_is_the_golden_one(simulator: Simulator, name: str):
     simulator.script(MODEL, Answer(text="4", thinking="two and two", prompt_tokens=12, tokens=3))
-    policy, tools = {"push": "allow"}, {"toolsets": ["all"]}
+    policy, tools = {"push": "confirm"}, {"toolsets": ["all"]}
     async with (
         CloudSimulator(keys={"key": "good"}) as cloud,
         connected(simulator.url, api_key="key", cloud_url=cloud.url, policy=policy, tools=tools) as client,

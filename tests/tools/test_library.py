@@ -107,8 +107,8 @@ async def test_a_model_that_the_registry_lacks_says_registry(simulator: Simulato
     assert "registry" in words
 
 
-async def test_a_push_is_confirmed_even_where_the_settings_allow_it(simulator: Simulator):
-    async with connected(simulator.url, policy={"push": "allow"}) as client:
+async def test_a_push_is_confirmed_by_argument_where_the_settings_say_so(simulator: Simulator):
+    async with connected(simulator.url, policy={"push": "confirm"}) as client:
         await client.call_tool("ollama_copy_model", {"source": MODEL, "destination": "me/mine"})
         question = await _twice(client, "ollama_push_model", {"model": "me/mine"})
     assert "publishes me/mine:latest" in question

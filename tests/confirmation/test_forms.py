@@ -1,0 +1,187 @@
+"""The user's yes by a form, in both eras of the protocol."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from mcp import Client
+from mcp.types import ElicitResult
+
+from ollama_mcp.simulator import Answer, Simulator
+from tests.confirmation.user import DISMISSED, NO, UNTICKED, YES, User, until, with_user
+from tests.support import connected, data, error, text
+
+MODEL = "llama3.2:3b"
+ERAS = pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+DESTROYING: list[tuple[str, dict[str, Any], str]] = [
+    ("ollama_delete_model", {"model": MODEL}, "/api/delete"),
+    ("ollama_copy_model", {"source": MODEL, "destination": "gemma3:4b"}, "/api/copy"),
+    ("ollama_create_model", {"model": "gemma3:4b", "from": MODEL, "system": "s"}, "/api/create"),
+    ("ollama_push_model", {"model": "me/mine"}, "/api/push"),
+]
+TOOLS = pytest.mark.parametrize(("tool", "arguments", "path"), DESTROYING, ids=[tool for tool, _, _ in DESTROYING])
+
+
+async def _make_own(client: Client, tool: str) -> None:
+    """Make the model that can be pushed: one in the user's own namespace."""
+    if tool == "ollama_push_model":
+        await client.call_tool("ollama_copy_model", {"source": MODEL, "destination": "me/mine"})
+
+
+def _paths(simulator: Simulator) -> list[str]:
+    return [seen.path for seen in simulator.requests]
+
+
+@ERAS
+@TOOLS
+async def test_what_the_user_agrees_to_is_done(
+    simulator: Simulator, mode: str, tool: str, arguments: dict[str, Any], path: str
+):
+    user = User(YES)
+    async with with_user(simulator.url, user, mode=mode) as client:
+        await _make_own(client, tool)
+        result = await client.call_tool(tool, arguments)
+    assert not result.is_error, result
+    assert _paths(simulator).count(path) == 1
+    assert len(user.forms) == 1
+
+
+@ERAS
+@TOOLS
+@pytest.mark.parametrize("confirm", [False, True])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        NO,
+        DISMISSED,
+        UNTICKED,
+        ElicitResult(action="accept"),
+        ElicitResult(action="accept", content={}),
+        ElicitResult(action="accept", content={"confirm": "true"}),
+        ElicitResult(action="accept", content={"confirm": 1}),
+        ElicitResult(action="decline", content={"confirm": True}),
+    ],
+    ids=["no", "dismissed", "unticked", "nothing", "empty", "text", "number", "contradiction"],
+)
+async def test_anything_but_yes_does_nothing_whatever_the_argument_says(
+    simulator: Simulator,
+    mode: str,
+    tool: str,
+    arguments: dict[str, Any],
+    path: str,
+    answer: ElicitResult,
+    confirm: bool,
+):
+    user = User(answer)
+    async with with_user(simulator.url, user, mode=mode) as client:
+        await _make_own(client, tool)
+        error(await client.call_tool(tool, {**arguments, "confirm": confirm}), "declined")
+    assert path not in _paths(simulator)
+    assert len(user.forms) == 1
+
+
+@ERAS
+async def test_the_form_is_flat_and_says_first_what_would_happen(simulator: Simulator, mode: str):
+    user = User(NO)
+    async with with_user(simulator.url, user, mode=mode) as client:
+        await client.call_tool("ollama_delete_model", {"model": MODEL})
+    (form,) = user.forms
+    assert form.message.startswith(f"This deletes {MODEL} (2.0 GB") and "\n" not in form.message
+    schema = form.requested_schema
+    assert schema["required"] == ["confirm"]
+    assert schema["properties"] == {"confirm": {"type": "boolean", "title": "Yes, delete it", "default": False}}
+
+
+@ERAS
+async def test_each_call_is_asked_anew(simulator: Simulator, mode: str):
+    user = User(YES, NO)
+    async with with_user(simulator.url, user, mode=mode) as client:
+        assert not (await client.call_tool("ollama_delete_model", {"model": MODEL})).is_error
+        await client.call_tool("ollama_copy_model", {"source": "gemma3:4b", "destination": MODEL})
+        error(await client.call_tool("ollama_delete_model", {"model": MODEL}), "declined")
+    assert len(user.forms) == 2
+
+
+async def test_a_client_that_fails_at_the_form_has_said_no(simulator: Simulator):
+    async with with_user(simulator.url, User(RuntimeError("no screen"))) as client:
+        error(await client.call_tool("ollama_delete_model", {"model": MODEL}), "declined")
+    assert "/api/delete" not in _paths(simulator)
+
+
+async def test_a_form_that_nobody_answers_ends(simulator: Simulator):
+    async with with_user(simulator.url, User(), policy={"answer_seconds": 0.1}) as client:
+        error(await client.call_tool("ollama_delete_model", {"model": MODEL}), "declined")
+    assert "/api/delete" not in _paths(simulator)
+
+
+async def test_a_call_cancelled_at_its_form_does_nothing_and_leaves_nothing(simulator: Simulator):
+    user = User()
+    before = asyncio.all_tasks()
+    async with with_user(simulator.url, user) as client:
+        call = asyncio.create_task(client.call_tool("ollama_delete_model", {"model": MODEL}))
+        await user.asked.wait()
+        call.cancel()
+        names = {model["name"] for model in data(await client.call_tool("ollama_list_models", {}))["models"]}
+    assert MODEL in names
+    assert asyncio.all_tasks() - before <= {call}
+    assert "/api/delete" not in _paths(simulator)
+
+
+async def test_a_client_that_leaves_while_it_is_asked_has_not_agreed(simulator: Simulator):
+    user = User()
+    async with with_user(simulator.url, user) as client:
+        call = asyncio.create_task(client.call_tool("ollama_delete_model", {"model": MODEL}))
+        await user.asked.wait()
+    await asyncio.gather(call, return_exceptions=True)
+    assert "/api/delete" not in _paths(simulator)
+
+
+@ERAS
+@pytest.mark.parametrize("way", ["allow", "confirm", "deny"])
+@pytest.mark.parametrize(
+    ("action", "tool", "arguments", "path"),
+    [(tool.split("_")[1].replace("copy", "overwrite"), tool, given, path) for tool, given, path in DESTROYING],
+    ids=["delete", "copy", "create", "push"],
+)
+async def test_a_setting_for_each_action_says_how_the_yes_is_had(
+    simulator: Simulator, mode: str, way: str, action: str, tool: str, arguments: dict[str, Any], path: str
+):
+    user = User(NO)
+    action = action.replace("create", "overwrite")
+    async with with_user(simulator.url, user, mode=mode, policy={action: way}) as client:
+        await _make_own(client, tool)
+        result = await client.call_tool(tool, arguments)
+        if way == "deny":
+            assert f"policy.{action}" in error(result, "not_allowed")
+        elif way == "confirm":
+            error(result, "needs_confirmation")
+            result = await client.call_tool(tool, {**arguments, "confirm": True})
+    assert not user.forms
+    assert (path in _paths(simulator)) == (way != "deny") == (not result.is_error)
+
+
+async def test_without_a_form_a_push_names_the_setting_that_would_allow_it(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        words = error(await client.call_tool("ollama_push_model", {"model": MODEL, "confirm": True}), "not_allowed")
+    assert "policy.push" in words and "'confirm' or 'allow'" in words
+    assert not simulator.requests
+
+
+@ERAS
+async def test_unloading_a_model_under_another_call_is_a_question_and_otherwise_not(simulator: Simulator, mode: str):
+    gate = asyncio.Event()
+    simulator.script(MODEL, Answer(text="done", hold=gate))
+    user = User(NO, YES)
+    async with with_user(simulator.url, user, mode=mode) as client:
+        call = asyncio.create_task(client.call_tool("ollama_chat", {"model": MODEL, "prompt": "Hi"}))
+        await until(lambda: "/api/chat" in _paths(simulator))
+        error(await client.call_tool("ollama_unload_model", {"model": MODEL}), "declined")
+        assert not call.done()
+        unloading = asyncio.create_task(client.call_tool("ollama_unload_model", {"model": MODEL}))
+        await until(lambda: len(user.forms) == 2)
+        gate.set()
+        assert text(await call) == "done"
+        assert not (await unloading).is_error
+        assert not (await client.call_tool("ollama_unload_model", {"model": MODEL})).is_error
+    assert len(user.forms) == 2
+    assert MODEL in user.questions[0]
