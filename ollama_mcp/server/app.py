@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from mcp.server import MCPServer
+from mcp.server import CacheHint, MCPServer
 from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult, InputRequiredResult, Tool
 
@@ -27,6 +27,8 @@ from ollama_mcp.server.call import Call
 from ollama_mcp.server.confirmation import Confirmations, Consent
 from ollama_mcp.server.failures import failure_result, unexpected, with_help
 from ollama_mcp.server.forms import Forms, NeedsInput, can_ask, is_modern
+from ollama_mcp.server.guidance import GuidedServer, register_guidance
+from ollama_mcp.server.icons import icons
 from ollama_mcp.server.in_use import InUse
 from ollama_mcp.server.instructions import instructions
 from ollama_mcp.server.loader import load_tools
@@ -35,12 +37,25 @@ from ollama_mcp.server.selection import enabled_toolsets, select_tools
 from ollama_mcp.settings import Settings
 
 if TYPE_CHECKING:
+    from mcp.server.caching import CacheableMethod
+
     from ollama_mcp.access import Access
+    from ollama_mcp.server.guidance.guidance import Guidance
 
 NAME = "ollama"
 
+# What never changes while a server runs; private, since the settings shape it.
+_FIXED: tuple[CacheableMethod, ...] = (
+    "tools/list",
+    "prompts/list",
+    "resources/list",
+    "resources/templates/list",
+    "server/discover",
+)
+_FOR_A_WHILE = CacheHint(ttl_ms=300_000)
 
-class OllamaServer(MCPServer[None]):
+
+class OllamaServer(GuidedServer):
     """An MCP server for the Ollama hosts of the settings.
 
     Args:
@@ -70,9 +85,12 @@ class OllamaServer(MCPServer[None]):
                 description="Local models through Ollama.",
                 instructions=instructions(toolsets, settings),
                 version=__version__,
+                icons=icons(),
+                cache_hints=dict.fromkeys(_FIXED, _FOR_A_WHILE),
                 log_level="WARNING",
                 lifespan=_lifespan,
             )
+        register_guidance(self)
         if settings.tools.include or settings.tools.exclude:
             # A misspelt tool must stop the start, and only the loaded tools can tell.
             assert self.bound_tools is not None
@@ -83,6 +101,13 @@ class OllamaServer(MCPServer[None]):
         specs = load_tools(self.ollama_settings.tools.folders)
         chosen = select_tools(specs, self.ollama_settings, cloud_key=self.hosts.has_cloud_key)
         return {name: BoundTool(spec, self.ollama_settings) for name, spec in chosen.items()}
+
+    @cached_property
+    def guidance(self) -> Guidance:
+        """Prompts, resources and completions; made with the first request for any of them."""
+        from ollama_mcp.server.guidance.guidance import Guidance
+
+        return Guidance(self.ollama_settings, self.hosts, lambda: self.bound_tools, self.call_tool)
 
     @cached_property
     def access(self) -> Access:

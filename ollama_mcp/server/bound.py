@@ -44,6 +44,8 @@ class BoundTool:
                 idempotent_hint=hints.idempotent,
                 open_world_hint=hints.open_world or (hints.opens_with_urls and self.settings.urls.enabled),
             ),
+            # A host that shows tools only after a search for them (Claude Code) shows this one without.
+            _meta={"anthropic/alwaysLoad": True} if self.spec.name in self.settings.tools.always_load else None,
         )
 
     async def call(self, call: Call, given: dict[str, Any]) -> CallToolResult:

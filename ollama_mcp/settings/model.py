@@ -61,6 +61,9 @@ class Limits(Section):
     embed_inputs: int = Field(default=10_000, ge=1, description="Texts in one ollama_embed call.")
     embed_chunk: int = Field(default=64, ge=1, le=512, description="Texts sent to Ollama in one request.")
     listed: int = Field(default=200, ge=1, description="Rows in one list result.")
+    pull_confirm_gb: float = Field(
+        default=5.0, ge=0, description="Gigabytes above which a download is confirmed by the user (policy.pull)."
+    )
 
 
 class Tools(Section):
@@ -74,6 +77,16 @@ class Tools(Section):
     include: list[str] = Field(default_factory=list, description="Single tools beside the toolsets.")
     exclude: list[str] = Field(default_factory=list, description="Tools left out, whatever offers them.")
     folders: list[str] = Field(default_factory=list, description="Folders with your own tool files (*.py).")
+    always_load: list[str] = Field(
+        default_factory=lambda: ["ollama_chat"],
+        description="Tools that a host which searches for tools should always show to the model.",
+    )
+
+
+class Prompts(Section):
+    """Prompts beside the shipped ones."""
+
+    folders: list[str] = Field(default_factory=list, description="Folders with your own prompt files (*.md).")
 
 
 Answering = Literal["ask", "confirm", "allow", "deny"]
@@ -127,6 +140,7 @@ class Settings(Section):
     timeouts: Timeouts = Field(default_factory=Timeouts)
     limits: Limits = Field(default_factory=Limits)
     tools: Tools = Field(default_factory=Tools)
+    prompts: Prompts = Field(default_factory=Prompts)
     policy: Policy = Field(default_factory=Policy)
     images: ImageSettings = Field(default_factory=ImageSettings)
     read: ReadSettings = Field(default_factory=ReadSettings)

@@ -1,0 +1,151 @@
+"""The guidance of one server: its prompts, resources and completions under its settings."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import logging
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mcp.shared.exceptions import MCPError
+from mcp.types import (
+    INVALID_PARAMS,
+    Completion,
+    CompletionArgument,
+    GetPromptResult,
+    PromptArgument,
+    PromptMessage,
+    PromptReference,
+    Resource,
+    ResourceTemplate,
+    ResourceTemplateReference,
+    TextContent,
+)
+from mcp.types import Prompt as WirePrompt
+
+from ollama_mcp.server.guidance import completions, resources
+from ollama_mcp.server.guidance.live import Live
+from ollama_mcp.server.guidance.prompts import Prompt, load_prompts
+from ollama_mcp.server.guidance.rendering import render
+
+if TYPE_CHECKING:
+    from mcp.server.lowlevel.helper_types import ReadResourceContents
+
+    from ollama_mcp.hosts import HostPool
+    from ollama_mcp.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Guidance:
+    """Prompts, resources and completions.
+
+    Args:
+        settings: The settings of this start.
+        hosts: The Ollama hosts, for what is installed and loaded.
+        offered: Gives the names of the offered tools; nothing else is ever named to an agent.
+        call: Calls a tool.
+    """
+
+    def __init__(
+        self, settings: Settings, hosts: HostPool, offered: Callable[[], Collection[str]], call: resources.CallTool
+    ) -> None:
+        self.settings = settings
+        self.live = Live(hosts)
+        self._offered = offered
+        self._call = call
+        self._prompts: dict[str, Prompt] | None = None
+        self._loading = asyncio.Lock()
+
+    async def prompts(self) -> dict[str, Prompt]:
+        """The prompts whose tools are offered, by name; read from the disk once."""
+        async with self._loading:
+            if self._prompts is None:
+                found, problems = await asyncio.to_thread(load_prompts, self.settings.prompts.folders)
+                for problem in problems:
+                    log.warning("%s", problem)
+                offered = self._offered()
+                self._prompts = {name: prompt for name, prompt in found.items() if prompt.needed <= set(offered)}
+        return self._prompts
+
+    async def list_prompts(self) -> list[WirePrompt]:
+        """The prompts as prompts/list shows them."""
+        return [_wire(prompt) for prompt in (await self.prompts()).values()]
+
+    async def get_prompt(self, name: str, given: Mapping[str, str]) -> GetPromptResult:
+        """A prompt with its arguments, as one message of the user.
+
+        Raises:
+            MCPError: -32602, an unknown prompt, a missing or an unknown argument.
+        """
+        prompts = await self.prompts()
+        prompt = prompts.get(name)
+        if prompt is None:
+            raise _refused(f"There is no prompt {name[:80]!r}.", name, prompts)
+        arguments = _checked(prompt, given)
+        view = await self.live.look() if prompt.wants_live else None
+        text = render(prompt, arguments, view, self._offered(), self.settings)
+        message = PromptMessage(role="user", content=TextContent(type="text", text=text))
+        return GetPromptResult(description=prompt.description, messages=[message])
+
+    def list_resources(self) -> list[Resource]:
+        """The resources as resources/list shows them."""
+        return resources.listed(self._offered())
+
+    def list_resource_templates(self) -> list[ResourceTemplate]:
+        """The template of model cards."""
+        return resources.templates(self._offered())
+
+    async def read_resource(self, uri: str) -> ReadResourceContents:
+        """A resource's text.
+
+        Raises:
+            ResourceNotFoundError: There is none of that address.
+            ResourceError: The host did not give it; says why.
+        """
+        return await resources.read(uri, self._offered(), self.settings, self._call)
+
+    async def complete(
+        self, ref: PromptReference | ResourceTemplateReference, argument: CompletionArgument
+    ) -> Completion:
+        """Values for an argument of a prompt or a resource; none where nothing is known."""
+        if isinstance(ref, ResourceTemplateReference):
+            if ref.uri == resources.CARD_TEMPLATE and self.list_resource_templates():
+                return completions.of((await self.live.look()).names(), argument.value)
+            return completions.of([], argument.value)
+        prompt = (await self.prompts()).get(ref.name)
+        wanted = prompt.argument(argument.name) if prompt is not None else None
+        if prompt is None or wanted is None:
+            return completions.of([], argument.value)
+        if wanted.complete == "models":
+            return completions.of((await self.live.look()).names(prompt.capability), argument.value)
+        return completions.of(wanted.complete, argument.value)
+
+
+def _wire(prompt: Prompt) -> WirePrompt:
+    arguments = [
+        PromptArgument(name=one.name, description=one.description, required=one.required) for one in prompt.arguments
+    ]
+    return WirePrompt(name=prompt.name, title=prompt.title, description=prompt.description, arguments=arguments)
+
+
+def _checked(prompt: Prompt, given: Mapping[str, str]) -> dict[str, str]:
+    """The arguments without blank ones: hosts send optional fields that were left empty as ""."""
+    known = [argument.name for argument in prompt.arguments]
+    for name in given:
+        if name not in known:
+            takes = f"it takes {' and '.join(known)}" if known else "it takes none"
+            raise _refused(f"Prompt {prompt.name!r} has no argument {name[:80]!r}; {takes}.", name, known)
+    arguments = {name: str(value) for name, value in given.items() if str(value).strip()}
+    for argument in prompt.arguments:
+        if argument.required and argument.name not in arguments:
+            raise _refused(f"Prompt {prompt.name!r} needs {argument.name}: {argument.description}", "", [])
+    return arguments
+
+
+def _refused(message: str, name: str, known: Collection[str]) -> MCPError:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    data: dict[str, Any] = {"kind": "invalid_argument"}
+    return MCPError(code=INVALID_PARAMS, message=message + hint, data=data)

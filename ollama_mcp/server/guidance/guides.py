@@ -1,0 +1,196 @@
+"""The guides: Markdown written from the tables that the code itself works with, so that they cannot drift from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ollama_mcp.errors import Kind, OllamaMCPError
+from ollama_mcp.formats import schema
+from ollama_mcp.formats.options import OPTIONS, REFUSED, Option
+from ollama_mcp.server.guidance import guide_texts
+
+if TYPE_CHECKING:
+    from ollama_mcp.settings import Settings
+
+# Method, path, tool, since which version; what Ollama's API documentation calls native endpoints.
+ENDPOINTS = (
+    ("POST", "/api/chat", "ollama_chat", ""),
+    ("POST", "/api/generate", "ollama_generate", ""),
+    ("POST", "/api/embed", "ollama_embed", "v0.3"),
+    ("POST", "/api/embeddings", "ollama_embeddings", ""),
+    ("GET", "/api/tags", "ollama_list_models", ""),
+    ("POST", "/api/show", "ollama_show_model", ""),
+    ("GET", "/api/ps", "ollama_list_running", "v0.1.33"),
+    ("POST", "/api/generate", "ollama_load_model", "with an empty prompt"),
+    ("POST", "/api/generate", "ollama_unload_model", "with keep_alive 0"),
+    ("POST", "/api/pull", "ollama_pull_model", ""),
+    ("POST", "/api/create", "ollama_create_model", "JSON fields: v0.5.5"),
+    ("POST", "/api/copy", "ollama_copy_model", ""),
+    ("DELETE", "/api/delete", "ollama_delete_model", ""),
+    ("POST", "/api/push", "ollama_push_model", ""),
+    ("HEAD", "/api/blobs/:digest", "ollama_check_blob", ""),
+    ("POST", "/api/blobs/:digest", "ollama_push_blob", ""),
+    ("GET", "/api/version", "ollama_status", ""),
+    ("GET", "/api/status", "ollama_status", "v0.16.2"),
+    ("POST", "/api/experimental/web_search", "ollama_web_search", "through a signed-in Ollama"),
+    ("POST", "/api/experimental/web_fetch", "ollama_web_fetch", "through a signed-in Ollama"),
+)
+
+# What to do about each kind of error; the error itself says it with names and figures.
+REMEDIES: dict[Kind, str] = {
+    "unreachable": "Start Ollama, or set its address (OLLAMA_HOST); ollama_status tells when it answers.",
+    "timeout": "Raise the limit of the settings that the error names, or take a smaller model.",
+    "interrupted": "The second block is what had come. Call again; a download goes on where it stopped.",
+    "bad_answer": "Something other than Ollama may listen there; with a format, simplify the schema.",
+    "model_not_found": "Take one of the closest names, or download it if the user wants that.",
+    "unsupported": "Take an installed model that has the capability; the error names some.",
+    "unsupported_by_version": "The user can update Ollama; the error names the version that has it.",
+    "invalid_argument": "Correct the argument that the error names; it says what is allowed.",
+    "not_allowed": "Only the user can change the setting that the error names.",
+    "needs_confirmation": "Tell the user what would happen; after a yes, the same call with confirm=true.",
+    "declined": "The user said no, or gave no answer: do not ask again unprompted.",
+    "too_long": "Send less, or raise options.num_ctx as far as the model and memory allow.",
+    "unauthorized": "The user signs in (`ollama signin`) or sets a key.",
+    "forbidden": "The host refuses this server's address or its cloud is off; only its owner can change that.",
+    "busy": "Wait as long as the error says, then call again.",
+    "server_error": "Try once more; then look at Ollama's own log.",
+    "no_answer": "Raise options.num_predict, or set think=false.",
+    "disk": "Check the path, the rights and the space left.",
+    "internal": "Try once more; if it stays, report it with the server's stderr log.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """A guide; `write` gives its Markdown under some settings."""
+
+    title: str
+    description: str
+    write: Callable[[Settings], str]
+
+
+def options(settings: Settings) -> str:
+    """Every model option."""
+    rows = (
+        (f"`{one.name}`", one.allowed, one.default, "yes" if one.reloads else "", one.meaning)
+        for one in OPTIONS.values()
+    )
+    beside = (
+        ("`truncate`", "true or false", "true", "", "Drop the oldest turns when a prompt does not fit; false refuses."),
+        ("`shift`", "true or false", "true", "", "Forget the oldest tokens when an answer fills the context."),
+        ("`top_logprobs`", "a whole number from 0 to 20", "0", "", "Alternatives per token; brings logprobs along."),
+    )
+    default = settings.defaults.options
+    return "\n\n".join(
+        [
+            "# Model options",
+            "They go into the argument `options` of ollama_chat and ollama_generate, win over those built into a "
+            "model, and are checked before anything is sent. A changed option marked reload makes Ollama load the "
+            "model anew.",
+            _table(("option", "takes", "default", "reload", "meaning"), [*rows, *beside]),
+            "Never sent: " + "; ".join(f"`{name}` ({why})" for name, why in REFUSED.items()) + ".",
+            f"Sent by default with every call: `{default}`." if default else "The settings add none by default.",
+        ]
+    )
+
+
+def errors(settings: Settings) -> str:
+    """Every kind of error."""
+    rows = ((f"`{kind}`", meaning, REMEDIES[kind]) for kind, meaning in _kinds(OllamaMCPError))
+    return "\n\n".join(
+        [
+            "# Errors",
+            "A failed call is a result with isError. Its text begins with the kind in brackets, says what failed and "
+            "why, then what to do next; a second block is the part of an answer that had come. Programs find the kind "
+            "in `_meta`.",
+            _table(("kind", "meaning", "what to do"), rows),
+        ]
+    )
+
+
+def api(settings: Settings) -> str:
+    """Ollama's endpoints and the tools that use them."""
+    rows = ((f"`{method} {path}`", f"`{tool}`", note) for method, path, tool, note in ENDPOINTS)
+    return "\n\n".join(
+        [
+            "# Ollama's API and the tools",
+            "Each operation of the native API is a tool. Fields keep their names; durations are seconds, sizes bytes.",
+            _table(("endpoint", "tool", "note"), rows),
+            "The OpenAI-compatible paths under /v1 do the same work with fewer fields and are not used.",
+        ]
+    )
+
+
+def structured_output(settings: Settings) -> str:
+    """How to get JSON, and the bounds of a schema."""
+    bounds = (
+        ("size", f"{schema.MAX_BYTES:,} bytes"),
+        ("depth", f"{schema.MAX_DEPTH} levels"),
+        ("sub-schemas", f"{schema.MAX_NODES:,}, {schema.MAX_EXPANDED:,} with references expanded"),
+        ("pattern", f"{schema.MAX_PATTERN} characters"),
+        ("minLength, maxItems, ...", f"{schema.MAX_COUNT:,}"),
+    )
+    return f"{guide_texts.STRUCTURED_OUTPUT}\n\n## Bounds of a schema\n\n{_table(('bound', 'most'), bounds)}"
+
+
+def vision(settings: Settings) -> str:
+    """How images are given, and what happens to them."""
+    images = settings.images
+    rows = (
+        ("images in a call", f"{images.max_count}"),
+        ("bytes of a file", f"{images.max_bytes:,}"),
+        ("pixels", f"{images.max_megapixels:g} million ({images.max_megapixels_jpeg:g} million in a baseline JPEG)"),
+        ("longest edge that is sent", f"{images.max_edge} pixels; larger images are reduced"),
+        ("addresses (http, https)", "are fetched" if settings.urls.enabled else "are off in the settings"),
+    )
+    return f"{guide_texts.VISION}\n\n## Limits here\n\n{_table(('what', 'limit'), rows)}"
+
+
+def modelfile(settings: Settings) -> str:
+    """Modelfile instructions and the arguments that stand for them."""
+    rows = ((f"`{one}`", argument, meaning) for one, argument, meaning in guide_texts.INSTRUCTIONS)
+    reloading = ", ".join(f"`{one.name}`" for one in _sampling(OPTIONS.values()))
+    return "\n\n".join(
+        [
+            guide_texts.MODELFILE,
+            _table(("instruction", "ollama_create_model", "meaning"), rows),
+            f"Worth building in as `parameters`: {reloading}. The options guide says what each means.",
+            guide_texts.MODELFILE_EXAMPLE,
+        ]
+    )
+
+
+def thinking(settings: Settings) -> str:
+    """How a model is told to think."""
+    return guide_texts.THINKING
+
+
+GUIDES = {
+    "ollama://guides/options": Guide("Guide: model options", "Every option: type, range, default.", options),
+    "ollama://guides/modelfile": Guide("Guide: Modelfile", "Making a model of your own.", modelfile),
+    "ollama://guides/structured-output": Guide("Guide: structured output", "Getting checked JSON.", structured_output),
+    "ollama://guides/vision": Guide("Guide: images", "How to give images, and limits.", vision),
+    "ollama://guides/thinking": Guide("Guide: thinking", "Turning thinking on, off, up.", thinking),
+    "ollama://guides/errors": Guide("Guide: errors", "Every kind of error and what to do.", errors),
+    "ollama://guides/api": Guide("Guide: API", "Which tool uses which endpoint.", api),
+}
+
+
+def _kinds(base: type[OllamaMCPError]) -> Iterator[tuple[Kind, str]]:
+    """Kind and meaning of every error class, in the order of the file."""
+    for one in base.__subclasses__():
+        if "kind" in vars(one) and one.__module__ == base.__module__:
+            yield one.kind, (one.__doc__ or "").strip().splitlines()[0]
+        yield from _kinds(one)
+
+
+def _sampling(all_options: Iterable[Option]) -> Iterator[Option]:
+    return (one for one in all_options if one.name in guide_texts.WORTH_BUILDING_IN)
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    lines += [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
+    return "\n".join(lines)

@@ -1,0 +1,177 @@
+"""Prompt files: TOML front matter between two `+++` lines, then the text that the agent reads.
+
+In the text, `{name}` stands for an argument or for what the host says now, and a line that names a tool which is not
+offered, or something that is not known, is left out. A last line `First call: ...` is the call that the text ends in.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ollama_mcp._paths import shipped
+from ollama_mcp.errors import InvalidArgument
+
+FENCE = "+++"
+FIRST_CALL = "First call: "
+LIVE = frozenset(("model", "models", "installed", "loaded", "host"))
+TOOL = re.compile(r"\bollama_[a-z_]+")
+PLACE = re.compile(r"\{([a-z_]+)\}")
+
+Capability = Literal["completion", "vision", "embedding", "tools", "thinking", "insert"]
+
+
+class Argument(BaseModel):
+    """An argument: free text, or a model's name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    name: str = Field(pattern=r"^[a-z][a-z_]{0,23}$")
+    description: str = Field(min_length=1, max_length=200)
+    required: bool = False
+    default: str = ""
+    complete: Literal["models"] | list[str] = []
+
+
+class FrontMatter(BaseModel):
+    """What a host shows of a prompt before anybody uses it.
+
+    Args:
+        title: Shown in menus.
+        description: One sentence: when to use it.
+        capability: What a model must be able to do for it.
+        needs: Tools without which it is not offered, beside the one of its first call.
+        arguments: At most two, since some hosts take them by position; needed ones first.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    title: str = Field(min_length=1, max_length=60)
+    description: str = Field(min_length=1, max_length=200)
+    capability: Capability = "completion"
+    needs: list[str] = []
+    arguments: list[Argument] = Field(default=[], max_length=2)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt file that was read and found right."""
+
+    name: str
+    head: FrontMatter
+    body: str
+    call: str
+
+    @property
+    def title(self) -> str:
+        """What menus show."""
+        return self.head.title
+
+    @property
+    def description(self) -> str:
+        """When to use it."""
+        return self.head.description
+
+    @property
+    def arguments(self) -> list[Argument]:
+        """Its arguments in order."""
+        return self.head.arguments
+
+    @property
+    def capability(self) -> Capability:
+        """What a model must be able to do for it."""
+        return self.head.capability
+
+    @cached_property
+    def needed(self) -> set[str]:
+        """The tools without which it makes no sense."""
+        return {*self.head.needs, *TOOL.findall(self.call)[:1]}
+
+    @cached_property
+    def wants_live(self) -> bool:
+        """Whether its text says anything that only the host knows."""
+        return bool(LIVE & set(PLACE.findall(self.body + self.call)))
+
+    def argument(self, name: str) -> Argument | None:
+        """The argument of that name, or None."""
+        return next((argument for argument in self.arguments if argument.name == name), None)
+
+
+def load_prompts(folders: Iterable[str] = ()) -> tuple[dict[str, Prompt], list[str]]:
+    """All prompts by name, the shipped ones first, and a line for each file that was skipped.
+
+    A user's file never replaces a shipped prompt.
+
+    Args:
+        folders: The user's own folders.
+    """
+    prompts = {file.stem: parse(file) for file in sorted(shipped("prompts").glob("*.md"))}
+    problems: list[str] = []
+    for folder in (Path(folder).expanduser() for folder in folders):
+        if not folder.is_dir():
+            problems.append(f"prompt folder {folder} is skipped: there is no such folder")
+        for file in sorted(folder.glob("*.md")):
+            try:
+                prompt = parse(file)
+                if prompt.name in prompts:
+                    raise InvalidArgument("a prompt of that name is there already")
+            except (InvalidArgument, OSError, UnicodeDecodeError) as error:
+                problems.append(f"prompt file {file} is skipped: {error}")
+            else:
+                prompts[prompt.name] = prompt
+    return prompts, problems
+
+
+def parse(file: Path) -> Prompt:
+    """Read a prompt file; its stem is the prompt's name.
+
+    Raises:
+        InvalidArgument: Says what is wrong with it.
+        OSError: It cannot be read.
+        UnicodeDecodeError: It is no UTF-8.
+    """
+    text = file.read_text(encoding="utf-8-sig")
+    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,39}", file.stem):
+        raise InvalidArgument(f"its name {file.stem[:40]!r} is not 1 to 40 of a-z 0-9 _ -")
+    opening, found, rest = text.partition(f"{FENCE}\n")
+    head, closed, body = rest.partition(f"\n{FENCE}\n")
+    if opening.strip() or not found or not closed:
+        raise InvalidArgument(f"it does not begin with front matter between two lines {FENCE!r}")
+    body, _, call = body.strip().rpartition(f"\n{FIRST_CALL}") if FIRST_CALL in body else (body.strip(), "", "")
+    prompt = Prompt(file.stem, _front_matter(head), body.strip(), call.strip())
+    _check(prompt)
+    return prompt
+
+
+def _front_matter(text: str) -> FrontMatter:
+    try:
+        return FrontMatter.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidArgument(f"its front matter is no TOML: {error}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InvalidArgument(f"its front matter is wrong at {where}: {first['msg'].lower()}") from None
+
+
+def _check(prompt: Prompt) -> None:
+    names = [argument.name for argument in prompt.arguments]
+    required = [argument.required for argument in prompt.arguments]
+    if len(set(names)) < len(names):
+        raise InvalidArgument(f"it has two arguments {names[0]!r}")
+    if required != sorted(required, reverse=True):
+        raise InvalidArgument("its required argument must come first")
+    if taken := (LIVE - {"model"}) & set(names):
+        raise InvalidArgument(f"its argument {min(taken)!r} has the name of a live value")
+    known = {*names, *LIVE}
+    if unknown := [name for name in PLACE.findall(prompt.body + prompt.call) if name not in known]:
+        raise InvalidArgument(f"its text names {{{unknown[0]}}}, which is none of {', '.join(sorted(known))}")
+    if not prompt.body and not prompt.call:
+        raise InvalidArgument("it has no text")

@@ -1,0 +1,158 @@
+"""A prompt's text under the settings, the arguments and what the host says now."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ollama_mcp.errors import InvalidArgument
+from ollama_mcp.formats.names import parse_name
+from ollama_mcp.server.failures import closest
+from ollama_mcp.server.guidance.prompts import FIRST_CALL, PLACE, TOOL
+
+if TYPE_CHECKING:
+    from ollama_mcp.server.guidance.live import View
+    from ollama_mcp.server.guidance.prompts import Prompt
+    from ollama_mcp.settings import Settings
+
+SHOWN = 5
+LISTED = 12
+
+# Small models of Ollama's library that run on a laptop, for the hosts that have none with the capability.
+SUGGESTED = {
+    "completion": "llama3.2:3b",
+    "vision": "gemma3:4b",
+    "embedding": "nomic-embed-text",
+    "tools": "llama3.2:3b",
+    "thinking": "qwen3:4b",
+    "insert": "qwen2.5-coder:1.5b",
+}
+_TASKS = {"vision": "vision", "embedding": "embed", "insert": "generate"}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The model that a prompt works with; "" where none is known. `note` says what is odd about it."""
+
+    model: str
+    note: str = ""
+
+
+def render(
+    prompt: Prompt, given: Mapping[str, str], view: View | None, offered: Collection[str], settings: Settings
+) -> str:
+    """The text of a prompt.
+
+    Args:
+        prompt: The prompt.
+        given: Its arguments; each goes in once, as a JSON string, so that nothing in it reads as ours.
+        view: What the host says, where the prompt wants to know.
+        offered: Names of the offered tools.
+        settings: For the models that they name.
+    """
+    choice = _choose(prompt, given.get("model", ""), view, settings) if view is not None else Choice("")
+    values: dict[str, str] = {one.name: json.dumps(one.default) for one in prompt.arguments if one.default}
+    values |= {name: json.dumps(text, ensure_ascii=False) for name, text in given.items()}
+    values.pop("model", None)
+    if choice.model:
+        values["model"] = json.dumps(choice.model)
+    if view is not None:
+        values |= {
+            "models": _models(prompt, choice, view),
+            "installed": _installed(view),
+            "loaded": _loaded(view),
+            "host": _host(view),
+        }
+    kept = (_filled(line, values, offered) for line in prompt.body.splitlines())
+    text = re.sub(r"\n{3,}", "\n\n", "\n".join(line for line in kept if line is not None)).strip()
+    call = _first_call(prompt, values, view, offered)
+    return f"{text}\n\n{call}".strip()
+
+
+def _filled(line: str, values: Mapping[str, str], offered: Collection[str]) -> str | None:
+    """A line with its values, in one pass; None where it names a tool or a value that is not there."""
+    if any(tool not in offered for tool in TOOL.findall(line)):
+        return None
+    if any(name not in values for name in PLACE.findall(line)):
+        return None
+    return PLACE.sub(lambda match: values[match[1]], line)
+
+
+def _choose(prompt: Prompt, asked: str, view: View, settings: Settings) -> Choice:
+    """The model that was asked for, else the settings' own, else a loaded one, else the newest."""
+    able = view.able(prompt.capability)
+    first = able[0].name if able else ""
+    if asked:
+        return _asked_for(prompt, asked, first, view)
+    defaults = settings.defaults
+    wanted = getattr(defaults, _TASKS.get(prompt.capability, "chat")) or defaults.model
+    found = view.find(wanted) if wanted else None
+    return Choice(found.name if found is not None else first)
+
+
+def _asked_for(prompt: Prompt, asked: str, instead: str, view: View) -> Choice:
+    found = view.find(asked)
+    if found is not None:
+        lacks = prompt.capability not in found.capabilities
+        return Choice(found.name, f"{found.name} lacks the capability {prompt.capability!r}." if lacks else "")
+    try:
+        name = parse_name(asked)
+    except InvalidArgument:
+        return Choice(instead, f"{json.dumps(asked[:80], ensure_ascii=False)} is no model name.")
+    if view.problem or name.is_cloud:
+        return Choice(asked.strip())
+    close = closest(asked, view.names())
+    hint = f" Closest: {', '.join(close)}." if close else ""
+    return Choice(instead, f"Model {asked.strip()!r} is not installed.{hint}")
+
+
+def _models(prompt: Prompt, choice: Choice, view: View) -> str:
+    if view.problem:
+        return _host(view)
+    able = view.able(prompt.capability)
+    able.sort(key=lambda model: model.name != choice.model)
+    lines = [choice.note] if choice.note else []
+    if not able:
+        return "\n".join([*lines, f"No installed model has the capability {prompt.capability!r}."])
+    lines.append(f"Installed with {prompt.capability!r}:")
+    lines += [f"- {model}" for model in able[:SHOWN]]
+    return "\n".join([*lines, f"- and {len(able) - SHOWN} more"] if len(able) > SHOWN else lines)
+
+
+def _installed(view: View) -> str:
+    if view.problem or not view.models:
+        return _host(view)
+    lines = [f"- {model}: {', '.join(model.capabilities)}" for model in view.models[:LISTED]]
+    more = len(view.models) - LISTED
+    return "\n".join(["Installed:", *lines, f"- and {more} more"] if more > 0 else ["Installed:", *lines])
+
+
+def _loaded(view: View) -> str:
+    if view.problem:
+        return _host(view)
+    return f"In memory now: {', '.join(view.loaded)}." if view.loaded else "No model is in memory now."
+
+
+def _host(view: View) -> str:
+    if view.problem:
+        return f"Ollama at {view.url} does not answer, so nothing is known of its models: {view.problem}"
+    return f"Ollama {view.version} answers at {view.url}; {len(view.models)} models are installed. {_loaded(view)}"
+
+
+def _first_call(prompt: Prompt, values: Mapping[str, str], view: View | None, offered: Collection[str]) -> str:
+    """The line that the text ends in: the prompt's own call, or what must come before it."""
+    if not prompt.call:
+        return ""
+    if "{model}" not in prompt.call or "model" in values:
+        return FIRST_CALL + PLACE.sub(lambda match: values.get(match[1], '""'), prompt.call)
+    if view is not None and view.problem and "ollama_status" in offered:
+        return f"{FIRST_CALL}`ollama_status()`"
+    suggested = json.dumps(SUGGESTED[prompt.capability])
+    if "ollama_pull_model" in offered:
+        return f"First ask the user, then call: `ollama_pull_model(model={suggested})`"
+    if "ollama_list_models" in offered:
+        return f"{FIRST_CALL}`ollama_list_models()`"
+    return FIRST_CALL + PLACE.sub(lambda match: values.get(match[1], suggested), prompt.call)

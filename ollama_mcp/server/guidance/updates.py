@@ -1,0 +1,45 @@
+"""Tells clients which resources a tool has changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mcp.server.mcpserver import Context
+
+    from ollama_mcp.server.guidance import GuidedServer
+
+_MODELS = ("ollama://models", "ollama://status")
+_RUNNING = ("ollama://running", "ollama://status")
+CHANGES: dict[str, tuple[str, ...]] = {
+    "ollama_pull_model": _MODELS,
+    "ollama_create_model": _MODELS,
+    "ollama_copy_model": _MODELS,
+    "ollama_delete_model": _MODELS,
+    "ollama_load_model": _RUNNING,
+    "ollama_unload_model": _RUNNING,
+    # These load the model that they use.
+    "ollama_chat": _RUNNING,
+    "ollama_generate": _RUNNING,
+    "ollama_embed": _RUNNING,
+    "ollama_embeddings": _RUNNING,
+}
+
+
+async def changed(server: GuidedServer, context: Context[None, Any] | None, tool_name: str) -> None:
+    """Call after a tool has ended well: its changes reach prompts, completions and those who listen for updates.
+
+    Clients of protocol 2026-07-28 hear of it where they listen; older ones cannot subscribe to a resource of ours.
+
+    Args:
+        server: The server that was called.
+        context: The call's context; None where a program called the tool directly.
+        tool_name: The tool.
+    """
+    uris = CHANGES.get(tool_name, ())
+    if not uris:
+        return
+    server.guidance.live.forget()
+    if context is not None:
+        for uri in uris:
+            await context.notify_resource_updated(uri)

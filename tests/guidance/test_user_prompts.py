@@ -1,0 +1,130 @@
+"""Prompt files of the user's own, and what a bad one does: nothing but a line on stderr and in `config check`."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ollama_mcp.errors import InvalidArgument
+from ollama_mcp.server.guidance.prompts import parse
+from ollama_mcp.simulator import Simulator
+from tests.cli.support import run
+from tests.guidance.helpers import prompt_text
+from tests.support import connected
+
+GOOD = """+++
+title = "Review a diff"
+description = "Let a local model look for defects."
+capability = "tools"
+
+[[arguments]]
+name = "diff"
+description = "The diff."
+required = true
+
+[[arguments]]
+name = "tone"
+description = "How to say it."
+complete = ["blunt", "kind"]
++++
+Review this: {diff}
+Tone: {tone}
+Ask ollama_chat or ollama_nothing.
+Or ollama_chat alone, with {model}.
+"""
+HEAD = '+++\ntitle = "t"\ndescription = "d"\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "review.md").write_text(GOOD, encoding="utf-8")
+    return tmp_path
+
+
+async def test_a_users_prompt_works_like_a_shipped_one(simulator: Simulator, folder: Path):
+    async with connected(simulator.url, prompts={"folders": [str(folder)]}) as client:
+        listed = {prompt.name: prompt for prompt in (await client.list_prompts()).prompts}
+        assert len(listed) == 11 and listed["review"].title == "Review a diff"
+        text = await prompt_text(client, "review", diff="- a\n+ b")
+    # The lines with the tone that was not given and with the tool that does not exist are left out.
+    assert text == 'Review this: "- a\\n+ b"\nOr ollama_chat alone, with "llama3.2:3b".'
+
+
+async def test_windows_line_ends_and_a_byte_order_mark_are_taken(simulator: Simulator, tmp_path: Path):
+    (tmp_path / "windows.md").write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
+    async with connected(simulator.url, prompts={"folders": [str(tmp_path)]}) as client:
+        assert "Tone: " in await prompt_text(client, "windows", diff="x", tone="kind")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("no front matter", "does not begin with front matter"),
+        ("hello\n" + GOOD, "does not begin with front matter"),
+        (HEAD + "+++", "does not begin with front matter"),
+        (HEAD + "\n+++\n", "it has no text"),
+        ("+++\ntitle = \n+++\nx", "its front matter is no TOML"),
+        ('+++\ntitle = "t"\n+++\nx', "its front matter is wrong at description: field required"),
+        (HEAD + "colour = 1\n+++\nx", "wrong at colour: extra inputs are not permitted"),
+        (HEAD + 'capability = "flight"\n+++\nx', "wrong at capability"),
+        (HEAD + "+++\n{oops}", "its text names {oops}, which is none of "),
+        (HEAD + '[[arguments]]\nname = "A-b"\ndescription = "d"\n+++\nx', "wrong at arguments.0.name"),
+        (HEAD + '[[arguments]]\nname = "host"\ndescription = "d"\n+++\nx', "'host' has the name of a live value"),
+        (HEAD + '[[arguments]]\nname = "a"\ndescription = "d"\n' * 3 + "+++\nx", "wrong at"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, text: str, said: str):
+    file = tmp_path / "bad.md"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidArgument) as caught:
+        parse(file)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ("a", "a", "two arguments 'a'"),
+        ("a", "b", "its required argument must come first"),
+    ],
+)
+def test_arguments_that_a_host_could_not_tell_apart_are_refused(tmp_path: Path, first: str, second: str, said: str):
+    both = f'[[arguments]]\nname = "{first}"\ndescription = "d"\n[[arguments]]\nname = "{second}"\ndescription = "d"\n'
+    file = tmp_path / "bad.md"
+    file.write_text(f"{HEAD}{both}required = true\n+++\nx", encoding="utf-8")
+    with pytest.raises(InvalidArgument, match=said):
+        parse(file)
+
+
+def test_a_name_that_hosts_could_not_type_is_refused(tmp_path: Path):
+    file = tmp_path / "My prompt.md"
+    file.write_text(GOOD, encoding="utf-8")
+    with pytest.raises(InvalidArgument, match="its name 'My prompt'"):
+        parse(file)
+
+
+async def test_bad_files_are_skipped_with_a_line_each_and_the_rest_works(
+    simulator: Simulator, folder: Path, caplog: pytest.LogCaptureFixture
+):
+    (folder / "bad.md").write_text("nothing", encoding="utf-8")
+    (folder / "bytes.md").write_bytes(b"\xff\xfe\x00")
+    (folder / "free_memory.md").write_text(GOOD, encoding="utf-8")
+    settings: dict[str, Any] = {"prompts": {"folders": [str(folder), str(folder / "absent")]}}
+    with caplog.at_level(logging.WARNING):
+        async with connected(simulator.url, **settings) as client:
+            names = [prompt.name for prompt in (await client.list_prompts()).prompts]
+            assert "Review this" not in await prompt_text(client, "free_memory")
+    assert len(names) == 11 and names[-1] == "review"
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 4 and all("is skipped: " in line and "\n" not in line for line in lines)
+    assert "a prompt of that name is there already" in lines[2]
+    assert "there is no such folder" in lines[3]
+
+
+async def test_config_check_names_the_prompts_and_the_bad_files(folder: Path):
+    (folder / "bad.md").write_text("nothing", encoding="utf-8")
+    ran = await run("config", "check", OLLAMA_MCP_PROMPTS__FOLDERS=str(folder))
+    assert ran.code == 0, ran.err
+    assert "11 prompts: choose_model, " in ran.out and ran.out.rstrip().splitlines()[-2].endswith("review.")
+    assert f"Note: prompt file {folder / 'bad.md'} is skipped: it does not begin with front matter" in ran.out
