@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 ROOT = Path(__file__).parents[1]
-ARGUMENTS = {"model": "m", "prompt": "hi"}
+ARGUMENTS: dict[str, Any] = {"model": "m", "prompt": "hi"}
 _META: dict[str, Any] = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientCapabilities": {},
@@ -76,6 +76,7 @@ class Process(Caller):
     """A server process; with `stdio` it is called over its pipes."""
 
     def __init__(self, command: list[str], ollama: str) -> None:
+        self.arguments = ARGUMENTS
         self._command = command
         self._environment = {**os.environ, "OLLAMA_HOST": ollama, "PYTHONPATH": str(ROOT)}
         self._numbers = count(1)
@@ -127,7 +128,7 @@ class Process(Caller):
         return result
 
     async def call(self) -> None:
-        await self.ask("tools/call", {"name": "ollama_generate", "arguments": ARGUMENTS})
+        await self.ask("tools/call", {"name": "ollama_generate", "arguments": self.arguments})
 
     def resident_bytes(self) -> int:
         """Memory of the process now; 0 where the system does not tell."""
