@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ollama_mcp import CHANGES, READS, Call, Data, InvalidArgument, tool
+from ollama_mcp.server.creation import send_file
 from ollama_mcp.server.types import Digest
 
 
@@ -31,10 +32,22 @@ async def ollama_check_blob(call: Call, digest: Digest) -> Blob:
 @tool(title="Upload a blob", toolset="blobs", hints=CHANGES)
 async def ollama_push_blob(
     call: Call,
-    data: Annotated[str, Field(description="The bytes, as base64.")],
+    path: Annotated[str, Field(description="A model's file: GGUF, safetensors, config or tokenizer.")] = "",
+    data: Annotated[str, Field(description="Instead: the bytes, as base64.")] = "",
     digest: Annotated[str, Field(description="Expected 'sha256:' + 64 hex digits; computed when absent.")] = "",
 ) -> Blob:
-    """Upload bytes to the host as a blob; the answer's digest goes into ollama_create_model(files=...)."""
+    """Upload a file or bytes to the host as a blob; the answer's digest goes into ollama_create_model(files=...)."""
+    if bool(path) == bool(data):
+        raise InvalidArgument("Give exactly one of path and data.", next_step="data is base64.")
+    return await (_push_file(call, path, digest) if path else _push_bytes(call, data, digest))
+
+
+async def _push_file(call: Call, path: str, digest: str) -> Blob:
+    actual = await send_file(call, path, digest)
+    return Blob(digest=actual, present=True, note="uploaded, or was there already")
+
+
+async def _push_bytes(call: Call, data: str, digest: str) -> Blob:
     try:
         content = base64.b64decode("".join(data.split()), validate=True)
     except binascii.Error:
@@ -42,8 +55,6 @@ async def ollama_push_blob(
     actual = f"sha256:{hashlib.sha256(content).hexdigest()}"
     if digest and digest.lower() != actual:
         raise InvalidArgument(f"data has the digest {actual}, not {digest[:80]!r}.", next_step="Leave digest out.")
-    if await call.client.blob_exists(actual):
-        return Blob(digest=actual, present=True, note="was there already, nothing was sent")
     async with call.progress.phase(f"uploading {len(content)} bytes"):
-        await call.client.push_blob(actual, content)
-    return Blob(digest=actual, present=True, note="uploaded")
+        sent = await call.client.push_blob(actual, content)
+    return Blob(digest=actual, present=True, note="uploaded" if sent else "was there already, nothing was sent")

@@ -1,14 +1,13 @@
-"""Creating a model from another one, or from files that the host already has."""
+"""Creating a model from another one, from a Modelfile, or from model files."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from ollama_mcp import DESTROYS, Call, Data, InvalidArgument, NotAllowed, tool
-from ollama_mcp.api import CreateRequest
-from ollama_mcp.api import Message as Turn
 from ollama_mcp.formats.durations import shown_seconds
-from ollama_mcp.server.transfers import follow
+from ollama_mcp.server.creation import create
+from ollama_mcp.server.recipes import read_recipe
 from ollama_mcp.server.types import Confirm, Digests, Parameters
 
 Quantization = Literal["F32", "F16", "BF16", "Q8_0", "Q4_K_S", "Q4_K_M"]
@@ -42,9 +41,13 @@ class Created(Data):
 
     model: str
     seconds: float
+    uploaded: list[str] | None = None
+    note: str | None = None
 
     def as_text(self) -> str:
-        return f"{self.model} was created in {shown_seconds(self.seconds)}."
+        of = f" of {', '.join(self.uploaded)}" if self.uploaded else ""
+        done = f"{self.model} was created{of} in {shown_seconds(self.seconds)}."
+        return f"{done}\n{self.note}" if self.note else done
 
 
 @tool(title="Create a model", toolset="models", hints=DESTROYS)
@@ -52,6 +55,9 @@ async def ollama_create_model(
     call: Call,
     model: Annotated[str, Field(description="Name of the new model.")],
     base: Annotated[str, Field(alias="from", description="Installed model to build on.")] = "",
+    modelfile: Annotated[str, Field(description="A Modelfile's text or path.")] = "",
+    path: Annotated[str, Field(description="GGUF file or safetensors folder to upload.")] = "",
+    files: Digests | None = None,
     system: Annotated[str, Field(description="System prompt built in.")] = "",
     parameters: Parameters | None = None,
     template: Annotated[str, Field(description="Prompt template in Go's notation.")] = "",
@@ -59,38 +65,37 @@ async def ollama_create_model(
     license: Annotated[list[str], Field(description="License texts.")] = [],
     quantize: Annotated[Quantization | None, Field(description="From F16, F32 or BF16 weights.")] = None,
     adapters: Digests | None = None,
-    files: Digests | None = None,
     more: More | None = None,
     confirm: Confirm = False,
 ) -> Created:
-    """Make a new model: another one with its own system prompt, options, template or quantization. Give `from`, or
-    files already uploaded to the host. Overwriting an existing name is confirmed first.
+    """Make a new model of exactly one of `from`, `modelfile`, `path` and `files`, with its own system prompt, options,
+    template or quantization; these win over the Modelfile's. Overwriting an existing name is confirmed first.
     """
-    if bool(base) == bool(files):
-        raise InvalidArgument(
-            "Give exactly one of from and files.", next_step="from takes a name from ollama_list_models."
-        )
     rare = _rare(more or {})
     call.check_registry(model)
-    if base:
-        await call.hosts.installed_model(base)
-    await call.may_overwrite(model, confirmed=confirm)
-    request = CreateRequest(
-        model=model,
-        from_=base or None,
-        files=files,
-        adapters=adapters,
-        template=template or None,
-        system=system or None,
-        license=license or None,
-        parameters=parameters,
-        messages=[Turn(role=example.role, content=example.content) for example in messages] or None,
-        quantize=quantize,
-        **rare,
+    recipe = await read_recipe(call, base=base, modelfile=modelfile, path=path, files=files)
+    recipe.override(
+        {
+            "system": system,
+            "parameters": parameters or {},
+            "template": template,
+            "messages": [example.model_dump() for example in messages],
+            "license": license,
+            "quantize": quantize,
+            **rare,
+        }
     )
-    transfer = await follow(call.client.create(request), call.progress, f"creating {model}")
+    if adapters:
+        recipe.blobs["adapters"] = adapters
+    await call.may_overwrite(model, confirmed=confirm)
+    transfer = await create(call, model, recipe)
     call.hosts.made(model)
-    return Created(model=model, seconds=round(transfer.seconds, 1))
+    return Created(
+        model=model,
+        seconds=round(transfer.seconds, 1),
+        uploaded=[file.name for file in recipe.files] or None,
+        note="\n".join(recipe.notes) or None,
+    )
 
 
 def _rare(more: dict[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """What is installed, what a model can do, what is in memory."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
 from ollama_mcp import READS, Call, Data, tool
+from ollama_mcp.formats.names import same_model
 from ollama_mcp.hosts.cards import capabilities_of, default_options, part_of
 from ollama_mcp.server.text import day, size, table
 from ollama_mcp.server.types import ModelName
@@ -97,6 +99,8 @@ class ModelDetails(Data):
     family: str | None = None
     parameters: str | None = None
     quantization: str | None = None
+    size_bytes: int | None = None
+    loaded: bool | None = None
     context_length: int | None = None
     embedding_length: int | None = None
     capabilities: list[str] | None = None
@@ -109,7 +113,9 @@ class ModelDetails(Data):
     included: dict[str, Any] | None = None
 
     def as_text(self) -> str:
-        head = [f"{name}: {_shown(value)}" for name, value in self if value is not None and name != "included"]
+        shown = {name: value for name, value in self if value is not None and name not in ("included", "size_bytes")}
+        shown |= {"size": size(self.size_bytes)} if self.size_bytes else {}
+        head = [f"{name}: {_shown(value)}" for name, value in shown.items()]
         parts = [f"--- {name}\n{_shown(value)}" for name, value in (self.included or {}).items()]
         return "\n".join(head + parts)
 
@@ -126,12 +132,15 @@ async def ollama_show_model(
     """Show what one model can do: capabilities, context length, thinking levels, size, default options.
     Use it before sending images, tools or a format; include gives the template, license, system prompt or Modelfile.
     """
+    found, running = await asyncio.gather(call.hosts.find(model), call.client.ps())
     card = await call.client.show(model, verbose=verbose)
     return ModelDetails(
         model=model,
         family=card.details.family or None,
         parameters=card.details.parameter_size or None,
         quantization=card.details.quantization_level or None,
+        size_bytes=found.size if found else None,
+        loaded=any(same_model(one.name, model) for one in running),
         context_length=card.context_length,
         embedding_length=card.embedding_length,
         capabilities=capabilities_of(card) or None,

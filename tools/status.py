@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from ollama_mcp import READS, Call, Data, __version__, tool
 from ollama_mcp.errors import OllamaMCPError
+from ollama_mcp.hosts.holes import warnings
 from ollama_mcp.server.failures import failure_text
 from ollama_mcp.server.text import size
 
@@ -21,6 +22,7 @@ class HostStatus(BaseModel):
     installed: int | None = None
     disk_bytes: int | None = None
     loaded: list[str] | None = None
+    warnings: list[str] | None = None
     problem: str | None = None
 
 
@@ -60,6 +62,7 @@ async def _ask(call: Call) -> HostStatus:
         installed=len(installed),
         disk_bytes=sum(model.size for model in installed),
         loaded=[model.name for model in loaded],
+        warnings=warnings(await client.server()) or None,
     )
 
 
@@ -76,7 +79,8 @@ def _line(host: HostStatus) -> str:
         return f"{host.name} ({host.url}) does not answer: {host.problem}"
     loaded = ", ".join(host.loaded or []) or "none"
     cloud = f", cloud {host.cloud}" if host.cloud else ""
-    return (
+    state = (
         f"{host.name} ({host.url}): Ollama {host.version}, {host.installed} models installed "
         f"({size(host.disk_bytes)}), loaded: {loaded}{cloud}"
     )
+    return "\n".join([state, *(f"warning: {warning}" for warning in host.warnings or [])])

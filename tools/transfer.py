@@ -6,6 +6,7 @@ from pydantic import Field
 
 from ollama_mcp import DOWNLOADS, PUBLISHES, Call, Data, tool
 from ollama_mcp.formats.durations import shown_seconds
+from ollama_mcp.server.pulls import Pull
 from ollama_mcp.server.text import size
 from ollama_mcp.server.transfers import follow
 from ollama_mcp.server.types import Confirm, ModelName
@@ -20,9 +21,11 @@ class Transferred(Data):
     status: str
     size_bytes: int
     seconds: float
+    note: str | None = None
 
     def as_text(self) -> str:
-        return f"{self.model}: {self.status}, {size(self.size_bytes)} in {shown_seconds(self.seconds)}."
+        done = f"{self.model}: {self.status}, {size(self.size_bytes)} in {shown_seconds(self.seconds)}."
+        return f"{done}\n{self.note}" if self.note else done
 
 
 @tool(title="Download a model", toolset="models", hints=DOWNLOADS)
@@ -30,14 +33,19 @@ async def ollama_pull_model(
     call: Call,
     model: Annotated[str, Field(description="Name in the registry, e.g. 'llama3.2:3b' or 'hf.co/user/repo:Q4_K_M'.")],
     insecure: Insecure = False,
+    confirm: Confirm = False,
 ) -> Transferred:
-    """Download a model, or update an installed one. Takes minutes for gigabytes; ask the user first. When it is
-    interrupted, the same call goes on where it stopped.
+    """Download a model, or update an installed one. Takes minutes for gigabytes; ask the user first. When it was
+    cancelled or interrupted, the same call goes on where it stopped.
     """
     call.check_registry(model, insecure=insecure)
-    transfer = await follow(call.client.pull(model, insecure=insecure or None), call.progress, f"pulling {model}")
+    pull = Pull(call, model, insecure=insecure, confirmed=confirm)
+    await pull.run()
     call.hosts.forget(model)
-    return Transferred(model=model, status="downloaded", size_bytes=transfer.total, seconds=transfer.seconds)
+    transfer = pull.transfer
+    return Transferred(
+        model=model, status="downloaded", size_bytes=transfer.total, seconds=transfer.seconds, note=pull.note
+    )
 
 
 @tool(title="Publish a model", toolset="models", hints=PUBLISHES)

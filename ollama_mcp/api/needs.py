@@ -39,7 +39,7 @@ def _of_inference(request: Inference) -> list[Feature]:
 
 def _of_create(request: CreateRequest) -> list[Feature]:
     asked = (
-        (Feature.CREATE, True),
+        (Feature.CREATE, request.modelfile is None),
         (Feature.CREATE_RENDERER, request.renderer or request.parser or request.remote_host or request.info),
         (Feature.CREATE_REQUIRES, request.requires),
         (Feature.CREATE_DRAFT, request.draft_files or request.draft_quantize),

@@ -144,7 +144,10 @@ class EmbeddingsRequest(ModelRequest):
 
 
 class CreateRequest(ModelRequest):
-    """POST /api/create. `files`, `adapters` and `draft_files` map a relative path to the digest of an uploaded blob."""
+    """POST /api/create. `files`, `adapters` and `draft_files` map a relative path to the digest of an uploaded blob.
+
+    `modelfile` stands for all of them with servers before v0.5.5, which know nothing else.
+    """
 
     from_: str | None = Field(default=None, serialization_alias="from")
     files: dict[str, str] | None = None
@@ -163,6 +166,7 @@ class CreateRequest(ModelRequest):
     capabilities: list[str] | None = None
     remote_host: str | None = None
     info: dict[str, Any] | None = None
+    modelfile: str | None = None
 
     def encode(self) -> bytes:
         """The JSON body, with the name under both keys for older servers."""

@@ -51,6 +51,9 @@ class Feature(Enum):
         return self.value[1]
 
 
+# The first version that no longer makes a model of safetensors (release notes).
+SAFETENSORS_GONE = (0, 35, 0)
+
 # Routes that answer "404 page not found" where the server is older.
 ROUTES: dict[str, Feature] = {
     "/api/embed": Feature.EMBED,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ollama_mcp.server.progress import Progress
 
 RATE_SECONDS = 10.0
+STALL_SECONDS = 10.0
 
 
 class Transfer:
@@ -23,7 +24,7 @@ class Transfer:
     def __init__(self) -> None:
         self._layers: dict[str, tuple[int, int]] = {}
         self._recent: deque[tuple[float, int]] = deque()
-        self._started = time.monotonic()
+        self._started = self._grew = time.monotonic()
 
     @property
     def seconds(self) -> float:
@@ -40,19 +41,32 @@ class Transfer:
         """Bytes that are done; never goes back, though Ollama repeats lines and leaves the number out at 0."""
         return sum(done for _, done in self._layers.values())
 
+    @property
+    def share(self) -> str:
+        """How much of it is done: "43 %"."""
+        return f"{100 * self.completed // self.total if self.total else 0} %"
+
     def note(self, event: ProgressEvent) -> None:
         """Take in one event of the stream."""
-        if not event.digest or not event.total:
-            return
-        before = self._layers.get(event.digest, (0, 0))
-        self._layers[event.digest] = (event.total, max(before[1], min(event.completed or 0, event.total)))
+        if event.digest and event.total:
+            self.advance(event.digest, event.completed or 0, event.total)
+
+    def advance(self, part: str, done: int, total: int) -> None:
+        """Take in that so many bytes of a layer, or of a file, are done."""
+        before = self._layers.get(part, (0, 0))[1]
+        self._layers[part] = (total, max(before, min(done, total)))
         now = time.monotonic()
+        if self._layers[part][1] > before:
+            self._grew = now
         self._recent.append((now, self.completed))
         while len(self._recent) > 2 and now - self._recent[0][0] > RATE_SECONDS:
             self._recent.popleft()
 
     def describe(self, title: str) -> str:
         """Title, share, rate and time left in under 200 characters."""
+        silent = time.monotonic() - self._grew
+        if silent >= STALL_SECONDS:
+            return f"{title}: stalled at {size(self.completed)} of {size(self.total)}, no byte for {silent:.0f} s"
         rate = self._rate()
         left = (
             f", {shown_seconds((self.total - self.completed) / rate)} left"
@@ -69,15 +83,29 @@ class Transfer:
         return (after - before) / (last - first) if last > first else 0.0
 
 
-async def follow(stream: Stream[ProgressEvent], progress: Progress, title: str) -> Transfer:
-    """Read the stream to its end, reporting progress; leaving early closes it, which stops Ollama's work."""
-    transfer = Transfer()
+async def follow(
+    stream: Stream[ProgressEvent], progress: Progress, title: str, transfer: Transfer | None = None
+) -> Transfer:
+    """Read the stream to its end, reporting progress; leaving early closes it, which stops Ollama's work.
+
+    Args:
+        stream: The request; sent here.
+        progress: Where to report.
+        title: What is done, with the model's name.
+        transfer: Counts what went before, such as uploads; a new one by default.
+    """
+    counted = Transfer() if transfer is None else transfer
     async with progress.phase(title), stream as events:
         async for event in events:
-            transfer.note(event)
-            if event.digest and event.total:
-                await progress.update(transfer.completed, partial(transfer.describe, title), total=transfer.total)
-            elif event.status:
-                said = f"{title}: {event.status}"
-                await progress.update(transfer.completed, said.__str__, total=transfer.total or None)
-    return transfer
+            counted.note(event)
+            await report(event, counted, progress, title)
+    return counted
+
+
+async def report(event: ProgressEvent, transfer: Transfer, progress: Progress, title: str) -> None:
+    """Tell the client of an event that the transfer has taken in."""
+    if event.digest and event.total:
+        await progress.update(transfer.completed, partial(transfer.describe, title), total=transfer.total)
+    elif event.status:
+        said = f"{title}: {event.status}"
+        await progress.update(transfer.completed, said.__str__, total=transfer.total or None)

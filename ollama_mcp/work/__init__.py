@@ -1,0 +1,1 @@
+"""What goes beyond a call of Ollama's API."""
