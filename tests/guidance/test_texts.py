@@ -1,0 +1,120 @@
+"""Instructions, tool texts, the skill and the icon, seen as one set."""
+
+import base64
+import io
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+from xml.etree import ElementTree
+
+import pytest
+from PIL import Image
+
+from ollama_mcp.server.instructions import MOST_CHARS
+from ollama_mcp.settings.model import TOOLSETS
+from ollama_mcp.simulator import Simulator
+from tests.guidance.helpers import prompt_text
+from tests.support import connected
+
+ROOT = Path(__file__).parents[2]
+SKILL = ROOT / "skills" / "local-models" / "SKILL.md"
+ALL: dict[str, Any] = {"tools": {"toolsets": ["all"]}}
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+@pytest.mark.parametrize(
+    "tools",
+    [
+        {},
+        {"toolsets": ["all"]},
+        *({"toolsets": [name]} for name in TOOLSETS),
+        {"exclude": ["ollama_embed", "ollama_pull_model"]},
+        {"toolsets": ["blobs"], "include": ["ollama_chat"]},
+    ],
+    ids=str,
+)
+async def test_instructions_are_short_and_name_only_offered_tools(
+    simulator: Simulator, tools: dict[str, Any], read_only: bool
+):
+    async with connected(simulator.url, tools=tools, read_only=read_only) as client:
+        offered = {tool.name for tool in (await client.list_tools()).tools}
+        said = client.instructions or ""
+    assert len(said) <= MOST_CHARS
+    assert said.startswith("Run local models through the user's Ollama: private text, bulk work, images")
+    assert set(re.findall(r"\bollama_[a-z_]+", said)) <= offered
+    assert ("Read-only" in said) is read_only
+
+
+async def test_instructions_tell_the_paths_what_is_free_what_takes_time_and_what_needs_a_yes(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        said = client.instructions or ""
+    for words in (
+        "tool calls: ollama_chat",
+        "by meaning: ollama_embed",
+        "are free",
+        "5 to 60 s",
+        "minutes",
+        "confirm=true",
+    ):
+        assert words in said, words
+
+
+async def test_the_same_argument_means_the_same_in_every_tool(simulator: Simulator):
+    async with connected(simulator.url, **ALL) as client:
+        tools = (await client.list_tools()).tools
+    texts: dict[str, set[str]] = {}
+    for tool in tools:
+        for name, schema in tool.input_schema["properties"].items():
+            texts.setdefault(name, set()).add(schema.get("description", ""))
+    for name in ("think", "format", "images", "keep_alive", "confirm", "insecure"):
+        assert len(texts[name]) == 1, (name, texts[name])
+
+
+async def test_no_argument_repeats_what_the_tools_description_says(simulator: Simulator):
+    async with connected(simulator.url, **ALL) as client:
+        for tool in (await client.list_tools()).tools:
+            for name, schema in tool.input_schema["properties"].items():
+                text = schema.get("description", "")
+                assert len(text.split()) < 4 or text.rstrip(".") not in (tool.description or ""), (tool.name, name)
+
+
+async def test_tools_that_search_hosts_should_always_show_are_marked(simulator: Simulator):
+    async def marked(**settings: Any) -> list[str]:
+        async with connected(simulator.url, **settings) as client:
+            tools = (await client.list_tools()).tools
+        return [tool.name for tool in tools if (tool.meta or {}).get("anthropic/alwaysLoad")]
+
+    assert await marked() == ["ollama_chat"]
+    assert await marked(tools={"always_load": ["ollama_embed", "ollama_status"]}) == ["ollama_embed", "ollama_status"]
+    assert await marked(tools={"always_load": []}) == []
+
+
+def test_the_skill_has_the_front_matter_of_agent_skills():
+    head = re.match(r"---\nname: (\S+)\ndescription: (.+)\n---\n", SKILL.read_text(encoding="utf-8"))
+    assert head is not None
+    assert head[1] == SKILL.parent.name and re.fullmatch(r"[a-z0-9-]{1,64}", head[1])
+    assert len(head[2]) <= 1024
+
+
+async def test_the_skill_and_the_delegation_prompt_say_the_same(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        text = await prompt_text(client, "delegate_task", task="x")
+        offered = {tool.name for tool in (await client.list_tools()).tools}
+    start, end = text.index("A local model costs"), text.index("\n\nFirst call: ")
+    skill = SKILL.read_text(encoding="utf-8")
+    assert text[start:end] in skill
+    assert set(re.findall(r"\bollama_[a-z_]+", skill)) <= offered
+
+
+async def test_the_server_has_a_small_icon_as_png_and_svg(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        assert client.server_info is not None
+        png, svg = client.server_info.icons or []
+    # Servers of protocol 2026-07-28 introduce themselves with every answer, so the icon's bytes count.
+    assert len(png.src) + len(svg.src) < 800
+    with Image.open(io.BytesIO(base64.b64decode(png.src.partition(",")[2]))) as image:
+        assert (image.format, image.size) == ("PNG", (48, 48))
+        assert len(image.convert("RGB").getcolors() or []) >= 3
+    drawing = ElementTree.fromstring(unquote(svg.src.partition(",")[2]))
+    assert drawing.get("viewBox") == "0 0 48 48"
