@@ -1,0 +1,422 @@
+"""What is no model is refused before a byte of it leaves, by words that quote nothing of it."""
+
+import json
+import os
+import struct
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ollama_mcp.simulator import Fault, Simulator
+from tests.contract.gguf_files import gguf, language_model
+from tests.create.making import CANARY, allow, changing, create, llama_folder, safetensors, sent, split_gguf, uploads
+from tests.support import connected, data, error, text
+
+BASE = "llama3.2:3b"
+
+
+def sparse(path: Path) -> None:
+    with path.open("wb") as file:
+        file.write(language_model())
+        file.truncate(1 << 40)
+
+
+def tensor(shape: list[int], offsets: list[int], kind: str = "F16") -> dict[str, Any]:
+    return {"w": {"dtype": kind, "shape": shape, "data_offsets": offsets}}
+
+
+HEAD = struct.pack("<4sIQQ", b"GGUF", 3, 1 << 60, 1)
+
+BROKEN: dict[str, tuple[bytes, str]] = {
+    "a secret": (CANARY, "no file that a model is made of"),
+    "a password safe": (b"\x03\xd9\xa2\x9a" + CANARY, "no file that a model is made of"),
+    "nothing": (b"", "is empty"),
+    "four bytes": (b"GGUF", "breaks off"),
+    "2^60 tensors": (HEAD + bytes(64), "claims"),
+    "cut short": (language_model()[:-40], "ends behind the end"),
+    "no architecture": (gguf({"general.name": "x"}), "names no architecture"),
+    "version 1": (struct.pack("<4sIQQ", b"GGUF", 1, 0, 0), "version is 1"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+async def test_a_file_that_is_no_whole_gguf_stays_here(simulator: Simulator, tmp_path: Path, case: str):
+    content, why = BROKEN[case]
+    (tmp_path / "x.gguf").write_bytes(content)
+    async with connected(simulator.url, read=allow(tmp_path), tools={"toolsets": ["default", "blobs"]}) as client:
+        by_path = error(await create(client, path=f"{tmp_path}/x.gguf"), "invalid_argument")
+        by_modelfile = error(await create(client, modelfile=f"SYSTEM x\nFROM {tmp_path}/x.gguf"), "invalid_argument")
+        by_blob = await client.call_tool("ollama_push_blob", {"path": f"{tmp_path}/x.gguf"})
+    for words in (by_path, by_modelfile, error(by_blob, "invalid_argument")):
+        assert why in words and "x.gguf" in words
+        assert CANARY.decode() not in words
+    assert "modelfile, line 2: " in by_modelfile
+    assert not changing(simulator)
+
+
+async def test_a_sparse_file_is_refused_at_once(simulator: Simulator, tmp_path: Path):
+    sparse(tmp_path / "x.gguf")
+    started = time.monotonic()
+    async with connected(simulator.url, read=allow(tmp_path)) as client:
+        assert "is sparse" in error(await create(client, path=f"{tmp_path}/x.gguf"), "invalid_argument")
+    assert time.monotonic() - started < 10, "it was read"
+    assert not changing(simulator)
+
+
+SAFETENSORS: dict[str, tuple[bytes, str]] = {
+    "header longer than the file": (struct.pack("<Q", 1 << 40) + b"{}", "claims"),
+    "seven bytes": (bytes(7), "claims"),
+    "no object": (safetensors(b"[1]"), "no JSON object"),
+    "no json": (safetensors(b"{" + CANARY), "no JSON object"),
+    "nested": (safetensors(b'{"a":' * 50_000), "no JSON object"),
+    "no tensors": (safetensors({}), "0 bytes of weights"),
+    "beyond the end": (safetensors(tensor([4, 4], [0, 32])), "32 bytes of weights"),
+    "more than it says": (safetensors(data=bytes(17)), "16 bytes of weights"),
+    "another shape": (safetensors(tensor([9], [0, 16])), "another number of bytes"),
+    "backwards": (safetensors(tensor([0], [16, 0])), "another number of bytes"),
+    "a gap": (safetensors(tensor([2], [12, 16])), "overlap or leave a gap"),
+    "overlap": (
+        safetensors({**tensor([8], [0, 16]), "v": {"dtype": "F16", "shape": [4], "data_offsets": [8, 16]}}),
+        "overlap",
+    ),
+    "unknown type": (safetensors(tensor([8], [0, 16], "F17")), "no type, shape and place"),
+    "negative": (safetensors(tensor([-8], [0, 16])), "no type, shape and place"),
+    "three places": (safetensors(tensor([8], [0, 16, 16])), "no type, shape and place"),
+    "a text for a tensor": (safetensors({"w": "x"}), "no type, shape and place"),
+}
+
+
+@pytest.mark.parametrize("case", SAFETENSORS)
+async def test_safetensors_with_a_lying_header_stay_here(tmp_path: Path, case: str):
+    content, why = SAFETENSORS[case]
+    folder = llama_folder(tmp_path / "llama", model__safetensors=content)
+    async with Simulator(version="0.17.7") as simulator, connected(simulator.url, read=allow(tmp_path)) as client:
+        words = error(await create(client, path=str(folder)), "invalid_argument")
+    assert why in words and "model.safetensors" in words
+    assert CANARY.decode() not in words
+    assert not changing(simulator)
+
+
+SHARDS = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
+INDEX = "model__safetensors__index__json"
+FOLDERS: dict[str, tuple[dict[str, bytes | None], str]] = {
+    "no config": ({"config__json": None}, "no config.json"),
+    "no weights": ({"model__safetensors": None}, "neither safetensors nor a GGUF file"),
+    "a config that is none": ({"config__json": CANARY}, "config.json"),
+    "a tokenizer that is none": ({"tokenizer__model": CANARY}, "tokenizer.model"),
+    "a template that is none": ({"chat_template__jinja": CANARY}, "chat_template.jinja"),
+    "a missing shard": (
+        {
+            "model__safetensors": None,
+            "model-00001-of-00002__safetensors": safetensors(),
+            INDEX: json.dumps(SHARDS).encode(),
+        },
+        "lacks 'model-00002-of-00002.safetensors'",
+    ),
+    "an index that is none": ({INDEX: b"[]"}, "is no index"),
+}
+
+
+@pytest.mark.parametrize("case", FOLDERS)
+async def test_a_folder_that_is_no_model_stays_here(tmp_path: Path, case: str):
+    other, why = FOLDERS[case]
+    folder = llama_folder(tmp_path / "llama", **other)
+    async with Simulator(version="0.17.7") as simulator, connected(simulator.url, read=allow(tmp_path)) as client:
+        words = error(await create(client, path=str(folder)), "invalid_argument")
+    assert why in words
+    assert CANARY.decode() not in words
+    assert not changing(simulator)
+
+
+async def test_a_crowded_folder_is_not_searched(simulator: Simulator, tmp_path: Path):
+    (tmp_path / "many").mkdir()
+    for number in range(5_001):
+        (tmp_path / "many" / str(number)).touch()
+    async with connected(simulator.url, read=allow(tmp_path)) as client:
+        assert "more than 5,000" in error(await create(client, path=f"{tmp_path}/many"), "invalid_argument")
+
+
+@pytest.mark.parametrize("what", ["missing", "another", "impossible", "no gguf"])
+async def test_a_split_model_needs_all_its_parts(simulator: Simulator, tmp_path: Path, what: str):
+    parts = split_gguf(tmp_path)
+    asked = parts[0]
+    if what == "missing":
+        parts[1].unlink()
+    elif what == "another":
+        parts[1].write_bytes(parts[2].read_bytes())
+    elif what == "no gguf":
+        parts[1].write_bytes(CANARY)
+    else:
+        asked = parts[0].rename(tmp_path / "big-00004-of-00003.gguf")
+    async with connected(simulator.url, read=allow(tmp_path)) as client:
+        words = error(await create(client, path=str(asked)), "invalid_argument")
+    assert ("big-00002-of-00003" if what != "impossible" else "big-00004-of-00003") in words
+    assert not changing(simulator)
+
+
+@pytest.mark.parametrize(
+    ("modelfile", "place", "why"),
+    [
+        (f"PASSWORD={CANARY.decode()}", "line 1, column 1", "unknown instruction"),
+        (f"FROM {BASE}\nFORM {CANARY.decode()}", "line 2, column 1", "unknown instruction"),
+        (f"FROM {BASE}\nPARAMETER {CANARY.decode().replace('-', '_')} 1", "line 2, column 1", "unknown parameter"),
+        (f"FROM {BASE}\nPARAMETER temprature 1", "line 2, column 1", "unknown parameter"),
+        (f"FROM {BASE}\nPARAMETER temperature {CANARY.decode()}", "line 2, column 1", "temperature takes a number"),
+        (f"FROM {BASE}\nPARAMETER num_predict 0", "line 2, column 1", "num_predict takes"),
+        (f"FROM {BASE}\nREQUIRES {CANARY.decode()}", "line 2, column 1", "REQUIRES takes a version"),
+        ("FROM \n", "line 1, column 1", "FROM names nothing"),
+        ("SYSTEM x\n\n", "line 1, column 1", "no FROM"),
+        (f"FROM {CANARY.decode()}@x y", "line 1, column 1", "neither a model's name nor a file"),
+        (f"FROM {BASE}\nFROM /usr/blobs/sha256-{'0' * 64}", "line 2, column 1", "a model and a file"),
+    ],
+)
+@pytest.mark.parametrize("as_file", [True, False])
+async def test_a_modelfile_that_cannot_be_followed_says_where_and_quotes_nothing(
+    simulator: Simulator, tmp_path: Path, modelfile: str, place: str, why: str, as_file: bool
+):
+    path = tmp_path / "Modelfile"
+    path.write_text(modelfile)
+    given = str(path) if as_file else f"{modelfile}\n# end"
+    if not as_file and not modelfile.lower().startswith(("from", "system", "password")):
+        return
+    async with connected(simulator.url, read=allow(tmp_path)) as client:
+        words = error(await create(client, modelfile=given), "invalid_argument")
+    assert place in words and why in words
+    assert CANARY.decode() not in words and CANARY.decode().replace("-", "_") not in words
+    assert not changing(simulator)
+
+
+async def test_a_misspelt_parameter_gets_the_closest(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        words = error(await create(client, modelfile=f"FROM {BASE}\nPARAMETER temprature 1"), "invalid_argument")
+    assert "Did you mean 'temperature'?" in words
+
+
+@pytest.mark.parametrize("target", ["../secret/x.gguf", "~/x.gguf", "/etc/passwd", "{outside}/x.gguf", "./link.gguf"])
+@pytest.mark.parametrize("instruction", ["FROM", "ADAPTER"])
+async def test_a_modelfile_leads_to_no_file_that_may_not_be_read(
+    simulator: Simulator, tmp_path: Path, target: str, instruction: str
+):
+    """An allowed Modelfile is no way around the rules for the files that it names."""
+    allowed, outside = tmp_path / "allowed", tmp_path / "secret"
+    allowed.mkdir()
+    outside.mkdir()
+    (outside / "x.gguf").write_bytes(language_model())
+    (allowed / "link.gguf").symlink_to(outside / "x.gguf")
+    base = "" if instruction == "FROM" else f"FROM {BASE}\n"
+    (allowed / "Modelfile").write_text(f"{base}{instruction} {target.replace('{outside}', str(outside))}")
+    async with connected(simulator.url, read=allow(allowed)) as client:
+        words = error(await create(client, modelfile=f"{allowed}/Modelfile"), "not_allowed")
+    assert "read.upload_folders" in words
+    assert not simulator.requests
+
+
+async def test_paths_outside_are_refused_whatever_they_are(simulator: Simulator, tmp_path: Path):
+    folder = llama_folder(tmp_path / "llama")
+    (tmp_path / "x.gguf").write_bytes(language_model())
+    async with connected(simulator.url, tools={"toolsets": ["default", "blobs"]}) as client:
+        for path in (str(folder), f"{tmp_path}/x.gguf", f"{tmp_path}/absent"):
+            error(await create(client, path=path), "not_allowed")
+            error(await create(client, modelfile=path), "not_allowed")
+            error(await client.call_tool("ollama_push_blob", {"path": path}), "not_allowed")
+    assert not simulator.requests
+
+
+async def test_a_private_file_in_an_allowed_folder_is_no_blob(simulator: Simulator, tmp_path: Path):
+    for name in ("CANARY.kdbx", "notes.txt", "config.json", "id_rsa"):
+        (tmp_path / name).write_bytes(CANARY)
+    async with connected(simulator.url, read=allow(tmp_path), tools={"toolsets": ["blobs"]}) as client:
+        for name in ("CANARY.kdbx", "notes.txt", "config.json", "id_rsa"):
+            result = await client.call_tool("ollama_push_blob", {"path": f"{tmp_path}/{name}"})
+            words = error(result, "not_allowed" if name in ("CANARY.kdbx", "id_rsa") else "invalid_argument")
+            assert "7f3a91" not in words
+    assert not simulator.requests
+
+
+async def test_a_blob_from_a_file_is_sent_once_and_may_be_expected(simulator: Simulator, tmp_path: Path):
+    (tmp_path / "x.gguf").write_bytes(language_model())
+    (tmp_path / "config.json").write_text("{}")
+    async with connected(simulator.url, read=allow(tmp_path), tools={"toolsets": ["blobs"]}) as client:
+        wrong = {"path": f"{tmp_path}/x.gguf", "digest": "sha256:" + "0" * 64}
+        assert "has the digest" in error(await client.call_tool("ollama_push_blob", wrong), "invalid_argument")
+        assert not uploads(simulator)
+        first = data(await client.call_tool("ollama_push_blob", {"path": f"{tmp_path}/x.gguf"}))
+        assert data(await client.call_tool("ollama_push_blob", {"path": f"{tmp_path}/x.gguf"})) == first
+        assert uploads(simulator) == [first["digest"]]
+        assert data(await client.call_tool("ollama_push_blob", {"path": f"{tmp_path}/config.json"}))["present"]
+        error(await client.call_tool("ollama_push_blob", {}), "invalid_argument")
+
+
+async def test_relative_paths_in_a_modelfile_given_as_text_lead_nowhere(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        for modelfile in ("FROM ./x.gguf", "FROM x.gguf", f"FROM {BASE}\nADAPTER lora", "FROM ../x", "FROM ."):
+            words = error(await create(client, modelfile=modelfile), "invalid_argument")
+            assert "lies in no folder" in words and "whole path" in words
+    assert not simulator.requests
+
+
+async def test_a_modelfile_cannot_be_made_of_itself(simulator: Simulator, tmp_path: Path):
+    (tmp_path / "Modelfile").write_text("FROM ./Modelfile")
+    (tmp_path / "Other").write_text("FROM ./Modelfile")
+    async with connected(simulator.url, read=allow(tmp_path)) as client:
+        circular = error(await create(client, modelfile=f"{tmp_path}/Modelfile"), "invalid_argument")
+        other = error(await create(client, modelfile=f"{tmp_path}/Other"), "invalid_argument")
+    assert "leads back to this Modelfile" in circular
+    assert "no file that a model is made of" in other
+    assert not simulator.requests
+
+
+async def test_a_huge_modelfile_is_not_read(simulator: Simulator, tmp_path: Path):
+    (tmp_path / "Modelfile").write_bytes(b"#" * 1_000_001)
+    async with connected(simulator.url, read=allow(tmp_path)) as client:
+        assert "larger than 1.0 MB" in error(
+            await create(client, modelfile=f"{tmp_path}/Modelfile"), "invalid_argument"
+        )
+
+
+async def test_a_missing_adapter_is_named_by_its_line(simulator: Simulator, tmp_path: Path):
+    (tmp_path / "Modelfile").write_text(f"FROM {BASE}\nADAPTER lora\nADAPTER gone.gguf")
+    async with connected(simulator.url, read=allow(tmp_path)) as client:
+        words = error(await create(client, modelfile=f"{tmp_path}/Modelfile"), "invalid_argument")
+    assert "line 2, column 1: ADAPTER names no file that is there" in words
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
+async def test_an_unreadable_file_is_named(simulator: Simulator, tmp_path: Path):
+    (tmp_path / "x.gguf").write_bytes(language_model())
+    (tmp_path / "x.gguf").chmod(0)
+    async with connected(simulator.url, read=allow(tmp_path)) as client:
+        assert "x.gguf" in error(await create(client, path=f"{tmp_path}/x.gguf"), "disk")
+
+
+NAMES = [
+    "../x",
+    "..%2f",
+    "a/../../b",
+    "x\0",
+    "a\r\nb",
+    "a\nERROR forged",
+    "x" * 10_000,
+    "ll\u0430ma",
+    "a/b/c/d",
+    "x:",
+    "@x",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_name_that_is_none_is_refused_before_any_request(simulator: Simulator, name: str):
+    async with connected(simulator.url, policy={"push": "allow"}) as client:
+        for tool, arguments in (
+            ("ollama_create_model", {"model": name, "from": BASE}),
+            ("ollama_create_model", {"model": "x", "from": name}),
+            ("ollama_pull_model", {"model": name}),
+            ("ollama_push_model", {"model": name}),
+            ("ollama_copy_model", {"source": BASE, "destination": name}),
+            ("ollama_copy_model", {"source": name, "destination": "x"}),
+            ("ollama_delete_model", {"model": name}),
+            ("ollama_show_model", {"model": name}),
+        ):
+            assert "\n" not in error(await client.call_tool(tool, arguments), "invalid_argument")
+    assert not simulator.requests
+
+
+ADDRESSES = ["169.254.169.254/x/y", "10.0.0.5:8080/a/b", "http://127.0.0.1:1/a/b", "localhost/x/y", "evil.example/a/b"]
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+async def test_a_name_that_is_an_address_sends_the_host_nowhere(simulator: Simulator, tmp_path: Path, name: str):
+    (tmp_path / "Modelfile").write_text(f"FROM {name}")
+    settings: dict[str, Any] = {"policy": {"push": "allow"}, "read": allow(tmp_path)}
+    async with connected(simulator.url, **settings) as client:
+        for tool, arguments in (
+            ("ollama_pull_model", {"model": name}),
+            ("ollama_push_model", {"model": name}),
+            ("ollama_copy_model", {"source": BASE, "destination": name}),
+            ("ollama_create_model", {"model": name, "from": BASE}),
+            ("ollama_create_model", {"model": "x", "from": name}),
+            ("ollama_create_model", {"model": "x", "modelfile": f"FROM {name}\nSYSTEM x"}),
+            ("ollama_create_model", {"model": "x", "modelfile": str(tmp_path / "Modelfile")}),
+        ):
+            assert "policy.registries" in error(await client.call_tool(tool, arguments), "not_allowed")
+    assert not simulator.requests
+
+
+async def test_a_listed_name_with_a_foreign_host_cannot_be_published(simulator: Simulator):
+    model = simulator.store.find(BASE)
+    assert model is not None
+    from ollama_mcp.formats.names import parse_name
+
+    simulator.store.put(model.renamed(parse_name("evil.example/a/b")))
+    async with connected(simulator.url, policy={"push": "allow"}) as client:
+        pushed = await client.call_tool("ollama_push_model", {"model": "evil.example/a/b"})
+    error(pushed, "not_allowed")
+    assert not simulator.requests
+
+
+@pytest.mark.parametrize("more", [{"remote_host": "https://evil.example"}, {"nonsense": 1}])
+async def test_create_takes_no_remote_host_and_nothing_unknown(simulator: Simulator, more: dict[str, Any]):
+    async with connected(simulator.url) as client:
+        result = await create(client, base=BASE, more=more)
+    assert result.is_error
+    assert not simulator.requests
+
+
+async def test_a_base_from_the_cloud_that_is_not_installed_is_not_fetched(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        error(await create(client, base="gpt-oss:20b-cloud"), "model_not_found")
+        error(await create(client, modelfile="FROM gpt-oss:120b-cloud\nSYSTEM x"), "model_not_found")
+    assert not changing(simulator)
+
+
+Break = Callable[[Simulator], None]
+
+
+@pytest.mark.parametrize("version", ["0.5.7", "0.17.7", "0.33.0", "latest"])
+async def test_a_failed_create_leaves_the_old_model_as_it_was(version: str, tmp_path: Path):
+    (tmp_path / "x.gguf").write_bytes(language_model())
+    async with Simulator(version=version) as simulator, connected(simulator.url, read=allow(tmp_path)) as client:
+        assert not (await create(client, base=BASE, system="first")).is_error
+        before = simulator.store.find("mine")
+        bad_template = await create(client, base=BASE, template="{{ .Prompt")
+        unquantizable = await create(client, path=f"{tmp_path}/x.gguf", quantize="Q8_0")
+        (tmp_path / "y.gguf").write_bytes(language_model(1024))
+        simulator.faults.add(
+            Fault("status", path="/api/blobs/*", nth=2, status=500, text="write blobs/x: no space left on device")
+        )
+        full = await create(client, path=f"{tmp_path}/y.gguf")
+        assert simulator.store.find("mine") == before
+        assert not (await create(client, path=f"{tmp_path}/x.gguf")).is_error
+    assert "template error" in error(bad_template, "invalid_argument")
+    assert "quantization is only supported" in error(unquantizable, "invalid_argument")
+    assert "disk" in error(full, "server_error")
+    assert len(sent(simulator, "/api/create")) == 4
+
+
+async def test_a_status_warns_of_versions_with_known_holes():
+    for version, names in (
+        ("0.5.7", ["CVE-2026-7482", "CVE-2025-51471"]),
+        ("0.17.0", ["CVE-2026-7482"]),
+        ("0.17.7", []),
+        ("0.0.0", []),
+    ):
+        async with Simulator(version=version) as simulator, connected(simulator.url) as client:
+            result = await client.call_tool("ollama_status", {})
+        warnings = data(result)["hosts"][0].get("warnings", [])
+        assert [warning.split(":")[0] for warning in warnings] == names
+        assert text(result).count("warning: ") == len(names)
+
+
+@pytest.mark.parametrize("model", [BASE, "qwen3:4b", "gemma3:4b", "nomic-embed-text"])
+async def test_a_card_is_short_and_says_size_and_whether_it_is_loaded(simulator: Simulator, model: str):
+    async with connected(simulator.url) as client:
+        before = await client.call_tool("ollama_show_model", {"model": model})
+        await client.call_tool("ollama_load_model", {"model": model})
+        after = await client.call_tool("ollama_show_model", {"model": model})
+    assert (data(before)["loaded"], data(after)["loaded"]) == (False, True)
+    assert data(after)["size_bytes"] > 200_000_000
+    assert "size: " in text(after) and "loaded: True" in text(after)
+    assert len(text(after)) < 1_600 and len(json.dumps(data(after))) < 1_600
