@@ -62,8 +62,8 @@ async def ollama_list_models(
         ),
     ] = "",
 ) -> InstalledModels:
-    """List the models installed in Ollama with size, context length and capabilities, newest first; free and quick.
-    Use it to find a model's exact name, or one that can do a task.
+    """Find a model's exact name, or one that can do a task: lists the installed models with size, context length and
+    capabilities, newest first; free and quick.
     """
     installed = await call.client.tags()
     able = await call.hosts.capabilities(installed)
@@ -129,8 +129,8 @@ async def ollama_show_model(
         bool, Field(description="With token tables and tensors in model_info and tensors: megabytes.")
     ] = False,
 ) -> ModelDetails:
-    """Show what one model can do: capabilities, context length, thinking levels, size, default options.
-    Use it before sending images, tools or a format; include gives the template, license, system prompt or Modelfile.
+    """Check what one model can do before sending images, tools or a format: capabilities, context length, thinking
+    levels, size, default options. include gives the template, license, system prompt or Modelfile.
     """
     found, running = await asyncio.gather(call.hosts.find(model), call.client.ps())
     card = await call.client.show(model, verbose=verbose)
@@ -182,8 +182,8 @@ class LoadedModels(Data):
 
 @tool(title="List loaded models", toolset="models", hints=READS)
 async def ollama_list_running(call: Call) -> LoadedModels:
-    """List the models that are in memory now: how much, what share on the GPU, context length, when each unloads.
-    Use it when answers are slow or memory is short.
+    """See what is in memory when answers are slow or memory is short: each loaded model's memory, share on the GPU,
+    context length, and when it unloads.
     """
     return LoadedModels(
         models=[

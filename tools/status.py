@@ -40,8 +40,8 @@ class Status(Data):
 
 @tool(title="Show Ollama's status", toolset="system", hints=READS)
 async def ollama_status(call: Call) -> Status:
-    """Check whether Ollama answers, its version, how many models are installed and loaded, and the cloud's state;
-    free. Call it first when another tool fails.
+    """Call this first when another tool fails: whether Ollama answers, its version, how many models are installed and
+    loaded, the cloud's state; free.
     """
     return Status(server_version=__version__, hosts=[await _ask(call)], read_only=call.settings.read_only)
 
