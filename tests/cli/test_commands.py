@@ -144,6 +144,8 @@ async def test_one_tool_is_called_from_the_shell(simulator: Simulator):
     assert (named.code, named.err) == (0, "") and named.out
     as_json = await run("call", "ollama_show_model", json.dumps({"model": MODEL}), **host)
     assert "capabilities: completion, tools" in as_json.out
+    bare = await run("call", "ollama_status", **host)
+    assert bare.code == 0 and simulator.url in bare.out
     failed = await run("call", "ollama_chat", "model=nope", "prompt=Hi", **host)
     assert failed.code == 1 and failed.out == "" and failed.err.startswith("[model_not_found]")
 
