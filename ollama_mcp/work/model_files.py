@@ -53,7 +53,7 @@ class ModelFile:
         path: Its real path.
         kind: What it was proven to be.
         size: Its size in bytes.
-        stamp: What tells whether it is still the same: device, number, size, time of the last change.
+        stamp: What tells whether it is still the same: device, number, size, last change, and whether it has a name.
         part: Which part of a split model it is, from 0, and of how many.
     """
 
@@ -112,7 +112,7 @@ def prove(path: str, name: str, access: Access) -> ModelFile:
 def stamp(file: OpenedFile) -> tuple[int, ...]:
     """What tells whether an open file is the same, and unchanged."""
     status = os.fstat(file.stream.fileno())
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, min(status.st_nlink, 1))
 
 
 def _check_whole(file: OpenedFile, shown: str) -> None:

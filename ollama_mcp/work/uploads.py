@@ -97,7 +97,6 @@ class _Reading:
 
     async def digest(self) -> str:
         """The file's SHA-256 as Ollama writes it."""
-        await self._check()
         hasher, done = hashlib.sha256(), 0
 
         def hash_next() -> int:
@@ -108,7 +107,6 @@ class _Reading:
         while done < self._file.size:
             done += await self._in_thread(hash_next)
             await self._report(self._file, "reading", done)
-        await self._check()
         return f"sha256:{hasher.hexdigest()}"
 
     async def pieces(self) -> AsyncGenerator[bytes]:
@@ -118,28 +116,22 @@ class _Reading:
         while done < self._file.size:
             data = await self._in_thread(partial(self._read, PIECE, done))
             done += len(data)
-            if done == self._file.size:
-                # Before the last piece, so that the host never gets the whole of a changed file.
-                await self._check()
             yield data
             await self._report(self._file, "uploading", done)
 
     def changed(self) -> InvalidArgument:
         """The error of a file that is not what it was."""
         return InvalidArgument(
-            f"{quoted(self._file.path)} changed while it was read, so no model was made of it.",
+            f"{quoted(self._file.path)} changed or was removed while it was read, so no model was made of it.",
             next_step="Wait until whatever writes it has ended, then try again.",
         )
 
     def _read(self, most: int, done: int) -> bytes:
+        """The next bytes; judged after they were read, so that the host never gets the whole of a changed file."""
         data = self._opened.stream.read(min(most, self._file.size - done))
-        if not data:
+        if not data or stamp(self._opened) != self._file.stamp:
             raise self.changed()
         return data
-
-    async def _check(self) -> None:
-        if await self._in_thread(lambda: stamp(self._opened)) != self._file.stamp:
-            raise self.changed()
 
     async def _in_thread(self, work: Callable[[], R]) -> R:
         """Run disk work in a thread; a cancelled call waits for it, since the file is closed right after."""

@@ -280,6 +280,30 @@ async def test_an_adapter_folder_goes_with_its_base(tmp_path: Path):
     assert {"adapter_config.json", "adapter_model.safetensors"} <= set(request["adapters"])
 
 
+async def test_a_draft_model_goes_with_its_model(tmp_path: Path):
+    (tmp_path / "draft.gguf").write_bytes(language_model())
+    modelfile = f"FROM {BASE}\nDRAFT {tmp_path}/draft.gguf\nCAPABILITY tools\nREQUIRES v0.35.0\nPARSER a\nRENDERER b"
+    async with Simulator(version="latest") as simulator, connected(simulator.url, read=allow(tmp_path)) as client:
+        made = await create(client, modelfile=modelfile)
+        assert not made.is_error, made
+    async with Simulator(version="0.17.7") as older, connected(older.url, read=allow(tmp_path)) as client:
+        refused = await create(client, modelfile=f"FROM {BASE}\nDRAFT {tmp_path}/draft.gguf")
+    (request,) = sent(simulator, "/api/create")
+    assert request["draft_files"] == {"draft.gguf": digest(language_model())}
+    assert (request["capabilities"], request["requires"]) == (["tools"], "0.35.0")
+    assert (request["parser"], request["renderer"]) == ("a", "b")
+    assert "draft_files" in error(refused, "unsupported_by_version")
+
+
+async def test_the_long_token_lists_of_a_real_model_are_passed_over(tmp_path: Path):
+    tokens = [f"token{number}" for number in range(150_000)]
+    (tmp_path / "x.gguf").write_bytes(
+        gguf({"general.architecture": "llama", "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.merges": tokens})
+    )
+    async with Simulator() as simulator, connected(simulator.url, read=allow(tmp_path)) as client:
+        assert not (await create(client, path=f"{tmp_path}/x.gguf")).is_error
+
+
 async def test_a_recipe_has_exactly_one_source(simulator: Simulator):
     async with connected(simulator.url) as client:
         for given in ({}, {"base": BASE, "modelfile": f"FROM {BASE}"}, {"path": "/x", "base": BASE}):

@@ -128,7 +128,7 @@ async def test_what_another_client_began_is_told_too(simulator: Simulator):
         await asyncio.gather(first, return_exceptions=True)
         await until(lambda: bool(simulator.disconnects))
     async with connected(simulator.url) as other:
-        simulator.machine.latency = Latency()
+        simulator.machine.latency = Latency(transfer=4e10)
         await pull(other, notes, model="llama3.1:8b")
     await notes.until(lambda said: "resuming at" in said)
 
@@ -164,6 +164,7 @@ async def test_a_large_pull_is_stopped_until_the_user_agrees(simulator: Simulato
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 async def test_a_client_with_forms_asks_the_user_once_before_a_large_pull(simulator: Simulator, mode: str):
     user = User(YES)
+    simulator.machine.latency = FAST
     async with with_user(simulator.url, user, mode=mode) as client:
         done = await pull(client, model="llama3.1:8b")
         assert not done.is_error and not user.forms
@@ -223,6 +224,7 @@ async def test_a_disk_that_cannot_be_asked_is_no_matter(simulator: Simulator, mo
         raise OSError
 
     monkeypatch.setattr(shutil, "disk_usage", fails)
+    simulator.machine.latency = SLOW
     async with connected(simulator.url) as client:
         assert "note" not in data(await pull(client))
 
