@@ -49,12 +49,12 @@ MODELFILE = """\
 # Modelfile
 
 A model of your own is an installed one with a system prompt, options, a template or examples built in. What a Modelfile
-says in instructions, ollama_create_model takes as arguments; no file is needed. It copies no weights, so it takes a
-second and next to no disk."""
+says in instructions, ollama_create_model takes as arguments; a whole Modelfile goes into `modelfile`, as text or path.
+Built on an installed model it copies no weights, so it takes a second and next to no disk."""
 
 # Instruction, the argument that stands for it, its meaning.
 INSTRUCTIONS = (
-    ("FROM", "`from` or `files`", "the model to build on, or files already on the host"),
+    ("FROM", "`from`, `path` or `files`", "an installed model, files to upload, or files already on the host"),
     ("SYSTEM", "`system`", "system prompt, used where a call brings none"),
     ("PARAMETER", "`parameters`", "options built in; a call's own options win"),
     ("TEMPLATE", "`template`", "prompt template in Go's notation; leave it out to keep the model's own"),

@@ -72,10 +72,16 @@ class View:
 
 
 class Live:
-    """Looks at the host, at most once every five seconds, for at most five seconds."""
+    """Looks at the host, at most once every five seconds.
 
-    def __init__(self, hosts: HostPool) -> None:
+    Args:
+        hosts: The Ollama hosts.
+        wait: Seconds after which a host that says nothing counts as down.
+    """
+
+    def __init__(self, hosts: HostPool, wait: float = WAIT_SECONDS) -> None:
         self._hosts = hosts
+        self._wait = wait
         self._view: View | None = None
         self._at = float("-inf")
         self._looking = asyncio.Lock()
@@ -96,10 +102,10 @@ class Live:
     async def _ask(self) -> View:
         url = self._hosts.url
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
+            async with asyncio.timeout(self._wait):
                 return await self._whole_view(url)
         except TimeoutError:
-            return View(url, problem=f"[timeout] No answer within {WAIT_SECONDS:g} s.")
+            return View(url, problem=f"[timeout] No answer within {self._wait:g} s.")
         except OllamaMCPError as error:
             return View(url, problem=failure_text(error))
 
