@@ -9,6 +9,7 @@ from ollama_mcp.api import ChatRequest
 from ollama_mcp.api import Message as Turn
 from ollama_mcp.server.inference import Prepared, Wish, answer, prepare
 from ollama_mcp.server.types import (
+    Background,
     ChatInclude,
     ChatModel,
     Format,
@@ -37,6 +38,7 @@ async def ollama_chat(
     options: Options | None = None,
     keep_alive: KeepAlive | None = None,
     include: Annotated[list[ChatInclude], Field(description="More than the answer.")] = [],
+    background: Background = False,
 ) -> Answer:
     """Ask a local model and get its answer: the usual way to hand work to Ollama (text, images, typed JSON by format,
     tool calls). Loading takes 5 to 60 s at first. To continue, send the whole conversation as messages; results of

@@ -8,7 +8,7 @@ from ollama_mcp import DESTROYS, Call, Data, InvalidArgument, NotAllowed, tool
 from ollama_mcp.formats.durations import shown_seconds
 from ollama_mcp.server.creation import create
 from ollama_mcp.server.recipes import read_recipe
-from ollama_mcp.server.types import Confirm, Digests, Parameters
+from ollama_mcp.server.types import Background, Confirm, Digests, Parameters
 
 Quantization = Literal["F32", "F16", "BF16", "Q8_0", "Q4_K_S", "Q4_K_M"]
 
@@ -67,9 +67,10 @@ async def ollama_create_model(
     adapters: Digests | None = None,
     more: More | None = None,
     confirm: Confirm = False,
+    background: Background = False,
 ) -> Created:
-    """Make a new model of exactly one of `from`, `modelfile`, `path` and `files`, with its own system prompt, options,
-    template or quantization; these win over the Modelfile's. Overwriting an existing name is confirmed first.
+    """Make a new model: of one of `from`, `modelfile`, `path` and `files`, with its own system prompt, options,
+    template or quantization, which win over the Modelfile's. Overwriting an existing name is confirmed first.
     """
     rare = _rare(more or {})
     call.check_registry(model)

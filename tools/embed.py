@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from ollama_mcp import INFERS, Call, Data, tool
 from ollama_mcp.api import EmbedRequest
 from ollama_mcp.server.text import table
-from ollama_mcp.server.types import EmbedModel, KeepAlive, LoadOptions, split_options
+from ollama_mcp.server.types import Background, EmbedModel, KeepAlive, LoadOptions, split_options
 
 COMPARED = 100
 PAIRS_SHOWN = 50
@@ -52,6 +52,7 @@ async def ollama_embed(
     vectors: Annotated[bool, Field(description="Return the raw vectors: thousands of tokens each.")] = False,
     options: LoadOptions | None = None,
     keep_alive: KeepAlive | None = None,
+    background: Background = False,
 ) -> Embeddings:
     """Compare texts by meaning: embeds them and returns how similar each pair is, nearest first. Needs an embedding
     model. The raw vectors come only on request.

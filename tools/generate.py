@@ -7,7 +7,16 @@ from pydantic import Field
 from ollama_mcp import INFERS, Answer, Call, tool
 from ollama_mcp.api import GenerateRequest
 from ollama_mcp.server.inference import Wish, answer, prepare
-from ollama_mcp.server.types import Format, GenerateInclude, GenerateModel, Images, KeepAlive, Options, Think
+from ollama_mcp.server.types import (
+    Background,
+    Format,
+    GenerateInclude,
+    GenerateModel,
+    Images,
+    KeepAlive,
+    Options,
+    Think,
+)
 
 
 @tool(title="Generate text", toolset="inference", hints=INFERS)
@@ -26,6 +35,7 @@ async def ollama_generate(
     options: Options | None = None,
     keep_alive: KeepAlive | None = None,
     include: Annotated[list[GenerateInclude], Field(description="More than the answer.")] = [],
+    background: Background = False,
 ) -> Answer:
     """Complete a raw prompt, use a template of your own, or fill a gap in code (suffix). For questions, conversations,
     tools and long prompts use ollama_chat: generate cuts the middle out of a prompt that is too long.

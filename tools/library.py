@@ -35,8 +35,8 @@ async def ollama_copy_model(
 
 @tool(title="Delete a model", toolset="models", hints=DESTROYS)
 async def ollama_delete_model(call: Call, model: ModelName, confirm: Confirm = False) -> Done:
-    """Delete an installed model from disk; only a new download brings it back. The user is asked; where no form can
-    be shown, the first call answers what would be deleted and confirm=true then does it.
+    """Delete an installed model from disk; only a new download brings it back. The user is asked; without a form,
+    the first call answers what would be deleted and confirm=true then does it.
     """
     call.check_policy("delete")
     found = await call.hosts.find(model)

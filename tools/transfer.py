@@ -9,7 +9,7 @@ from ollama_mcp.formats.durations import shown_seconds
 from ollama_mcp.server.pulls import Pull
 from ollama_mcp.server.text import size
 from ollama_mcp.server.transfers import follow
-from ollama_mcp.server.types import Confirm, ModelName
+from ollama_mcp.server.types import Background, Confirm, ModelName
 
 Insecure = Annotated[bool, Field(description="Without TLS checks; only for a registry listed in the settings.")]
 
@@ -34,6 +34,7 @@ async def ollama_pull_model(
     model: Annotated[str, Field(description="Name in the registry, e.g. 'llama3.2:3b' or 'hf.co/user/repo:Q4_K_M'.")],
     insecure: Insecure = False,
     confirm: Confirm = False,
+    background: Background = False,
 ) -> Transferred:
     """Download a model, or update an installed one. Takes minutes for gigabytes; ask the user first. When it was
     cancelled or interrupted, the same call goes on where it stopped.
@@ -50,10 +51,14 @@ async def ollama_pull_model(
 
 @tool(title="Publish a model", toolset="models", hints=PUBLISHES)
 async def ollama_push_model(
-    call: Call, model: ModelName, insecure: Insecure = False, confirm: Confirm = False
+    call: Call,
+    model: ModelName,
+    insecure: Insecure = False,
+    confirm: Confirm = False,
+    background: Background = False,
 ) -> Transferred:
-    """Upload a model to its registry, where others may see it. The user is asked first; where no form can be shown it
-    is refused unless the settings allow it.
+    """Upload a model to its registry, where others may see it. The user is asked first; without a form it is refused
+    unless the settings allow it.
     """
     call.check_policy("push")
     call.check_registry(model, insecure=insecure)

@@ -20,10 +20,11 @@ from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult, InputRequiredResult, Tool
 
 from ollama_mcp import __version__
-from ollama_mcp.errors import InvalidArgument, OllamaMCPError
+from ollama_mcp.errors import InvalidArgument, NotAllowed, OllamaMCPError
 from ollama_mcp.hosts import HostPool
-from ollama_mcp.server.bound import BoundTool
+from ollama_mcp.server.bound import BACKGROUND, BoundTool
 from ollama_mcp.server.call import Call
+from ollama_mcp.server.caller import caller_of
 from ollama_mcp.server.confirmation import Confirmations, Consent
 from ollama_mcp.server.failures import failure_result, unexpected, with_help
 from ollama_mcp.server.forms import Forms, NeedsInput, can_ask, is_modern
@@ -31,6 +32,7 @@ from ollama_mcp.server.guidance import GuidedServer, register_guidance
 from ollama_mcp.server.icons import icons
 from ollama_mcp.server.in_use import InUse
 from ollama_mcp.server.instructions import instructions
+from ollama_mcp.server.jobs import Job, Jobs
 from ollama_mcp.server.loader import load_tools
 from ollama_mcp.server.progress import Progress, Send
 from ollama_mcp.server.selection import enabled_toolsets, select_tools
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from ollama_mcp.server.guidance.guidance import Guidance
 
 NAME = "ollama"
+JOB_TOOL = "ollama_job"
 
 # What never changes while a server runs; private, since the settings shape it.
 _FIXED: tuple[CacheableMethod, ...] = (
@@ -74,6 +77,8 @@ class OllamaServer(GuidedServer):
         self.ollama_settings = settings
         self.hosts = hosts or HostPool(settings, api_key=api_key)
         self.in_use = InUse()
+        keep = settings.jobs
+        self.jobs = Jobs(keep.limit, keep.keep_seconds, keep.keep_cut_seconds, keep.keep_bytes)
         self._confirmations = Confirmations()
         self._forms = Forms(settings.policy.answer_seconds)
         self._allowed = allowed
@@ -139,29 +144,58 @@ class OllamaServer(GuidedServer):
         """
         try:
             return await self._ask_and_call(self._bound(name), arguments, context)
-        except OllamaMCPError as error:
-            return failure_result(await with_help(error, self.hosts, self.bound_tools))
         except Exception as error:
-            return failure_result(unexpected(error, name))
+            return await self._failure(error, name)
 
     async def _ask_and_call(
         self, tool: BoundTool, arguments: dict[str, Any], context: Context[None, Any] | None
     ) -> CallToolResult | InputRequiredResult:
         """Run the tool, as often as it takes until every question that it has is answered."""
+        settings = self.ollama_settings
         progress = Progress(_sender(context))
+        caller = caller_of(context, settings, has_progress=progress.wanted)
         granted = self._forms.take(context)
         while True:
-            consent = Consent(
-                tool.spec.name, self.ollama_settings.policy, self._confirmations, can_ask(context), granted
-            )
-            call = Call(self.ollama_settings, self.hosts, lambda: self.access, progress, consent, self.in_use)
+            consent = Consent(tool.spec.name, settings.policy, self._confirmations, can_ask(context), granted)
+            call = Call(settings, self.hosts, lambda: self.access, progress, consent, self.in_use, self.jobs, caller)
             try:
-                return await tool.call(call, arguments)
+                return await self._carry_out(tool, call, tool.arguments.check(arguments))
             except NeedsInput as pause:
                 assert context is not None
                 if is_modern(context):
                     return self._forms.result(pause.question, granted)
                 granted.add(await self._forms.ask(context, pause.question, progress))
+
+    async def _carry_out(self, tool: BoundTool, call: Call, arguments: dict[str, Any]) -> CallToolResult:
+        """Run the tool to its end, or as long as the client waits where the work can go on without it."""
+        if not tool.is_long:
+            return await tool.call(call, arguments)
+        background = bool(arguments.pop(BACKGROUND, False))
+        if JOB_TOOL not in self.bound_tools:
+            if background:
+                raise NotAllowed(
+                    f"background needs {JOB_TOOL}, which is not offered.",
+                    next_step="The user can add the toolset 'system' to tools.toolsets in the settings.",
+                )
+            return await tool.call(call, arguments)
+        job = Job(tool.spec.name, str(arguments.get("model", "")), call.caller.owner, call.progress, call.consent)
+        work = self._result(tool, call, arguments)
+        result = await self.jobs.carry(job, work, call.caller, background=background, asks_midway=tool.asks_midway)
+        return result if result is not None else tool.handover(job)
+
+    async def _result(self, tool: BoundTool, call: Call, arguments: dict[str, Any]) -> CallToolResult:
+        """The result of a tool that may have no call any more which could report its failure."""
+        try:
+            return await tool.call(call, arguments)
+        except NeedsInput:
+            raise
+        except Exception as error:
+            return await self._failure(error, tool.spec.name)
+
+    async def _failure(self, error: Exception, tool: str) -> CallToolResult:
+        if isinstance(error, OllamaMCPError):
+            return failure_result(await with_help(error, self.hosts, self.bound_tools))
+        return failure_result(unexpected(error, tool))
 
     def _bound(self, name: str) -> BoundTool:
         tool = self.bound_tools.get(name)
@@ -178,6 +212,7 @@ async def _lifespan(server: MCPServer[None]) -> AsyncGenerator[None]:
         yield
     finally:
         if isinstance(server, OllamaServer):
+            await server.jobs.aclose()
             await server.hosts.aclose()
 
 

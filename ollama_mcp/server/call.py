@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from ollama_mcp.access import Access
     from ollama_mcp.api import OllamaClient
     from ollama_mcp.hosts import HostPool
+    from ollama_mcp.server.caller import Caller
     from ollama_mcp.server.confirmation import Action, Consent
     from ollama_mcp.server.in_use import InUse
+    from ollama_mcp.server.jobs import Jobs
     from ollama_mcp.server.progress import Progress
     from ollama_mcp.server.types import Task
     from ollama_mcp.settings import Settings
@@ -32,6 +34,8 @@ class Call:
         progress: Where to report progress; a no-op when the client wants none.
         consent: What the user agreed to, for tools that destroy.
         in_use: The models that calls of this server use now.
+        jobs: The work that goes on after its call.
+        caller: Who calls.
     """
 
     settings: Settings
@@ -40,6 +44,8 @@ class Call:
     progress: Progress
     consent: Consent
     in_use: InUse
+    jobs: Jobs
+    caller: Caller
 
     @property
     def tool(self) -> str:

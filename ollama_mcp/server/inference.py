@@ -106,6 +106,7 @@ async def _follow(call: Call, stream: ChatStream | GenerateStream, model: str) -
     def newest_words() -> str:
         return stream.text[-TAIL_CHARS:] or f"thinking: {stream.thinking[-TAIL_CHARS:]}"
 
+    progress.text = lambda: stream.text
     async with progress.phase(f"queued for {model}"):
         # Ollama sends nothing before the first token, so whether it loads the model is asked beside the request.
         loading = call.tell_loading(model)

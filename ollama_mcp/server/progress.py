@@ -19,7 +19,15 @@ Send = Callable[[float, float | None, str], Awaitable[None]]
 
 
 class Progress:
-    """Progress of one call; without a token from the client (`send` is None) everything is a no-op."""
+    """Progress of one call; without a token from the client (`send` is None) it is only kept, for a job to show.
+
+    Attributes:
+        begun: Set when the first phase begins: the arguments are checked, the host is asked.
+        moved: Set when the first unit is done, or how many there are is known.
+        done: Units done so far (tokens, bytes).
+        total: Units in all, where that is known.
+        text: Gives what the model has written so far; set by who reads the answer.
+    """
 
     def __init__(self, send: Send | None) -> None:
         self._send = send
@@ -29,6 +37,11 @@ class Progress:
         self._phase: Callable[[float], str] = lambda seconds: "working"
         self._since = time.monotonic()
         self._late: tuple[float, Callable[[], str], float | None] | None = None
+        self.begun = asyncio.Event()
+        self.moved = asyncio.Event()
+        self.done = 0.0
+        self.total: float | None = None
+        self.text: Callable[[], str] = str
 
     @property
     def wanted(self) -> bool:
@@ -38,11 +51,12 @@ class Progress:
     @asynccontextmanager
     async def phase(self, text: str) -> AsyncGenerator[None]:
         """Say `text` now and, with the seconds gone, every 10 s until the block ends."""
+        self._since = time.monotonic()
+        self.name(text)
+        self.begun.set()
         if self._send is None:
             yield
             return
-        self._since = time.monotonic()
-        self.name(text)
         await self._notify(text)
         beat = asyncio.create_task(self._heartbeat())
         try:
@@ -54,27 +68,37 @@ class Progress:
         """Change what the heartbeats say."""
         self._phase = lambda seconds: f"{text} ({seconds:.0f} s)"
 
+    def described(self) -> str:
+        """How far it is, in words."""
+        return self._phase(time.monotonic() - self._since)
+
+    def detach(self) -> None:
+        """Tell the client nothing more: the call has its answer, while its work goes on."""
+        self._send = self._late = None
+
     async def say(self, text: str) -> None:
         """Say something now and let the heartbeats go on with it."""
         self.name(text)
-        if self._send is not None:
-            await self._notify(text)
+        await self._notify(text)
 
     async def update(self, done: float, text: Callable[[], str], total: float | None = None) -> None:
         """Report units done (tokens, bytes); kept back for a moment when the last notification is under 0.2 s old.
 
         `text` is asked only when a notification is due: making it may cost more than the unit did.
         """
+        self.done, self.total = done, total
+        self._phase = lambda seconds: text()
+        if done or total:
+            self.moved.set()
         if self._send is None:
             return
-        self._phase = lambda seconds: text()
         if time.monotonic() - self._sent_at >= SHORTEST_GAP_SECONDS:
             await self._notify(text(), done, total)
         else:
             self._late = (done, text, total)
 
     async def _heartbeat(self) -> None:
-        while True:
+        while self._send is not None:
             await asyncio.sleep(min(SHORTEST_GAP_SECONDS, HEARTBEAT_SECONDS))
             silent = time.monotonic() - self._sent_at
             if self._late is not None and silent >= SHORTEST_GAP_SECONDS:
@@ -84,7 +108,8 @@ class Progress:
                 await self._notify(self._phase(time.monotonic() - self._since))
 
     async def _notify(self, text: str, done: float | None = None, total: float | None = None) -> None:
-        assert self._send is not None
+        if self._send is None:
+            return
         value = self._last + 1 if done is None else done + self._beats
         if done is None:
             self._beats += 1

@@ -187,6 +187,7 @@ Images = Annotated[list[str], Field(description="Paths, base64, data: URIs or UR
 
 
 Confirm = Annotated[bool, Field(description="Only after the user agreed to what the first call answered.")]
+Background = Annotated[bool, Field(description="Make it a job at once.")]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", description="'sha256:' and 64 hex digits.")]
 Digests = Annotated[
     dict[str, str],

@@ -119,6 +119,20 @@ class Policy(Section):
     )
 
 
+class Jobs(Section):
+    """Long calls that go on after their answer."""
+
+    call_seconds: float = Field(
+        default=0.0, ge=0, description="Seconds after which a long call goes on as a job; 0 goes by the client."
+    )
+    limit: int = Field(default=20, ge=1, description="Jobs that run at once; as many ended ones are kept.")
+    keep_seconds: float = Field(default=3_600.0, gt=0, description="Seconds that the result of a job is kept.")
+    keep_cut_seconds: float = Field(
+        default=600.0, gt=0, description="Seconds that the text of a cancelled call or job is kept."
+    )
+    keep_bytes: int = Field(default=20_000_000, ge=0, description="About how much all kept results may take.")
+
+
 class Settings(Section):
     """All settings of one server process."""
 
@@ -142,6 +156,7 @@ class Settings(Section):
     tools: Tools = Field(default_factory=Tools)
     prompts: Prompts = Field(default_factory=Prompts)
     policy: Policy = Field(default_factory=Policy)
+    jobs: Jobs = Field(default_factory=Jobs)
     images: ImageSettings = Field(default_factory=ImageSettings)
     read: ReadSettings = Field(default_factory=ReadSettings)
     urls: UrlSettings = Field(default_factory=UrlSettings)

@@ -36,6 +36,7 @@ OF_TOOLS = {
     "ollama_mcp.server.creation",
     "ollama_mcp.server.failures",
     "ollama_mcp.server.inference",
+    "ollama_mcp.server.jobs",
     "ollama_mcp.server.pulls",
     "ollama_mcp.server.recipes",
     "ollama_mcp.server.text",

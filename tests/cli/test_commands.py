@@ -98,7 +98,7 @@ def test_config_schema_describes_every_section(capsys: pytest.CaptureFixture[str
 
 def test_config_check_says_what_a_start_would_do(capsys: pytest.CaptureFixture[str]):
     assert main(["config", "check", "--toolsets", "system"]) == 0
-    assert "1 tools: ollama_status" in capsys.readouterr().out
+    assert "2 tools: ollama_job, ollama_status" in capsys.readouterr().out
 
 
 WRONG = [

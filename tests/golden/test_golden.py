@@ -27,6 +27,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "ollama_embed": {"model": "nomic-embed-text", "input": ["a cat", "a dog"]},
     "ollama_embeddings": {"model": "nomic-embed-text", "prompt": ""},
     "ollama_generate": {"model": MODEL, "prompt": "2 + 2 =", "format": {"type": "integer"}},
+    "ollama_job": {},
     "ollama_list_models": {},
     "ollama_list_running": {},
     "ollama_load_model": {"model": MODEL},

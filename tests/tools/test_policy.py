@@ -96,7 +96,8 @@ async def test_the_default_list_fits_its_budget_of_tokens(simulator: Simulator):
 
 async def test_answers_have_no_output_schema_and_data_tools_have_one(simulator: Simulator):
     answers = {tool.name for tool in await _tools(simulator, **ALL) if tool.output_schema is None}
-    assert answers == {"ollama_chat", "ollama_generate"}
+    # A job's result is that of another tool, an answer too.
+    assert answers == {"ollama_chat", "ollama_generate", "ollama_job"}
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
@@ -114,6 +115,7 @@ async def test_read_only_offers_nothing_that_changes_anything(simulator: Simulat
         "ollama_embed",
         "ollama_embeddings",
         "ollama_generate",
+        "ollama_job",
         "ollama_list_models",
         "ollama_list_running",
         "ollama_show_model",

@@ -1,0 +1,147 @@
+"""Whose jobs are whose, how many there are, how long they stay, and how they end."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from mcp import Client
+
+from ollama_mcp.server.app import OllamaServer
+from ollama_mcp.server.clocks import patience
+from ollama_mcp.server.transports.http import serve_http
+from ollama_mcp.settings import Settings
+from ollama_mcp.simulator import Answer, Simulator
+from tests.confirmation.user import until
+from tests.jobs.test_long_calls import CHAT, JOB, MODEL, WORDS, job_of
+from tests.support import connected, data, error, text, texts
+
+
+@pytest.mark.parametrize(
+    ("client", "has_progress", "seconds"),
+    [
+        ("claude-ai", True, 55),
+        ("claude-code", True, None),
+        ("claude-code", False, 55),
+        ("codex-mcp-client", True, 55),
+        ("cursor-vscode", False, 55),
+        ("opencode", True, None),
+        ("opencode", False, 55),
+        ("Claude-AI (desktop)", False, 55),
+        ("somebody", True, 50),
+        ("", False, 50),
+    ],
+)
+def test_each_known_client_gets_its_answer_before_its_clock_runs_out(
+    client: str, has_progress: bool, seconds: float | None
+):
+    assert patience(client, has_progress=has_progress) == seconds
+
+
+@pytest.mark.parametrize("arguments", [{"action": "result"}, {"action": "status", "id": "nope"}])
+async def test_a_job_that_is_not_there_is_a_wrong_argument(simulator: Simulator, arguments: dict[str, str]):
+    async with connected(simulator.url) as client:
+        assert "action='list'" in error(await client.call_tool(JOB, arguments), "invalid_argument")
+
+
+async def test_running_jobs_are_bounded_and_a_call_beyond_them_waits(simulator: Simulator):
+    gate = asyncio.Event()
+    for _ in range(3):
+        simulator.script(MODEL, Answer(text=WORDS, hold=gate))
+    async with connected(simulator.url, jobs={"call_seconds": 0.1, "limit": 1}) as client:
+        name = job_of(await client.call_tool("ollama_chat", {**CHAT, "background": True}))
+        assert "jobs.limit" in error(await client.call_tool("ollama_chat", {**CHAT, "background": True}), "busy")
+        waiting = asyncio.create_task(client.call_tool("ollama_chat", CHAT))
+        await client.call_tool(JOB, {"action": "status", "id": name})
+        await client.call_tool(JOB, {"action": "status", "id": name})
+        assert not waiting.done()
+        gate.set()
+        assert text(await waiting) == "One two three"
+
+
+@pytest.mark.parametrize("jobs", [{"limit": 1}, {"keep_bytes": 10}], ids=["number", "bytes"])
+async def test_of_ended_jobs_the_newest_stay(simulator: Simulator, jobs: dict[str, int]):
+    async with connected(simulator.url, jobs=jobs) as client:
+        names: list[str] = []
+        for word in ("first answer", "second answer"):
+            simulator.script(MODEL, Answer(text=word))
+            names.append(job_of(await client.call_tool("ollama_chat", {**CHAT, "background": True})))
+            assert text(await client.call_tool(JOB, {"action": "result", "id": names[-1]})) == word
+        assert [row["id"] for row in data(await client.call_tool(JOB, {}))["jobs"]] == names[1:]
+
+
+async def test_vectors_count_for_the_bytes_that_are_kept(simulator: Simulator):
+    embed = {"model": "nomic-embed-text", "input": ["a"], "vectors": True, "background": True}
+    async with connected(simulator.url, jobs={"keep_bytes": 8_000}) as client:
+        for _ in range(2):
+            name = job_of(await client.call_tool("ollama_embed", embed))
+            assert data(await client.call_tool(JOB, {"action": "result", "id": name}))["vectors"]
+        assert len(data(await client.call_tool(JOB, {}))["jobs"]) == 1
+
+
+async def test_jobs_end_with_the_server(simulator: Simulator):
+    simulator.script(MODEL, Answer(text=WORDS, hold=asyncio.Event()))
+    before = asyncio.all_tasks()
+    async with connected(simulator.url) as client:
+        job_of(await client.call_tool("ollama_chat", {**CHAT, "background": True}))
+        await until(lambda: simulator.in_flight)
+    await until(lambda: simulator.disconnects)
+    assert not {task for task in asyncio.all_tasks() - before if "OllamaServer" in repr(task)}
+
+
+async def test_without_the_tool_that_follows_jobs_there_are_none(simulator: Simulator):
+    simulator.script(MODEL, Answer(text=WORDS, delay=0.1))
+    async with connected(simulator.url, tools={"exclude": [JOB]}, jobs={"call_seconds": 0.05}) as client:
+        words = error(await client.call_tool("ollama_chat", {**CHAT, "background": True}), "not_allowed")
+        assert "tools.toolsets" in words
+        assert text(await client.call_tool("ollama_chat", CHAT)) == "One two three"
+
+
+@asynccontextmanager
+async def _over_http(url: str, kind: str) -> AsyncGenerator[str]:
+    settings = Settings.model_validate({"host": url, "transport": kind})
+    server = OllamaServer(settings)
+    address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(
+        serve_http(
+            server,
+            kind="http",
+            host="127.0.0.1",
+            port=0,
+            uds=None,
+            stateless=False,
+            settings=settings.http,
+            ready=server.hosts.ready,
+            listening=address.set_result,
+        )
+    )
+    try:
+        yield await address
+    finally:
+        serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
+
+
+async def test_over_http_a_session_sees_its_own_jobs_only(simulator: Simulator):
+    async with (
+        _over_http(simulator.url, "http") as address,
+        Client(address, mode="legacy") as one,
+        Client(address, mode="legacy") as other,
+    ):
+        name = job_of(await one.call_tool("ollama_chat", {**CHAT, "background": True}))
+        assert not data(await other.call_tool(JOB, {}))["jobs"]
+        error(await other.call_tool(JOB, {"action": "cancel", "id": name}), "invalid_argument")
+        assert len(data(await one.call_tool(JOB, {}))["jobs"]) == 1
+        assert not (await one.call_tool(JOB, {"action": "result", "id": name})).is_error
+
+
+async def test_over_http_without_sessions_the_id_is_what_a_client_knows(simulator: Simulator):
+    async with (
+        _over_http(simulator.url, "http") as address,
+        Client(address, mode="2026-07-28") as one,
+        Client(address, mode="2026-07-28") as other,
+    ):
+        name = job_of(await one.call_tool("ollama_chat", {**CHAT, "background": True}))
+        assert not data(await one.call_tool(JOB, {}))["jobs"]
+        assert texts(await other.call_tool(JOB, {"action": "result", "id": name}))

@@ -1,0 +1,189 @@
+"""Calls that outlast what their client waits for."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from mcp import MCPError
+from mcp.types import CallToolResult
+
+from ollama_mcp.simulator import Answer, Fault, Simulator
+from ollama_mcp.simulator.runner import Latency
+from tests.confirmation.user import NO, YES, User, until, with_user
+from tests.support import connected, data, error, text, texts
+
+MODEL = "llama3.2:3b"
+CHAT = {"model": MODEL, "prompt": "Hi"}
+SHORT = {"call_seconds": 0.2}
+WORDS = ["One ", "two ", "three"]
+JOB = "ollama_job"
+LONG: list[tuple[str, dict[str, Any], str]] = [
+    ("ollama_chat", CHAT, "/api/chat"),
+    ("ollama_generate", CHAT, "/api/generate"),
+    ("ollama_embed", {"model": "nomic-embed-text", "input": ["a", "b"]}, "/api/embed"),
+    ("ollama_pull_model", {"model": "smollm2:135m"}, "/api/pull"),
+    ("ollama_create_model", {"model": "pirate", "from": MODEL, "system": "s"}, "/api/create"),
+    ("ollama_push_model", {"model": "me/mine"}, "/api/push"),
+]
+
+
+def job_of(result: CallToolResult) -> str:
+    """The id of the job that a call became."""
+    assert not result.is_error, texts(result)
+    name = (result.meta or {})["ollama-mcp-server/job"]["id"]
+    assert f"ollama_job(action='result', id='{name}')" in texts(result)[-1]
+    return name
+
+
+@pytest.mark.parametrize("version", ["0.5.7", "0.17.7", "0.33.0"])
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+async def test_a_call_that_takes_too_long_gives_what_there_is_and_the_rest_as_a_job(version: str, mode: str):
+    gate = asyncio.Event()
+    async with Simulator(version=version) as simulator, connected(simulator.url, mode=mode, jobs=SHORT) as client:
+        simulator.script(MODEL, Answer(text=WORDS, hold=gate, hold_after=2))
+        result = await client.call_tool("ollama_chat", CHAT)
+        assert texts(result)[0] == "One two "
+        name = job_of(result)
+        still = data(await client.call_tool(JOB, {"action": "result", "id": name}))
+        assert still["jobs"][0]["state"] == "running" and "waits on" in still["note"]
+        gate.set()
+        assert text(await client.call_tool(JOB, {"action": "result", "id": name})) == "One two three"
+        assert text(await client.call_tool(JOB, {"action": "result", "id": name})) == "One two three"
+        assert not simulator.disconnects
+
+
+async def test_a_client_with_a_clock_of_its_own_gets_an_answer_before_it_runs_out(simulator: Simulator):
+    gate = asyncio.Event()
+    simulator.script(MODEL, Answer(text=WORDS, hold=gate))
+    async with connected(simulator.url, jobs=SHORT) as client:
+        name = job_of(await client.call_tool("ollama_chat", CHAT, read_timeout_seconds=2))
+        asyncio.get_running_loop().call_later(0.05, gate.set)
+        rest = await client.call_tool(JOB, {"action": "result", "id": name}, read_timeout_seconds=2)
+    assert text(rest) == "One two three"
+
+
+async def test_a_client_that_never_asks_again_leaves_nothing_behind(simulator: Simulator):
+    simulator.script(MODEL, Answer(text=WORDS, delay=0.1))
+    async with connected(simulator.url, jobs={"call_seconds": 0.05, "keep_seconds": 0.1}) as client:
+        await client.call_tool("ollama_chat", CHAT)
+        assert len(data(await client.call_tool(JOB, {}))["jobs"]) == 1
+        await until(lambda: not simulator.in_flight)
+        for _ in range(100):
+            if not data(await client.call_tool(JOB, {}))["jobs"]:
+                break
+            await asyncio.sleep(0.02)
+        else:
+            pytest.fail("the result was kept")
+
+
+@pytest.mark.parametrize(("tool", "arguments", "path"), LONG, ids=[tool for tool, _, _ in LONG])
+async def test_every_long_tool_can_be_a_job_at_once(
+    simulator: Simulator, tool: str, arguments: dict[str, Any], path: str
+):
+    async with connected(simulator.url, policy={"push": "allow"}) as client:
+        await client.call_tool("ollama_copy_model", {"source": MODEL, "destination": "me/mine"})
+        simulator.faults.add(Fault("delay", path=path, seconds=0.4))
+        plain = await client.call_tool(tool, {**arguments, "background": True})
+        name = job_of(plain)
+        result = await client.call_tool(JOB, {"action": "result", "id": name})
+        assert not result.is_error, texts(result)
+        assert text(await client.call_tool(JOB, {"action": "status", "id": name})).endswith("gives what there is.")
+    assert [seen.path for seen in simulator.requests].count(path) == 1
+
+
+async def test_what_is_wrong_with_a_background_call_is_said_at_once(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        error(await client.call_tool("ollama_chat", {"prompt": "x", "background": True}), "invalid_argument")
+        wrong = {"model": MODEL, "prompt": "x", "background": "perhaps"}
+        error(await client.call_tool("ollama_chat", wrong), "invalid_argument")
+        assert not data(await client.call_tool(JOB, {}))["jobs"]
+
+
+async def test_a_job_that_fails_gives_its_error(simulator: Simulator):
+    gate = asyncio.Event()
+    simulator.script(MODEL, Answer(text=WORDS, hold=gate, hold_after=2, error="CUDA error"))
+    async with connected(simulator.url, jobs=SHORT) as client:
+        name = job_of(await client.call_tool("ollama_chat", CHAT))
+        gate.set()
+        result = await client.call_tool(JOB, {"action": "result", "id": name})
+        error(result, "server_error")
+        assert texts(result)[1] == "One two three"
+        assert data(await client.call_tool(JOB, {}))["jobs"][0]["state"] == "failed"
+
+
+async def test_cancelling_a_job_frees_the_host_and_keeps_its_words(simulator: Simulator):
+    simulator.script(MODEL, Answer(text=WORDS, hold=asyncio.Event(), hold_after=2))
+    async with connected(simulator.url, jobs=SHORT) as client:
+        name = job_of(await client.call_tool("ollama_chat", CHAT))
+        result = await client.call_tool(JOB, {"action": "cancel", "id": name})
+        assert texts(result)[0] == "One two " and "Stopped after" in texts(result)[1]
+        await until(lambda: simulator.disconnects)
+        assert texts(await client.call_tool(JOB, {"action": "result", "id": name}))[0] == "One two "
+        again = await client.call_tool(JOB, {"action": "cancel", "id": name})
+        assert texts(again) == texts(result)
+
+
+async def test_a_cancelled_pull_says_how_it_goes_on():
+    async with Simulator(latency=Latency(transfer=5e7)) as simulator, connected(simulator.url, jobs=SHORT) as client:
+        result = await client.call_tool("ollama_pull_model", {"model": "smollm2:135m"})
+        name = job_of(result)
+        assert data(result)["job"] == name and "goes on where it was" in data(result)["note"]
+        stopped = await client.call_tool(JOB, {"action": "cancel", "id": name})
+        assert "The same ollama_pull_model call goes on where it was." in text(stopped)
+        simulator.machine.latency = Latency()
+        assert not (await client.call_tool("ollama_pull_model", {"model": "smollm2:135m"})).is_error
+
+
+async def test_a_call_that_its_client_gave_up_frees_the_host_and_keeps_its_words(simulator: Simulator):
+    simulator.script(MODEL, Answer(text=WORDS, hold=asyncio.Event(), hold_after=2))
+    async with connected(simulator.url) as client:
+        with pytest.raises(MCPError, match="timed out"):
+            await client.call_tool("ollama_chat", CHAT, read_timeout_seconds=0.3)
+        await until(lambda: simulator.disconnects)
+        (row,) = data(await client.call_tool(JOB, {}))["jobs"]
+        assert (row["state"], row["tool"], row["model"]) == ("cut", "ollama_chat", MODEL)
+        assert texts(await client.call_tool(JOB, {"action": "result", "id": row["id"]}))[0] == "One two "
+
+
+async def test_of_a_cancelled_call_without_words_nothing_is_kept(simulator: Simulator):
+    simulator.script(MODEL, Answer(text=WORDS, hold=asyncio.Event()))
+    async with connected(simulator.url) as client:
+        call = asyncio.create_task(client.call_tool("ollama_chat", CHAT))
+        await until(lambda: simulator.in_flight)
+        call.cancel()
+        await until(lambda: simulator.disconnects)
+        assert text(await client.call_tool(JOB, {})) == "No job is running and no result is kept."
+
+
+async def test_following_a_job_reports_its_progress_and_nothing_comes_for_the_first_call(simulator: Simulator):
+    gate = asyncio.Event()
+    simulator.script(MODEL, Answer(text=WORDS, hold=gate, hold_after=2))
+    first: list[str] = []
+    second: list[str] = []
+
+    async def note_first(progress: float, total: float | None, message: str | None) -> None:
+        first.append(message or "")
+
+    async def note_second(progress: float, total: float | None, message: str | None) -> None:
+        second.append(message or "")
+        if len(second) == 2:
+            gate.set()
+
+    async with connected(simulator.url, jobs={"call_seconds": 3}) as client:
+        background = {**CHAT, "background": True}
+        name = job_of(await client.call_tool("ollama_chat", background, progress_callback=note_first))
+        heard = len(first)
+        asked = {"action": "result", "id": name}
+        assert text(await client.call_tool(JOB, asked, progress_callback=note_second)) == "One two three"
+    assert len(first) == heard
+    assert any("One two" in message for message in second)
+
+
+async def test_a_background_pull_asks_the_user_before_it_is_let_go(simulator: Simulator):
+    pull = {"model": "smollm2:135m", "background": True}
+    user = User(NO, YES)
+    async with with_user(simulator.url, user, limits={"pull_confirm_gb": 0.1}) as client:
+        error(await client.call_tool("ollama_pull_model", pull), "declined")
+        done = await client.call_tool("ollama_pull_model", pull)
+        assert not done.is_error, texts(done)
+    assert len(user.forms) == 2
