@@ -19,6 +19,7 @@ _TOOLSETS = {
     "ollama_pull_model": "models",
     "ollama_delete_model": "models",
     "ollama_status": "system",
+    "ollama_job": "system",
 }
 _CHANGING = frozenset(("ollama_pull_model", "ollama_delete_model"))
 _TOOL = re.compile(r"\bollama_[a-z_]+")
@@ -27,22 +28,22 @@ _TOOL = re.compile(r"\bollama_[a-z_]+")
 # is left out.
 _LINES = (
     "Run local models through the user's Ollama: private text, bulk work, images, embeddings, checked JSON, second "
-    "opinions, model management. It costs no tokens of yours and stays with the user; it is slower, and small models "
-    "err: check what comes back.",
+    "opinions, model management. It is free and private, but slower, and small models err: check what comes back.",
     "- Text, images (give paths), JSON by schema (format), tool calls: ollama_chat.",
     "- Texts by meaning: ollama_embed with an embedding model.",
     "- Raw templates and code fill-in only: ollama_generate.",
     "- Which model: ollama_list_models names what is installed, by capability on request.",
     "- What one can do: ollama_show_model.",
-    "Listing, showing and status are free. The first call to a model loads it, 5 to 60 s; after that a laptop writes "
-    "10 to 60 tokens a second.",
+    "Listing, showing and status are free. The first call to a model loads it, 5 to 60 s; a laptop writes 10 to 60 "
+    "tokens a second.",
     "Downloading (ollama_pull_model) takes minutes, resumes when called again and needs the user's yes.",
     "Deleting (ollama_delete_model), overwriting and publishing need it too: the first call answers what would happen; "
     "repeat it with confirm=true only after the user agreed.",
+    "A call that outlasts your host's patience goes on as a job: ollama_job gets the rest.",
     "An error's text ends in the next step. If nothing answers: ollama_status.",
 )
 _READ_ONLY = "Read-only: nothing on the host can be changed."
-_GUIDES = "All options, errors and limits: resources ollama://guides/options, .../errors, .../vision."
+_GUIDES = "More: resources ollama://guides/options, .../errors, .../vision."
 
 
 def instructions(toolsets: Collection[str], settings: Settings) -> str:

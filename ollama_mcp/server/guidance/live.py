@@ -7,8 +7,9 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ollama_mcp.errors import OllamaMCPError
+from ollama_mcp.errors import InvalidArgument, OllamaMCPError
 from ollama_mcp.formats.names import parse_name, same_model
+from ollama_mcp.formats.text import escape
 from ollama_mcp.server.failures import failure_text
 from ollama_mcp.server.text import size
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 FRESH_SECONDS = 5.0
 WAIT_SECONDS = 5.0
+_WORD = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +114,30 @@ class Live:
     async def _whole_view(self, url: str) -> View:
         client = self._hosts.client()
         version = await client.version()
-        installed, running = await asyncio.gather(client.tags(), client.ps())
+        listed, running = await asyncio.gather(client.tags(), client.ps())
+        # What is no name could not be called, and would be a stranger's words in a prompt.
+        installed = [one for one in listed if _is_name(one.name)]
         able = await self._hosts.capabilities(installed)
-        loaded = {one.name for one in running}
+        loaded = {one.name: f"{one.name} ({size(one.size)} of memory)" for one in running if _is_name(one.name)}
         models = [_model(one, tuple(able[one.name]), one.name in loaded) for one in installed]
-        return View(url, version, models, [f"{one.name} ({size(one.size)} of memory)" for one in running])
+        return View(url, escape(version, _WORD), models, list(loaded.values()))
+
+
+def _is_name(text: str) -> bool:
+    try:
+        parse_name(text)
+    except InvalidArgument:
+        return False
+    return True
 
 
 def _model(summary: ModelSummary, capabilities: tuple[str, ...], is_loaded: bool) -> Model:
     return Model(
         name=summary.name,
-        parameters=summary.details.parameter_size,
+        parameters=escape(summary.details.parameter_size, _WORD),
         size=summary.size,
         context=summary.details.context_length,
-        capabilities=capabilities,
+        capabilities=tuple(escape(one, _WORD) for one in capabilities),
         is_loaded=is_loaded,
         is_cloud=bool(summary.remote_host) or parse_name(summary.name).is_cloud,
     )
