@@ -8,7 +8,6 @@ from typing import Annotated
 from pydantic import Field
 
 from ollama_mcp import CHANGES, READS, Call, Data, InvalidArgument, tool
-from ollama_mcp.server.creation import send_file
 from ollama_mcp.server.types import Digest
 
 
@@ -43,6 +42,9 @@ async def ollama_push_blob(
 
 
 async def _push_file(call: Call, path: str, digest: str) -> Blob:
+    # Loaded with the first file, not with the list of tools.
+    from ollama_mcp.server.creation import send_file
+
     actual = await send_file(call, path, digest)
     return Blob(digest=actual, present=True, note="uploaded, or was there already")
 

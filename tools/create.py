@@ -6,13 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from ollama_mcp import DESTROYS, Call, Data, InvalidArgument, NotAllowed, tool
 from ollama_mcp.formats.durations import shown_seconds
-from ollama_mcp.server.creation import create
-from ollama_mcp.server.recipes import read_recipe
 from ollama_mcp.server.types import Background, Confirm, Digests, Parameters
 
 Quantization = Literal["F32", "F16", "BF16", "Q8_0", "Q4_K_S", "Q4_K_M"]
-
-
+MOST_NAMED = 5
 RARE = ("renderer", "parser", "requires", "capabilities", "info", "draft_files", "draft_quantize", "remote_host")
 
 More = Annotated[
@@ -72,6 +69,10 @@ async def ollama_create_model(
     """Make a new model: of one of `from`, `modelfile`, `path` and `files`, with its own system prompt, options,
     template or quantization, which win over the Modelfile's. Overwriting an existing name is confirmed first.
     """
+    # Loaded with the first creation, not with the list of tools.
+    from ollama_mcp.server.creation import create
+    from ollama_mcp.server.recipes import read_recipe
+
     rare = _rare(more or {})
     call.check_registry(model)
     recipe = await read_recipe(call, base=base, modelfile=modelfile, path=path, files=files)
@@ -94,9 +95,14 @@ async def ollama_create_model(
     return Created(
         model=model,
         seconds=round(transfer.seconds, 1),
-        uploaded=[file.name for file in recipe.files] or None,
+        uploaded=_first_few([file.name for file in recipe.files]) or None,
         note="\n".join(recipe.notes) or None,
     )
+
+
+def _first_few(names: list[str]) -> list[str]:
+    """A large model has hundreds of files."""
+    return names if len(names) <= MOST_NAMED else [*names[:MOST_NAMED], f"{len(names) - MOST_NAMED} more"]
 
 
 def _rare(more: dict[str, Any]) -> dict[str, Any]:

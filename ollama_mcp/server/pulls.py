@@ -75,7 +75,8 @@ class Pull:
             except (Interrupted, Timeout, Unreachable) as error:
                 if self.transfer.completed > came:
                     resumes, came = 0, self.transfer.completed
-                if resumes == RESUMES or (isinstance(error, Unreachable) and not self.transfer.total):
+                # A host that never said a word is not waited for; one that broke off may be restarting.
+                if resumes == RESUMES or not (self.transfer.total or isinstance(error, Interrupted)):
                     raise self._given_up(error) from None
                 resumes += 1
                 await self._pause(resumes)

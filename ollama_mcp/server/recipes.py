@@ -27,7 +27,8 @@ _FIELDS = {"from": "files", "adapter": "adapters", "draft": "draft_files"}
 # `show` gives the weights as a path of the host's own store, whose last part is their digest.
 _BLOB = re.compile(r"(?:^|[/\\])blobs[/\\]sha256[-:]([0-9a-f]{64})$")
 _PATH = re.compile(r"[.~]?[/\\]|\.\.?[/\\]|~$|\.\.?$|file:|[A-Za-z]:[/\\]", re.IGNORECASE)
-_FILE = re.compile(r"[^:]*\.(gguf|safetensors|bin)", re.IGNORECASE)
+# Repositories of a hub may be called like a file.
+_FILE = re.compile(r"(?!(?:hf|huggingface)\.co/)[^:]*\.(gguf|safetensors|bin)", re.IGNORECASE)
 
 
 @dataclass(slots=True)

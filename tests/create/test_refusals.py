@@ -4,7 +4,6 @@ import json
 import os
 import struct
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 from ollama_mcp.simulator import Fault, Simulator
 from tests.contract.gguf_files import gguf, language_model
 from tests.create.making import CANARY, allow, changing, create, llama_folder, safetensors, sent, split_gguf, uploads
-from tests.support import connected, data, error, text
+from tests.support import connected, data, error
 
 BASE = "llama3.2:3b"
 
@@ -292,89 +291,6 @@ async def test_an_unreadable_file_is_named(simulator: Simulator, tmp_path: Path)
         assert "x.gguf" in error(await create(client, path=f"{tmp_path}/x.gguf"), "disk")
 
 
-NAMES = [
-    "../x",
-    "..%2f",
-    "a/../../b",
-    "x\0",
-    "a\r\nb",
-    "a\nERROR forged",
-    "x" * 10_000,
-    "ll\u0430ma",
-    "a/b/c/d",
-    "x:",
-    "@x",
-]
-
-
-@pytest.mark.parametrize("name", NAMES)
-async def test_a_name_that_is_none_is_refused_before_any_request(simulator: Simulator, name: str):
-    async with connected(simulator.url, policy={"push": "allow"}) as client:
-        for tool, arguments in (
-            ("ollama_create_model", {"model": name, "from": BASE}),
-            ("ollama_create_model", {"model": "x", "from": name}),
-            ("ollama_pull_model", {"model": name}),
-            ("ollama_push_model", {"model": name}),
-            ("ollama_copy_model", {"source": BASE, "destination": name}),
-            ("ollama_copy_model", {"source": name, "destination": "x"}),
-            ("ollama_delete_model", {"model": name}),
-            ("ollama_show_model", {"model": name}),
-        ):
-            assert "\n" not in error(await client.call_tool(tool, arguments), "invalid_argument")
-    assert not simulator.requests
-
-
-ADDRESSES = ["169.254.169.254/x/y", "10.0.0.5:8080/a/b", "http://127.0.0.1:1/a/b", "localhost/x/y", "evil.example/a/b"]
-
-
-@pytest.mark.parametrize("name", ADDRESSES)
-async def test_a_name_that_is_an_address_sends_the_host_nowhere(simulator: Simulator, tmp_path: Path, name: str):
-    (tmp_path / "Modelfile").write_text(f"FROM {name}")
-    settings: dict[str, Any] = {"policy": {"push": "allow"}, "read": allow(tmp_path)}
-    async with connected(simulator.url, **settings) as client:
-        for tool, arguments in (
-            ("ollama_pull_model", {"model": name}),
-            ("ollama_push_model", {"model": name}),
-            ("ollama_copy_model", {"source": BASE, "destination": name}),
-            ("ollama_create_model", {"model": name, "from": BASE}),
-            ("ollama_create_model", {"model": "x", "from": name}),
-            ("ollama_create_model", {"model": "x", "modelfile": f"FROM {name}\nSYSTEM x"}),
-            ("ollama_create_model", {"model": "x", "modelfile": str(tmp_path / "Modelfile")}),
-        ):
-            assert "policy.registries" in error(await client.call_tool(tool, arguments), "not_allowed")
-    assert not simulator.requests
-
-
-async def test_a_listed_name_with_a_foreign_host_cannot_be_published(simulator: Simulator):
-    model = simulator.store.find(BASE)
-    assert model is not None
-    from ollama_mcp.formats.names import parse_name
-
-    simulator.store.put(model.renamed(parse_name("evil.example/a/b")))
-    async with connected(simulator.url, policy={"push": "allow"}) as client:
-        pushed = await client.call_tool("ollama_push_model", {"model": "evil.example/a/b"})
-    error(pushed, "not_allowed")
-    assert not simulator.requests
-
-
-@pytest.mark.parametrize("more", [{"remote_host": "https://evil.example"}, {"nonsense": 1}])
-async def test_create_takes_no_remote_host_and_nothing_unknown(simulator: Simulator, more: dict[str, Any]):
-    async with connected(simulator.url) as client:
-        result = await create(client, base=BASE, more=more)
-    assert result.is_error
-    assert not simulator.requests
-
-
-async def test_a_base_from_the_cloud_that_is_not_installed_is_not_fetched(simulator: Simulator):
-    async with connected(simulator.url) as client:
-        error(await create(client, base="gpt-oss:20b-cloud"), "model_not_found")
-        error(await create(client, modelfile="FROM gpt-oss:120b-cloud\nSYSTEM x"), "model_not_found")
-    assert not changing(simulator)
-
-
-Break = Callable[[Simulator], None]
-
-
 @pytest.mark.parametrize("version", ["0.5.7", "0.17.7", "0.33.0", "latest"])
 async def test_a_failed_create_leaves_the_old_model_as_it_was(version: str, tmp_path: Path):
     (tmp_path / "x.gguf").write_bytes(language_model())
@@ -394,29 +310,3 @@ async def test_a_failed_create_leaves_the_old_model_as_it_was(version: str, tmp_
     assert "quantization is only supported" in error(unquantizable, "invalid_argument")
     assert "disk" in error(full, "server_error")
     assert len(sent(simulator, "/api/create")) == 4
-
-
-async def test_a_status_warns_of_versions_with_known_holes():
-    for version, names in (
-        ("0.5.7", ["CVE-2026-7482", "CVE-2025-51471"]),
-        ("0.17.0", ["CVE-2026-7482"]),
-        ("0.17.7", []),
-        ("0.0.0", []),
-    ):
-        async with Simulator(version=version) as simulator, connected(simulator.url) as client:
-            result = await client.call_tool("ollama_status", {})
-        warnings = data(result)["hosts"][0].get("warnings", [])
-        assert [warning.split(":")[0] for warning in warnings] == names
-        assert text(result).count("warning: ") == len(names)
-
-
-@pytest.mark.parametrize("model", [BASE, "qwen3:4b", "gemma3:4b", "nomic-embed-text"])
-async def test_a_card_is_short_and_says_size_and_whether_it_is_loaded(simulator: Simulator, model: str):
-    async with connected(simulator.url) as client:
-        before = await client.call_tool("ollama_show_model", {"model": model})
-        await client.call_tool("ollama_load_model", {"model": model})
-        after = await client.call_tool("ollama_show_model", {"model": model})
-    assert (data(before)["loaded"], data(after)["loaded"]) == (False, True)
-    assert data(after)["size_bytes"] > 200_000_000
-    assert "size: " in text(after) and "loaded: True" in text(after)
-    assert len(text(after)) < 1_600 and len(json.dumps(data(after))) < 1_600
