@@ -48,7 +48,13 @@ def build_parser() -> argparse.ArgumentParser:
     tools.add_argument("--json", action="store_true", default=False, help="as the wire definition")
     call = command("call", "Call one tool from the shell.", settings)
     call.add_argument("tool", help="name of the tool")
-    call.add_argument("arguments", nargs="*", default=[], metavar="NAME=VALUE", help="arguments, values may be JSON; or one JSON object")
+    call.add_argument(
+        "arguments",
+        nargs="*",
+        default=[],
+        metavar="NAME=VALUE",
+        help="arguments, values may be JSON; or one JSON object",
+    )
     allow = command("allow", "Allow reading from a folder; running servers take it up at once.", settings)
     allow.add_argument("folder")
     command("simulate", "Run a simulated Ollama that needs no model (simulate --help).")
