@@ -96,12 +96,12 @@ def _header(file: BinaryIO, size: int, argument: str) -> dict[str, Any]:
 def _tensor(described: dict[str, Any], name: str, argument: str) -> tuple[str, int, int]:
     """A tensor's type, and where its bytes begin and end."""
     kind, shape, place = described.get("dtype"), _whole(described.get("shape")), _whole(described.get("data_offsets"))
-    if kind not in _BITS or shape is None or place is None or len(place) != 2:
+    if not isinstance(kind, str) or kind not in _BITS or shape is None or place is None or len(place) != 2:
         raise _broken(argument, f"tensor {name[:60]!r} has no type, shape and place that are known")
     begin, end = place
     if end - begin != -(-math.prod(shape) * _BITS[kind] // 8):
         raise _broken(argument, f"tensor {name[:60]!r} has another number of bytes than its shape")
-    return str(kind), begin, end
+    return kind, begin, end
 
 
 def _whole(value: Any) -> list[int] | None:
