@@ -56,7 +56,7 @@ async def ollama_job(
         await call.jobs.follow(job, call.caller, call.progress)
     if action == "status" or job.state == "running":
         return JobList(jobs=[_row(job)], note=_next(job))
-    return job.result or _what_there_is(job)
+    return job.result or _what_there_is(job, call.settings.limits.answer_chars)
 
 
 def _row(job: Job) -> JobRow:
@@ -71,10 +71,12 @@ def _next(job: Job) -> str:
     return f"ollama_job(action='result', id='{job.id}') gives what there is."
 
 
-def _what_there_is(job: Job) -> CallToolResult:
+def _what_there_is(job: Job, limit: int) -> CallToolResult:
     """The words of work that was stopped, apart from what is said about them."""
     note = f"Stopped after {job.seconds:.0f} s; " + ("this is what had come." if job.text else "nothing had come.")
     if job.tool == "ollama_pull_model":
         note = f"Stopped: {job.said}. The same ollama_pull_model call goes on where it was."
-    texts = [job.text, note] if job.text else [note]
+    if len(job.text) > limit:
+        note += f" Cut at {limit:,} of {len(job.text):,} characters (limits.answer_chars in the settings)."
+    texts = [job.text[:limit], note] if job.text else [note]
     return CallToolResult(content=[TextContent(type="text", text=text) for text in texts])

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from mcp.server.caching import CacheableMethod
 
     from ollama_mcp.access import Access
+    from ollama_mcp.server.folders import GrantedFolders
     from ollama_mcp.server.guidance.guidance import Guidance
 
 NAME = "ollama"
@@ -115,12 +116,19 @@ class OllamaServer(GuidedServer):
         return Guidance(self.ollama_settings, self.hosts, lambda: self.bound_tools, self.call_tool)
 
     @cached_property
+    def _folders(self) -> GrantedFolders:
+        from ollama_mcp.access import default_file
+        from ollama_mcp.server.folders import GrantedFolders
+
+        return GrantedFolders(self._allowed or default_file())
+
+    @cached_property
     def access(self) -> Access:
         """What this server may read and fetch; made with the first file or address."""
-        from ollama_mcp.access import Access, AccessRules, AllowedFolders, Surroundings, default_file
+        from ollama_mcp.access import Access, AccessRules, Surroundings
 
         facts = replace(Surroundings.of_this_process(), over_http=self.ollama_settings.transport != "stdio")
-        rules = AccessRules(self.ollama_settings.read, facts, AllowedFolders(self._allowed or default_file()))
+        rules = AccessRules(self.ollama_settings.read, facts, self._folders)
         return Access(rules, self.ollama_settings.urls)
 
     async def list_tools(self) -> list[Tool]:
@@ -169,7 +177,7 @@ class OllamaServer(GuidedServer):
     async def _carry_out(self, tool: BoundTool, call: Call, arguments: dict[str, Any]) -> CallToolResult:
         """Run the tool to its end, or as long as the client waits where the work can go on without it."""
         if not tool.is_long:
-            return await tool.call(call, arguments)
+            return await self._run(tool, call, arguments)
         background = bool(arguments.pop(BACKGROUND, False))
         if JOB_TOOL not in self.bound_tools:
             if background:
@@ -177,7 +185,7 @@ class OllamaServer(GuidedServer):
                     f"background needs {JOB_TOOL}, which is not offered.",
                     next_step="The user can add the toolset 'system' to tools.toolsets in the settings.",
                 )
-            return await tool.call(call, arguments)
+            return await self._run(tool, call, arguments)
         job = Job(tool.spec.name, str(arguments.get("model", "")), call.caller.owner, call.progress, call.consent)
         work = self._result(tool, call, arguments)
         result = await self.jobs.carry(job, work, call.caller, background=background, asks_midway=tool.asks_midway)
@@ -186,11 +194,23 @@ class OllamaServer(GuidedServer):
     async def _result(self, tool: BoundTool, call: Call, arguments: dict[str, Any]) -> CallToolResult:
         """The result of a tool that may have no call any more which could report its failure."""
         try:
-            return await tool.call(call, arguments)
+            return await self._run(tool, call, arguments)
         except NeedsInput:
             raise
         except Exception as error:
             return await self._failure(error, tool.spec.name)
+
+    async def _run(self, tool: BoundTool, call: Call, arguments: dict[str, Any]) -> CallToolResult:
+        """Run the tool; a folder that it may not read becomes a question to a user who can be asked."""
+        try:
+            return await tool.call(call, arguments)
+        except NotAllowed as error:
+            can_ask_now = call.consent.has_forms and not call.consent.detached
+            if can_ask_now and self.ollama_settings.transport == "stdio":
+                question = self._folders.question(error)
+                if question is not None:
+                    raise NeedsInput(question) from None
+            raise
 
     async def _failure(self, error: Exception, tool: str) -> CallToolResult:
         if isinstance(error, OllamaMCPError):

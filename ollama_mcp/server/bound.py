@@ -72,7 +72,8 @@ class BoundTool:
             note += f" Should this server end first, the same {self.spec.name} call goes on where it was."
         meta = {f"{META}/job": {"id": job.id}}
         if self._output is None:
-            texts = [job.text, note] if job.text else [note]
+            words = job.text[: self.settings.limits.answer_chars]
+            texts = [words, note] if words else [note]
             return CallToolResult(content=[TextContent(type="text", text=text) for text in texts], _meta=meta)
         content = [TextContent(type="text", text=f"{job.said}\n{note}")]
         so_far = {"job": job.id, "so_far": job.said, "note": note}
