@@ -187,3 +187,16 @@ async def test_a_background_pull_asks_the_user_before_it_is_let_go(simulator: Si
         done = await client.call_tool("ollama_pull_model", pull)
         assert not done.is_error, texts(done)
     assert len(user.forms) == 2
+
+
+async def test_a_job_that_would_have_to_ask_says_so_and_does_nothing(simulator: Simulator):
+    simulator.faults.add(Fault("delay", path="/api/pull", seconds=0.4))
+    user = User(YES)
+    async with with_user(simulator.url, user, limits={"pull_confirm_gb": 0.1}, jobs=SHORT) as client:
+        name = job_of(await client.call_tool("ollama_pull_model", {"model": "smollm2:135m"}))
+        await until(lambda: not simulator.in_flight)
+        result = await client.call_tool(JOB, {"action": "result", "id": name})
+        assert "without background" in error(result, "needs_confirmation")
+        installed = {model["name"] for model in data(await client.call_tool("ollama_list_models", {}))["models"]}
+    assert "smollm2:135m" not in installed
+    assert not user.forms
