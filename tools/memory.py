@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ollama_mcp import CHANGES, Call, Data, InvalidArgument, tool
+from ollama_mcp.errors import ModelNotFound
 from ollama_mcp.formats.durations import shown_seconds
 from ollama_mcp.server.types import Confirm, KeepAlive, LoadOptions, ModelName
 
@@ -35,9 +36,11 @@ class Unloaded(Data):
     """Models that are no longer in memory."""
 
     unloaded: list[str]
+    note: str | None = None
 
     def as_text(self) -> str:
-        return f"Unloaded: {', '.join(self.unloaded)}." if self.unloaded else "No model was loaded."
+        done = f"Unloaded: {', '.join(self.unloaded)}." if self.unloaded else "No model was unloaded."
+        return f"{done} {self.note}" if self.note else done
 
 
 @tool(title="Unload models", toolset="models", hints=CHANGES)
@@ -63,6 +66,17 @@ async def ollama_unload_model(
             confirmed=confirm,
             action="unload",
         )
-    for name in names:
+    gone = [name for name in names if not await _unload(call, name, quietly=all)]
+    note = f"Deleted meanwhile, so they stay until they expire: {', '.join(gone)}." if gone else None
+    return Unloaded(unloaded=[name for name in names if name not in gone], note=note)
+
+
+async def _unload(call: Call, name: str, *, quietly: bool) -> bool:
+    """Unload a model; one that was deleted while loaded cannot be named any more, which must not stop the others."""
+    try:
         await call.hosts.unload(name)
-    return Unloaded(unloaded=names)
+    except ModelNotFound:
+        if quietly:
+            return False
+        raise
+    return True
