@@ -41,7 +41,7 @@ cover: $(READY) ## Run the tests with branch coverage and hold it to the floor
 	$(BIN)/coverage report
 
 golden: $(READY) ## Rewrite the golden files from what the server says now
-	UPDATE_GOLDEN=1 $(PYTEST) -q tests/golden
+	UPDATE_GOLDEN=1 $(PYTEST) -q tests/golden tests/guidance/test_golden.py
 
 docs: $(READY) ## Rewrite the generated tables and schema
 	$(BIN)/python docs/generate.py

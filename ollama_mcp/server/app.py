@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from mcp.server import CacheHint, MCPServer
 from mcp.server.mcpserver import Context
+from mcp.server.subscriptions import InMemorySubscriptionBus
 from mcp.types import CallToolResult, InputRequiredResult, Tool
 
 from ollama_mcp import __version__
@@ -29,6 +30,7 @@ from ollama_mcp.server.confirmation import Confirmations, Consent
 from ollama_mcp.server.failures import failure_result, unexpected, with_help
 from ollama_mcp.server.forms import Forms, NeedsInput, can_ask, is_modern
 from ollama_mcp.server.guidance import GuidedServer, register_guidance
+from ollama_mcp.server.guidance.updates import changed
 from ollama_mcp.server.icons import icons
 from ollama_mcp.server.in_use import InUse
 from ollama_mcp.server.instructions import instructions
@@ -37,6 +39,7 @@ from ollama_mcp.server.loader import load_tools
 from ollama_mcp.server.progress import Progress, Send
 from ollama_mcp.server.selection import enabled_toolsets, select_tools
 from ollama_mcp.settings import Settings
+from ollama_mcp.settings.model import Tools
 
 if TYPE_CHECKING:
     from mcp.server.caching import CacheableMethod
@@ -83,6 +86,8 @@ class OllamaServer(GuidedServer):
         self._confirmations = Confirmations()
         self._forms = Forms(settings.policy.answer_seconds)
         self._allowed = allowed
+        # Our own, so that what a job changes is told too: it has no request any more.
+        self.updates = InMemorySubscriptionBus()
         toolsets = enabled_toolsets(settings, cloud_key=self.hosts.has_cloud_key)
         with _without_rich():
             super().__init__(
@@ -93,11 +98,12 @@ class OllamaServer(GuidedServer):
                 version=__version__,
                 icons=icons(),
                 cache_hints=dict.fromkeys(_FIXED, _FOR_A_WHILE),
+                subscriptions=self.updates,
                 log_level="WARNING",
                 lifespan=_lifespan,
             )
         register_guidance(self)
-        if settings.tools.include or settings.tools.exclude:
+        if settings.tools.include or settings.tools.exclude or settings.tools.always_load != Tools().always_load:
             # A misspelt tool must stop the start, and only the loaded tools can tell.
             assert self.bound_tools is not None
 
@@ -203,7 +209,9 @@ class OllamaServer(GuidedServer):
     async def _run(self, tool: BoundTool, call: Call, arguments: dict[str, Any]) -> CallToolResult:
         """Run the tool; a folder that it may not read becomes a question to a user who can be asked."""
         try:
-            return await tool.call(call, arguments)
+            result = await tool.call(call, arguments)
+            await changed(self, tool.spec.name)
+            return result
         except NotAllowed as error:
             can_ask_now = call.consent.has_forms and not call.consent.detached
             if can_ask_now and self.ollama_settings.transport == "stdio":

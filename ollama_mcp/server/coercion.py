@@ -18,7 +18,7 @@ def coerce(value: Any, schema: Schema) -> Any:
     if isinstance(value, str) and not _fits_text(value, kinds):
         value = _parsed(value, kinds)
     elif isinstance(value, int | float) and not isinstance(value, bool) and kinds == {"string"}:
-        value = f"{value:g}" if isinstance(value, float) else str(value)
+        value = str(value)
     if "array" in kinds and value is not None and not isinstance(value, list):
         value = [value]
     if isinstance(value, list):
@@ -54,7 +54,7 @@ def _parsed(text: str, kinds: set[str]) -> Any:
         return text.strip().lower() == "true"
     try:
         parsed = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return parsed if _kind_of(parsed) & kinds else text
 

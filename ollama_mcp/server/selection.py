@@ -36,7 +36,12 @@ def select_tools(specs: dict[str, ToolSpec], settings: Settings, *, cloud_key: b
         SettingsError: A toolset or tool that does not exist, with the closest name.
     """
     toolsets = enabled_toolsets(settings, cloud_key=cloud_key)
-    for setting, names in (("tools.include", settings.tools.include), ("tools.exclude", settings.tools.exclude)):
+    named = (
+        ("tools.include", settings.tools.include),
+        ("tools.exclude", settings.tools.exclude),
+        ("tools.always_load", settings.tools.always_load),
+    )
+    for setting, names in named:
         for name in names:
             if name not in specs:
                 raise _unknown(setting, "tool", name, list(specs))

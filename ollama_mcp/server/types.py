@@ -52,10 +52,10 @@ def _keep_alive(value: Any) -> Any:
     if isinstance(value, str):
         text = value.strip()
         try:
-            return float(text)
+            value = float(text)
         except ValueError:
-            keep_alive_seconds(text)
-            return text
+            value = text
+    keep_alive_seconds(value)
     return value
 
 
@@ -86,7 +86,7 @@ def _options(value: Any) -> Any:
         if not isinstance(beside.get(name, True), bool):
             raise InvalidArgument(f"options.{name} is {beside[name]!r}, but takes true or false.")
     top = beside.get("top_logprobs", 0)
-    if not isinstance(top, int) or not 0 <= top <= 20:
+    if isinstance(top, bool) or not isinstance(top, int) or not 0 <= top <= 20:
         raise InvalidArgument(f"options.top_logprobs is {top!r}, but takes a whole number from 0 to 20.")
     rest = {name: item for name, item in given.items() if name not in beside}
     return check_options(rest, also=BESIDE_OPTIONS) | beside

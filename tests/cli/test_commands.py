@@ -91,6 +91,11 @@ async def test_config_show_says_where_each_value_comes_from(tmp_path: Path):
     assert "secret" not in ran.out and "OLLAMA_API_KEY is set." in ran.out
 
 
+def test_config_show_hides_the_password_of_an_address(capsys: pytest.CaptureFixture[str]):
+    assert main(["config", "show", "--set", "urls.trusted_proxy=http://user:123456@proxy:3128"]) == 0
+    assert 'urls.trusted_proxy = "http://(set)@proxy:3128"' in capsys.readouterr().out
+
+
 def test_config_schema_describes_every_section(capsys: pytest.CaptureFixture[str]):
     assert main(["config", "schema"]) == 0
     assert {"limits", "timeouts", "policy"} <= set(json.loads(capsys.readouterr().out)["properties"])
@@ -108,6 +113,10 @@ WRONG = [
     (["--tools", "ollama_caht"], "Did you mean 'ollama_chat'?"),
     (["--config", "/no/such/file"], "--config names"),
     (["--ollama", "ftp://x"], "scheme"),
+    (["--set", "api_key=123456"], "setting api_key (from command line): input should be a valid string"),
+    (["--set", "headers=Authorization: 123456"], "setting headers (from command line): input should be"),
+    (["--set", "host=http://user:123456@box"], "host holds a user or a password"),
+    (["--set", 'urls.trusted_proxy=["http://user:123456@box"]'], "setting urls.trusted_proxy (from command line): "),
 ]
 
 
@@ -119,6 +128,7 @@ def test_a_wrong_setting_is_one_line_and_code_2(
     assert main([*command, *arguments]) == 2
     said = capsys.readouterr()
     assert words in said.err and said.err.count("\n") == 1
+    assert "123456" not in said.err
     assert said.out == ""
 
 

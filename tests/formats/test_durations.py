@@ -27,9 +27,21 @@ def test_a_negative_keep_alive_is_for_ever():
 
 
 def test_a_keep_alive_without_a_unit_says_what_is_taken():
-    with pytest.raises(InvalidArgument, match="missing unit") as caught:
+    with pytest.raises(InvalidArgument, match="its unit is missing") as caught:
         keep_alive_seconds("5")
     assert "10m" in caught.value.next_step
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e300, "9" * 30 + "h"])
+def test_a_keep_alive_beyond_what_ollama_can_count_is_refused(value: float | str):
+    with pytest.raises(InvalidArgument, match="no length of time"):
+        keep_alive_seconds(value)
+
+
+def test_a_wrong_keep_alive_is_shown_cut_and_harmless():
+    with pytest.raises(InvalidArgument) as caught:
+        keep_alive_seconds("\u202e" + "x" * 5000)
+    assert "\u202e" not in str(caught.value) and len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_a_toolset_that_does_not_exist_stops_the_start(tools: dict[str, Any], wo
     assert all(word in str(caught.value) for word in words)
 
 
-@pytest.mark.parametrize("setting", ["include", "exclude"])
+@pytest.mark.parametrize("setting", ["include", "exclude", "always_load"])
 def test_a_tool_that_does_not_exist_stops_the_start(setting: str):
     with pytest.raises(SettingsError, match="Did you mean 'ollama_chat'"):
         OllamaServer(Settings.model_validate({"tools": {setting: ["ollama_caht"]}}))

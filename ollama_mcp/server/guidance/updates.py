@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mcp.server.subscriptions import ResourceUpdated
 
 if TYPE_CHECKING:
-    from mcp.server.mcpserver import Context
-
-    from ollama_mcp.server.guidance import GuidedServer
+    from ollama_mcp.server.app import OllamaServer
 
 _MODELS = ("ollama://models", "ollama://status")
 _RUNNING = ("ollama://running", "ollama://status")
@@ -26,20 +26,17 @@ CHANGES: dict[str, tuple[str, ...]] = {
 }
 
 
-async def changed(server: GuidedServer, context: Context[None, Any] | None, tool_name: str) -> None:
+async def changed(server: OllamaServer, tool_name: str) -> None:
     """Call after a tool has ended well: its changes reach prompts, completions and those who listen for updates.
 
     Clients of protocol 2026-07-28 hear of it where they listen; older ones cannot subscribe to a resource of ours.
 
     Args:
         server: The server that was called.
-        context: The call's context; None where a program called the tool directly.
         tool_name: The tool.
     """
     uris = CHANGES.get(tool_name, ())
-    if not uris:
-        return
-    server.guidance.live.forget()
-    if context is not None:
-        for uri in uris:
-            await context.notify_resource_updated(uri)
+    if uris and "guidance" in server.__dict__:
+        server.guidance.live.forget()
+    for uri in uris:
+        await server.updates.publish(ResourceUpdated(uri=uri))
