@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from typing import Any
 
 from ollama_mcp.cli.settings import cloud_key, load
 from ollama_mcp.settings import Loaded, Settings
-from ollama_mcp.settings.load import fields
+from ollama_mcp.settings.load import SECRETS, fields
 
-SECRET = frozenset(("api_key", "headers"))
+_USER = re.compile(r"[^/@\s]+@")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -30,7 +31,8 @@ def _show(loaded: Loaded) -> None:
     print(f"# config file: {loaded.config_file or 'none'}")
     for path, _ in fields():
         value = _value(loaded.settings, path)
-        shown = '"(set)"' if path in SECRET and value else json.dumps(value, ensure_ascii=False)
+        # An address may carry a user and a password.
+        shown = '"(set)"' if path in SECRETS and value else _USER.sub("(set)@", json.dumps(value, ensure_ascii=False))
         print(f"{path} = {shown}  # {loaded.origins.get(path, 'default')}")
     print(f"OLLAMA_API_KEY is {'set' if cloud_key() else 'not set'}.")
 

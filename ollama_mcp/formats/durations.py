@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 
 from ollama_mcp.errors import InvalidArgument
+from ollama_mcp.formats.text import escape
 
 FOREVER = -1.0
+LONGEST = 9.2e9
+_SHOWN = 80
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|[\u00b5\u03bc]s|ms|s|m|h)")
@@ -44,9 +47,15 @@ def keep_alive_seconds(value: float | str) -> float:
         try:
             seconds = parse_duration(value.strip())
         except ValueError as error:
-            raise InvalidArgument(f"keep_alive {value!r} is no duration: {error}.", next_step=_NEXT) from None
+            why = "its unit is missing" if str(error).startswith("missing unit") else "it does not read as one"
+            raise InvalidArgument(
+                f"keep_alive {escape(value, _SHOWN)!r} is no duration: {why}.", next_step=_NEXT
+            ) from None
     else:
         seconds = float(value)
+    # Ollama counts nanoseconds in 64 bits; JSON has no word for NaN and infinity.
+    if not abs(seconds) <= LONGEST:
+        raise InvalidArgument(f"keep_alive {escape(str(value), _SHOWN)!r} is no length of time.", next_step=_NEXT)
     return FOREVER if seconds < 0 else seconds
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 
 from ollama_mcp.errors import InvalidArgument
+from ollama_mcp.formats.text import escape
 
 DEFAULT_PORT = 11434
+_SHOWN = 80
 _SCHEMES = {"http": 80, "https": 443}
 _CONNECTABLE = {"": "localhost", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 _HOST = re.compile(r"[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+(%25[A-Za-z0-9]+)?\]|")
@@ -26,12 +28,22 @@ def base_url(text: str) -> str:
         return "https://ollama.com:443"
     scheme, separator, rest = address.rpartition("://")
     scheme = scheme.lower() or "http"
+    if "@" in address:
+        raise InvalidArgument(
+            "host holds a user or a password before the address.",
+            next_step="Give host:port there, and what the host wants to see in api_key or headers.",
+        )
     if scheme not in _SCHEMES:
-        raise InvalidArgument(f"host {text!r} has the scheme {scheme!r}.", next_step="Use http:// or https://.")
+        raise InvalidArgument(
+            f"host {escape(text, _SHOWN)!r} has the scheme {escape(scheme, _SHOWN)!r}.",
+            next_step="Use http:// or https://.",
+        )
     rest, slash, path = rest.partition("/")
     host, port = _split_port(rest, _SCHEMES[scheme] if separator else DEFAULT_PORT)
-    if "@" in rest or not _HOST.fullmatch(host):
-        raise InvalidArgument(f"host {text!r} is no address.", next_step="Give host:port, such as 127.0.0.1:11434.")
+    if not _HOST.fullmatch(host):
+        raise InvalidArgument(
+            f"host {escape(text, _SHOWN)!r} is no address.", next_step="Give host:port, such as 127.0.0.1:11434."
+        )
     host = "127.0.0.1" if not address else _CONNECTABLE.get(host, host)
     return f"{scheme}://{host}:{port}{(slash + path).rstrip('/')}"
 

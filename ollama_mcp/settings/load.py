@@ -19,6 +19,9 @@ from ollama_mcp.settings.model import Settings
 
 PREFIX = "OLLAMA_MCP_"
 CONFIG_VARIABLE = "OLLAMA_MCP_CONFIG"
+# Their values stand in no message and no listing: stderr ends up in the log files of hosts.
+SECRETS = frozenset(("api_key", "headers"))
+_SHOWN = 120
 
 Values = dict[str, Any]
 
@@ -165,7 +168,18 @@ def _explain(error: ValidationError, origins: dict[str, str]) -> SettingsError:
     if first["type"] == "extra_forbidden":
         known = {known for known, _ in fields()}
         return SettingsError(f"{path!r} is no setting{source}.", next_step=_closest(path, known))
-    return SettingsError(f"setting {path}{source} is {first['input']!r}: {first['msg'].lower()}.")
+    given = "" if where[0] in SECRETS or _names_user(first["input"]) else f" is {_shown(first['input'])}"
+    return SettingsError(f"setting {path}{source}{given}: {first['msg'].lower()}.")
+
+
+def _names_user(value: Any) -> bool:
+    """Whether a value looks like an address with a user and a password before its host."""
+    return "@" in str(value)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _closest(name: str, known: Mapping[str, Any] | set[str]) -> str:
