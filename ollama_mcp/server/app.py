@@ -86,6 +86,7 @@ class OllamaServer(GuidedServer):
         self._confirmations = Confirmations()
         self._forms = Forms(settings.policy.answer_seconds)
         self._allowed = allowed
+        self._asked_roots = False
         # Our own, so that what a job changes is told too: it has no request any more.
         self.updates = InMemorySubscriptionBus()
         toolsets = enabled_toolsets(settings, cloud_key=self.hosts.has_cloud_key)
@@ -173,17 +174,19 @@ class OllamaServer(GuidedServer):
             consent = Consent(tool.spec.name, settings.policy, self._confirmations, can_ask(context), granted)
             call = Call(settings, self.hosts, lambda: self.access, progress, consent, self.in_use, self.jobs, caller)
             try:
-                return await self._carry_out(tool, call, tool.arguments.check(arguments))
+                return await self._carry_out(tool, call, tool.arguments.check(arguments), context)
             except NeedsInput as pause:
                 assert context is not None
                 if is_modern(context):
                     return self._forms.result(pause.question, granted)
                 granted.add(await self._forms.ask(context, pause.question, progress))
 
-    async def _carry_out(self, tool: BoundTool, call: Call, arguments: dict[str, Any]) -> CallToolResult:
+    async def _carry_out(
+        self, tool: BoundTool, call: Call, arguments: dict[str, Any], context: Context[None, Any] | None
+    ) -> CallToolResult:
         """Run the tool to its end, or as long as the client waits where the work can go on without it."""
         if not tool.is_long:
-            return await self._run(tool, call, arguments)
+            return await self._run(tool, call, arguments, context)
         background = bool(arguments.pop(BACKGROUND, False))
         if JOB_TOOL not in self.bound_tools:
             if background:
@@ -191,34 +194,55 @@ class OllamaServer(GuidedServer):
                     f"background needs {JOB_TOOL}, which is not offered.",
                     next_step="The user can add the toolset 'system' to tools.toolsets in the settings.",
                 )
-            return await self._run(tool, call, arguments)
+            return await self._run(tool, call, arguments, context)
         job = Job(tool.spec.name, str(arguments.get("model", "")), call.caller.owner, call.progress, call.consent)
-        work = self._result(tool, call, arguments)
+        work = self._result(tool, call, arguments, context)
         result = await self.jobs.carry(job, work, call.caller, background=background, asks_midway=tool.asks_midway)
         return result if result is not None else tool.handover(job)
 
-    async def _result(self, tool: BoundTool, call: Call, arguments: dict[str, Any]) -> CallToolResult:
+    async def _result(
+        self, tool: BoundTool, call: Call, arguments: dict[str, Any], context: Context[None, Any] | None
+    ) -> CallToolResult:
         """The result of a tool that may have no call any more which could report its failure."""
         try:
-            return await self._run(tool, call, arguments)
+            return await self._run(tool, call, arguments, context)
         except NeedsInput:
             raise
         except Exception as error:
             return await self._failure(error, tool.spec.name)
 
-    async def _run(self, tool: BoundTool, call: Call, arguments: dict[str, Any]) -> CallToolResult:
+    async def _run(
+        self, tool: BoundTool, call: Call, arguments: dict[str, Any], context: Context[None, Any] | None
+    ) -> CallToolResult:
         """Run the tool; a folder that it may not read becomes a question to a user who can be asked."""
         try:
             result = await tool.call(call, arguments)
             await changed(self, tool.spec.name)
             return result
         except NotAllowed as error:
-            can_ask_now = call.consent.has_forms and not call.consent.detached
-            if can_ask_now and self.ollama_settings.transport == "stdio":
+            if self.ollama_settings.transport != "stdio":
+                raise
+            if await self._learn_roots(error, context):
+                return await self._run(tool, call, arguments, context)
+            if call.consent.has_forms and not call.consent.detached:
                 question = self._folders.question(error)
                 if question is not None:
                     raise NeedsInput(question) from None
             raise
+
+    async def _learn_roots(self, error: NotAllowed, context: Context[None, Any] | None) -> bool:
+        """Ask the client for its roots, once and only when a folder was refused; whether there are any."""
+        from ollama_mcp.access import FolderNotAllowed
+
+        if self._asked_roots or not self.ollama_settings.read.client_roots or not isinstance(error, FolderNotAllowed):
+            return False
+        from ollama_mcp.server.roots import roots_of
+
+        self._asked_roots = True
+        roots = await roots_of(context)
+        rules = self.access.rules
+        self.access = replace(self.access, rules=replace(rules, facts=replace(rules.facts, roots=roots)))
+        return bool(roots)
 
     async def _failure(self, error: Exception, tool: str) -> CallToolResult:
         if isinstance(error, OllamaMCPError):

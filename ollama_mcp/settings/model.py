@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ollama_mcp.settings.access import ImageSettings, ReadSettings, UrlSettings
+from ollama_mcp.settings.access import AudioSettings, ImageSettings, ReadSettings, UrlSettings
 from ollama_mcp.settings.http import HttpSettings
 
 Toolset = Literal["inference", "models", "work", "system", "blobs", "web", "legacy"]
@@ -109,6 +109,9 @@ class Policy(Section):
     )
     pull: Answering = Field(default="ask", description="Downloading more than is usual: likewise.")
     unload: Answering = Field(default="ask", description="Unloading a model that another call uses: likewise.")
+    cloud_images: Literal["allow", "deny"] = Field(
+        default="deny", description="Whether images may go to a model that runs on ollama.com."
+    )
     answer_seconds: float = Field(default=600.0, gt=0, description="Seconds that a form waits for the user's answer.")
     registries: list[str] = Field(
         default_factory=lambda: ["registry.ollama.ai", "hf.co", "huggingface.co"],
@@ -158,6 +161,7 @@ class Settings(Section):
     policy: Policy = Field(default_factory=Policy)
     jobs: Jobs = Field(default_factory=Jobs)
     images: ImageSettings = Field(default_factory=ImageSettings)
+    audio: AudioSettings = Field(default_factory=AudioSettings)
     read: ReadSettings = Field(default_factory=ReadSettings)
     urls: UrlSettings = Field(default_factory=UrlSettings)
     transport: Literal["stdio", "http", "sse"] = Field(

@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 from mcp import Client, StdioServerParameters
+from mcp.types import ListRootsResult, Root
 from PIL import Image
+from pydantic import FileUrl
 
+from ollama_mcp.server.app import OllamaServer
+from ollama_mcp.settings import Settings
 from ollama_mcp.simulator import Simulator
 from tests.cli.support import environment, run
 from tests.support import connected, error, texts
@@ -44,6 +48,31 @@ async def test_a_path_elsewhere_is_refused_with_the_way_to_allow_it(simulator: S
     assert "/api/chat" not in [seen.path for seen in simulator.requests]
 
 
+async def test_a_folder_that_the_client_declares_as_a_root_may_be_read(simulator: Simulator, tmp_path: Path):
+    project = tmp_path / "project"
+    project.mkdir()
+    photo = _picture(project / "photo.png")
+    asked: list[int] = []
+
+    async def roots(context: Any) -> ListRootsResult:
+        asked.append(1)
+        return ListRootsResult(roots=[Root(uri=FileUrl(project.as_uri())), Root(uri=FileUrl("file:///%00"))])
+
+    for client_roots, allowed in ((True, True), (False, False)):
+        reading: dict[str, Any] = {
+            "image_folders": [],
+            "temp_images": False,
+            "working_folder": "never",
+            "client_roots": client_roots,
+        }
+        server = OllamaServer(Settings.model_validate({"host": simulator.url, "read": reading}))
+        async with Client(server, mode="legacy", list_roots_callback=roots) as client:
+            for _ in range(2):
+                result = await client.call_tool("ollama_chat", {**ASK, "images": [str(photo)]})
+                assert bool(result.is_error) is not allowed, texts(result)
+    assert asked == [1]
+
+
 async def test_addresses_are_off_and_paths_too_over_http(simulator: Simulator, tmp_path: Path):
     photo = _picture(tmp_path / "photo.png")
     async with connected(simulator.url) as client:
@@ -54,6 +83,19 @@ async def test_addresses_are_off_and_paths_too_over_http(simulator: Simulator, t
     async with connected(simulator.url, transport="http", read={"image_folders": [str(tmp_path)]}) as client:
         said = error(await client.call_tool("ollama_chat", {**ASK, "images": [str(photo)]}), "not_allowed")
         assert "HTTP" in said
+
+
+async def test_images_stay_at_home_unless_the_settings_let_them_go_to_the_cloud(simulator: Simulator, tmp_path: Path):
+    photo = _picture(tmp_path / "photo.png")
+    arguments = {"model": "kimi-k2.6:cloud", "prompt": "What?", "images": [str(photo)]}
+    reading = {"image_folders": [str(tmp_path)]}
+    async with connected(simulator.url, read=reading) as client:
+        said = error(await client.call_tool("ollama_chat", arguments), "not_allowed")
+        assert "policy.cloud_images" in said
+    async with connected(simulator.url, read=reading, policy={"cloud_images": "allow"}) as client:
+        result = await client.call_tool("ollama_chat", arguments)
+    assert not result.is_error, texts(result)
+    assert simulator.requests[-1].json["messages"][0]["images"]
 
 
 async def test_too_many_images_name_the_limit(simulator: Simulator):
