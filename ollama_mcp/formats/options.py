@@ -37,13 +37,21 @@ class Option:
             return "true or false"
         kind = "a whole number" if self.type == "integer" else "a number"
         if self.minimum is not None and self.maximum is not None:
-            return f"{kind} from {self.minimum:g} to {self.maximum:g}"
-        return f"{kind}, {self.minimum:g} or more" if self.minimum is not None else kind
+            return f"{kind} from {_plain(self.minimum)} to {_plain(self.maximum)}"
+        return f"{kind}, {_plain(self.minimum)} or more" if self.minimum is not None else kind
 
+
+def _plain(bound: float) -> str:
+    """Without an exponent, which a model may take for another number."""
+    return f"{bound:.0f}" if bound == int(bound) else f"{bound:g}"
+
+
+# Ollama hands whole numbers on as 32 bits; what exceeds them becomes another number without a word.
+_INT32 = 2**31 - 1
 
 _TABLE = (
     Option("temperature", "number", "0.8", "Randomness; 0 takes the likeliest token each time.", 0, 10),
-    Option("seed", "integer", "-1", "Same seed, model and options give the same text; -1 is random."),
+    Option("seed", "integer", "-1", "Same seed, model and options give the same text; -1 is random.", -1, _INT32),
     Option(
         "num_predict", "integer", "-1", "Most tokens to generate; -1 leaves it to Ollama (10 x num_ctx).", -2, 1_000_000
     ),
@@ -56,21 +64,22 @@ _TABLE = (
         10_000_000,
         reloads=True,
     ),
-    Option("num_keep", "integer", "4", "Tokens of the prompt's start kept when the context overflows.", -1),
-    Option("top_k", "integer", "40", "Choose among the k likeliest tokens; 0 switches it off.", 0),
+    Option("num_keep", "integer", "4", "Tokens of the prompt's start kept when the context overflows.", -1, _INT32),
+    Option("top_k", "integer", "40", "Choose among the k likeliest tokens; 0 switches it off.", 0, _INT32),
     Option("top_p", "number", "0.9", "Choose among the likeliest tokens that make up this probability.", 0, 1),
     Option("min_p", "number", "0.0", "Drop tokens less likely than this share of the likeliest.", 0, 1),
-    Option("repeat_last_n", "integer", "64", "How far back repetition is looked for; -1 is num_ctx.", -1),
+    Option("repeat_last_n", "integer", "64", "How far back repetition is looked for; -1 is num_ctx.", -1, _INT32),
     Option("repeat_penalty", "number", "1.0", "Above 1 punishes repetition (1.1 before Ollama v0.32.10).", 0, 10),
     Option("presence_penalty", "number", "0.0", "Punishes tokens that appeared at all.", -10, 10),
     Option("frequency_penalty", "number", "0.0", "Punishes tokens by how often they appeared.", -10, 10),
     Option("stop", "strings", "none", "Texts at which the answer ends."),
-    Option("num_batch", "integer", "512", "Prompt tokens evaluated at once.", 1, reloads=True),
-    Option("num_gpu", "integer", "-1", "Layers on the GPU; -1 chooses, 0 is CPU only.", -1, reloads=True),
-    Option("main_gpu", "integer", "auto", "GPU that holds the small tensors.", 0, reloads=True),
+    Option("num_batch", "integer", "512", "Prompt tokens evaluated at once.", 1, _INT32, reloads=True),
+    Option("num_gpu", "integer", "-1", "Layers on the GPU; -1 chooses, 0 is CPU only.", -1, _INT32, reloads=True),
+    Option("main_gpu", "integer", "auto", "GPU that holds the small tensors.", 0, _INT32, reloads=True),
     Option("use_mmap", "boolean", "auto", "Map the model file instead of reading it.", reloads=True),
-    Option("num_thread", "integer", "0", "CPU threads; 0 chooses.", 0, reloads=True),
-    Option("draft_num_predict", "integer", "4", "Tokens a draft model proposes at once.", 0, reloads=True),
+    # More threads than a machine can start kill the process that runs the model.
+    Option("num_thread", "integer", "0", "CPU threads; 0 chooses.", 0, 1024, reloads=True),
+    Option("draft_num_predict", "integer", "4", "Tokens a draft model proposes at once.", 0, _INT32, reloads=True),
 )
 OPTIONS: dict[str, Option] = {option.name: option for option in _TABLE}
 

@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ollama_mcp.errors import InvalidArgument
+from ollama_mcp.formats.options import check_options
+
 if TYPE_CHECKING:
     from ollama_mcp.api import ModelCard
 
@@ -50,16 +53,24 @@ def think_levels(card: ModelCard) -> ThinkLevels:
 
 
 def default_options(card: ModelCard) -> dict[str, Any]:
-    """The options built into the model, from the text lines that `show` gives."""
+    """The options built into the model, from the text lines that `show` gives, in the types that `options` takes."""
     options: dict[str, Any] = {}
     for line in card.parameters.splitlines():
         name, _, value = line.strip().partition(" ")
-        if name:
-            plain = value.strip().strip('"')
-            options[name] = [*options[name], plain] if name == "stop" and name in options else plain
-            if name == "stop" and isinstance(options[name], str):
-                options[name] = [plain]
+        plain = value.strip().strip('"')
+        if name == "stop":
+            options[name] = [*options.get(name, []), plain]
+        elif name:
+            options[name] = _typed(name, plain)
     return options
+
+
+def _typed(name: str, value: str) -> Any:
+    """An option's value in its type; as text where this Ollama knows an option that we do not."""
+    try:
+        return check_options({name: value})[name]
+    except InvalidArgument:
+        return value
 
 
 def part_of(card: ModelCard, part: str, *, model: str, verbose: bool = False) -> Any:
