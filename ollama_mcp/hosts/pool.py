@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ollama_mcp.errors import ModelNotFound, OllamaMCPError, Unsupported
 from ollama_mcp.formats.host import base_url
 from ollama_mcp.formats.names import parse_name, same_model
+from ollama_mcp.formats.options import OPTIONS
 from ollama_mcp.hosts.cards import ThinkLevels, capabilities_of, think_levels
 
 if TYPE_CHECKING:
@@ -92,15 +93,26 @@ class HostPool:
         return think_levels(await self.card(model))
 
     async def load(self, model: str, *, keep_alive: float | str | None, options: dict[str, Any] | None) -> float:
-        """Load a model into memory, whatever it is for; returns the seconds it took."""
+        """Load a model into memory, whatever it is for; returns the seconds it took.
+
+        It is loaded as the next call will want it, with the defaults of the settings: another num_ctx would make
+        Ollama load it anew.
+        """
         from ollama_mcp.api import EmbedRequest, GenerateRequest
 
+        defaults = self._settings.defaults
+        wanted = {**defaults.options, **(options or {})}
+        # What Ollama keeps beside its options says nothing about loading.
+        shared: dict[str, Any] = {
+            "model": model,
+            "keep_alive": defaults.keep_alive if keep_alive is None else keep_alive,
+            "options": {name: value for name, value in wanted.items() if name in OPTIONS} or None,
+        }
         start = time.monotonic()
         if "completion" in capabilities_of(await self.card(model)):
-            request = GenerateRequest(model=model, prompt="", keep_alive=keep_alive, options=options)
-            await self.client().generate(request).collect()
+            await self.client().generate(GenerateRequest(prompt="", **shared)).collect()
         else:
-            await self.client().embed(EmbedRequest(model=model, input=[], keep_alive=keep_alive, options=options))
+            await self.client().embed(EmbedRequest(input=[], **shared))
         return time.monotonic() - start
 
     async def unload(self, model: str) -> None:

@@ -89,11 +89,12 @@ def closest(name: str, known: list[str], most: int = 3) -> list[str]:
         return []
     stem = wanted.model.lower()
     by_stem = [other for other in known if other.lower().partition(":")[0].rpartition("/")[2] == stem]
-    near = difflib.get_close_matches(wanted.short.lower(), [other.lower() for other in known], n=most, cutoff=0.5)
+    # The default tag stands in almost every name, so it would make any two of them alike.
+    bare = {other.lower().removesuffix(":latest"): other for other in reversed(known)}
+    near = difflib.get_close_matches(wanted.short.lower().removesuffix(":latest"), list(bare), n=most, cutoff=0.5)
     stems = {other.lower().partition(":")[0]: other for other in reversed(known)}
     near_stems = [stems[found] for found in difflib.get_close_matches(stem, list(stems), n=most, cutoff=0.6)]
-    exact = {other.lower(): other for other in known}
-    return list(dict.fromkeys([*by_stem, *(exact[found] for found in near), *near_stems]))[:most]
+    return list(dict.fromkeys([*by_stem, *(bare[found] for found in near), *near_stems]))[:most]
 
 
 def _capable_help(capability: str, installed: list[ModelSummary]) -> str:

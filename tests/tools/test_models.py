@@ -131,6 +131,33 @@ async def test_unload_takes_one_model_or_all(simulator: Simulator, arguments: di
         error(await client.call_tool("ollama_unload_model", arguments), "invalid_argument")
 
 
+async def test_a_model_is_loaded_as_the_next_call_will_want_it(simulator: Simulator):
+    defaults = {"options": {"num_ctx": 2048, "seed": 1}, "keep_alive": "1h"}
+    async with connected(simulator.url, defaults=defaults) as client:
+        for model in (MODEL, "nomic-embed-text"):
+            await client.call_tool("ollama_load_model", {"model": model, "options": {"seed": 2, "truncate": True}})
+            sent = simulator.requests[-1].json
+            assert (sent["options"], sent["keep_alive"]) == ({"num_ctx": 2048, "seed": 2}, "1h")
+        await client.call_tool("ollama_load_model", {"model": MODEL, "keep_alive": "-1"})
+        assert simulator.requests[-1].json["keep_alive"] == -1
+
+
+async def test_built_in_options_come_in_the_types_that_options_takes(simulator: Simulator):
+    parameters = {"temperature": 0.1, "num_ctx": 512, "stop": ["a", "b"]}
+    async with connected(simulator.url) as client:
+        await client.call_tool("ollama_create_model", {"model": "mine", "from": MODEL, "parameters": parameters})
+        card = data(await client.call_tool("ollama_show_model", {"model": "mine"}))
+    assert card["default_options"] == parameters
+
+
+async def test_a_name_like_no_other_gets_no_closest(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        words = error(await client.call_tool("ollama_show_model", {"model": "zzz"}), "model_not_found")
+        assert "Closest" not in words
+        near = error(await client.call_tool("ollama_show_model", {"model": "nomic-embed"}), "model_not_found")
+    assert "Closest: 'nomic-embed-text:latest'" in near
+
+
 @pytest.mark.parametrize("tool", ["ollama_show_model", "ollama_load_model", "ollama_unload_model"])
 async def test_a_misspelt_name_gets_the_closest_and_a_way_to_download(simulator: Simulator, tool: str):
     async with connected(simulator.url) as client:
