@@ -244,7 +244,8 @@ class OllamaClient:
         try:
             answer = await self._wire.document(call, responses.EmbedResponse, limited=False)
         except UnsupportedByVersion:
-            if request.dimensions is not None:
+            # The older endpoint knows neither.
+            if request.dimensions is not None or request.truncate is False:
                 raise
             return await self._embed_singly(request)
         asked = request.dimensions
@@ -290,7 +291,14 @@ class OllamaClient:
     async def _encoded(self, path: str, request: Request, *, idempotent: bool = False) -> Call:
         """The call of a request; a large one is encoded in a thread."""
         heavy = request.weight() > _HEAVY_BODY
-        body = await asyncio.to_thread(request.encode) if heavy else request.encode()
+        try:
+            body = await asyncio.to_thread(request.encode) if heavy else request.encode()
+        except ValueError:
+            # Half a surrogate pair, which JSON can spell and UTF-8 cannot; or a number that JSON cannot spell.
+            raise InvalidArgument(
+                f"The request to {path} holds a character or a number that cannot be sent.",
+                next_step="Look for cut emoji, such as a lone '\\ud83d', and for NaN or Infinity.",
+            ) from None
         return Call("POST", path, body, getattr(request, "model", None), idempotent)
 
     def _progress(self, path: str, request: CreateRequest | Json, model: str | None = None) -> ProgressStream:

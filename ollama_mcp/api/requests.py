@@ -30,6 +30,16 @@ def _sendable(options: Mapping[str, Any]) -> Mapping[str, Any]:
     return options
 
 
+def _token_ids(context: Sequence[int]) -> Sequence[int]:
+    # Ollama's process itself dies of such a token (seen with v0.17.7), and with it everybody's calls.
+    if any(token < 0 for token in context):
+        raise InvalidArgument(
+            "context holds a negative number, which is no token.",
+            next_step="Send an earlier answer's context as it is.",
+        )
+    return context
+
+
 Images = Annotated[list[str], AfterValidator(_base64)]
 Options = Annotated[dict[str, Any], AfterValidator(_sendable)]
 KeepAlive = int | float | str
@@ -85,7 +95,7 @@ class GenerateRequest(Inference):
     suffix: str | None = None
     system: str | None = None
     template: str | None = None
-    context: list[int] | None = None
+    context: Annotated[list[int], AfterValidator(_token_ids)] | None = None
     raw: bool | None = None
     images: Images | None = None
 

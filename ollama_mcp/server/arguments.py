@@ -11,6 +11,7 @@ from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.server.call import Call
@@ -96,9 +97,24 @@ class Arguments:
                 return InvalidArgument(f"{path} is unknown.", next_step="Leave it out.")
             case _:
                 field = self._model.model_fields.get(str(first["loc"][0]))
-                reason = first["msg"].removeprefix("Value error, ").rstrip(".")
-                reason = reason.replace("Input should be", "it should be")
-                return InvalidArgument(f"{path} is {_shown(first['input'])}: {reason}.", next_step=_meaning(field))
+                return InvalidArgument(
+                    f"{path} is {_shown(first['input'])}: {_reason(first)}.", next_step=_meaning(field)
+                )
+
+
+def _reason(error: ErrorDetails) -> str:
+    """Why a value is refused, in words that say what to give instead."""
+    limits = error.get("ctx", {})
+    match error["type"]:
+        case "too_short":
+            return f"it needs at least {limits['min_length']}"
+        case "string_too_short":
+            return "it should not be empty"
+        case "string_pattern_mismatch":
+            return "it has another form"
+        case _:
+            said = error["msg"].removeprefix("Value error, ").rstrip(".")
+            return said.replace("Input should be", "it should be").replace("a valid ", "a ").replace("a i", "an i")
 
 
 def _path(location: tuple[int | str, ...]) -> str:
