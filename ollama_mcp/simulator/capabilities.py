@@ -23,6 +23,11 @@ def go_template(model: Model) -> str:
     return "" if model.template == DEFAULT_TEMPLATE else model.template
 
 
+def template_fault(template: str) -> str:
+    """What Go's parser says of a template that does not parse, "" for one that does; as far as braces tell."""
+    return "" if template.count("{{") == template.count("}}") else "template: :1: unclosed action"
+
+
 def capabilities(model: Model, generation: Generation, *, listing: bool = False) -> list[str]:
     """The capabilities of a model; a listing does not look into the GGUF's chat template."""
     # Cards and creations say what they can; only a bare file has to be looked into.

@@ -57,6 +57,16 @@ async def test_zero_tokens_are_one_in_chat_and_no_limit_in_generate(client: http
     assert generated.json()["done_reason"] == "stop"
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_broken_template_is_told_when_the_prompt_is_rendered_and_not_before(
+    client: httpx.AsyncClient, stream: bool
+) -> None:
+    body = {"model": CHAT, "template": "{{ .Prompt", "stream": stream}
+    refused = await client.post("/api/generate", json={**body, "prompt": "x"})
+    assert (refused.status_code, refused.json()) == (500, {"error": "template: :1: unclosed action"})
+    assert (await client.post("/api/generate", json={**body, "prompt": ""})).status_code == 200
+
+
 async def test_a_stop_text_ends_the_answer_before_it(client: httpx.AsyncClient) -> None:
     assert await _text(client, "hello", stop=["mulated"]) == "This is a si"
 

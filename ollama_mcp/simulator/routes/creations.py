@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from ollama_mcp.formats.gguf import Header
 from ollama_mcp.formats.names import ModelName
 from ollama_mcp.simulator import decoding
+from ollama_mcp.simulator.capabilities import template_fault
 from ollama_mcp.simulator.cards import CHATML
 from ollama_mcp.simulator.encoding import Object, as_list, as_object
 from ollama_mcp.simulator.failures import Failure
@@ -157,5 +158,5 @@ def _layer_line(machine: Machine, layer: Layer) -> str:
 
 
 def _check_template(machine: Machine, template: str) -> None:
-    if template.count("{{") != template.count("}}"):
-        raise bad(machine, "template error: template: :1: unclosed action")
+    if fault := template_fault(template):
+        raise bad(machine, f"template error: {fault}")

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from ollama_mcp.simulator import decoding
-from ollama_mcp.simulator.capabilities import capabilities
+from ollama_mcp.simulator.capabilities import capabilities, template_fault
 from ollama_mcp.simulator.decoding import Check
 from ollama_mcp.simulator.encoding import Object, as_list, as_object, timestamp
 from ollama_mcp.simulator.failures import Failure
@@ -87,6 +87,9 @@ async def generate(machine: Machine, request: Request, reply: Reply) -> None:
     ask = Ask(model, prompt, whole, options, images, thinks=thinks and not body.get("raw"))
     ask.format = _checked_format(machine, body)
     _check_images(machine, model, images, chat=False)
+    # A template of the request is first parsed here, so a load with a broken one succeeds.
+    if fault := template_fault(body.get("template", "")):
+        raise Failure(500, fault)
     _expect_lines(machine, reply, body)
     _check_length(machine, ask, body, chat=False)
     await respond(machine, reply, _turn(body, ask, "generate"))
