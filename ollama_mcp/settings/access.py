@@ -88,3 +88,13 @@ class ImageSettings(BaseModel):
     max_megapixels_jpeg: float = Field(
         default=178, gt=0, le=178, description="Most pixels of a baseline JPEG, in millions."
     )
+
+
+class AudioSettings(BaseModel):
+    """Whether sounds go to models that hear; their files, addresses, sizes and number are under the rules of images."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    enabled: bool = Field(
+        default=False, description="Offer `audio` (WAV, MP3) in chat and generate, for models with 'audio'."
+    )
