@@ -11,21 +11,17 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from cryptography.x509 import DNSName
 
 from ollama_mcp.api import EmbedRequest, GenerateRequest, OllamaClient, Timeouts
 from ollama_mcp.api.broken import connect_error
 from ollama_mcp.api.failures import Where
 from ollama_mcp.api.transport import FreeListTransport
-from ollama_mcp.errors import ApiError, Busy, Interrupted, InvalidArgument, Unreachable
-from tests.api.certificates import LOOPBACK, Authority
+from ollama_mcp.errors import Busy, Interrupted, InvalidArgument, Unreachable
+from tests.api.failing import failure
 from tests.api.raw import last, said, serving, stream, whole
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from cryptography.x509 import GeneralName
-
+    from tests.api.certificates import Authority
     from tests.api.raw import Connection, RawRequest, Script
 
 PROMPT = GenerateRequest(model="m", prompt="hi")
@@ -49,15 +45,6 @@ def then_closed(script: Script) -> Script:
         await connection.writer.wait_closed()
 
     return answer
-
-
-async def failure(url: str, limits: Timeouts | None = None, *, ca_file: str | None = None) -> ApiError:
-    async with OllamaClient(url, timeouts=limits or Timeouts(), ca_file=ca_file) as client:
-        with pytest.raises(ApiError) as caught:
-            await client.tags()
-    assert client.requests_in_flight == 0
-    assert len(str(caught.value)) <= 400
-    return caught.value
 
 
 async def test_importing_the_client_does_not_import_the_http_library() -> None:
@@ -315,57 +302,6 @@ async def test_the_transport_serves_an_ordinary_httpx_client() -> None:
         assert len(server.connections) == 1
 
 
-async def test_headers_are_our_own_and_a_key_is_sent_only_where_one_was_given() -> None:
-    async with serving(VERSION) as server:
-        async with OllamaClient(server.url + "/ollama/", headers={"X-Proxy": "a"}) as client:
-            await client.version()
-        async with OllamaClient(server.url, api_key="sk-1") as client:
-            await client.version()
-        plain, keyed = (request.headers for request in server.requests)
-        assert server.requests[0].path == "/ollama/api/version"
-        assert plain["user-agent"].startswith("ollama-mcp-server/")
-        assert plain["x-proxy"] == "a"
-        assert plain["host"] == server.url.removeprefix("http://")
-        assert not {"origin", "authorization", "cookie"} & plain.keys()
-        assert keyed["authorization"] == "Bearer sk-1"
-
-
-async def test_cookies_and_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
-    async with serving(whole('{"models":[]}', Set_Cookie="a=b")) as server, OllamaClient(server.url) as client:
-        await client.tags()
-        await client.tags()
-        assert "cookie" not in server.requests[1].headers
-
-
-@pytest.mark.parametrize(
-    "url", ["127.0.0.1:11434", "ftp://x", "http://", "http://x:99999", "http://x:y", "", "http://x:0"]
-)
-async def test_an_address_that_is_no_url_is_refused(url: str) -> None:
-    with pytest.raises(InvalidArgument, match="is no http"):
-        OllamaClient(url)
-
-
-@pytest.mark.parametrize("url", ["http://user:secret@host", "http://host?key=secret", "http://host/#secret"])
-async def test_an_address_with_a_secret_is_refused_without_telling_it(url: str) -> None:
-    with pytest.raises(InvalidArgument) as caught:
-        OllamaClient(url)
-    assert "secret" not in str(caught.value)
-
-
-@pytest.mark.parametrize("header", [{"Origin": "http://x"}, {"A": "b\r\nC: d"}, {"Ä": "b"}])
-async def test_a_header_that_must_not_be_sent_is_refused(header: dict[str, str]) -> None:
-    with pytest.raises(InvalidArgument):
-        OllamaClient("http://127.0.0.1:1", headers=header)
-
-
-async def test_a_key_that_would_break_the_header_is_refused_without_telling_it() -> None:
-    with pytest.raises(InvalidArgument) as caught:
-        OllamaClient("http://127.0.0.1:1", api_key="secret\r\nX: y")
-    assert "secret" not in str(caught.value)
-
-
 async def test_too_many_open_files_are_said() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with serving(VERSION) as server, OllamaClient(server.url) as client:
@@ -383,80 +319,3 @@ async def test_too_many_open_files_are_said() -> None:
                 one.close()
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert type(error) is Busy
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("tls"))
-
-
-async def test_tls_works_with_the_hosts_ca_or_without_a_check(authority: Authority) -> None:
-    context = authority.server()
-    async with serving(VERSION, tls=context) as server:
-        async with OllamaClient(server.url, ca_file=str(authority.ca)) as client:
-            assert await client.version() == "0.33.0"
-            await asyncio.gather(client.alive(), client.alive())
-            assert len(server.connections) == 2
-        async with OllamaClient(server.url, verify=False) as client:
-            assert await client.version() == "0.33.0"
-
-
-async def test_a_ca_file_that_is_none_is_refused(tmp_path: Path, authority: Authority) -> None:
-    (tmp_path / "empty.pem").write_text("nothing", encoding="utf-8")
-    async with serving(VERSION, tls=authority.server()) as server:
-        for file in ("absent.pem", "empty.pem"):
-            async with OllamaClient(server.url, ca_file=str(tmp_path / file)) as client:
-                with pytest.raises(InvalidArgument, match=file):
-                    await client.version()
-
-
-@pytest.mark.parametrize(
-    ("host", "days", "signed", "why"),
-    [
-        (LOOPBACK, -1, True, "expired"),
-        (DNSName("other.example"), 2, True, "for another name"),
-        (LOOPBACK, 2, False, "self-signed"),
-    ],
-)
-async def test_a_certificate_that_fails_is_said_and_not_tried_again(
-    authority: Authority, host: GeneralName, days: int, signed: bool, why: str
-) -> None:
-    async with serving(VERSION, tls=authority.server(host, days=days, signed=signed)) as server:
-        error = await failure(server.url, ca_file=str(authority.ca))
-        assert type(error) is Unreachable
-        assert why in error.message
-        assert not server.connections
-
-
-async def test_an_unknown_ca_is_said_with_the_setting(authority: Authority) -> None:
-    async with serving(VERSION, tls=authority.server()) as server:
-        error = await failure(server.url)
-        assert "unknown issuer" in error.message
-        assert "CA file" in error.next_step
-
-
-async def test_a_plain_server_behind_https_is_said() -> None:
-    def answer_at_once(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        writer.close()
-
-    async with await asyncio.start_server(answer_at_once, "127.0.0.1", 0) as server:
-        error = await failure(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    assert type(error) is Unreachable
-    assert "http://" in error.next_step
-
-
-async def test_a_tls_handshake_that_stalls_is_given_up_in_time() -> None:
-    async with serving(VERSION) as server:
-        error = await failure(server.url.replace("http:", "https:"), Timeouts(connect=0.1))
-        assert type(error) is Unreachable
-        async with asyncio.timeout(5):
-            await server.connections[0].gone.wait()
-
-
-async def test_tls_that_breaks_off_is_said() -> None:
-    refusing = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    async with serving(VERSION, tls=refusing) as server:
-        error = await failure(server.url)
-        assert type(error) is Unreachable
-        assert "TLS failed" in error.message

@@ -1,0 +1,97 @@
+"""TLS: which certificates are trusted, and what is said of the others."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.x509 import DNSName
+
+from ollama_mcp.api import OllamaClient, Timeouts
+from ollama_mcp.errors import InvalidArgument, Unreachable
+from tests.api.certificates import LOOPBACK
+from tests.api.failing import failure
+from tests.api.raw import serving, whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cryptography.x509 import GeneralName
+
+    from tests.api.certificates import Authority
+
+VERSION = whole('{"version":"0.33.0"}')
+
+
+async def test_tls_works_with_the_hosts_ca_or_without_a_check(authority: Authority) -> None:
+    context = authority.server()
+    async with serving(VERSION, tls=context) as server:
+        async with OllamaClient(server.url, ca_file=str(authority.ca)) as client:
+            assert await client.version() == "0.33.0"
+            await asyncio.gather(client.alive(), client.alive())
+            assert len(server.connections) == 2
+        async with OllamaClient(server.url, verify=False) as client:
+            assert await client.version() == "0.33.0"
+
+
+async def test_a_ca_file_that_is_none_is_refused(tmp_path: Path, authority: Authority) -> None:
+    (tmp_path / "empty.pem").write_text("nothing", encoding="utf-8")
+    async with serving(VERSION, tls=authority.server()) as server:
+        for file in ("absent.pem", "empty.pem"):
+            async with OllamaClient(server.url, ca_file=str(tmp_path / file)) as client:
+                with pytest.raises(InvalidArgument, match=file):
+                    await client.version()
+
+
+@pytest.mark.parametrize(
+    ("host", "days", "signed", "why"),
+    [
+        (LOOPBACK, -1, True, "expired"),
+        (DNSName("other.example"), 2, True, "for another name"),
+        (LOOPBACK, 2, False, "self-signed"),
+    ],
+)
+async def test_a_certificate_that_fails_is_said_and_not_tried_again(
+    authority: Authority, host: GeneralName, days: int, signed: bool, why: str
+) -> None:
+    async with serving(VERSION, tls=authority.server(host, days=days, signed=signed)) as server:
+        error = await failure(server.url, ca_file=str(authority.ca))
+        assert type(error) is Unreachable
+        assert why in error.message
+        assert not server.connections
+
+
+async def test_an_unknown_ca_is_said_with_the_setting(authority: Authority) -> None:
+    async with serving(VERSION, tls=authority.server()) as server:
+        error = await failure(server.url)
+        assert "unknown issuer" in error.message
+        assert "CA file" in error.next_step
+
+
+async def test_a_plain_server_behind_https_is_said() -> None:
+    def answer_at_once(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer_at_once, "127.0.0.1", 0) as server:
+        error = await failure(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    assert type(error) is Unreachable
+    assert "http://" in error.next_step
+
+
+async def test_a_tls_handshake_that_stalls_is_given_up_in_time() -> None:
+    async with serving(VERSION) as server:
+        error = await failure(server.url.replace("http:", "https:"), Timeouts(connect=0.1))
+        assert type(error) is Unreachable
+        async with asyncio.timeout(5):
+            await server.connections[0].gone.wait()
+
+
+async def test_tls_that_breaks_off_is_said() -> None:
+    refusing = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    async with serving(VERSION, tls=refusing) as server:
+        error = await failure(server.url)
+        assert type(error) is Unreachable
+        assert "TLS failed" in error.message
