@@ -6,7 +6,6 @@ from hypothesis import HealthCheck, settings
 
 from ollama_mcp.simulator import Simulator
 
-
 # A busy machine makes examples slowly, which says nothing about the code; and a run is to be the same each time.
 settings.register_profile("house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
