@@ -1,5 +1,6 @@
 """Asking a local model: the front door."""
 
+from itertools import islice
 from typing import Annotated
 
 from pydantic import Field
@@ -7,8 +8,9 @@ from pydantic import Field
 from ollama_mcp import INFERS, Answer, Call, InvalidArgument, tool
 from ollama_mcp.api import ChatRequest
 from ollama_mcp.api import Message as Turn
-from ollama_mcp.server.inference import Prepared, Wish, answer, prepare
+from ollama_mcp.server.inference import Wish, answer, prepare
 from ollama_mcp.server.types import (
+    Audio,
     Background,
     ChatInclude,
     ChatModel,
@@ -32,6 +34,7 @@ async def ollama_chat(
     messages: Annotated[list[Message], Field(description="A conversation so far, oldest first.")] = [],
     system: Annotated[str, Field(description="Instructions for the model.")] = "",
     images: Images = [],
+    audio: Audio = [],
     format: Format | None = None,
     think: Think | None = None,
     tools: Annotated[list[ToolDefinition], Field(description="Functions it may ask you to call.")] = [],
@@ -49,9 +52,10 @@ async def ollama_chat(
     call.check_count("messages", messages)
     call.check_count("tools", tools)
     turns = as_turns([*_system(system), *(messages or [Message(role="user", content=prompt)])])
-    wish = Wish(task="chat", model=model, format=format, think=think, options=options, include=include, images=images)
+    shown = [source for message in messages for source in message.images]
+    wish = Wish("chat", model, format, think, options, include, [*shown, *images], audio)
     shared = await prepare(call, wish, [turn.content for turn in turns])
-    await _see(call, turns, messages, shared)
+    _place(shared.images, turns, messages)
     request = ChatRequest(
         model=shared.model,
         messages=turns,
@@ -66,13 +70,17 @@ def _system(text: str) -> list[Message]:
     return [Message(role="system", content=text)] if text else []
 
 
-async def _see(call: Call, turns: list[Turn], messages: list[Message], shared: Prepared) -> None:
-    """Give each message its images, and the call's own images to the last message of the user."""
+def _place(prepared: list[str], turns: list[Turn], messages: list[Message]) -> None:
+    """Give each message its images, and the call's own images and sounds to the last message of the user."""
+    left = iter(prepared)
     for turn, message in zip(turns[-len(messages) :], messages, strict=False):
-        turn.images = await call.images(message.images, shared.model, shared.notes) or None
-    if not shared.images:
+        turn.images = list(islice(left, len(message.images))) or None
+    own = list(left)
+    if not own:
         return
     last = next((turn for turn in reversed(turns) if turn.role == "user"), None)
     if last is None:
-        raise InvalidArgument("images need a message of role 'user' to go with.", next_step="Add one to messages.")
-    last.images = [*(last.images or []), *shared.images]
+        raise InvalidArgument(
+            "images and audio need a message of role 'user' to go with.", next_step="Add one to messages."
+        )
+    last.images = [*(last.images or []), *own]

@@ -8,6 +8,7 @@ from ollama_mcp import INFERS, Answer, Call, tool
 from ollama_mcp.api import GenerateRequest
 from ollama_mcp.server.inference import Wish, answer, prepare
 from ollama_mcp.server.types import (
+    Audio,
     Background,
     Format,
     GenerateInclude,
@@ -29,6 +30,7 @@ async def ollama_generate(
     system: str = "",
     template: Annotated[str, Field(description="Go template instead of the model's.")] = "",
     images: Images = [],
+    audio: Audio = [],
     format: Format | None = None,
     think: Think | None = None,
     context: Annotated[list[int], Field(description="From an earlier answer's include=['context'].")] = [],
@@ -40,9 +42,7 @@ async def ollama_generate(
     """Complete a raw prompt, use a template of your own, or fill a gap in code (suffix). For questions, conversations,
     tools and long prompts use ollama_chat: generate cuts the middle out of a prompt that is too long.
     """
-    wish = Wish(
-        task="generate", model=model, format=format, think=think, options=options, include=include, images=images
-    )
+    wish = Wish("generate", model, format, think, options, include, images, audio)
     shared = await prepare(call, wish, [prompt, suffix, system, template])
     request = GenerateRequest(
         model=shared.model,

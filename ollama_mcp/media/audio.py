@@ -48,7 +48,7 @@ async def prepare_audio(sources: Sequence[str], *, access: Access, settings: Ima
         settings: Limits of size and number.
 
     Raises:
-        InvalidArgument: Too many, or one is neither WAV nor MP3; it says which one and why.
+        InvalidArgument: Too many or too large together, or one is neither WAV nor MP3; it says which one and why.
         NotAllowed: One may not be read or fetched.
         DiskError: One could not be read.
     """
@@ -58,8 +58,19 @@ async def prepare_audio(sources: Sequence[str], *, access: Access, settings: Ima
             "(setting images.max_count).",
             next_step="Send fewer, or raise the setting.",
         )
-    places = (f"audio {number} of {len(sources)}" for number in range(1, len(sources) + 1))
-    return [await _prepare(text, place, access, settings) for text, place in zip(sources, places, strict=True)]
+    prepared: list[PreparedAudio] = []
+    left = settings.max_bytes
+    for number, text in enumerate(sources, start=1):
+        prepared.append(await _prepare(text, f"audio {number} of {len(sources)}", access, settings))
+        # Sounds go as they came: unlike images, each keeps its size until the answer is there.
+        left -= prepared[-1].bytes
+        if left < 0:
+            raise InvalidArgument(
+                f"The first {number} sounds are together larger than {settings.max_bytes / 1e6:g} MB "
+                "(setting images.max_bytes).",
+                next_step="Send fewer or shorter ones.",
+            )
+    return prepared
 
 
 async def _prepare(text: str, place: str, access: Access, settings: ImageSettings) -> PreparedAudio:

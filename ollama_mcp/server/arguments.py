@@ -7,7 +7,7 @@ import inspect
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic.fields import FieldInfo
@@ -18,10 +18,12 @@ from ollama_mcp.server.call import Call
 from ollama_mcp.server.coercion import coerce
 from ollama_mcp.server.registry import ToolFunction
 from ollama_mcp.server.schema import portable
-from ollama_mcp.server.types import DefaultModel
+from ollama_mcp.server.types import DefaultModel, OnlyWhere
 from ollama_mcp.settings.model import Settings
 
 _SHOWN = 80
+
+_Marker = TypeVar("_Marker", DefaultModel, OnlyWhere)
 
 
 @dataclass
@@ -61,21 +63,25 @@ class Arguments:
         return get_type_hints(self.function, include_extras=True)
 
     @cached_property
+    def _hidden(self) -> dict[str, str]:
+        """Arguments that the settings leave out, and the setting that would offer each."""
+        marked = ((name, _marker(hint, OnlyWhere)) for name, hint in self._hints.items())
+        return {name: mark.setting for name, mark in marked if mark is not None and not mark.holds(self.settings)}
+
+    @cached_property
     def _model(self) -> type[BaseModel]:
         fields: dict[str, Any] = {}
         for name, parameter in inspect.signature(self.function).parameters.items():
-            if name != self.call_parameter:
+            if name != self.call_parameter and name not in self._hidden:
                 fields[name] = (self._hints[name], self._default(name, parameter.default))
         config = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
         return create_model(f"{self.function.__name__}_arguments", __config__=config, **fields)
 
     def _default(self, name: str, default: Any) -> Any:
         """What pydantic gets as the default: a model argument is required until the settings name one."""
-        hint = self._hints[name]
-        if get_origin(hint) is Annotated:
-            marker = next((item for item in get_args(hint) if isinstance(item, DefaultModel)), None)
-            if marker is not None and not marker.configured(self.settings):
-                return ...
+        marker = _marker(self._hints[name], DefaultModel)
+        if marker is not None and not marker.configured(self.settings):
+            return ...
         return ... if default is inspect.Parameter.empty else default
 
     def _explain(self, error: ValidationError) -> InvalidArgument:
@@ -89,6 +95,10 @@ class Arguments:
             case "missing":
                 field = self._model.model_fields.get(str(first["loc"][0]))
                 return InvalidArgument(f"{path} is required.", next_step=_meaning(field))
+            case "extra_forbidden" if path in self._hidden:
+                return InvalidArgument(
+                    f"{path} is off in the settings.", next_step=f"The user can turn {self._hidden[path]} on."
+                )
             case "extra_forbidden" if len(first["loc"]) == 1:
                 return InvalidArgument(
                     f"{path} is no argument of {self.function.__name__}.", next_step=_closest(path, known)
@@ -100,6 +110,12 @@ class Arguments:
                 return InvalidArgument(
                     f"{path} is {_shown(first['input'])}: {_reason(first)}.", next_step=_meaning(field)
                 )
+
+
+def _marker(hint: Any, kind: type[_Marker]) -> _Marker | None:
+    """The marker of that kind in an annotated type."""
+    items = get_args(hint) if get_origin(hint) is Annotated else ()
+    return next((item for item in items if isinstance(item, kind)), None)
 
 
 def _reason(error: ErrorDetails) -> str:

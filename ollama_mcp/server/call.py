@@ -98,9 +98,17 @@ class Call:
         """Images as Ollama takes them, after the model was seen to have eyes; what was done goes into `notes`."""
         if not sources:
             return []
-        from ollama_mcp.server.vision import prepare
+        from ollama_mcp.server.senses import see
 
-        return await prepare(self, sources, model, notes)
+        return await see(self, sources, model, notes)
+
+    async def sounds(self, sources: Sequence[str], model: str, notes: list[str]) -> list[str]:
+        """Sounds as Ollama takes them beside images, after the model was seen to have ears; likewise."""
+        if not sources:
+            return []
+        from ollama_mcp.server.senses import hear
+
+        return await hear(self, sources, model, notes)
 
     def tell_loading(self, model: str) -> asyncio.Task[None]:
         """Find out, beside the call, whether it waits for the model to load, and let the progress say so."""

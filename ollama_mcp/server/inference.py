@@ -30,11 +30,12 @@ class Wish:
     options: dict[str, Any] | None
     include: Sequence[str]
     images: Sequence[str]
+    audio: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A wish made ready: the model, images as Ollama takes them, and the request's shared fields."""
+    """A wish made ready: the model, images and sounds as Ollama takes them (in one list), the shared fields."""
 
     wish: Wish
     model: str
@@ -64,6 +65,7 @@ async def prepare(call: Call, wish: Wish, texts: Sequence[str]) -> Prepared:
     plain, beside = split_options(call.settings, wish.options)
     notes: list[str] = []
     images = await call.images(wish.images, model, notes)
+    images += await call.sounds(wish.audio, model, notes)
     top = beside.get("top_logprobs")
     fields = {
         "format": wish.format,

@@ -6,6 +6,8 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -14,6 +16,7 @@ from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.durations import keep_alive_seconds
 from ollama_mcp.formats.names import parse_name
 from ollama_mcp.formats.options import check_options
+from ollama_mcp.formats.text import escape
 from ollama_mcp.settings.model import Settings
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ Task = Literal["chat", "generate", "embed"]
 BESIDE_OPTIONS = ("truncate", "shift", "top_logprobs")
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+")
 
 ChatInclude = Literal["thinking", "stats", "logprobs"]
 GenerateInclude = Literal["thinking", "stats", "logprobs", "context"]
@@ -40,6 +44,17 @@ class DefaultModel:
     def configured(self, settings: Settings) -> str:
         """The model of the settings, or ""."""
         return getattr(settings.defaults, self.task) or settings.defaults.model
+
+
+@dataclass(frozen=True, slots=True)
+class OnlyWhere:
+    """Marks an argument that is offered only where a setting (`section.name`) is on."""
+
+    setting: str
+
+    def holds(self, settings: Settings) -> bool:
+        """Whether the setting is on."""
+        return bool(attrgetter(self.setting)(settings))
 
 
 def _name(value: Any) -> Any:
@@ -105,6 +120,22 @@ def _digests(value: dict[str, str]) -> dict[str, str]:
         if not name or name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or ":" in name:
             raise ValueError(f"{name[:80]!r} is no relative file name")
     return value
+
+
+def _source(value: Any, *, kind: str) -> Any:
+    """MCP content as hosts pass it on (`ImageContent`, `AudioContent` of the specification) becomes a data: URI."""
+    if not isinstance(value, dict):
+        return value
+    content = cast("dict[str, Any]", value)
+    data, media_type = content.get("data"), content.get("mimeType")
+    if content.get("type") != kind or not isinstance(data, str) or not isinstance(media_type, str):
+        form = f"{{'type': '{kind}', 'data': base64, 'mimeType': '{kind}/...'}}"
+        raise InvalidArgument(
+            f"An object among the sources is no MCP {kind} content.", next_step=f"Give {form} or text."
+        )
+    if not _MEDIA_TYPE.fullmatch(media_type):
+        raise InvalidArgument(f"mimeType {escape(media_type, 80)!r} is no media type.", next_step=f"Give {kind}/...")
+    return f"data:{media_type};base64,{data}"
 
 
 def _tool(value: Any) -> Any:
@@ -183,8 +214,16 @@ LoadOptions = Annotated[
         }
     ),
 ]
-Images = Annotated[list[str], Field(description="Paths, base64, data: URIs or URLs; for a model with 'vision'.")]
-
+ImageSource = Annotated[str, BeforeValidator(partial(_source, kind="image"))]
+AudioSource = Annotated[str, BeforeValidator(partial(_source, kind="audio"))]
+Images = Annotated[
+    list[ImageSource], Field(description="Paths, base64, data: URIs or URLs; for a model with 'vision'.")
+]
+Audio = Annotated[
+    list[AudioSource],
+    OnlyWhere("audio.enabled"),
+    Field(description="WAV or MP3, given like images; for a model with 'audio'."),
+]
 
 Confirm = Annotated[bool, Field(description="Only after the user agreed to what the first call answered.")]
 Background = Annotated[bool, Field(description="Make it a job at once.")]
@@ -227,7 +266,7 @@ class Message(BaseModel):
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str = ""
-    images: list[str] = []
+    images: list[ImageSource] = []
     thinking: str = ""
     tool_calls: Annotated[
         list[dict[str, Any]],

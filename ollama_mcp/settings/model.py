@@ -110,7 +110,7 @@ class Policy(Section):
     pull: Answering = Field(default="ask", description="Downloading more than is usual: likewise.")
     unload: Answering = Field(default="ask", description="Unloading a model that another call uses: likewise.")
     cloud_images: Literal["allow", "deny"] = Field(
-        default="deny", description="Whether images may go to a model that runs on ollama.com."
+        default="deny", description="Whether images and sounds may go to a model that runs on ollama.com."
     )
     answer_seconds: float = Field(default=600.0, gt=0, description="Seconds that a form waits for the user's answer.")
     registries: list[str] = Field(
