@@ -12,6 +12,7 @@ from ollama_mcp.api import responses
 from ollama_mcp.api.answers import ChatStream, Expected, GenerateStream, ProgressStream
 from ollama_mcp.api.events import ChatChunk, GenerateChunk, ProgressEvent
 from ollama_mcp.api.exchange import Call, Timeouts
+from ollama_mcp.api.failures import not_ollama, shown_body
 from ollama_mcp.api.gate import VersionGate, lacking
 from ollama_mcp.api.requests import ChatRequest, EmbeddingsRequest, GenerateRequest, encode_json
 from ollama_mcp.api.versions import Feature
@@ -170,11 +171,11 @@ class OllamaClient:
 
     async def copy(self, source: str, destination: str) -> None:
         """Give a model a second name; an existing model of that name is replaced without a word."""
-        await self._wire.bytes(self._call("/api/copy", {"source": source, "destination": destination}, source))
+        await self._done(self._call("/api/copy", {"source": source, "destination": destination}, source))
 
     async def delete(self, model: str) -> None:
         """Remove a model; a loaded one stays in memory until it expires."""
-        await self._wire.bytes(Call("DELETE", "/api/delete", encode_json({"model": model, "name": model}), model))
+        await self._done(Call("DELETE", "/api/delete", encode_json({"model": model, "name": model}), model))
 
     def create(self, request: CreateRequest) -> ProgressStream:
         """Make a model from another one, or from uploaded files."""
@@ -248,6 +249,9 @@ class OllamaClient:
             if request.dimensions is not None or request.truncate is False:
                 raise
             return await self._embed_singly(request)
+        if isinstance(request.input, list) and len(answer.embeddings) != len(request.input):
+            what = f"{len(answer.embeddings)} vectors came for {len(request.input)} texts"
+            raise not_ollama(self._wire.where(call), what, 200)
         asked = request.dimensions
         # Servers that do not know the field send whole vectors; so do new ones where the model has no more.
         if unsure and asked and any(len(one) > asked for one in answer.embeddings):
@@ -278,6 +282,12 @@ class OllamaClient:
 
     async def _get(self, path: str, model: type[M]) -> M:
         return await self._wire.document(Call("GET", path, idempotent=True), model)
+
+    async def _done(self, call: Call) -> None:
+        """Send a call that Ollama answers with nothing; words mean that something else answered."""
+        body = await self._wire.bytes(call)
+        if body.strip() not in (b"", b"null"):
+            raise not_ollama(self._wire.where(call), f"{shown_body(body)} came where nothing is expected", 200)
 
     def _call(self, path: str, body: Json, model: str | None = None, *, idempotent: bool = False) -> Call:
         return Call("POST", path, encode_json(body), model, idempotent)

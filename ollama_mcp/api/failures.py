@@ -147,7 +147,7 @@ def not_ollama(where: Where, what: str, status: int | None = None) -> ApiError:
 
 def shown_body(body: bytes) -> str:
     """A few characters of a body that can't be read, safe to show."""
-    return quote(body[: 4 * _SHOWN_BODY].decode("utf-8", "replace"), _SHOWN_BODY)
+    return quote(without_paths(body[: 4 * _SHOWN_BODY].decode("utf-8", "replace")), _SHOWN_BODY)
 
 
 def _by_status(status: int | None) -> tuple[type[ApiError], str, str]:

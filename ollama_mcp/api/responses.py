@@ -18,6 +18,16 @@ def _time(value: Any) -> datetime | None:
         return None
 
 
+def _list(value: Any) -> Any:
+    return [] if value is None else value
+
+
+class Entries(BaseModel):
+    """Base of answers that are one list: Go writes an empty one as null, but a server that is no Ollama has no key."""
+
+    model_config = ConfigDict(extra="ignore", defer_build=True)
+
+
 Time = Annotated[datetime | None, BeforeValidator(_time)]
 
 
@@ -240,16 +250,16 @@ class DecisionResponse(Answer):
     usage: DecisionUsage = Field(default_factory=DecisionUsage)
 
 
-class ModelList(Answer):
+class ModelList(Entries):
     """GET /api/tags."""
 
-    models: list[ModelSummary] = []
+    models: Annotated[list[ModelSummary], BeforeValidator(_list)]
 
 
-class RunningList(Answer):
+class RunningList(Entries):
     """GET /api/ps."""
 
-    models: list[RunningModel] = []
+    models: Annotated[list[RunningModel], BeforeValidator(_list)]
 
 
 class StatusAnswer(Answer):

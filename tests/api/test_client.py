@@ -12,10 +12,11 @@ import pytest
 from ollama_mcp import api
 from ollama_mcp.api import (
     CreateRequest,
+    EmbedRequest,
     Message,
     OllamaClient,
 )
-from ollama_mcp.errors import ApiError, BadRequest, InvalidArgument, ServerError
+from ollama_mcp.errors import ApiError, BadAnswer, BadRequest, InvalidArgument, ServerError
 from tests.api.raw import by_path, error, serving, stream, version, whole
 
 if TYPE_CHECKING:
@@ -130,6 +131,21 @@ async def test_copy_and_delete_send_bodies_and_take_empty_answers() -> None:
         copied, deleted = server.requests
         assert copied.json == {"source": "a", "destination": "b"}
         assert (deleted.method, deleted.path, deleted.json) == ("DELETE", "/api/delete", {"model": "a", "name": "a"})
+
+
+@pytest.mark.parametrize("body", ['{"ok":true}', '{"error":"boom"}', "<html>"])
+async def test_a_web_server_that_is_no_ollama_never_looks_like_success(body: str) -> None:
+    async with serving(whole(body)) as server, OllamaClient(server.url) as client:
+        calls = (
+            client.tags(),
+            client.ps(),
+            client.copy("a", "b"),
+            client.delete("a"),
+            client.embed(EmbedRequest(model="m", input=["x"])),
+        )
+        for call in calls:
+            with pytest.raises(BadAnswer, match="did not answer as Ollama does"):
+                await call
 
 
 async def test_a_pull_tells_its_progress_and_ends_with_success() -> None:
