@@ -28,24 +28,25 @@ def first_bytes(text: str) -> bytes:
         return b""
 
 
-def decode_base64(text: str, limit: int) -> bytes:
+def decode_base64(text: str, limit: int, start: int = 0) -> bytes:
     """Return the bytes of base64 text: line breaks, the URL-safe alphabet and missing padding are accepted.
 
     Args:
         text: The text.
         limit: Most bytes it may hold.
+        start: Where in the text it begins; a slice would be one more copy of something large.
 
     Raises:
         UnusableMedia: It is not base64, is cut off in the middle of a byte, or holds more.
     """
     # Line breaks make it a few percent longer; the exact size is checked below.
-    if len(text) > limit * 1.5 + 1024:
+    if len(text) - start > limit * 1.5 + 1024:
         raise too_large(limit)
     decoded = io.BytesIO()
     pending = ""
     try:
-        for start in range(0, len(text), _PIECE):
-            pending += text[start : start + _PIECE].translate(_CLEAN)
+        for place in range(start, len(text), _PIECE):
+            pending += text[place : place + _PIECE].translate(_CLEAN)
             whole = (len(pending) - 1) // 4 * 4
             decoded.write(binascii.a2b_base64(pending[:whole], strict_mode=True))
             pending = pending[whole:]
@@ -80,8 +81,9 @@ def decode_data_uri(uri: str, limit: int, kinds: tuple[str, ...]) -> bytes:
             f"its declared type is not {' or '.join(kinds)}...", next_step="Give data of that type, or a path."
         )
     if "base64" in parameters:
-        body = uri[comma + 1 :]
-        return decode_base64(body if "%" not in body[:4096] else unquote_to_bytes(body).decode("latin-1"), limit)
+        if "%" in uri[comma : comma + 4096]:
+            return decode_base64(unquote_to_bytes(uri[comma + 1 :]).decode("latin-1"), limit)
+        return decode_base64(uri, limit, comma + 1)
     if len(uri) - comma > 3 * limit:
         raise too_large(limit)
     data = unquote_to_bytes(uri[comma + 1 :])
