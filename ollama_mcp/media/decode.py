@@ -79,8 +79,13 @@ def check_limits(anatomy: Anatomy, size: tuple[int, int], edge: int, settings: I
     scale = next(scale for scale in (8, 4, 2, 1) if max(size) >= scale * longest) if anatomy.scales else 1
     memory = int(pixels / scale**2 * anatomy.bytes_per_pixel)
     if memory > MEMORY:
-        most = MEMORY * scale**2 / anatomy.bytes_per_pixel / 1e6
-        raise _too_many(size, f"decoding {anatomy.label} of this kind has memory for at most {most:.0f} megapixels")
+        # Rounded down: an image of what the message allows must pass.
+        most = MEMORY * scale**2 / anatomy.bytes_per_pixel // 1e5 / 10
+        raise _too_many(
+            size,
+            f"decoding {anatomy.label} of this kind has memory for at most {most:g} megapixels",
+            "Give it as PNG or baseline JPEG, or smaller.",
+        )
     return memory
 
 
@@ -172,5 +177,5 @@ def _check_embedded_exif(anatomy: Anatomy) -> None:
             raise damaged(anatomy.label, f"its Exif is larger than {LARGEST_PROFILE // 1_000_000} MB")
 
 
-def _too_many(size: tuple[int, int], why: str) -> UnusableMedia:
-    return UnusableMedia(f"it has {size[0]} x {size[1]} pixels; {why}.", next_step="Give a smaller image.")
+def _too_many(size: tuple[int, int], why: str, next_step: str = "Give a smaller image.") -> UnusableMedia:
+    return UnusableMedia(f"it has {size[0]} x {size[1]} pixels; {why}.", next_step=next_step)

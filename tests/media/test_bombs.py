@@ -53,6 +53,10 @@ def webp_with_size(width: int, height: int) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
+def iso_with_size(form: str, width: int, height: int) -> bytes:
+    return saved(drawing(), form).replace(struct.pack(">II", 300, 200), struct.pack(">II", width, height))
+
+
 def gif_with_size(width: int, height: int) -> bytes:
     data = saved(drawing(), "GIF")
     return data[:6] + struct.pack("<HH", width, height) + data[10:]
@@ -65,8 +69,11 @@ def gif_with_size(width: int, height: int) -> bytes:
         (png(png_header(7000, 7000), chunk(b"IDAT", zeros(1 << 20)), chunk(b"IEND", b"")), "48 megapixels"),
         (jpeg_with_size(20_000, 10_000), "178 megapixels"),
         (jpeg_with_size(10_000, 10_000, progressive=True), "48 megapixels"),
-        (jpeg_with_size(6900, 6900, progressive=True), "megapixels"),
-        (webp_with_size(6000, 6000), "megapixels"),
+        (jpeg_with_size(6900, 6900, progressive=True), "memory for at most 31.5 megapixels"),
+        (webp_with_size(3700, 3700), "memory for at most 13.5 megapixels"),
+        (iso_with_size("AVIF", 4060, 4060), "memory for at most 16.4 megapixels"),
+        (iso_with_size("HEIF", 4990, 4990), "memory for at most 24.7 megapixels"),
+        (tiff((256, 4, 1, 4810), (257, 4, 1, 4810), (259, 3, 1, 5), (273, 4, 1, 8), (279, 4, 1, 0)), "at most 23 mega"),
         (webp_with_size(16_000, 16_000), "megapixels"),
         (gif_with_size(60_000, 60_000), "48 megapixels"),
         (tiff((256, 4, 1, 70_000), (257, 4, 1, 70_000), (259, 3, 1, 5)), "48 megapixels"),

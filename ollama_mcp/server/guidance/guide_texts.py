@@ -30,7 +30,7 @@ The model needs the capability 'vision' (`ollama_list_models(capability="vision"
 - JPEG, PNG, WebP, GIF (first frame), BMP, TIFF, ICO and, where installed, HEIC; turned upright, metadata dropped.
 - One question per call works best; small text needs a crop at full size instead of the whole page.
 - Models guess what they cannot see: ask for 'unreadable' where something cannot be read, and check numbers.
-- Audio (WAV, MP3) goes into `images` too, for a model with the capability 'audio'."""
+- Sounds (WAV, MP3) go into `audio`, where the settings offer it, for a model with the capability 'audio'."""
 
 THINKING = """\
 # Thinking
