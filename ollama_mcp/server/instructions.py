@@ -43,6 +43,8 @@ _LINES = (
     "An error's text ends in the next step. If nothing answers: ollama_status.",
 )
 _READ_ONLY = "Read-only: nothing on the host can be changed."
+# Clients on HTTP may name no files.
+_BY_PATH, _INLINE = "(give paths)", "(as base64)"
 _GUIDES = "More: resources ollama://guides/options, .../errors, .../vision."
 
 
@@ -59,4 +61,6 @@ def instructions(toolsets: Collection[str], settings: Settings) -> str:
         return chosen and tool not in settings.tools.exclude and not (settings.read_only and tool in _CHANGING)
 
     lines = [line for line in _LINES if all(is_offered(tool) for tool in _TOOL.findall(line))]
+    if settings.transport != "stdio":
+        lines = [line.replace(_BY_PATH, _INLINE) for line in lines]
     return "\n".join([*lines, *([_READ_ONLY] if settings.read_only else []), _GUIDES])

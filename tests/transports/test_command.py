@@ -54,7 +54,9 @@ async def test_every_handshake_works_over_http(simulator: Simulator, stateless: 
     async with serving(simulator, *options) as (_, url):
         peer = peer_of(url)
         for version in HANDSHAKE_VERSIONS:
-            assert (await peer.handshake(version))["protocolVersion"] == version
+            opened = await peer.handshake(version)
+            assert opened["protocolVersion"] == version
+            assert "images (as base64)" in opened["instructions"]
             assert (peer.session is None) == stateless
             answer = await peer.post(call(1, "ollama_status"), MCP_Protocol_Version=version)
             assert not answer.messages[-1]["result"].get("isError")
@@ -69,7 +71,9 @@ async def test_every_handshake_works_over_stdio(simulator: Simulator) -> None:
     def talk() -> None:
         with StdioPeer("serve", command=command) as process:
             for version in HANDSHAKE_VERSIONS:
-                assert process.handshake(version)["protocolVersion"] == version
+                opened = process.handshake(version)
+                assert opened["protocolVersion"] == version
+                assert "images (give paths)" in opened["instructions"]
                 assert not process.ask(generate(1, "Say hello"))["result"]["isError"]
             assert not process.ask(generate(1, "Say hello", "modern"))["result"]["isError"]
 
