@@ -27,6 +27,8 @@ async def ollama_load_model(
     """Load a model into memory before it is needed, so that the first answer comes at once; takes 5 to 60 s.
     options.num_ctx sets the context length it is loaded with.
     """
+    if keep_alive in (0, "0"):
+        raise InvalidArgument("keep_alive 0 would unload the model.", next_step="ollama_unload_model does that.")
     async with call.progress.phase(f"loading {model}"):
         seconds = await call.hosts.load(model, keep_alive=keep_alive, options=options)
     return Loaded(model=model, seconds=round(seconds, 1))

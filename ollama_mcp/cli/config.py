@@ -40,11 +40,13 @@ def _show(loaded: Loaded) -> None:
 def _check(loaded: Loaded) -> None:
     """Everything that a start would refuse or skip, without starting."""
     from ollama_mcp.formats.host import base_url
+    from ollama_mcp.server.defaults import check_defaults
     from ollama_mcp.server.guidance.prompts import load_prompts
     from ollama_mcp.server.loader import load_tools
     from ollama_mcp.server.selection import select_tools
 
     settings = loaded.settings
+    check_defaults(settings)
     tools = select_tools(load_tools(settings.tools.folders), settings, cloud_key=bool(cloud_key()))
     prompts, problems = load_prompts(settings.prompts.folders)
     offered = [name for name, prompt in prompts.items() if prompt.needed <= set(tools)]

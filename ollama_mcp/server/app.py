@@ -27,6 +27,7 @@ from ollama_mcp.server.bound import BACKGROUND, BoundTool
 from ollama_mcp.server.call import Call
 from ollama_mcp.server.caller import caller_of
 from ollama_mcp.server.confirmation import Confirmations, Consent
+from ollama_mcp.server.defaults import check_defaults
 from ollama_mcp.server.failures import failure_result, unexpected, with_help
 from ollama_mcp.server.forms import Forms, NeedsInput, can_ask, is_modern
 from ollama_mcp.server.guidance import GuidedServer, register_guidance
@@ -72,7 +73,7 @@ class OllamaServer(GuidedServer):
         allowed: File with the folders allowed at the command line; the user's own by default.
 
     Raises:
-        SettingsError: A toolset or tool that does not exist.
+        SettingsError: A toolset or tool that does not exist, or a default that no call could use.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class OllamaServer(GuidedServer):
         self._asked_roots = False
         # Our own, so that what a job changes is told too: it has no request any more.
         self.updates = InMemorySubscriptionBus()
+        check_defaults(settings)
         toolsets = enabled_toolsets(settings, cloud_key=self.hosts.has_cloud_key)
         with _without_rich():
             super().__init__(

@@ -92,7 +92,8 @@ def _format(value: Any) -> Any:
     raise ValueError("it takes 'json' or a JSON Schema object")
 
 
-def _options(value: Any) -> Any:
+def checked_options(value: Any) -> Any:
+    """Options as a call or the settings give them: those of the model, and those that Ollama keeps beside them."""
     if not isinstance(value, dict):
         raise ValueError("it takes an object such as {'temperature': 0}")
     given = cast("dict[str, Any]", value)
@@ -188,7 +189,7 @@ Format = Annotated[
 ]
 Options = Annotated[
     dict[str, Any],
-    BeforeValidator(_options),
+    BeforeValidator(checked_options),
     WithJsonSchema(
         {
             "type": "object",
@@ -205,7 +206,7 @@ Options = Annotated[
 ]
 LoadOptions = Annotated[
     dict[str, Any],
-    BeforeValidator(_options),
+    BeforeValidator(checked_options),
     WithJsonSchema(
         {
             "type": "object",

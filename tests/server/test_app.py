@@ -88,6 +88,21 @@ def test_a_tool_that_does_not_exist_stops_the_start(setting: str):
         OllamaServer(Settings.model_validate({"tools": {setting: ["ollama_caht"]}}))
 
 
+@pytest.mark.parametrize(
+    ("defaults", "words"),
+    [
+        ({"model": "a b"}, ["setting defaults.model", "'a b'"]),
+        ({"keep_alive": "abc"}, ["setting defaults.keep_alive", "'abc'", "10m"]),
+        ({"options": {"temprature": 1}}, ["setting defaults.options", "Did you mean 'temperature'?"]),
+        ({"options": {"truncate": 1}}, ["setting defaults.options", "true or false"]),
+    ],
+)
+def test_a_default_that_no_call_could_use_stops_the_start(defaults: dict[str, Any], words: list[str]):
+    with pytest.raises(SettingsError) as caught:
+        OllamaServer(Settings.model_validate({"defaults": defaults}))
+    assert all(word in str(caught.value) for word in words)
+
+
 def test_instructions_are_short_and_fit_what_is_offered():
     whole = instructions(TOOLSETS, Settings())
     assert len(whole) <= 1_200

@@ -189,3 +189,11 @@ async def test_a_model_deleted_while_loaded_does_not_keep_the_others_in_memory(s
         result = await client.call_tool("ollama_unload_model", {"all": True})
     assert data(result)["unloaded"] == ["gemma3:4b"]
     assert MODEL in data(result)["note"]
+
+
+async def test_loading_for_no_time_at_all_is_refused(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        said = error(
+            await client.call_tool("ollama_load_model", {"model": MODEL, "keep_alive": "0"}), "invalid_argument"
+        )
+    assert "ollama_unload_model" in said
