@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import struct
 import subprocess
 import sys
@@ -31,6 +32,8 @@ from tests.media.pictures import (
     tiff,
     zeros,
 )
+
+PAGE = Path(__file__).parents[2] / "docs" / "images.md"
 
 
 async def refusal(data: bytes, access: Access) -> str:
@@ -73,7 +76,10 @@ def gif_with_size(width: int, height: int) -> bytes:
         (webp_with_size(3700, 3700), "memory for at most 13.5 megapixels"),
         (iso_with_size("AVIF", 4060, 4060), "memory for at most 16.4 megapixels"),
         (iso_with_size("HEIF", 4990, 4990), "memory for at most 24.7 megapixels"),
-        (tiff((256, 4, 1, 4810), (257, 4, 1, 4810), (259, 3, 1, 5), (273, 4, 1, 8), (279, 4, 1, 0)), "at most 23 mega"),
+        (
+            tiff((256, 4, 1, 4810), (257, 4, 1, 4810), (259, 3, 1, 5), (273, 4, 1, 8), (279, 4, 1, 0)),
+            "memory for at most 23 megapixels",
+        ),
         (webp_with_size(16_000, 16_000), "megapixels"),
         (gif_with_size(60_000, 60_000), "48 megapixels"),
         (tiff((256, 4, 1, 70_000), (257, 4, 1, 70_000), (259, 3, 1, 5)), "48 megapixels"),
@@ -83,6 +89,8 @@ def gif_with_size(width: int, height: int) -> bytes:
 )
 async def test_more_pixels_than_allowed_name_the_limit(access: Access, data: bytes, limit: str) -> None:
     assert limit in await refusal(data, access)
+    if limit.startswith("memory for at most"):
+        assert re.search(rf"\b{limit.split()[-2]}\b", PAGE.read_text(encoding="utf-8"))
 
 
 async def test_the_settings_that_limit_pixels_are_named(access: Access) -> None:

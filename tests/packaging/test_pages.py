@@ -16,7 +16,7 @@ from ollama_mcp.settings import Settings, load_settings
 from ollama_mcp.settings.load import fields
 from tests.packaging.conftest import ROOT, offered_tools
 
-PAGES = ["README.md", "SECURITY.md", "CONTRIBUTING.md", "AGENTS.md"]
+PAGES = ["README.md", "SECURITY.md", "CONTRIBUTING.md", "AGENTS.md", "docs/images.md", "docs/transports.md"]
 README = ROOT / "README.md"
 _FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"ollama-mcp-server ((?:demo|config|tools|call|allow)\b[^`#\n&|]*)")
