@@ -256,7 +256,7 @@ def _peaks(folder: Path, cases: dict[str, bytes]) -> dict[str, float]:
         (folder / name).write_bytes(data)
     script = Path(__file__).with_name("measure_memory.py")
     result = subprocess.run(
-        [sys.executable, str(script), str(folder)], capture_output=True, text=True, check=True, timeout=50
+        [sys.executable, str(script), str(folder)], capture_output=True, text=True, check=True, timeout=150
     )
     peaks: dict[str, float] = json.loads(result.stdout)
     assert peaks.keys() == cases.keys()
@@ -272,14 +272,7 @@ def test_no_image_takes_300_megabytes_or_writes_to_stdout(tmp_path: Path) -> Non
             chunk(b"IDAT", zeros(182 << 20)),
             chunk(b"IEND", b""),
         ),
-        "more.png": png(
-            png_header(6900, 6900, 8, 6),
-            chunk(b"tEXt", b""),
-            chunk(b"IDAT", zeros(182 << 20) + bytes(49_000_000)),
-            chunk(b"IEND", b""),
-        ),
         "text.png": png(png_header(9, 9), chunk(b"zTXt", b"a\0\0" + zeros(1 << 30)), chunk(b"IEND", b"")),
-        "strip.tif": saved(Image.new("RGB", (4700, 4700)), "TIFF", compression="tiff_lzw", tiffinfo={278: 4700}),
         "plain.webp": saved(Image.new("RGBA", (3600, 3600), (1, 2, 3, 4)), "WEBP", lossless=True, method=0, quality=0),
     }
     peaks = _peaks(tmp_path, cases)
@@ -289,9 +282,17 @@ def test_no_image_takes_300_megabytes_or_writes_to_stdout(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
 def test_no_image_of_the_slower_formats_takes_300_megabytes(tmp_path: Path) -> None:
     cases = {
+        "more.png": png(
+            png_header(6900, 6900, 8, 6),
+            chunk(b"tEXt", b""),
+            chunk(b"IDAT", zeros(182 << 20) + bytes(49_000_000)),
+            chunk(b"IEND", b""),
+        ),
+        "strip.tif": saved(Image.new("RGB", (4700, 4700)), "TIFF", compression="tiff_lzw", tiffinfo={278: 4700}),
         "large.jpg": saved(Image.new("RGB", (13_000, 13_000)), "JPEG"),
         "cmyk.jpg": saved(Image.new("CMYK", (6900, 6900)), "JPEG"),
         "grey16.png": saved(Image.new("I;16", (6900, 6900)), "PNG", compress_level=1),

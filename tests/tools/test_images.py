@@ -80,7 +80,8 @@ async def test_addresses_are_off_and_paths_too_over_http(simulator: Simulator, t
             await client.call_tool("ollama_chat", {**ASK, "images": ["https://example.com/a.png"]}), "not_allowed"
         )
         assert "urls.enabled" in said
-    async with connected(simulator.url, transport="http", read={"image_folders": [str(tmp_path)]}) as client:
+    reading = {"image_folders": [str(tmp_path)], "over_http": True}
+    async with connected(simulator.url, transport="http", read=reading) as client:
         said = error(await client.call_tool("ollama_chat", {**ASK, "images": [str(photo)]}), "not_allowed")
         assert "HTTP" in said
 

@@ -57,17 +57,17 @@ async def test_a_foreign_host_is_misdirected_on_every_route(
         assert await is_still_served(served)
 
 
-@pytest.mark.parametrize("origins", [["http://evil.com"], ["null"], ["https://localhost"], ["http://localhost:3000"]])
 @pytest.mark.parametrize(("kind", "method", "path"), PATHS)
 async def test_an_origin_that_is_not_listed_is_forbidden_on_every_route(
-    serve: Serve, log: pytest.LogCaptureFixture, kind: str, method: str, path: str, origins: list[str]
+    serve: Serve, log: pytest.LogCaptureFixture, kind: str, method: str, path: str
 ) -> None:
     async with serve(kind) as served:
-        fields = ["Host: localhost", *(f"Origin: {origin}" for origin in origins)]
-        answer = await served.peer.raw(head(method, path, *fields), b"{}")
-        assert answer.status == 403
-        assert not [name for name, _ in answer.headers if name.startswith("access-control")]
-        assert len(lines(log)) == 1
+        for origin in ("http://evil.com", "null", "https://localhost", "http://localhost:3000", ""):
+            log.clear()
+            answer = await served.peer.raw(head(method, path, "Host: localhost", f"Origin: {origin}"), b"{}")
+            assert answer.status == 403, origin
+            assert not [name for name, _ in answer.headers if name.startswith("access-control")]
+            assert len(lines(log)) == 1
 
 
 LISTED, EVIL = "http://localhost:6274", "http://evil.com"

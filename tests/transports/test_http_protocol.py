@@ -141,23 +141,6 @@ async def test_a_session_has_its_standing_event_stream(serve: Serve) -> None:
         writer.close()
 
 
-@pytest.mark.parametrize("era", ["legacy", "modern"])
-async def test_five_hundred_slow_calls_at_once_are_all_answered_with_their_own_text(serve: Serve, era: str) -> None:
-    async with serve() as served:
-        peer = served.peer
-        await peer.handshake()
-
-        async def one(number: int) -> str:
-            message = call(number, "slow", era=era, seconds=0.5, text=f"text {number}")
-            answer = await peer.post(message, era)
-            assert answer.status == 200, answer
-            assert answer.messages[-1]["id"] == number
-            return text_of(answer.messages[-1])
-
-        texts = await asyncio.gather(*(one(number) for number in range(500)))
-        assert texts == [f"text {number}" for number in range(500)]
-
-
 async def test_cancelling_by_a_notification_frees_the_call(serve: Serve) -> None:
     async with serve() as served:
         peer = served.peer
