@@ -123,19 +123,28 @@ def _digests(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
-def _source(value: Any, *, kind: str) -> Any:
+def _sources(value: Any, *, kind: str) -> Any:
     """MCP content as hosts pass it on (`ImageContent`, `AudioContent` of the specification) becomes a data: URI."""
-    if not isinstance(value, dict):
+    if not isinstance(value, list):
         return value
-    content = cast("dict[str, Any]", value)
+    given = cast("list[Any]", value)
+    return [
+        _data_uri(cast("dict[str, Any]", item), kind, f"{kind} {number} of {len(given)}")
+        if isinstance(item, dict)
+        else item
+        for number, item in enumerate(given, start=1)
+    ]
+
+
+def _data_uri(content: dict[str, Any], kind: str, place: str) -> str:
     data, media_type = content.get("data"), content.get("mimeType")
     if content.get("type") != kind or not isinstance(data, str) or not isinstance(media_type, str):
         form = f"{{'type': '{kind}', 'data': base64, 'mimeType': '{kind}/...'}}"
-        raise InvalidArgument(
-            f"An object among the sources is no MCP {kind} content.", next_step=f"Give {form} or text."
-        )
+        raise InvalidArgument(f"{place}: the object is no MCP {kind} content.", next_step=f"Give {form} or text.")
     if not _MEDIA_TYPE.fullmatch(media_type):
-        raise InvalidArgument(f"mimeType {escape(media_type, 80)!r} is no media type.", next_step=f"Give {kind}/...")
+        raise InvalidArgument(
+            f"{place}: mimeType {escape(media_type, 80)!r} is no media type.", next_step=f"Give {kind}/..."
+        )
     return f"data:{media_type};base64,{data}"
 
 
@@ -215,16 +224,15 @@ LoadOptions = Annotated[
         }
     ),
 ]
-ImageSource = Annotated[str, BeforeValidator(partial(_source, kind="image"))]
-AudioSource = Annotated[str, BeforeValidator(partial(_source, kind="audio"))]
-Images = Annotated[
-    list[ImageSource], Field(description="Paths, base64, data: URIs or URLs; for a model with 'vision'.")
-]
+_ImageSources = Annotated[list[str], BeforeValidator(partial(_sources, kind="image"))]
+Images = Annotated[_ImageSources, Field(description="Paths, base64, data: URIs or URLs; for a model with 'vision'.")]
 Audio = Annotated[
-    list[AudioSource],
+    list[str],
+    BeforeValidator(partial(_sources, kind="audio")),
     OnlyWhere("audio.enabled"),
     Field(description="WAV or MP3, given like images; for a model with 'audio'."),
 ]
+
 
 Confirm = Annotated[bool, Field(description="Only after the user agreed to what the first call answered.")]
 Background = Annotated[bool, Field(description="Make it a job at once.")]
@@ -267,7 +275,7 @@ class Message(BaseModel):
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str = ""
-    images: list[ImageSource] = []
+    images: _ImageSources = []
     thinking: str = ""
     tool_calls: Annotated[
         list[dict[str, Any]],

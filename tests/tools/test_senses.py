@@ -90,7 +90,7 @@ async def test_other_objects_are_refused_with_the_form_that_is_taken(
     async with connected(simulator.url) as client:
         result = await client.call_tool("ollama_chat", {"model": EYES, "prompt": "What?", "images": [given]})
     said = error(result, "invalid_argument")
-    assert words in said and "secret" not in said
+    assert words in said and "image 1 of 1" in said and "secret" not in said
     assert not [seen for seen in simulator.requests if seen.path == "/api/chat"]
 
 
@@ -144,7 +144,7 @@ async def test_sounds_too_stay_at_home_unless_the_settings_let_them_go_to_the_cl
     ("audio", "words"),
     [
         ([_png()], "audio 1 of 1"),
-        ([_wav(), _content(_png(), "image")], "no MCP audio content"),
+        ([_wav(), _content(_png(), "image")], "audio 2 of 2: the object is no MCP audio content"),
         ([_wav(), "data:image/png;base64,AAAA"], "audio 2 of 2"),
         ([_wav()] * 21, "images.max_count"),
         ([_wav(0.3)] * 3, "The first 3 sounds are together larger than 0.01 MB (setting images.max_bytes)"),
