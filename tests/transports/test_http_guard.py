@@ -70,6 +70,15 @@ async def test_an_origin_that_is_not_listed_is_forbidden_on_every_route(
             assert len(lines(log)) == 1
 
 
+@pytest.mark.parametrize("host", ["127.0.0.2", "::1"])
+async def test_every_loopback_address_is_guarded_alike(serve: Serve, host: str) -> None:
+    async with serve(host=host) as served:
+        peer = served.peer
+        assert (await peer.raw(head("POST", "/mcp", "Host: evil.com"), b"{}")).status == 421
+        assert (await peer.raw(head("POST", "/mcp", "Host: localhost", "Origin: http://evil.com"), b"{}")).status == 403
+        assert (await peer.post(modern(1, "server/discover"), "modern")).status == 200
+
+
 LISTED, EVIL = "http://localhost:6274", "http://evil.com"
 
 

@@ -153,6 +153,19 @@ async def test_cancelling_by_a_notification_frees_the_call(serve: Serve) -> None
         writer.close()
 
 
+async def test_without_sessions_a_cancel_finds_no_call_and_closing_the_connection_frees_it(serve: Serve) -> None:
+    async with serve(stateless=True) as served:
+        peer = served.peer
+        writer = await peer.begin(call(1, "slow"))
+        await served.journal.until("started")
+        cancel: dict[str, Any] = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
+        assert (await peer.post(cancel)).status == 202
+        assert (await peer.post(request(2, "ping"))).status == 200
+        assert "cancelled" not in served.journal.entries
+        writer.close()
+        await served.journal.until("cancelled")
+
+
 async def test_initialized_and_ping_are_answered(serve: Serve) -> None:
     async with serve() as served:
         peer = served.peer
