@@ -46,6 +46,22 @@ class ReadSettings(BaseModel):
     )
 
 
+class WriteSettings(BaseModel):
+    """Where results may be written (`output` of ollama_batch and ollama_compare)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    folders: list[str] = Field(
+        default=[],
+        description="Folders that results may be written to, with all below them but what is hidden. '~' is home.",
+    )
+    working_folder: Literal["auto", "never"] = Field(
+        default="auto",
+        description="'auto': the folder the server was started in may be written to where it is a project. 'never': it "
+        "does not count. Where nothing may be written to otherwise, ~/ollama-mcp is, and is made when first needed.",
+    )
+
+
 class UrlSettings(BaseModel):
     """Whether and how an image is fetched from an address that a call names."""
 

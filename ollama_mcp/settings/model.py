@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ollama_mcp.settings.access import AudioSettings, ImageSettings, ReadSettings, UrlSettings
+from ollama_mcp.settings.access import AudioSettings, ImageSettings, ReadSettings, UrlSettings, WriteSettings
 from ollama_mcp.settings.http import HttpSettings
 
 Toolset = Literal["inference", "models", "work", "system", "blobs", "web", "legacy"]
@@ -28,6 +28,7 @@ class Defaults(Section):
     generate: str = Field(default="", description="Model for ollama_generate.")
     embed: str = Field(default="", description="Model for ollama_embed.")
     vision: str = Field(default="", description="Model for chat and generate when images are given.")
+    decide: str = Field(default="", description="Model for ollama_decide.")
     options: dict[str, Any] = Field(
         default_factory=dict, description="Model options sent with every chat and generate."
     )
@@ -49,6 +50,14 @@ class Timeouts(Section):
 
 class Limits(Section):
     """Sizes that a call may have."""
+
+    num_ctx: int = Field(
+        default=32_768, ge=512, description="Largest context in tokens that is asked for where a call names none."
+    )
+    files: int = Field(default=500, ge=1, description="Files in one call; a batch takes any number.")
+    file_bytes: int = Field(default=20_000_000, ge=1_000, description="Bytes of one text file or document.")
+    passages: int = Field(default=200_000, ge=1, description="Passages that one ollama_rank call searches.")
+    questions: int = Field(default=64, ge=1, le=64, description="Questions in one ollama_decide call.")
 
     answer_chars: int = Field(
         default=40_000, ge=1_000, description="Characters of text in one result; the rest is cut with a note."
@@ -112,6 +121,12 @@ class Policy(Section):
     cloud_images: Literal["allow", "deny"] = Field(
         default="deny", description="Whether images and sounds may go to a model that runs on ollama.com."
     )
+    cloud_files: Literal["allow", "deny"] = Field(
+        default="deny", description="Whether the text of files may go to a model that runs on ollama.com."
+    )
+    cloud_batch: Literal["allow", "deny"] = Field(
+        default="deny", description="Whether ollama_batch may use a model that runs on ollama.com."
+    )
     answer_seconds: float = Field(default=600.0, gt=0, description="Seconds that a form waits for the user's answer.")
     registries: list[str] = Field(
         default_factory=lambda: ["registry.ollama.ai", "hf.co", "huggingface.co"],
@@ -134,6 +149,33 @@ class Jobs(Section):
         default=600.0, gt=0, description="Seconds that the text of a cancelled call or job is kept."
     )
     keep_bytes: int = Field(default=20_000_000, ge=0, description="About how much all kept results may take.")
+
+
+class Work(Section):
+    """Work on many inputs."""
+
+    parallel: int = Field(
+        default=4,
+        ge=1,
+        le=64,
+        description="Requests of one call that Ollama has at once; it queues what it cannot run.",
+    )
+    largest_gb: float = Field(
+        default=16.0, gt=0, description="Largest model, in gigabytes on disk, that is chosen where a call names none."
+    )
+
+
+class Store(Section):
+    """What outlives a call, in one SQLite file: checkpoints, embeddings, token estimates, counters."""
+
+    path: str = Field(
+        default="",
+        description="The file; empty: store.sqlite3 in the user's data folder; ':memory:' keeps nothing on the disk.",
+    )
+    usage: bool = Field(
+        default=True, description="Count calls and tokens by model; the counts never leave this machine."
+    )
+    embeddings_mb: int = Field(default=1_000, ge=1, description="Megabytes of embeddings that are kept.")
 
 
 class Settings(Section):
@@ -160,9 +202,12 @@ class Settings(Section):
     prompts: Prompts = Field(default_factory=Prompts)
     policy: Policy = Field(default_factory=Policy)
     jobs: Jobs = Field(default_factory=Jobs)
+    work: Work = Field(default_factory=Work)
+    store: Store = Field(default_factory=Store)
     images: ImageSettings = Field(default_factory=ImageSettings)
     audio: AudioSettings = Field(default_factory=AudioSettings)
     read: ReadSettings = Field(default_factory=ReadSettings)
+    write: WriteSettings = Field(default_factory=WriteSettings)
     urls: UrlSettings = Field(default_factory=UrlSettings)
     transport: Literal["stdio", "http", "sse"] = Field(
         default="stdio", description="How MCP clients reach this server."
