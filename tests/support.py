@@ -23,7 +23,7 @@ async def connected(
     url: str, *, mode: str = "legacy", api_key: str = "", cloud_url: str = "", **settings: Any
 ) -> AsyncGenerator[Client]:
     """A client of a server in this process, whose Ollama is at `url`; further keywords are settings."""
-    chosen = Settings.model_validate({"host": url, **settings})
+    chosen = Settings.model_validate({"host": url, "store": {"path": ":memory:"}, **settings})
     hosts = HostPool(chosen, api_key=api_key, cloud_url=cloud_url) if cloud_url else HostPool(chosen, api_key=api_key)
     server = OllamaServer(chosen, api_key=api_key, hosts=hosts)
     async with Client(server, mode=mode) as client:

@@ -8,7 +8,6 @@ from pydantic import Field
 from ollama_mcp import INFERS, Answer, Call, InvalidArgument, tool
 from ollama_mcp.api import ChatRequest
 from ollama_mcp.api import Message as Turn
-from ollama_mcp.server.inference import Wish, answer, prepare
 from ollama_mcp.server.types import (
     Audio,
     Background,
@@ -24,6 +23,7 @@ from ollama_mcp.server.types import (
     as_tools,
     as_turns,
 )
+from ollama_mcp.work.inference import Wish, answer, prepare
 
 
 @tool(title="Ask a local model", toolset="inference", hints=INFERS)
@@ -63,7 +63,7 @@ async def ollama_chat(
         keep_alive=call.keep_alive(keep_alive),
         **shared.fields,
     )
-    return await answer(call, call.client.chat(request), shared)
+    return await answer(call, request, shared)
 
 
 def _system(text: str) -> list[Message]:

@@ -10,8 +10,9 @@ from pydantic import BaseModel, Field
 
 from ollama_mcp import INFERS, Call, Data, tool
 from ollama_mcp.api import EmbedRequest
+from ollama_mcp.formats.options import split_options
 from ollama_mcp.server.text import table
-from ollama_mcp.server.types import Background, EmbedModel, KeepAlive, LoadOptions, split_options
+from ollama_mcp.server.types import Background, EmbedModel, KeepAlive, LoadOptions
 
 COMPARED = 100
 PAIRS_SHOWN = 50
@@ -58,8 +59,9 @@ async def ollama_embed(
     model. The raw vectors come only on request.
     """
     call.check_count("embed_inputs", input, argument="input")
-    name = call.model(model, "embed")
-    plain, beside = split_options(call.settings, options)
+    chosen = await call.model(model, "embed")
+    name = chosen.model
+    plain, beside = split_options(call.settings.defaults.options, options)
     request = EmbedRequest(
         model=name,
         input=input,

@@ -6,7 +6,6 @@ from pydantic import Field
 
 from ollama_mcp import INFERS, Answer, Call, tool
 from ollama_mcp.api import GenerateRequest
-from ollama_mcp.server.inference import Wish, answer, prepare
 from ollama_mcp.server.types import (
     Audio,
     Background,
@@ -18,6 +17,7 @@ from ollama_mcp.server.types import (
     Options,
     Think,
 )
+from ollama_mcp.work.inference import Wish, answer, prepare
 
 
 @tool(title="Generate text", toolset="inference", hints=INFERS)
@@ -42,7 +42,17 @@ async def ollama_generate(
     """Complete a raw prompt, use a template of your own, or fill a gap in code (suffix). For questions, conversations,
     tools and long prompts use ollama_chat: generate cuts the middle out of a prompt that is too long.
     """
-    wish = Wish("generate", model, format, think, options, include, images, audio)
+    wish = Wish(
+        "generate",
+        model,
+        format,
+        think,
+        options,
+        include,
+        images,
+        audio,
+        "Use ollama_chat with too_long='split', or send less.",
+    )
     shared = await prepare(call, wish, [prompt, suffix, system, template])
     request = GenerateRequest(
         model=shared.model,
@@ -56,4 +66,4 @@ async def ollama_generate(
         keep_alive=call.keep_alive(keep_alive),
         **shared.fields,
     )
-    return await answer(call, call.client.generate(request), shared)
+    return await answer(call, request, shared)

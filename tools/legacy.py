@@ -6,7 +6,8 @@ from pydantic import Field
 
 from ollama_mcp import INFERS, Call, Data, tool
 from ollama_mcp.api import EmbeddingsRequest
-from ollama_mcp.server.types import EmbedModel, KeepAlive, LoadOptions, split_options
+from ollama_mcp.formats.options import split_options
+from ollama_mcp.server.types import EmbedModel, KeepAlive, LoadOptions
 
 
 class Embedding(Data):
@@ -27,9 +28,10 @@ async def ollama_embeddings(
     keep_alive: KeepAlive | None = None,
 ) -> Embedding:
     """Embed one text through Ollama's old endpoint and get the raw vector. ollama_embed replaces it."""
-    plain, _ = split_options(call.settings, options)
+    plain, _ = split_options(call.settings.defaults.options, options)
+    chosen = await call.model(model, "embed")
     request = EmbeddingsRequest(
-        model=call.model(model, "embed"), prompt=prompt, options=plain or None, keep_alive=call.keep_alive(keep_alive)
+        model=chosen.model, prompt=prompt, options=plain or None, keep_alive=call.keep_alive(keep_alive)
     )
     response = await call.client.embeddings(request)
     return Embedding(embedding=response.embedding)

@@ -83,6 +83,9 @@ _TABLE = (
 )
 OPTIONS: dict[str, Option] = {option.name: option for option in _TABLE}
 
+# Kept beside `options` by Ollama's API; taken out of them before the request is made.
+BESIDE_OPTIONS = ("truncate", "shift", "top_logprobs")
+
 REFUSED = {
     "typical_p": "Ollama v0.34.1 to v0.34.4 refuse every request that carries it; use top_p or min_p instead",
 }
@@ -114,6 +117,13 @@ def check_options(options: dict[str, Any], *, also: tuple[str, ...] = ()) -> dic
         InvalidArgument: Names the option, its value and what is allowed.
     """
     return {name: _checked(name, value, also) for name, value in options.items() if value is not None}
+
+
+def split_options(defaults: dict[str, Any], given: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The given options over the defaults, and apart from them what Ollama's API keeps beside options."""
+    merged = {**defaults, **(given or {})}
+    beside = {name: merged.pop(name) for name in BESIDE_OPTIONS if name in merged}
+    return merged, beside
 
 
 def _checked(name: str, value: Any, also: tuple[str, ...]) -> Any:

@@ -12,6 +12,7 @@ from ollama_mcp.formats.host import base_url
 from ollama_mcp.formats.names import parse_name, same_model
 from ollama_mcp.formats.options import OPTIONS
 from ollama_mcp.hosts.cards import ThinkLevels, capabilities_of, think_levels
+from ollama_mcp.hosts.contexts import Contexts
 
 if TYPE_CHECKING:
     from ollama_mcp.api import ModelCard, ModelSummary, OllamaClient
@@ -39,6 +40,7 @@ class HostPool:
         self._able: dict[str, list[str]] = {}
         self._made: set[str] = set()
         self.url = base_url(settings.host)
+        self.contexts = Contexts(lambda: self.client().ps())
 
     @property
     def has_cloud_key(self) -> bool:
@@ -113,12 +115,14 @@ class HostPool:
             await self.client().generate(GenerateRequest(prompt="", **shared)).collect()
         else:
             await self.client().embed(EmbedRequest(input=[], **shared))
+        self.contexts.forget()
         return time.monotonic() - start
 
     async def unload(self, model: str) -> None:
         """Drop a model from memory; no error where it was not loaded."""
         from ollama_mcp.api import EmbedRequest, GenerateRequest
 
+        self.contexts.forget()
         try:
             await self.client().generate(GenerateRequest(model=model, prompt="", keep_alive=0)).collect()
         except Unsupported:
@@ -161,6 +165,7 @@ class HostPool:
     def forget(self, model: str) -> None:
         """Drop what is known of a model that was changed or deleted."""
         self._cards.pop(parse_name(model).key, None)
+        self.contexts.forget()
 
     async def installed(self) -> list[ModelSummary]:
         """The installed models, or none when the host cannot say (for help texts)."""

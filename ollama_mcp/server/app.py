@@ -23,9 +23,10 @@ from mcp.types import CallToolResult, InputRequiredResult, Tool
 from ollama_mcp import __version__
 from ollama_mcp.errors import InvalidArgument, NotAllowed, OllamaMCPError
 from ollama_mcp.hosts import HostPool
+from ollama_mcp.hosts.in_use import InUse
 from ollama_mcp.server.bound import BACKGROUND, BoundTool
 from ollama_mcp.server.call import Call
-from ollama_mcp.server.caller import caller_of
+from ollama_mcp.server.caller import Caller, caller_of
 from ollama_mcp.server.confirmation import Confirmations, Consent
 from ollama_mcp.server.defaults import check_defaults
 from ollama_mcp.server.failures import failure_result, unexpected, with_help
@@ -33,7 +34,6 @@ from ollama_mcp.server.forms import Forms, NeedsInput, can_ask, is_modern
 from ollama_mcp.server.guidance import GuidedServer, register_guidance
 from ollama_mcp.server.guidance.updates import changed
 from ollama_mcp.server.icons import icons
-from ollama_mcp.server.in_use import InUse
 from ollama_mcp.server.instructions import instructions
 from ollama_mcp.server.jobs import Job, Jobs
 from ollama_mcp.server.loader import load_tools
@@ -41,6 +41,8 @@ from ollama_mcp.server.progress import Progress, Send
 from ollama_mcp.server.selection import enabled_toolsets, select_tools
 from ollama_mcp.settings import Settings
 from ollama_mcp.settings.model import Tools
+from ollama_mcp.store import Store
+from ollama_mcp.work.choosing import Habits
 
 if TYPE_CHECKING:
     from mcp.server.caching import CacheableMethod
@@ -60,6 +62,7 @@ _FIXED: tuple[CacheableMethod, ...] = (
     "resources/templates/list",
     "server/discover",
 )
+_MOST_CALLERS = 1_000
 _FOR_A_WHILE = CacheHint(ttl_ms=300_000)
 
 
@@ -82,6 +85,8 @@ class OllamaServer(GuidedServer):
         self.ollama_settings = settings
         self.hosts = hosts or HostPool(settings, api_key=api_key)
         self.in_use = InUse()
+        self.store = Store.of(settings)
+        self._habits: dict[str, Habits] = {}
         keep = settings.jobs
         self.jobs = Jobs(keep.limit, keep.keep_seconds, keep.keep_cut_seconds, keep.keep_bytes)
         self._confirmations = Confirmations()
@@ -174,7 +179,18 @@ class OllamaServer(GuidedServer):
         granted = self._forms.take(context)
         while True:
             consent = Consent(tool.spec.name, settings.policy, self._confirmations, can_ask(context), granted)
-            call = Call(settings, self.hosts, lambda: self.access, progress, consent, self.in_use, self.jobs, caller)
+            call = Call(
+                settings=settings,
+                hosts=self.hosts,
+                make_access=lambda: self.access,
+                progress=progress,
+                consent=consent,
+                in_use=self.in_use,
+                jobs=self.jobs,
+                caller=caller,
+                store=self.store,
+                habits=self._habits_of(caller),
+            )
             try:
                 return await self._carry_out(tool, call, tool.arguments.check(arguments), context)
             except NeedsInput as pause:
@@ -182,6 +198,14 @@ class OllamaServer(GuidedServer):
                 if is_modern(context):
                     return self._forms.result(pause.question, granted)
                 granted.add(await self._forms.ask(context, pause.question, progress))
+
+    def _habits_of(self, caller: Caller) -> Habits:
+        """What the caller used before; nothing for one that cannot be told from another."""
+        if caller.owner is None:
+            return Habits()
+        while len(self._habits) >= _MOST_CALLERS and caller.owner not in self._habits:
+            del self._habits[next(iter(self._habits))]
+        return self._habits.setdefault(caller.owner, Habits())
 
     async def _carry_out(
         self, tool: BoundTool, call: Call, arguments: dict[str, Any], context: Context[None, Any] | None
@@ -268,6 +292,7 @@ async def _lifespan(server: MCPServer[None]) -> AsyncGenerator[None]:
         if isinstance(server, OllamaServer):
             await server.jobs.aclose()
             await server.hosts.aclose()
+            await server.store.aclose()
 
 
 def _sender(context: Context[None, Any] | None) -> Send | None:

@@ -11,9 +11,10 @@ from mcp.types import CallToolResult, TextContent, Tool, ToolAnnotations
 from ollama_mcp.server.arguments import Arguments
 from ollama_mcp.server.call import Call
 from ollama_mcp.server.registry import ToolSpec
-from ollama_mcp.server.results import META, Answer, Data, answer_result, data_result
+from ollama_mcp.server.results import META, Data, answer_result, data_result
 from ollama_mcp.server.schema import portable
 from ollama_mcp.settings import Settings
+from ollama_mcp.work.answers import Answer
 
 if TYPE_CHECKING:
     from ollama_mcp.server.jobs import Job

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from ollama_mcp.access import Access
     from ollama_mcp.api import OllamaClient
     from ollama_mcp.hosts import HostPool
+    from ollama_mcp.hosts.in_use import InUse
     from ollama_mcp.server.caller import Caller
     from ollama_mcp.server.confirmation import Action, Consent
-    from ollama_mcp.server.in_use import InUse
     from ollama_mcp.server.jobs import Jobs
     from ollama_mcp.server.progress import Progress
-    from ollama_mcp.server.types import Task
     from ollama_mcp.settings import Settings
+    from ollama_mcp.store import Store
+    from ollama_mcp.work.choosing import Chosen, Habits, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class Call:
         in_use: The models that calls of this server use now.
         jobs: The work that goes on after its call.
         caller: Who calls.
+        store: What outlives the call.
+        habits: The models that this caller used before.
     """
 
     settings: Settings
@@ -46,6 +49,8 @@ class Call:
     in_use: InUse
     jobs: Jobs
     caller: Caller
+    store: Store
+    habits: Habits
 
     @property
     def tool(self) -> str:
@@ -62,20 +67,11 @@ class Call:
         """What may be read from this machine and fetched from others; made with the first use."""
         return self.make_access()
 
-    def model(self, name: str, task: Task, *, vision: bool = False) -> str:
-        """The model to use: the one that was named, else the settings' own for the task.
+    async def model(self, name: str, task: Task) -> Chosen:
+        """The model to use where the call names none; see `ollama_mcp.work.choosing`."""
+        from ollama_mcp.work.choosing import choose
 
-        Raises:
-            InvalidArgument: Neither names one.
-        """
-        defaults = self.settings.defaults
-        chosen = name or (vision and defaults.vision) or getattr(defaults, task) or defaults.model
-        if not chosen:
-            raise InvalidArgument(
-                "model is required.",
-                next_step="ollama_list_models names the installed ones; the settings' defaults can name one for good.",
-            )
-        return chosen
+        return await choose(self, name, task)
 
     def keep_alive(self, given: float | str | None) -> float | str | None:
         """The keep_alive to send: the caller's, else the settings', else none, since it changes the model for all."""
@@ -93,22 +89,6 @@ class Call:
                 f"{argument or limit} has {len(given):,} items, at most {most:,} are taken.",
                 next_step=f"Send fewer, or raise limits.{limit} in the settings.",
             )
-
-    async def images(self, sources: Sequence[str], model: str, notes: list[str]) -> list[str]:
-        """Images as Ollama takes them, after the model was seen to have eyes; what was done goes into `notes`."""
-        if not sources:
-            return []
-        from ollama_mcp.server.senses import see
-
-        return await see(self, sources, model, notes)
-
-    async def sounds(self, sources: Sequence[str], model: str, notes: list[str]) -> list[str]:
-        """Sounds as Ollama takes them beside images, after the model was seen to have ears; likewise."""
-        if not sources:
-            return []
-        from ollama_mcp.server.senses import hear
-
-        return await hear(self, sources, model, notes)
 
     def tell_loading(self, model: str) -> asyncio.Task[None]:
         """Find out, beside the call, whether it waits for the model to load, and let the progress say so."""

@@ -7,21 +7,14 @@ complete alone, and a plain answer has no structuredContent at all.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from mcp.types import CallToolResult, TextContent
 from pydantic import BaseModel, ConfigDict
 
+from ollama_mcp.work.answers import MISSING, Answer
+
 META = "ollama-mcp-server"
-
-
-class _Missing:
-    def __repr__(self) -> str:
-        return "MISSING"
-
-
-MISSING: Any = _Missing()
 
 
 class Data(BaseModel):
@@ -33,32 +26,6 @@ class Data(BaseModel):
     def as_text(self) -> str:
         """The same in words: a compact table or lines."""
         raise NotImplementedError
-
-
-@dataclass
-class Answer:
-    """A model's answer.
-
-    Args:
-        text: The model's words, untouched.
-        model: The model that answered.
-        notes: What the agent should know, a line each; nothing where there is nothing to say.
-        value: The validated JSON value where a `format` was given.
-        tool_calls: Calls that the model wants made, `{"name", "arguments", "id"?}` each.
-        thinking, logprobs, context, stats: Only where `include` asks for them.
-        usage: Token counts and times for `_meta`.
-    """
-
-    text: str
-    model: str
-    notes: list[str] = field(default_factory=list[str])
-    value: Any = MISSING
-    tool_calls: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    thinking: str | None = None
-    logprobs: list[dict[str, Any]] | None = None
-    context: list[int] | None = None
-    stats: dict[str, Any] | None = None
-    usage: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 def answer_result(answer: Answer, limit: int) -> CallToolResult:

@@ -15,18 +15,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.durations import keep_alive_seconds
 from ollama_mcp.formats.names import parse_name
-from ollama_mcp.formats.options import check_options
+from ollama_mcp.formats.options import BESIDE_OPTIONS, check_options
 from ollama_mcp.formats.text import escape
 from ollama_mcp.settings.model import Settings
 
 if TYPE_CHECKING:
     from ollama_mcp.api import Message as Turn
     from ollama_mcp.api import ToolCall
-
-Task = Literal["chat", "generate", "embed"]
-
-# Kept beside `options` by Ollama's API; taken out of them before the request is made.
-BESIDE_OPTIONS = ("truncate", "shift", "top_logprobs")
+    from ollama_mcp.work.choosing import Task
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+")
@@ -234,6 +230,7 @@ Audio = Annotated[
 ]
 
 
+Files = Annotated[list[str], Field(description="Paths, globs or 'a.py:10-80', read here: you need not see them.")]
 Confirm = Annotated[bool, Field(description="Only after the user agreed to what the first call answered.")]
 Background = Annotated[bool, Field(description="Make it a job at once.")]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", description="'sha256:' and 64 hex digits.")]
@@ -311,13 +308,6 @@ class Function(BaseModel):
 
 
 ToolDefinition = Annotated[Function, BeforeValidator(_tool)]
-
-
-def split_options(settings: Settings, options: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The options over the settings' defaults, and apart from them what Ollama's API keeps beside options."""
-    merged = {**settings.defaults.options, **(options or {})}
-    beside = {name: merged.pop(name) for name in BESIDE_OPTIONS if name in merged}
-    return merged, beside
 
 
 def as_turns(messages: Sequence[Message]) -> list[Turn]:

@@ -7,9 +7,8 @@ import pytest
 from mcp.types import TextResourceContents
 
 from ollama_mcp.errors import KINDS
-from ollama_mcp.formats.options import OPTIONS
+from ollama_mcp.formats.options import BESIDE_OPTIONS, OPTIONS
 from ollama_mcp.server.guidance.guides import ENDPOINTS, GUIDES
-from ollama_mcp.server.types import BESIDE_OPTIONS
 from ollama_mcp.simulator import Simulator
 from tests.guidance.helpers import calls_in
 from tests.support import connected, error

@@ -112,7 +112,7 @@ async def test_a_pull_reports_bytes_of_the_whole_that_only_grow():
 async def test_a_client_without_a_token_gets_no_progress_and_no_extra_requests(simulator: Simulator):
     async with connected(simulator.url) as client:
         await client.call_tool("ollama_chat", CHAT)
-    assert [seen.path for seen in simulator.requests] == ["/api/chat"]
+    assert [seen.path for seen in simulator.requests] == ["/api/ps", "/api/chat"]
 
 
 @asynccontextmanager

@@ -38,10 +38,11 @@ async def test_a_plain_answer_is_the_models_words_and_nothing_else(simulator: Si
     assert _sent(simulator)["messages"] == [{"role": "user", "content": "2 + 2?"}]
 
 
-async def test_a_plain_chat_costs_one_request(simulator: Simulator):
+async def test_chats_cost_one_request_each_and_one_look_at_what_is_loaded(simulator: Simulator):
+    hi = {"model": MODEL, "prompt": "Hi"}
     async with connected(simulator.url) as client:
-        await client.call_tool("ollama_chat", {"model": MODEL, "prompt": "Hi"})
-    assert [seen.path for seen in simulator.requests] == ["/api/chat"]
+        await asyncio.gather(*(client.call_tool("ollama_chat", hi) for _ in range(3)))
+    assert [seen.path for seen in simulator.requests] == ["/api/ps", *["/api/chat"] * 3]
 
 
 async def test_a_conversation_goes_as_it_is_with_the_system_prompt_first(simulator: Simulator):

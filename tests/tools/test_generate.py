@@ -12,12 +12,12 @@ def _sent(simulator: Simulator) -> dict[str, Any]:
     return [seen.json for seen in simulator.requests if seen.path == "/api/generate"][-1]
 
 
-async def test_a_prompt_is_completed_at_the_price_of_one_request(simulator: Simulator):
+async def test_a_prompt_is_completed_at_the_price_of_one_request_and_a_look_at_what_is_loaded(simulator: Simulator):
     simulator.script(MODEL, Answer(text="there was a fox."))
     async with connected(simulator.url) as client:
         result = await client.call_tool("ollama_generate", {"model": MODEL, "prompt": "Once"})
     assert text(result) == "there was a fox."
-    assert [seen.path for seen in simulator.requests] == ["/api/generate"]
+    assert [seen.path for seen in simulator.requests] == ["/api/ps", "/api/generate"]
 
 
 async def test_every_field_of_the_endpoint_goes_through(simulator: Simulator):

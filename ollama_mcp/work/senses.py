@@ -11,39 +11,39 @@ from ollama_mcp.hosts.cards import capabilities_of
 from ollama_mcp.media import prepare_audio, prepare_images
 
 if TYPE_CHECKING:
-    from ollama_mcp.server.call import Call
+    from ollama_mcp.work.kit import Kit
 
 _LACKS = {"vision": "cannot see images", "audio": "cannot hear"}
 
 
-async def see(call: Call, sources: Sequence[str], model: str, notes: list[str]) -> list[str]:
+async def see(kit: Kit, sources: Sequence[str], model: str, notes: list[str]) -> list[str]:
     """Images as base64 that Ollama takes; a receipt for each goes into `notes`.
 
     Raises:
         OllamaMCPError: The model cannot see, or an image cannot be used; it says which one and why.
     """
-    await _check_model(call, model, "vision")
-    prepared = await prepare_images(sources, access=call.access, settings=call.settings.images, model=model)
+    await _check_model(kit, model, "vision")
+    prepared = await prepare_images(sources, access=kit.access, settings=kit.settings.images, model=model)
     notes += [image.receipt for image in prepared]
     return [image.base64 for image in prepared]
 
 
-async def hear(call: Call, sources: Sequence[str], model: str, notes: list[str]) -> list[str]:
+async def hear(kit: Kit, sources: Sequence[str], model: str, notes: list[str]) -> list[str]:
     """Sounds as base64 that Ollama takes beside images; a receipt for each goes into `notes`.
 
     Raises:
         OllamaMCPError: The model cannot hear, or a sound cannot be used; it says which one and why.
     """
-    await _check_model(call, model, "audio")
-    prepared = await prepare_audio(sources, access=call.access, settings=call.settings.images)
+    await _check_model(kit, model, "audio")
+    prepared = await prepare_audio(sources, access=kit.access, settings=kit.settings.images)
     notes += [sound.receipt for sound in prepared]
     return [sound.base64 for sound in prepared]
 
 
-async def _check_model(call: Call, model: str, capability: str) -> None:
+async def _check_model(kit: Kit, model: str, capability: str) -> None:
     """Servers before v0.30 ignore images in silence, so the card is asked first; and pictures stay at home."""
-    card = await call.hosts.card(model)
-    if (card.remote_host or parse_name(model).is_cloud) and call.settings.policy.cloud_images == "deny":
+    card = await kit.hosts.card(model)
+    if (card.remote_host or parse_name(model).is_cloud) and kit.settings.policy.cloud_images == "deny":
         raise NotAllowed(
             f"{model} runs on ollama.com, and neither images nor sounds are sent there.",
             next_step=f"Use a local model with {capability!r}, or the user sets policy.cloud_images to 'allow'.",
