@@ -7,6 +7,7 @@ from pydantic import Field
 from ollama_mcp import CHANGES, Call, Data, InvalidArgument, tool
 from ollama_mcp.errors import ModelNotFound
 from ollama_mcp.formats.durations import shown_seconds
+from ollama_mcp.formats.names import same_model
 from ollama_mcp.server.types import Confirm, KeepAlive, LoadOptions, ModelName
 
 
@@ -59,7 +60,11 @@ async def ollama_unload_model(
         raise InvalidArgument(
             "Give either model or all=true.", next_step="ollama_list_running names the loaded models."
         )
-    names = [running.name for running in await call.client.ps()] if all else [model]
+    running = [loaded.name for loaded in await call.client.ps()]
+    if not all and not any(same_model(name, model) for name in running):
+        await call.hosts.installed_model(model)
+        return Unloaded(unloaded=[], note=f"{model} was not loaded.")
+    names = running if all else [model]
     used = sorted(name for name in names if call.in_use.has(name))
     if used:
         await call.confirm(

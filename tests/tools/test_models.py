@@ -117,6 +117,16 @@ async def test_models_are_loaded_whatever_they_are_for_and_unloaded(simulator: S
         assert text(await client.call_tool("ollama_list_running", {})) == "No model is loaded."
 
 
+@pytest.mark.parametrize("version", ["0.5.7", "latest"])
+@pytest.mark.parametrize("model", [MODEL, "nomic-embed-text"])
+async def test_unloading_what_is_not_loaded_says_so_and_loads_nothing(version: str, model: str):
+    async with Simulator(version=version) as any_age, connected(any_age.url) as client:
+        result = await client.call_tool("ollama_unload_model", {"model": model})
+    assert data(result)["unloaded"] == []
+    assert text(result) == f"No model was unloaded. {model} was not loaded."
+    assert {seen.method for seen in any_age.requests} == {"GET"}
+
+
 @pytest.mark.parametrize("version", ["0.5.7", "0.17.7"])
 async def test_an_embedding_model_is_unloaded_on_older_servers_too(version: str):
     async with Simulator(version=version, models=("embed",)) as old, connected(old.url) as client:
