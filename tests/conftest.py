@@ -17,7 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _user_folders(tmp_path_factory: pytest.TempPathFactory) -> None:  # pyright: ignore[reportUnusedFunction]  # autouse
+def _user_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What servers keep between calls is kept apart from the user's own, in processes that tests start too."""
     os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
 
