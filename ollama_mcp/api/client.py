@@ -17,7 +17,7 @@ from ollama_mcp.api.gate import VersionGate, lacking
 from ollama_mcp.api.requests import ChatRequest, EmbeddingsRequest, GenerateRequest, encode_json
 from ollama_mcp.api.versions import Feature
 from ollama_mcp.api.wire import Wire
-from ollama_mcp.errors import ApiError, InvalidArgument, ServerError, UnsupportedByVersion
+from ollama_mcp.errors import ApiError, BadAnswer, InvalidArgument, ServerError, UnsupportedByVersion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -194,7 +194,8 @@ class OllamaClient:
         try:
             await self._wire.bytes(Call("HEAD", f"/api/blobs/{_digest(digest)}", idempotent=True))
         except ApiError as error:
-            if error.status == 404:
+            # HEAD has no words; what came instead of Ollama's 404 is a bad answer.
+            if error.status == 404 and not isinstance(error, BadAnswer):
                 return False
             raise
         return True

@@ -145,6 +145,22 @@ def not_ollama(where: Where, what: str, status: int | None = None) -> ApiError:
     )
 
 
+def described_page(status: int, headers: Mapping[str, str]) -> str:
+    """What the answer to a HEAD describes where Ollama describes nothing (2xx) or an error's JSON (404); else "".
+
+    Args:
+        status: HTTP status; those of a proxy that refuses are left to `from_status`.
+        headers: Headers of the answer, any casing (an httpx.Headers).
+    """
+    kind, length = headers.get("content-type", ""), headers.get("content-length", "0")
+    if status == 404:
+        strange = kind and "json" not in kind
+    else:
+        # Some proxies give an answer without a type that of bytes.
+        strange = status < 300 and (kind not in ("", "application/octet-stream") or length != "0")
+    return f"{length} bytes of {escape(kind, 60) or 'no type'}" if strange else ""
+
+
 def shown_body(body: bytes) -> str:
     """A few characters of a body that can't be read, safe to show."""
     return quote(without_paths(body[: 4 * _SHOWN_BODY].decode("utf-8", "replace")), _SHOWN_BODY)

@@ -81,12 +81,15 @@ class Wire:
         exchange = Exchange(self, call, response)
         status, headers = response.status_code, response.headers
         encoding = headers.get("content-encoding", "identity")
-        if 200 <= status < 300 and encoding == "identity":
+        page = failures.described_page(status, headers) if call.method == "HEAD" else ""
+        if 200 <= status < 300 and encoding == "identity" and not page:
             return exchange
         try:
             if encoding != "identity":
                 what = f"the answer is compressed ({failures.shown_body(encoding.encode())}), which was not asked for"
                 raise failures.not_ollama(exchange.where, what, status)
+            if page:
+                raise failures.not_ollama(exchange.where, f"status {status} for {page}", status)
             raise failures.from_status(exchange.where, status, headers, await exchange.beginning(_MAX_ERROR_BODY))
         finally:
             await exchange.aclose()

@@ -110,6 +110,12 @@ def whole(body: bytes | str, status: int = 200, content_type: str = "application
     return script
 
 
+async def present(request: RawRequest, connection: Connection) -> None:
+    """A script that answers HEAD for a blob that is there, which Ollama describes by no header."""
+    assert request.method == "HEAD"
+    await connection.send(head())
+
+
 def error(text: str, status: int, **headers: str) -> Script:
     """A script that answers with Ollama's error object."""
     return whole(json.dumps({"error": text}), status, **headers)

@@ -17,7 +17,7 @@ from ollama_mcp.api import (
     OllamaClient,
 )
 from ollama_mcp.errors import ApiError, BadAnswer, BadRequest, InvalidArgument, ServerError
-from tests.api.raw import by_path, error, serving, stream, version, whole
+from tests.api.raw import by_path, error, present, serving, stream, version, whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -208,7 +208,7 @@ async def test_a_blob_is_uploaded_only_where_it_is_missing() -> None:
             assert (head.method, upload.method, upload.path) == ("HEAD", "POST", f"/api/blobs/{digest}")
             assert upload.body == data
             assert upload.headers.get("content-length") == header
-    async with serving(whole("")) as server, OllamaClient(server.url) as client:
+    async with serving(present) as server, OllamaClient(server.url) as client:
         assert not await client.push_blob(digest, data)
         assert [request.method for request in server.requests] == ["HEAD"]
 
@@ -232,11 +232,29 @@ async def test_an_upload_that_the_host_refuses_or_the_source_breaks_off_is_an_er
 
 
 async def test_many_blobs_are_looked_up_over_one_connection() -> None:
-    async with serving(whole("")) as server, OllamaClient(server.url) as client:
+    async with serving(present) as server, OllamaClient(server.url) as client:
         digests = [f"sha256:{number:064x}" for number in range(40)]
         assert [await client.blob_exists(digest) for digest in digests] == [True] * 40
         assert [request.path for request in server.requests] == [f"/api/blobs/{digest}" for digest in digests]
         assert len(server.connections) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "body"),
+    [(200, "text/html", "<html>"), (200, "application/json", "{}"), (204, "text/plain", ""), (404, "text/html", "")],
+)
+async def test_a_web_server_that_knows_every_path_has_no_blobs(status: int, kind: str, body: str) -> None:
+    async with serving(whole(body, status, kind)) as server, OllamaClient(server.url) as client:
+        with pytest.raises(BadAnswer, match=f"did not answer as Ollama does: status {status} for {len(body)} bytes of"):
+            await client.blob_exists(DIGEST)
+        with pytest.raises(BadAnswer):
+            await client.push_blob(DIGEST, b"a")
+        assert {request.method for request in server.requests} == {"HEAD"}
+
+
+async def test_a_proxy_may_call_nothing_bytes() -> None:
+    async with serving(whole("", 200, "application/octet-stream")) as server, OllamaClient(server.url) as client:
+        assert await client.blob_exists(DIGEST)
 
 
 @pytest.mark.parametrize("digest", ["sha256-" + "0" * 64, "sha256:xyz", "sha256:" + "A" * 64, "../../etc"])
