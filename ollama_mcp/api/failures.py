@@ -257,7 +257,7 @@ def _words(data: Mapping[str, Any]) -> str:
         return text
     try:
         inner, end = json.JSONDecoder().raw_decode(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     found: Any = inner.get("error", inner)
     message = str(cast("dict[str, Any]", found).get("message") or "") if isinstance(found, dict) else str(found or "")
@@ -291,7 +291,7 @@ def _object(body: bytes) -> Mapping[str, Any] | None:
     """The first JSON object of a body, or None; remote models' errors may come as a line."""
     try:
         data, _ = json.JSONDecoder().raw_decode(body.decode("utf-8", "replace").lstrip())
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return cast("Mapping[str, Any]", data) if isinstance(data, dict) else None
 

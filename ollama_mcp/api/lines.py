@@ -1,8 +1,16 @@
-"""Bytes of a stream into lines, however the network cut them."""
+"""Bytes of a stream into lines, however the network cut them, and a line into JSON."""
 
 from __future__ import annotations
 
+import json
+import re
+from typing import Any, cast
+
 MAX_LINE = 16 * 2**20
+
+_HALF = re.compile("[\ud800-\udfff]")
+# How half a surrogate pair can come: escaped, or as bytes that the json module lets pass.
+_MAYBE_HALVES = (b"\\ud", b"\\uD", b"\xed")
 
 
 class LineTooLong(Exception):
@@ -51,3 +59,26 @@ class LineBuffer:
             self._held = 0
             raise LineTooLong
         self._parts.append(part)
+
+
+def parse_line(line: bytes) -> Any:
+    """The JSON of a line; half a surrogate pair, which no answer of ours could hold, becomes U+FFFD.
+
+    Raises:
+        ValueError: The line is no JSON, or is nested deeper than Python reads.
+    """
+    try:
+        data = json.loads(line)
+        return _mended(data) if any(mark in line for mark in _MAYBE_HALVES) else data
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, str):
+        return _HALF.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_mended(item) for item in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {_mended(name): _mended(item) for name, item in cast("dict[str, Any]", value).items()}
+    return value

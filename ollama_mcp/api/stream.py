@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, cast
 
 from ollama_mcp.api import broken, failures
-from ollama_mcp.api.lines import MAX_LINE, LineBuffer, LineTooLong
+from ollama_mcp.api.lines import MAX_LINE, LineBuffer, LineTooLong, parse_line
 from ollama_mcp.errors import ApiError, InternalError, Interrupted
 
 if TYPE_CHECKING:
@@ -170,7 +169,7 @@ class Stream(Generic[E]):
 
     async def _event(self, line: bytes) -> E:
         try:
-            data = await asyncio.to_thread(json.loads, line) if len(line) > _IN_THREAD else json.loads(line)
+            data = await asyncio.to_thread(parse_line, line) if len(line) > _IN_THREAD else parse_line(line)
         except ValueError:
             raise self._not_ollama(f"{failures.shown_body(line)} is not JSON") from None
         if not isinstance(data, dict):

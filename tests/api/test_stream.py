@@ -13,7 +13,7 @@ from ollama_mcp.errors import ApiError, BadAnswer, InternalError, Interrupted, M
 from tests.api.raw import STREAM_HEAD, chunk, ended, last, said, serving, spoke, stream, whole
 
 if TYPE_CHECKING:
-    from tests.api.raw import Connection, RawRequest
+    from tests.api.raw import Connection, RawRequest, Script
 
 PROMPT = GenerateRequest(model="m", prompt="hi")
 HELLO = ChatRequest(model="m", messages=[Message(role="user", content="hi")])
@@ -190,6 +190,34 @@ async def test_a_line_that_is_none_of_ollamas_is_a_bad_answer(line: bytes) -> No
         assert type(error) is BadAnswer
         assert error.partial == "so far"
         assert len(str(error)) <= 400
+
+
+DEEP = b"[" * 20_000
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        stream(b'{"response":' + DEEP + b"\n"),
+        whole(DEEP, 500),
+        whole(json.dumps({"error": '{"a":' + "[" * 20_000}), 500),
+    ],
+)
+async def test_an_answer_nested_without_end_is_an_error_of_the_host(answer: Script) -> None:
+    async with serving(answer) as server, OllamaClient(server.url) as client:
+        assert isinstance(await failure(client), BadAnswer | ServerError)
+
+
+@pytest.mark.parametrize("half", [rb"\ud83d", rb"\uDE00", b"\xed\xa0\xbd"])
+async def test_half_a_surrogate_pair_becomes_a_character_that_can_be_sent_on(half: bytes) -> None:
+    call = b'{"function":{"name":"f' + half + b'","arguments":{"k' + half + b'":["v' + half + b'",1]}}}'
+    line = b'{"message":{"content":"a' + half + rb'\ud83d\ude00","tool_calls":[' + call + b']},"done":true}\n'
+    async with serving(stream(line)) as server, OllamaClient(server.url) as client:
+        answer = await client.chat(HELLO).collect()
+    assert answer.text == "a\ufffd😀"
+    (asked,) = answer.tool_calls
+    assert (asked.name, asked.arguments) == ("f\ufffd", {"k\ufffd": ["v\ufffd", 1]})
+    json.dumps([answer.text, asked.to_json()], ensure_ascii=False).encode()
 
 
 async def test_an_over_long_line_is_refused_while_it_comes() -> None:
