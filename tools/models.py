@@ -1,6 +1,7 @@
 """What is installed, what a model can do, what is in memory."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -116,7 +117,7 @@ class ModelDetails(Data):
         shown = {name: value for name, value in self if value is not None and name not in ("included", "size_bytes")}
         shown |= {"size": size(self.size_bytes)} if self.size_bytes else {}
         head = [f"{name}: {_shown(value)}" for name, value in shown.items()]
-        parts = [f"--- {name}\n{_shown(value)}" for name, value in (self.included or {}).items()]
+        parts = [f"--- {name}\n{_PARTS.get(name, _shown)(value)}" for name, value in (self.included or {}).items()]
         return "\n".join(head + parts)
 
 
@@ -222,6 +223,19 @@ def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return "\n".join(f"{name} {item}" for name, item in value.items())  # pyright: ignore[reportUnknownVariableType]
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _conversation(messages: list[dict[str, Any]]) -> str:
+    return "\n".join(f"{one.get('role')}: {one.get('content')}" for one in messages)
+
+
+def _tensors(value: list[dict[str, Any]] | str) -> str:
+    if isinstance(value, str):
+        return value
+    return "\n".join(f"{one.get('name')} {one.get('type')} {one.get('shape')}" for one in value)
+
+
+_PARTS: dict[str, Callable[[Any], str]] = {"messages": _conversation, "tensors": _tensors}
 
 
 def _license_name(text: str | None) -> str | None:

@@ -81,11 +81,21 @@ async def test_parts_come_in_full_on_request(simulator: Simulator):
     assert "--- modelfile" in text(result)
 
 
+async def test_a_models_messages_are_shown_as_a_conversation(simulator: Simulator):
+    messages = [{"role": "user", "content": "Ahoy?"}, {"role": "assistant", "content": "Arr,\nthe 'gulls'."}]
+    async with connected(simulator.url) as client:
+        await client.call_tool("ollama_create_model", {"model": "mine", "from": MODEL, "messages": messages})
+        result = await client.call_tool("ollama_show_model", {"model": "mine", "include": ["messages"]})
+    assert text(result).endswith("--- messages\nuser: Ahoy?\nassistant: Arr,\nthe 'gulls'.")
+    assert data(result)["included"]["messages"] == messages
+
+
 async def test_token_tables_and_tensors_come_only_verbose(simulator: Simulator):
     arguments = {"model": MODEL, "include": ["model_info", "tensors"], "verbose": True}
     async with connected(simulator.url) as client:
-        included = data(await client.call_tool("ollama_show_model", arguments))["included"]
-    assert isinstance(included["tensors"], list)
+        result = await client.call_tool("ollama_show_model", arguments)
+    assert isinstance(data(result)["included"]["tensors"], list)
+    assert "--- tensors\noutput_norm.weight F32 [3072]\n" in text(result)
     assert simulator.requests[-1].json["verbose"] is True
 
 
