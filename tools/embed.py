@@ -72,14 +72,17 @@ async def ollama_embed(
     )
     with call.in_use.using(name):
         rows = await _embed(call, request)
-    pairs, note = await asyncio.to_thread(_compare, rows) if not vectors else ([], None)
+    pairs, notes = await asyncio.to_thread(_compare, rows) if not vectors else ([], [])
+    size = len(rows[0])
+    if dimensions and size < dimensions:
+        notes = [f"{name} has no more than {size} dimensions, so dimensions={dimensions} changed nothing.", *notes]
     return Embeddings(
         model=name,
         count=len(rows),
-        dimensions=len(rows[0]) if rows else 0,
+        dimensions=size,
         similarities=pairs or None,
         vectors=rows if vectors else None,
-        note=note,
+        note=" ".join(notes) or None,
     )
 
 
@@ -97,8 +100,8 @@ async def _embed(call: Call, request: EmbedRequest) -> list[list[float]]:
     return rows
 
 
-def _compare(rows: Sequence[Sequence[float]]) -> tuple[list[Pair], str | None]:
-    """The most similar pairs among the first hundred texts."""
+def _compare(rows: Sequence[Sequence[float]]) -> tuple[list[Pair], list[str]]:
+    """The most similar pairs among the first hundred texts, and what was left out."""
     compared = [_normalised(row) for row in rows[:COMPARED]]
     pairs = [
         Pair(a=a, b=b, similarity=round(sum(map(mul, compared[a], compared[b])), 4))
@@ -108,7 +111,7 @@ def _compare(rows: Sequence[Sequence[float]]) -> tuple[list[Pair], str | None]:
     pairs.sort(key=lambda pair: -pair.similarity)
     notes = [f"Only the first {COMPARED} texts were compared."] if len(rows) > COMPARED else []
     notes += [f"The {PAIRS_SHOWN} nearest of {len(pairs)} pairs are shown."] if len(pairs) > PAIRS_SHOWN else []
-    return pairs[:PAIRS_SHOWN], " ".join(notes) or None
+    return pairs[:PAIRS_SHOWN], notes
 
 
 def _normalised(row: Sequence[float]) -> list[float]:

@@ -27,6 +27,14 @@ async def test_vectors_come_on_request(simulator: Simulator):
     assert "similarities" not in found
 
 
+@pytest.mark.parametrize("dimensions", [769, 768, 64])
+async def test_more_dimensions_than_the_model_has_are_said_to_change_nothing(simulator: Simulator, dimensions: int):
+    async with connected(simulator.url) as client:
+        result = await client.call_tool("ollama_embed", {"model": MODEL, "input": TEXTS, "dimensions": dimensions})
+    assert data(result)["dimensions"] == min(dimensions, 768)
+    assert ("has no more than 768 dimensions, so dimensions=769" in text(result)) is (dimensions == 769)
+
+
 async def test_many_texts_go_in_chunks_and_keep_their_order(simulator: Simulator):
     texts = [f"text number {n}" for n in range(150)]
     async with connected(simulator.url) as client:
