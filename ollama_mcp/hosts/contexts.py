@@ -48,6 +48,11 @@ class Contexts:
             self._sent[parse_name(model).key] = num_ctx
             self.forget()
 
+    def answered(self, model: str) -> None:
+        """The model answered: where it was not loaded before, it is now."""
+        if not any(same_model(running.name, model) for running in self._running):
+            self.forget()
+
     def forget(self) -> None:
         """Ask the host again at the next call."""
         self._at = float("-inf")

@@ -51,6 +51,7 @@ class Machine:
     scripts: Scripts = field(default_factory=Scripts)
     registry: Registry = field(default_factory=Registry)
     cloud: Store = field(default_factory=Store)
+    gpu_bytes: int = 0
     downloads: Downloads = field(init=False)
 
     def __post_init__(self) -> None:

@@ -111,6 +111,15 @@ class Simulator:
         return f"http://{self._host}:{self._port}"
 
     @property
+    def gpu_bytes(self) -> int:
+        """Memory of the GPU, which each loaded model fills as far as it fits; 0 has none."""
+        return self.machine.gpu_bytes
+
+    @gpu_bytes.setter
+    def gpu_bytes(self, size: int) -> None:
+        self.machine.gpu_bytes = size
+
+    @property
     def requests(self) -> list[Seen]:
         """The requests so far, oldest first."""
         return list(self.log.requests)

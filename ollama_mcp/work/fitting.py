@@ -88,11 +88,14 @@ async def fit(kit: Kit, model: str, need: Need) -> Fit:
         return Fit(need.tokens, need.tokens, (await _trained(kit, model)) or UNLOADED_CONTEXT, fixed=True)
     running = await kit.hosts.contexts.loaded(model)
     sent = kit.hosts.contexts.sent(model)
-    window = _window(running, sent)
-    if need.num_ctx is None and running is not None and _room(need, 1.0, _UNSURE) <= window:
-        return await _as_it_is(kit, need, running, sent, window)
-    if need.num_ctx is None and _room(need, 1.0, _UNSURE) <= OLD_UNLOADED_CONTEXT:
-        return Fit(need.tokens, need.tokens, window)
+    if need.num_ctx is None and running is not None:
+        ratio = await kit.store.models.token_ratio(running.digest) if running.digest else None
+        room, window = _room(need, ratio), _window(running, sent)
+        if room <= window:
+            tokens = round(need.tokens * (ratio or 1.0))
+            return Fit(need.tokens, tokens, window, _kept(running, sent), room > window // 2, running.digest)
+    elif need.num_ctx is None and _room(need, None) <= OLD_UNLOADED_CONTEXT:
+        return Fit(need.tokens, need.tokens, UNLOADED_CONTEXT)
     return await _grown(kit, model, need, running, sent)
 
 
@@ -130,24 +133,15 @@ def too_long(model: str, tokens: int, most: int, why: str, way_out: str) -> TooL
     )
 
 
-async def _as_it_is(kit: Kit, need: Need, running: RunningModel, sent: int | None, window: int) -> Fit:
-    ratio = await kit.store.models.token_ratio(running.digest) if running.digest else None
-    tokens = round(need.tokens * (ratio or 1.0))
-    keep = _kept(running, sent)
-    close = _room(need, ratio or 1.0, _UNSURE) > window // 2
-    return Fit(need.tokens, tokens, window, keep, close, running.digest)
-
-
 async def _grown(kit: Kit, model: str, need: Need, running: RunningModel | None, sent: int | None) -> Fit:
     """Where the quick estimate does not settle it: look closer, then ask for more."""
     digest = running.digest if running is not None else await _digest(kit, model)
     ratio = await kit.store.models.token_ratio(digest) if digest else None
-    margin = _SURE if ratio is not None else _UNSURE
     tokens = round(need.tokens * (ratio or 1.0)) + need.images * IMAGE_TOKENS
     trained = await _trained(kit, model)
     window = _window(running, sent) if running is not None else await _default_window(kit, model, trained)
-    wanted = _room(need, ratio or 1.0, margin)
-    least = round(tokens / margin) + SHORTEST_ANSWER
+    wanted = _room(need, ratio)
+    least = round(tokens / _margin(ratio)) + SHORTEST_ANSWER
     if need.num_ctx is not None:
         most = min(need.num_ctx, trained or need.num_ctx)
         if least > most:
@@ -168,14 +162,17 @@ async def _grown(kit: Kit, model: str, need: Need, running: RunningModel | None,
     return Fit(need.tokens, tokens, asked, asked, close, digest, on_gpu)
 
 
-def _room(need: Need, ratio: float, margin: float) -> int:
-    prompt = need.tokens * ratio * margin + need.images * IMAGE_TOKENS
+def _room(need: Need, ratio: float | None) -> int:
+    """The context that is safely enough for a prompt and its answer."""
+    prompt = need.tokens * (ratio or 1.0) * _margin(ratio) + need.images * IMAGE_TOKENS
     return round(prompt) + TEMPLATE_TOKENS + need.answer
 
 
-def _window(running: RunningModel | None, sent: int | None) -> int:
-    if running is None:
-        return UNLOADED_CONTEXT
+def _margin(ratio: float | None) -> float:
+    return _UNSURE if ratio is None else _SURE
+
+
+def _window(running: RunningModel, sent: int | None) -> int:
     return running.context_length or sent or UNLOADED_CONTEXT
 
 

@@ -154,6 +154,7 @@ async def _sent(
     stream = kit.client.chat(request) if isinstance(request, ChatRequest) else kit.client.generate(request)
     with kit.in_use.using(prepared.model):
         whole = await (stream.collect() if quiet else _follow(kit, stream, prepared.model))
+    kit.hosts.contexts.answered(prepared.model)
     await _learn(kit, whole, prepared)
     if prepared.fit.leaves_gpu_in_doubt:
         prepared = replace(prepared, notes=[*prepared.notes, *await _left_gpu(kit, prepared)])

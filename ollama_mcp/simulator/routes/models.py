@@ -45,7 +45,7 @@ async def running(machine: Machine, request: Request, reply: Reply) -> None:
             "digest": model.digest,
             "details": {**_details(model), "parent_model": ""},
             "expires_at": "2319-03-03T00:00:00.000000001Z" if forever else timestamp(runner.expires),
-            "size_vram": 0,
+            "size_vram": min(runner.size, machine.gpu_bytes),
         }
         if machine.generation.since(0, 10, 0):
             entry["context_length"] = runner.context

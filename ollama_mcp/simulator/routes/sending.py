@@ -15,6 +15,7 @@ from ollama_mcp.simulator.generations import Generation
 from ollama_mcp.simulator.machine import Machine
 from ollama_mcp.simulator.reply import Reply
 from ollama_mcp.simulator.routes.turn import Turn
+from ollama_mcp.simulator.settings import context_length
 from ollama_mcp.simulator.tokens import Token, count_tokens
 
 # An endless stream of instant tokens must not keep the loop from others.
@@ -30,7 +31,9 @@ class Sending:
         self.script = plan.script or Answer()
         self.started, self.loaded = started, loaded
         self.sent = 0
-        counted = count_tokens(turn.ask.whole) + len(turn.carried) + 1
+        # What does not fit was dropped before the runner counted.
+        context = context_length(turn.ask.model, turn.ask.options)
+        counted = min(count_tokens(turn.ask.whole) + len(turn.carried) + 1, context)
         self.prompt_tokens = counted if self.script.prompt_tokens is None else self.script.prompt_tokens
 
     async def run(self) -> None:

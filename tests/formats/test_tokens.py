@@ -1,0 +1,43 @@
+"""Estimates of token counts, held to counts that real tokenizers gave."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ollama_mcp.formats.tokens import estimate_tokens
+
+# The fewest and the most tokens that the tokenizers of Qwen, Mistral (Tekken), Llama 2 and DeepSeek made of each.
+COUNTED = {
+    "prose": (
+        "The committee met on Tuesday to discuss the new budget, and after a long debate it was adopted. " * 20,
+        401,
+        401,
+    ),
+    "code": ("def area(width: int, height: int) -> int:\n    return width * height\n\n" * 20, 380, 440),
+    "table": ("12345,67.89,2024-05-01\n" * 40, 560, 921),
+    "German": ("Über die Änderungen wurde gestern ausführlich beraten, jedoch ohne Ergebnis. " * 20, 321, 401),
+    "Chinese": ("汉字测试文本今天天气很好" * 30, 180, 361),
+    "Russian": ("Привет, как дела сегодня и завтра? " * 30, 301, 451),
+    "base64": ("a8Kd93hfkQ0pLmZxB7vQw2" * 40, 760, 840),
+}
+
+
+@pytest.mark.parametrize("kind", COUNTED)
+def test_an_estimate_is_near_what_tokenizers_count(kind: str):
+    text, least, most = COUNTED[kind]
+    assert 0.85 * least <= estimate_tokens(text) <= 1.3 * most
+
+
+def test_nothing_has_no_tokens():
+    assert estimate_tokens("") == 0
+
+
+@given(st.text(max_size=2_000))
+def test_any_text_has_at_most_a_few_tokens_a_byte(text: str):
+    assert 0 <= estimate_tokens(text) <= 3 * len(text.encode(errors="replace")) + 1
+
+
+def test_a_long_text_is_judged_by_samples_of_all_of_it():
+    words, signs = "word " * 10_000, "汉字" * 25_000
+    exact = 4 * (estimate_tokens(words) + estimate_tokens(signs))
+    assert 0.9 * exact <= estimate_tokens(words * 4 + signs * 4) <= 1.1 * exact
