@@ -42,16 +42,9 @@ async def ollama_generate(
     """Complete a raw prompt, use a template of your own, or fill a gap in code (suffix). For questions, conversations,
     tools and long prompts use ollama_chat: generate cuts the middle out of a prompt that is too long.
     """
+    way_out = "Use ollama_chat with too_long='split', or send less."
     wish = Wish(
-        "generate",
-        model,
-        format,
-        think,
-        options,
-        include,
-        images,
-        audio,
-        "Use ollama_chat with too_long='split', or send less.",
+        "generate", model, format, think, options, include, images, audio, way_out=way_out, carried=len(context)
     )
     shared = await prepare(call, wish, [prompt, suffix, system, template])
     request = GenerateRequest(

@@ -37,6 +37,7 @@ class Wish:
         audio: Sources of sounds.
         way_out: What to do with a prompt that cannot fit.
         file_tokens: Estimated tokens of the prompt that came from files, which the agent never saw.
+        carried: Tokens that go with the prompt as they are (`context` of generate).
     """
 
     task: Task
@@ -49,6 +50,7 @@ class Wish:
     audio: Sequence[str] = ()
     way_out: str = "Send less, or name a model with a longer context."
     file_tokens: int = 0
+    carried: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ async def prepare(kit: Kit, wish: Wish, texts: Sequence[str]) -> Prepared:
     plain, beside = split_options(kit.settings.defaults.options, wish.options)
     plain = await _room_to_think(kit, wish, model, think, plain)
     need = fitting.Need(
-        tokens=sum(map(estimate_tokens, texts)),
+        tokens=sum(map(estimate_tokens, texts)) + wish.carried,
         images=len(images),
         answer=_answer_tokens(plain),
         num_ctx=plain.get("num_ctx"),

@@ -90,6 +90,13 @@ async def test_generate_names_chat_as_the_way_out(simulator: Simulator):
     assert "ollama_chat" in said
 
 
+async def test_the_carried_context_of_generate_counts(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        arguments = {"model": MODEL, "prompt": "Go on.", "context": [7] * 5_000}
+        assert not (await client.call_tool("ollama_generate", arguments)).is_error
+    assert num_ctx(simulator, "/api/generate") == [8_192]
+
+
 async def test_near_the_limit_the_server_is_told_to_refuse_rather_than_to_cut(simulator: Simulator):
     async with connected(simulator.url) as client:
         await ask(client, "Hi")
