@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The simulator is a program of its own, with its own options.
         from ollama_mcp.simulator.process import main as simulate
 
-        return simulate(given[1:])
+        return simulate(given[1:], program="ollama-mcp-server simulate")
     options = build_parser().parse_args(given)
     # Each command lives in its own module, imported only now: serving must not pay for the demo's tables.
     module = importlib.import_module(f"ollama_mcp.cli.{options.command}")

@@ -11,6 +11,7 @@ kinds
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -125,8 +126,10 @@ def fault_of(given: Object) -> Fault:
     """
     # The counters are results, not settings.
     known = {entry.name for entry in fields(Fault)} - {"seen", "struck"}
-    if unknown := set(given) - known:
-        raise ValueError(f"A fault has no field {sorted(unknown)[0]!r}; known: {', '.join(sorted(known))}.")
+    if unknown := sorted(set(given) - known):
+        close = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}."
+        raise ValueError(f"A fault has no field {unknown[0]!r}; {hint}")
     if "kind" not in given:
         raise ValueError("A fault needs a kind.")
     return Fault(**given)

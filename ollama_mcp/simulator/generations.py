@@ -11,7 +11,10 @@ from functools import cached_property
 
 RECORDED = ("0.5.7", "0.17.7", "0.33.0")
 DEFAULT = "0.33.0"
+# No difference of an older one is known here.
+OLDEST = "0.1.44"
 LATEST = "0.40.12"
+_VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?(?:[-+].*)?")
 
 
 class Generation:
@@ -19,17 +22,21 @@ class Generation:
 
     Args:
         version: Such as "0.17.7"; "latest" for the newest that is documented.
+
+    Raises:
+        ValueError: It is no version, or one that nothing is known of.
     """
 
     def __init__(self, version: str) -> None:
-        text = LATEST if version == "latest" else version.removeprefix("v")
-        numbers = [int(part) for part in re.findall(r"\d+", text.split("-")[0])]
-        if not numbers:
-            raise ValueError(f"{version!r} is no version of Ollama; give one such as {DEFAULT!r}, or 'latest'.")
-        self.version = text
-        self._number = tuple([*numbers, 0, 0][:3])
+        self.version = LATEST if version == "latest" else version.removeprefix("v")
+        self._number = _numbers(self.version)
         if self._number == (0, 0, 0):
-            self._number = Generation(DEFAULT)._number
+            self._number = _numbers(DEFAULT)
+        if not _numbers(OLDEST) <= self._number <= _numbers(LATEST):
+            raise ValueError(
+                f"The simulator does not play Ollama {version}: the oldest that it plays is {OLDEST}, the newest"
+                f" {LATEST} ('latest')."
+            )
 
     def since(self, *number: int) -> bool:
         """Whether this generation is at least version `number`."""
@@ -108,3 +115,15 @@ class Generation:
     def fills_renderer(self) -> bool:
         """`show` tells renderer, parser and template_source; documented."""
         return self.since(0, 40, 0)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """The numbers of a version; a suffix such as "-rc1" does not count.
+
+    Raises:
+        ValueError: It is none.
+    """
+    match = _VERSION.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no version of Ollama; give one such as {DEFAULT!r}, or 'latest'.")
+    return tuple(int(part or 0) for part in match.groups())

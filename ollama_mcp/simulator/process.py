@@ -15,6 +15,8 @@ from ollama_mcp.simulator.faults import Fault, fault_of
 from ollama_mcp.simulator.runner import Latency
 from ollama_mcp.simulator.server import Simulator
 
+_LAST_PORT = 65_535
+
 
 async def run(simulator: Simulator) -> None:
     """Run a simulator until SIGTERM or SIGINT; the first line on standard output is its URL."""
@@ -32,9 +34,14 @@ async def run(simulator: Simulator) -> None:
         await ended.wait()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line of `python -m ollama_mcp.simulator`; the exit code."""
-    given = _parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, *, program: str = "python -m ollama_mcp.simulator") -> int:
+    """The command line; the exit code.
+
+    Args:
+        arguments: Those of the process where None.
+        program: What its messages call the command.
+    """
+    given = _parser(program).parse_args(arguments)
     try:
         simulator = Simulator(
             given.version,
@@ -48,19 +55,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 0
     except (OSError, ValueError) as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{program}: {error}\n")
         return 2
     return 0
 
 
 def _faults(path: Path) -> list[Fault]:
-    return [fault_of(as_object(entry)) for entry in as_list(json.loads(path.read_text(encoding="utf-8")))]
+    try:
+        rules = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}.") from None
+    return [fault_of(as_object(entry)) for entry in (as_list(rules) if isinstance(rules, list) else [rules])]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m ollama_mcp.simulator", description="An Ollama without models.")
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 <= int(text) <= _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 (a free one) to {_LAST_PORT}")
+    return int(text)
+
+
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description="An Ollama without models.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=11435, help="0 takes a free one")
+    parser.add_argument("--port", type=_port, default=11435, help="0 takes a free one")
     parser.add_argument("--version", help="version of Ollama to play, such as 0.17.7, or latest")
     parser.add_argument("--models", help="names or kinds, with commas between: chat,thinking,vision,embed,decision")
     parser.add_argument("--latency", type=float, default=0.03, help="seconds per token")

@@ -46,7 +46,7 @@ _ROUTES: dict[str, list[Route]] = {
     "/api/show": [Route("POST", models.show)],
     "/api/generate": [Route("POST", inference.generate)],
     "/api/chat": [Route("POST", inference.chat)],
-    "/api/embed": [Route("POST", embeddings.embed)],
+    "/api/embed": [Route("POST", embeddings.embed, (0, 2, 6))],
     "/api/embeddings": [Route("POST", embeddings.embeddings)],
     "/api/copy": [Route("POST", models.copy)],
     "/api/delete": [Route("DELETE", models.delete)],

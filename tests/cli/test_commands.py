@@ -180,6 +180,14 @@ async def test_a_simulated_ollama_starts_prints_its_address_and_ends_on_a_signal
     assert await asyncio.wait_for(process.wait(), 10) == 0
 
 
+async def test_the_simulator_names_the_command_that_was_used():
+    wrong = await run("simulate", "--port", "99999")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert wrong.err.startswith("usage: ollama-mcp-server simulate ") and "Traceback" not in wrong.err
+    unknown = await run("simulate", "--version", "9.9.9")
+    assert unknown.code == 2 and unknown.err.startswith("ollama-mcp-server simulate: ")
+
+
 async def test_version_and_help_say_what_there_is():
     assert (await run("--version")).out.startswith("ollama-mcp-server ")
     shown = await run("--help")

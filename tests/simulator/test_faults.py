@@ -210,6 +210,11 @@ def test_a_rule_that_makes_no_sense_is_refused(given: dict[str, Any]) -> None:
         fault_of(given)
 
 
+def test_a_misspelt_field_of_a_rule_gets_the_closest() -> None:
+    with pytest.raises(ValueError, match="no field 'tims'; did you mean 'times'"):
+        fault_of({"kind": "reset", "tims": 1})
+
+
 def test_the_documentation_lists_every_kind_of_fault() -> None:
     from pathlib import Path
 

@@ -28,6 +28,8 @@ async def playing(version: str, **settings: Any) -> AsyncGenerator[tuple[Simulat
         ("0.40.0-rc1", "0.40.0-rc1"),
         ("latest", "0.40.12"),
         ("0.0.0", "0.0.0"),
+        ("0.33", "0.33"),
+        ("0.1.44", "0.1.44"),
     ],
 )
 async def test_the_chosen_version_is_reported(version: str, reported: str) -> None:
@@ -39,9 +41,16 @@ async def test_without_a_version_it_says_that_it_is_a_simulator(client: httpx.As
     assert (await client.get("/api/version")).json() == {"version": "0.33.0-simulator"}
 
 
-def test_what_is_no_version_is_refused() -> None:
-    with pytest.raises(ValueError, match="'newest' is no version of Ollama"):
-        Generation("newest")
+@pytest.mark.parametrize("version", ["newest", "0", "0.33.0x", "", "0.1.2.3"])
+def test_what_is_no_version_is_refused(version: str) -> None:
+    with pytest.raises(ValueError, match=f"'{version}' is no version of Ollama"):
+        Generation(version)
+
+
+@pytest.mark.parametrize("version", ["0.1.43", "0.40.13", "v1.0.0"])
+def test_a_version_that_nothing_is_known_of_names_the_oldest_and_the_newest(version: str) -> None:
+    with pytest.raises(ValueError, match=f"play Ollama {version}: the oldest .* 0.1.44, the newest 0.40.12"):
+        Generation(version)
 
 
 def test_a_build_from_source_counts_as_the_default_version() -> None:
@@ -52,6 +61,8 @@ def test_a_build_from_source_counts_as_the_default_version() -> None:
 @pytest.mark.parametrize(
     ("version", "method", "path", "status"),
     [
+        ("0.2.5", "POST", "/api/embed", 404),
+        ("0.2.6", "POST", "/api/embed", 400),
         ("0.5.7", "GET", "/api/chat", 404),
         ("0.7.0", "GET", "/api/chat", 405),
         ("0.16.0", "GET", "/api/status", 404),

@@ -34,8 +34,46 @@ async def test_a_process_prints_its_url_and_ends_cleanly(tmp_path: Path, ending:
         assert await process.wait() == 0
 
 
-@pytest.mark.parametrize("arguments", [["--models", "nope"], ["--version", "x"], ["--faults", "/does/not/exist"]])
-def test_what_cannot_be_started_is_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
-    assert main(arguments) == 2
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--models", "nope"], "no model 'nope'"),
+        (["--version", "x"], "no version of Ollama"),
+        (["--version", "0.99.0"], "the oldest that it plays is 0.1.44, the newest 0.40.12"),
+        (["--faults", "/does/not/exist"], "/does/not/exist"),
+    ],
+)
+def test_what_cannot_be_started_is_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert main(arguments, program="the simulator") == 2
     captured = capsys.readouterr()
     assert (captured.out, captured.err.count("\n")) == ("", 1)
+    assert captured.err.startswith("the simulator: ") and words in captured.err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[{"kind": "reset", "pth": "/api/chat"}]', "did you mean 'path'?"),
+        ('{"kind": "rest"}', "'rest' is no kind of fault"),
+        ("[1]", "needs a kind"),
+        ("{", "is not JSON"),
+    ],
+)
+def test_a_file_of_faults_that_makes_no_sense_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, words: str
+) -> None:
+    faults = tmp_path / "faults.json"
+    faults.write_text(text, encoding="utf-8")
+    assert main(["--faults", str(faults)]) == 2
+    said = capsys.readouterr().err
+    assert words in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "http"])
+def test_a_port_that_is_none_is_wrong_use(capsys: pytest.CaptureFixture[str], port: str) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([f"--port={port}"], program="the simulator")
+    said = capsys.readouterr().err
+    assert said.startswith("usage: the simulator ") and f"{port!r} is no port: 0 (a free one) to 65535" in said

@@ -96,6 +96,7 @@ async def test_a_server_without_embed_is_served_by_its_older_endpoint():
         assert name is not None
         found = data(await client.call_tool("ollama_embed", {"model": name["models"][0]["name"], "input": TEXTS}))
     assert found["count"] == 3
+    assert [seen.path for seen in old.requests].count("/api/embeddings") == 3
 
 
 async def test_the_legacy_tool_gives_the_raw_vector(simulator: Simulator):
