@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # OpenSSL's verify codes (X509_V_ERR_...), https://docs.openssl.org/master/man3/X509_STORE_CTX_get_error/.
 _EXPIRED, _NOT_YET, _OTHER_NAME = 10, 9, (62, 64)
 _SELF_SIGNED = (18, 19)
+# What no loading model holds up; ollama_list_running and ollama_status ask for just these.
+_ANSWERED_AT_ONCE = ("/", "/api/version", "/api/ps", "/api/tags", "/api/status")
 
 
 def connect_error(where: Where, error: BaseException, limit: float | None) -> ApiError:
@@ -77,11 +79,10 @@ def silent(where: Where, limit: float | None, *, began: bool = False) -> ApiErro
     """The error of a server that sent nothing (more) for too long."""
     what = "no further line" if began else "no answer"
     within = f" within {limit:g} s" if limit is not None else " in time"
-    return where.error(
-        Timeout,
-        f"{where.place} sent {what} to {where.endpoint}{within}.",
-        "It may be loading a model or be busy: see ollama_list_running, or allow more time in the settings.",
-    )
+    busy = "It may be loading a model or be busy: see ollama_list_running, or allow more time in the settings."
+    stuck = "A healthy Ollama answers that at once, even when busy: the user may look at its log, or restart it."
+    next_step = stuck if where.path in _ANSWERED_AT_ONCE else busy
+    return where.error(Timeout, f"{where.place} sent {what} to {where.endpoint}{within}.", next_step)
 
 
 def _tls(where: Where, error: ssl.SSLError) -> ApiError:

@@ -16,7 +16,7 @@ from ollama_mcp.api import EmbedRequest, GenerateRequest, OllamaClient, Timeouts
 from ollama_mcp.api.broken import connect_error
 from ollama_mcp.api.failures import Where
 from ollama_mcp.api.transport import FreeListTransport
-from ollama_mcp.errors import Busy, Interrupted, InvalidArgument, Unreachable
+from ollama_mcp.errors import Busy, Interrupted, InvalidArgument, Timeout, Unreachable
 from tests.api.failing import failure
 from tests.api.raw import last, said, serving, stream, whole
 
@@ -213,6 +213,20 @@ async def test_a_call_without_a_model_ends_at_the_total_limit() -> None:
         error = await failure(server.url, Timeouts(total=0.05))
         assert error.kind == "timeout"
         assert "0.05 s" in error.message
+
+
+async def test_silence_is_never_to_be_looked_into_by_the_very_call_that_met_it() -> None:
+    async def silent(_: RawRequest, connection: Connection) -> None:
+        await connection.wait_gone()
+
+    limits = Timeouts(first_byte=0.05)
+    async with serving(silent) as server, OllamaClient(server.url, timeouts=limits) as client:
+        with pytest.raises(Timeout) as quick:
+            await client.ps()
+        with pytest.raises(Timeout) as slow:
+            await client.show("m")
+    assert "ollama_list_running" not in quick.value.next_step and "restart" in quick.value.next_step
+    assert "ollama_list_running" in slow.value.next_step
 
 
 async def test_a_document_that_is_too_large_is_not_held() -> None:
