@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -11,6 +12,9 @@ from ollama_mcp.formats.text import escape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+# RFC 9110, 5.6.2: what a header's name is made of.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def checked_url(text: str) -> str:
@@ -50,11 +54,21 @@ def checked_headers(headers: Mapping[str, str], api_key: str | None) -> dict[str
     }
     for name, value in headers.items():
         # Ollama refuses an Origin that it does not know, and a non-browser has none.
-        if name.lower() == "origin" or not (name + value).isascii() or not (name + value).isprintable():
-            raise InvalidArgument(f"Header {escape(name, 40)!r} can't be sent to an Ollama host.")
+        if name.lower() == "origin" or not _TOKEN.fullmatch(name) or not _can_stand_in_header(value):
+            # What stands behind a colon may be a key, put into the wrong place.
+            shown = escape(name.partition(":")[0], 40)
+            raise InvalidArgument(
+                f"Header {shown!r} can't be sent to an Ollama host.",
+                next_step="A name has letters, digits and hyphens, a value printable ASCII; Origin is for browsers.",
+            )
         sent[name] = value
     if api_key:
-        if not api_key.isascii() or not api_key.isprintable():
+        if not _can_stand_in_header(api_key):
             raise InvalidArgument("The host's API key holds characters that no key has.")
         sent["Authorization"] = f"Bearer {api_key}"
     return sent
+
+
+def _can_stand_in_header(value: str) -> bool:
+    """Whether a value is printable ASCII without blanks around it (RFC 9110, 5.5)."""
+    return value.isascii() and value.isprintable() and value == value.strip()

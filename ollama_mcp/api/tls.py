@@ -25,9 +25,10 @@ def _build(verify: bool, ca_file: str | None) -> ssl.SSLContext:
     if ca_file is not None:
         try:
             built.load_verify_locations(ca_file)
-        except (OSError, ssl.SSLError) as error:
+        except OSError as error:
+            why = "it is no PEM file" if isinstance(error, ssl.SSLError) else error.strerror
             raise InvalidArgument(
-                f"CA file {ca_file!r} can't be read: {getattr(error, 'strerror', None) or 'it is no PEM file'}.",
+                f"CA file {ca_file!r} can't be read: {why}.",
                 next_step="Give the path of a PEM file with the host's CA certificate.",
             ) from None
     if not verify:

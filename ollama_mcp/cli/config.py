@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from ollama_mcp.cli.settings import cloud_key, load
-from ollama_mcp.settings import Loaded, Settings
+from ollama_mcp.errors import InvalidArgument
+from ollama_mcp.settings import Loaded, Settings, SettingsError
 from ollama_mcp.settings.load import SECRETS, fields
 
 _USER = re.compile(r"[^/@\s]+@")
@@ -38,7 +41,7 @@ def _show(loaded: Loaded) -> None:
 
 
 def _check(loaded: Loaded) -> None:
-    """Everything that a start would refuse or skip, without starting."""
+    """Everything that a start or the first call would refuse or skip, without starting."""
     from ollama_mcp.formats.host import base_url
     from ollama_mcp.server.defaults import check_defaults
     from ollama_mcp.server.guidance.prompts import load_prompts
@@ -47,6 +50,7 @@ def _check(loaded: Loaded) -> None:
 
     settings = loaded.settings
     check_defaults(settings)
+    _check_host(settings)
     tools = select_tools(load_tools(settings.tools.folders), settings, cloud_key=bool(cloud_key()))
     prompts, problems = load_prompts(settings.prompts.folders)
     offered = [name for name, prompt in prompts.items() if prompt.needed <= set(tools)]
@@ -54,6 +58,24 @@ def _check(loaded: Loaded) -> None:
     print(f"{len(offered)} prompts: {', '.join(offered)}.")
     for problem in problems:
         print(f"Note: {problem}")
+
+
+def _check_host(settings: Settings) -> None:
+    """Refuse what no request to the host could be sent with."""
+    from ollama_mcp.api.address import checked_headers
+    from ollama_mcp.api.tls import context
+
+    _named("headers", lambda: checked_headers(settings.headers, None))
+    _named("api_key", lambda: checked_headers({}, settings.api_key))
+    if settings.ca_file:
+        _named("ca_file", lambda: asyncio.run(context(verify=True, ca_file=settings.ca_file)))
+
+
+def _named(setting: str, check: Callable[[], object]) -> None:
+    try:
+        check()
+    except InvalidArgument as error:
+        raise SettingsError(f"setting {setting}: {error.message}", next_step=error.next_step) from None
 
 
 def _value(settings: Settings, path: str) -> Any:

@@ -50,10 +50,18 @@ async def test_an_address_with_a_secret_is_refused_without_telling_it(url: str) 
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("header", [{"Origin": "http://x"}, {"A": "b\r\nC: d"}, {"Ä": "b"}])
+@pytest.mark.parametrize(
+    "header", [{"Origin": "http://x"}, {"A": "b\r\nC: d"}, {"Ä": "b"}, {"A": "ä"}, {"A b": "c"}, {"": "c"}, {"A": " c"}]
+)
 async def test_a_header_that_must_not_be_sent_is_refused(header: dict[str, str]) -> None:
     with pytest.raises(InvalidArgument):
         OllamaClient("http://127.0.0.1:1", headers=header)
+
+
+async def test_a_key_in_a_headers_name_is_not_told() -> None:
+    with pytest.raises(InvalidArgument, match="Header 'Authorization' can't be sent") as caught:
+        OllamaClient("http://127.0.0.1:1", headers={"Authorization: Bearer 123456": ""})
+    assert "123456" not in str(caught.value)
 
 
 async def test_a_key_that_would_break_the_header_is_refused_without_telling_it() -> None:

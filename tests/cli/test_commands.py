@@ -132,6 +132,28 @@ def test_a_wrong_setting_is_one_line_and_code_2(
     assert said.out == ""
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("headers", {"X-Key": "123456\r\nHost: x"}, "setting headers: Header 'X-Key' can't be sent"),
+        ("headers", {"X-Key": "123456\u20ac"}, "setting headers: Header 'X-Key' can't be sent"),
+        ("headers", {"X Key": "123456"}, "setting headers: Header 'X Key' can't be sent"),
+        ("api_key", "123456\n", "setting api_key: The host's API key"),
+        ("ca_file", "/no/such.pem", "setting ca_file: CA file '/no/such.pem' can't be read: No such file"),
+        ("ca_file", __file__, "it is no PEM file"),
+    ],
+)
+def test_config_check_finds_what_no_request_could_be_sent_with(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, setting: str, value: object, words: str
+):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({setting: value}), encoding="utf-8")
+    assert main(["config", "check", "--config", str(config)]) == 2
+    said = capsys.readouterr()
+    assert words in said.err and said.err.count("\n") == 1
+    assert "123456" not in said.err and said.out == ""
+
+
 async def test_a_wrong_setting_stops_the_start_of_the_server():
     ran = await run("--toolsets", "inferenc")
     assert (ran.code, ran.out) == (2, "")
