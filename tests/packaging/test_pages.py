@@ -6,19 +6,24 @@ import json
 import re
 import shlex
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp.types import TextContent
 
 from ollama_mcp.cli.parser import build_parser
 from ollama_mcp.settings import Settings, load_settings
 from ollama_mcp.settings.load import fields
+from ollama_mcp.simulator import Simulator
 from tests.packaging.conftest import ROOT, offered_tools
+from tests.support import connected
 
 PAGES = ["README.md", "SECURITY.md", "CONTRIBUTING.md", "AGENTS.md", "docs/images.md", "docs/transports.md"]
 README = ROOT / "README.md"
-_FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCED = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\((?!https?://)([^)#]+)")
 _COMMAND = re.compile(r"ollama-mcp-server ((?:demo|config|tools|call|allow)\b[^`#\n&|]*)")
 _FILE = re.compile(r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|md|json)|(?:[\w.-]+/)+)`")
 _ELSEWHERE = {"~/.cursor/mcp.json", ".vscode/mcp.json", ".mcp.json", "allowed.json", "prompts/"}
@@ -60,6 +65,17 @@ def test_the_files_that_a_page_names_are_there(page: str) -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_the_links_of_a_page_lead_somewhere(page: str) -> None:
+    file = ROOT / page
+    assert [link for link in _LINK.findall(file.read_text(encoding="utf-8")) if not (file.parent / link).exists()] == []
+
+
+def test_every_page_for_people_is_linked_from_the_first_one() -> None:
+    pages = {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")}
+    assert pages and pages <= set(_LINK.findall(README.read_text(encoding="utf-8")))
+
+
 def test_the_settings_that_the_pages_name_exist() -> None:
     known = {path for path, _ in fields()}
     sections = {path.split(".")[0] for path in known if "." in path}
@@ -74,6 +90,17 @@ async def test_a_tool_file_like_the_one_for_contributors_is_offered(tmp_path: Pa
     variables = {"OLLAMA_MCP_TOOLS__FOLDERS": json.dumps([str(tmp_path)])}
     entry = str(ROOT / "ollama_mcp_server.py")
     assert "ollama_version" in await offered_tools(sys.executable, entry, folder=tmp_path, variables=variables)
+
+
+async def test_the_prompt_on_the_first_page_is_one(simulator: Simulator, tmp_path: Path) -> None:
+    (example,) = fenced(README, "markdown")
+    (tmp_path / "second_opinion.md").write_text(textwrap.dedent(example), encoding="utf-8")
+    async with connected(simulator.url, prompts={"folders": [str(tmp_path)]}) as client:
+        prompt = await client.get_prompt("second_opinion")
+    (message,) = prompt.messages
+    assert isinstance(message.content, TextContent)
+    assert "look for what is wrong" in message.content.text
+    assert 'First call: `ollama_chat(model="llama3.2:3b", prompt=' in message.content.text
 
 
 def test_the_shipped_config_holds_every_setting_with_its_default() -> None:
