@@ -69,6 +69,15 @@ async def test_what_an_older_server_would_ignore_is_refused(fields: dict[str, An
         await client.generate(GenerateRequest(model="m", prompt="x", **fields)).collect()
 
 
+async def test_not_to_think_asks_nothing_of_an_older_server_whose_thinking_stands_in_tags_anyway() -> None:
+    # v0.5.7 takes any value of think and ignores it, as recorded; so the field may go out without asking the version.
+    scripts = by_path(version=version("0.5.7"), generate=stream(said("<think>Hm.</think>"), last("Yes.")))
+    async with serving(scripts) as server, OllamaClient(server.url) as client:
+        answer = await client.generate(GenerateRequest(model="m", prompt="x", think=False)).collect()
+        assert (answer.text, answer.thinking) == ("Yes.", "Hm.")
+        assert [(request.path, request.json["think"]) for request in server.requests] == [("/api/generate", False)]
+
+
 CREATE_GATED: list[tuple[dict[str, Any], str]] = [
     ({"from_": "a"}, "0.5.5"),
     ({"renderer": "a"}, "0.12.0"),
