@@ -44,7 +44,9 @@ class Pull:
         self._call, self._model = call, model
         self._insecure, self._confirmed = insecure, confirmed
         self._title = f"pulling {model}"
-        self._agreed = self._checked_disk = False
+        self._checked_disk = False
+        # Bytes that the user agreed to load.
+        self._agreed = 0
         self._known = _unfinished.setdefault(call.hosts, {})
         self.transfer = Transfer()
         self.note: str | None = None
@@ -87,23 +89,29 @@ class Pull:
             async for event in events:
                 was_known = self.transfer.total
                 self.transfer.note(event)
-                if not self._agreed and self._left > self._call.settings.limits.pull_confirm_gb * 1e9:
+                if self.transfer.to_load > self._agreed + self._call.settings.limits.pull_confirm_gb * 1e9:
+                    large = event
                     break
                 await self._tell(event, first=not was_known)
             else:
                 return True
-        await self._ask()
+        await self._ask(large)
         return False
 
-    async def _ask(self) -> None:
+    async def _ask(self, large: ProgressEvent) -> None:
+        """Ask the user for all that is known so far; `large` is the layer that made it too much.
+
+        A yes is good for a pull that comes to this very layer, whatever was heard of before it, and covers in each pull
+        no more than that and what needs no question.
+        """
         await self._check_disk()
         await self._call.confirm(
-            f"This downloads {size(self._left)} to {self._call.client.base_url}. {self.note or ''}".strip(),
-            subject=f"{self._model} {self.transfer.total}",
+            f"This downloads {size(self.transfer.to_load)} to {self._call.client.base_url}. {self.note or ''}".strip(),
+            subject=f"{self._model} {large.digest} {large.total}",
             confirmed=self._confirmed,
             action="pull",
         )
-        self._agreed = True
+        self._agreed = self.transfer.to_load
 
     async def _tell(self, event: ProgressEvent, *, first: bool) -> None:
         if event.digest:

@@ -23,6 +23,7 @@ class Transfer:
 
     def __init__(self) -> None:
         self._layers: dict[str, tuple[int, int]] = {}
+        self._there_before: dict[str, int] = {}
         self._recent: deque[tuple[float, int]] = deque()
         self._started = self._grew = time.monotonic()
 
@@ -42,6 +43,11 @@ class Transfer:
         return sum(done for _, done in self._layers.values())
 
     @property
+    def to_load(self) -> int:
+        """Bytes of the layers that are known, without what was there when each was first heard of."""
+        return self.total - sum(self._there_before.values())
+
+    @property
     def share(self) -> str:
         """How much of it is done: "43 %"."""
         return f"{100 * self.completed // self.total if self.total else 0} %"
@@ -55,6 +61,7 @@ class Transfer:
         """Take in that so many bytes of a layer, or of a file, are done."""
         before = self._layers.get(part, (0, 0))[1]
         self._layers[part] = (total, max(before, min(done, total)))
+        self._there_before.setdefault(part, min(done, total))
         now = time.monotonic()
         if self._layers[part][1] > before:
             self._grew = now

@@ -9,10 +9,11 @@ from mcp import Client
 
 from ollama_mcp.server import pulls, transfers
 from ollama_mcp.simulator import Fault, Latency, Simulator
+from tests.api.raw import serving, stream
 from tests.confirmation.user import NO, YES, User, with_user
 from tests.create.making import sent
 from tests.create.notes import Notes
-from tests.support import connected, data, error, text, until
+from tests.support import connected, data, error, text, texts, until
 
 SMALL = "all-minilm"
 # Slow enough that 46 MB take half a second, in several reports.
@@ -159,6 +160,58 @@ async def test_a_large_pull_is_stopped_until_the_user_agrees(simulator: Simulato
         assert not done.is_error, done
     assert "This downloads 13." in question and "GB to http://127.0.0.1" in question
     assert simulator.store.find(LARGE) is not None
+
+
+MANIFEST = {"status": "pulling manifest"}
+END = {"status": "success"}
+
+
+def layer(name: str, gigabytes: float, done: float = 0) -> dict[str, Any]:
+    """A line of pull about a layer."""
+    total, completed = int(gigabytes * 1e9), int(done * 1e9)
+    return {"status": f"pulling {name}", "digest": f"sha256:{name * 64}", "total": total, "completed": completed}
+
+
+async def answers_to_a_pull_confirmed(*second: dict[str, Any]) -> tuple[str, str]:
+    """What is said to a pull whose first layer has 6 GB, and to the confirmed one, which brings these lines."""
+    first = stream(MANIFEST, layer("a", 6))
+    async with serving(first, stream(MANIFEST, *second, END)) as server, connected(server.url) as client:
+        question = error(await pull(client), "needs_confirmation")
+        return question, texts(await pull(client, confirm=True))[0]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        [layer("b", 1, 1), layer("a", 6)],
+        [layer("b", 1), layer("b", 1, 1), layer("a", 6, 0.1), layer("a", 6, 6)],
+        [layer("a", 6), layer("a", 6, 6), layer("c", 4)],
+    ],
+)
+async def test_a_yes_to_a_large_pull_holds_whatever_else_is_heard_of(second: list[dict[str, Any]]):
+    question, answer = await answers_to_a_pull_confirmed(*second)
+    assert "This downloads 6.0 GB" in question
+    assert answer.startswith("all-minilm: downloaded")
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        ([layer("c", 6)], "This downloads 6.0 GB"),
+        ([layer("a", 7)], "This downloads 7.0 GB"),
+        ([layer("a", 6), layer("c", 6)], "This downloads 12.0 GB"),
+        ([layer("a", 6), layer("a", 6, 6), layer("c", 4), layer("c", 4, 4), layer("b", 4)], "This downloads 14.0 GB"),
+    ],
+)
+async def test_a_yes_to_a_large_pull_holds_for_no_other_and_no_larger_one(second: list[dict[str, Any]], words: str):
+    _, answer = await answers_to_a_pull_confirmed(*second)
+    assert answer.startswith("[needs_confirmation]") and words in answer
+
+
+async def test_many_layers_that_are_small_alone_are_a_large_pull():
+    lines = [line for name in "abc" for line in (layer(name, 2), layer(name, 2, 2))]
+    async with serving(stream(MANIFEST, *lines, END)) as server, connected(server.url) as client:
+        assert "This downloads 6.0 GB" in error(await pull(client), "needs_confirmation")
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
