@@ -81,7 +81,7 @@ def open_file(text: str, purpose: Purpose, rules: AccessRules) -> OpenedFile:
     work and belongs in a thread.
 
     Args:
-        text: An absolute path, `~/...` or a `file://` URI.
+        text: An absolute path, `~/...` or a `file://` URI; for text also one relative to the project worked in.
         purpose: What it is read for.
         rules: What may be read.
 
@@ -91,14 +91,14 @@ def open_file(text: str, purpose: Purpose, rules: AccessRules) -> OpenedFile:
         DiskError: The system would not open it.
     """
     rules.check_transport(text)
-    path = absolute_path(text, rules.facts.home)
+    path = absolute_path(text, rules.facts.home, rules.base(purpose))
     try:
         # A first judgement by name: nothing outside is even opened, and nobody learns whether it exists.
         rules.judge(os.path.realpath(path), purpose, asked=path)
-        _check_regular(os.stat(path), path)
+        check_regular(os.stat(path), path)
         descriptor = open_for_reading(path)
     except FileNotFoundError:
-        raise _missing(path, purpose, rules) from None
+        raise missing(path, purpose, rules) from None
     except OSError as error:
         raise _disk_error(path, error) from error
     stream = io.FileIO(descriptor, "rb")
@@ -111,7 +111,7 @@ def open_file(text: str, purpose: Purpose, rules: AccessRules) -> OpenedFile:
 
 def _judged(stream: io.FileIO, path: str, purpose: Purpose, rules: AccessRules) -> OpenedFile:
     status = os.fstat(stream.fileno())
-    _check_regular(status, path)
+    check_regular(status, path)
     if status.st_nlink == 0:
         raise InvalidArgument(f"{quoted(path)} was removed while it was opened.", next_step="Check the path.")
     try:
@@ -123,7 +123,13 @@ def _judged(stream: io.FileIO, path: str, purpose: Purpose, rules: AccessRules) 
     return OpenedFile(real, path, status.st_size, allocated if allocated >= 0 else status.st_size, stream)
 
 
-def _check_regular(status: os.stat_result, path: str) -> None:
+def check_regular(status: os.stat_result, path: str) -> None:
+    """Refuse what is no regular file.
+
+    Raises:
+        InvalidArgument: It is a folder.
+        NotAllowed: It is a pipe, a socket or a device.
+    """
     if stat.S_ISDIR(status.st_mode):
         raise InvalidArgument(f"{quoted(path)} is a folder.", next_step="Give a file in it.")
     if not stat.S_ISREG(status.st_mode):
@@ -133,7 +139,8 @@ def _check_regular(status: os.stat_result, path: str) -> None:
         )
 
 
-def _missing(path: str, purpose: Purpose, rules: AccessRules) -> OllamaMCPError:
+def missing(path: str, purpose: Purpose, rules: AccessRules) -> OllamaMCPError:
+    """Return the error for a file that is not there, with the closest names that may be read."""
     names = closest_names(path, purpose, rules)
     hint = f"Closest there: {', '.join(quoted(name, 40) for name in names)}." if names else "Check the path."
     return InvalidArgument(f"There is no file {quoted(path)}.", next_step=hint)

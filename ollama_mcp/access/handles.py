@@ -26,6 +26,11 @@ def open_for_reading(path: str) -> int:
     return os.open(path, _READ)
 
 
+def open_folder(path: str) -> int:
+    """Open a folder and return the descriptor; not on Windows, which has none of folders."""
+    return os.open(path, _READ | os.O_DIRECTORY)
+
+
 def path_of_descriptor(descriptor: int) -> str:
     """Return the real path of an open file: symlinks followed, on Windows short names and junctions expanded.
 
@@ -44,7 +49,7 @@ def canonical_folder(folder: str) -> str | None:
     try:
         if sys.platform == "win32":  # pragma: no cover - Windows
             return os.path.realpath(folder, strict=True) if os.path.isdir(folder) else None
-        descriptor = os.open(folder, _READ | os.O_DIRECTORY)
+        descriptor = open_folder(folder)
         try:
             return path_of_descriptor(descriptor)
         finally:

@@ -1,26 +1,22 @@
-"""Which files may be read, for which purpose: a value made from settings and facts, and the judgement by it."""
+"""Which files may be read, for which purpose: a value made from settings and facts, and the wording of a refusal."""
 
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from ollama_mcp.access.allowed import AllowedFolders
 from ollama_mcp.access.handles import canonical_folder
+from ollama_mcp.access.hidden import is_hidden
+from ollama_mcp.access.judgement import Folder, Judgement, Refusal
 from ollama_mcp.access.purpose import Purpose
-from ollama_mcp.access.spelling import is_system_path
 from ollama_mcp.access.surroundings import Surroundings, is_inside, is_project, is_too_wide
 from ollama_mcp.access.wording import allow_command, quoted
 from ollama_mcp.errors import NotAllowed
 from ollama_mcp.settings.access import ReadSettings
 
-# Folders of home where programs keep secrets without hiding them by name.
-PROGRAM_FOLDERS = frozenset({"library", "appdata", "application data", "local settings", "snap", "node_modules"})
-_KEYS = ("*.pem", "*.key", "*.kdbx", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.ppk", "*.gpg")
-KEY_LIKE_NAMES = (".env*", "*.env", "id_*", "credentials*", *_KEYS)
+_SEND_CONTENT = "Send the content itself, as base64 or as a data: URI."
 
 
 class FolderNotAllowed(NotAllowed):
@@ -41,12 +37,6 @@ class FolderNotAllowed(NotAllowed):
 
 
 @dataclass(frozen=True, slots=True)
-class _Folder:
-    path: str
-    shared: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class AccessRules:
     """What may be read; equal settings and facts judge equally, whatever the process.
 
@@ -60,8 +50,12 @@ class AccessRules:
     facts: Surroundings
     allowed: AllowedFolders | None = None
 
-    def check_transport(self, asked: str) -> None:
+    def check_transport(self, asked: str, *, instead: str = _SEND_CONTENT) -> None:
         """Refuse any path of a client that may not name files at all, before anything is looked up.
+
+        Args:
+            asked: The path as the call gave it.
+            instead: What the client can do without a path.
 
         Raises:
             NotAllowed: The client is on HTTP, and `read.over_http` is off or it showed no token.
@@ -71,12 +65,22 @@ class AccessRules:
         why = "without a token" if self.settings.over_http else "(setting read.over_http is off)"
         raise NotAllowed(
             f"{quoted(asked)} is a file; clients on HTTP may not name files {why}.",
-            next_step="Send the content itself, as base64 or as a data: URI.",
+            next_step=instead,
         )
 
     def folders(self, purpose: Purpose) -> list[str]:
         """Return the real paths of the folders that may be read for a purpose, as they are at this moment."""
         return [folder.path for folder in self._folders(purpose)]
+
+    def judgement(self, purpose: Purpose) -> Judgement:
+        """Return what may be read for a purpose at this moment, to judge many files by."""
+        return Judgement(purpose, tuple(self._folders(purpose)), real_home(self.facts))
+
+    def base(self, purpose: Purpose) -> str | None:
+        """Return the folder that relative paths start from: for text a working folder that counts, else none."""
+        if purpose is not Purpose.TEXT or self.facts.over_http or self.settings.working_folder == "never":
+            return None
+        return working_folder(self.facts, needs_project=True)
 
     def judge(self, real: str, purpose: Purpose, *, asked: str, status: os.stat_result | None = None) -> None:
         """Refuse a file that may not be read.
@@ -91,27 +95,11 @@ class AccessRules:
             FolderNotAllowed: It lies in no allowed folder.
             NotAllowed: It is hidden, named like a key, of another user, or of the system.
         """
-        if is_system_path(real):
-            raise NotAllowed(f"{quoted(asked)} leads to the system's own files, which are never read.")
-        around = [folder for folder in self._folders(purpose) if is_inside(real, folder.path)]
-        if not around:
-            raise self._outside(real, purpose, asked)
-        open_ones = [folder for folder in around if not self._is_hidden(real, folder.path)]
-        if not open_ones:
-            raise NotAllowed(
-                f"{quoted(asked)} is hidden, or in a hidden or program-owned folder; these are not read.",
-                next_step="The user can copy it to an ordinary folder, or allow exactly the folder it is in "
-                f"(setting read.{purpose.setting}).",
-            )
-        if purpose is not Purpose.IMAGE and _is_key_like(os.path.basename(real)):
-            raise NotAllowed(
-                f"{quoted(asked)} is named like a key or a file of secrets; these are never read, by no setting.",
-                next_step="Give another file.",
-            )
-        if status is not None and all(folder.shared for folder in open_ones):
-            _check_owner(status, asked)
+        refusal = self.judgement(purpose).refusal(real, status)
+        if refusal is not None:
+            raise _refused(refusal, real, purpose, asked)
 
-    def _folders(self, purpose: Purpose) -> Iterator[_Folder]:
+    def _folders(self, purpose: Purpose) -> Iterator[Folder]:
         facts, settings = self.facts, self.settings
         named: list[str] = list(getattr(settings, purpose.setting))
         if facts.over_http:
@@ -120,7 +108,7 @@ class AccessRules:
         if self.allowed is not None:
             named += self.allowed.folders(purpose)
         for folder in named:
-            yield from _canonical(_under_home(folder, facts.home))
+            yield from _canonical(under_home(folder, facts.home))
         if facts.over_http:
             return
         yield from self._declared(purpose)
@@ -128,85 +116,76 @@ class AccessRules:
             for folder in facts.temp_folders:
                 yield from _canonical(folder, shared=True)
 
-    def _declared(self, purpose: Purpose) -> Iterator[_Folder]:
-        home = canonical_folder(self.facts.home) or self.facts.home
+    def _declared(self, purpose: Purpose) -> Iterator[Folder]:
+        home = real_home(self.facts)
         if self.settings.client_roots:
             for root in self.facts.roots:
                 yield from (folder for folder in _canonical(root) if not is_too_wide(folder.path, home))
-        if self.settings.working_folder == "never":
-            return
-        for folder in _canonical(self.facts.working_folder):
-            if is_too_wide(folder.path, home) or (is_inside(folder.path, home) and self._is_hidden(folder.path, home)):
-                continue
-            if purpose is Purpose.IMAGE or is_project(folder.path, home):
-                yield folder
-
-    def _is_hidden(self, real: str, folder: str) -> bool:
-        below = _parts_below(real, folder)
-        if any(part.startswith(".") for part in below) or _any_marked_hidden(real, folder, below):
-            return True
-        home = canonical_folder(self.facts.home) or self.facts.home
-        if not is_inside(real, home):
-            return False
-        first = _parts_below(real, home)[:1]
-        return bool(first) and first[0].lower() in PROGRAM_FOLDERS and not is_inside(folder, os.path.join(home, *first))
-
-    def _outside(self, real: str, purpose: Purpose, asked: str) -> FolderNotAllowed:
-        folder = os.path.dirname(real)
-        direct = os.path.normpath(asked) == real
-        return FolderNotAllowed(
-            f"{quoted(asked)} is outside the folders that may be read for this (setting read.{purpose.setting}).",
-            folder=folder,
-            purpose=purpose,
-            next_step=f"If the user wants it read, the user can run {allow_command(folder if direct else 'FOLDER')}; "
-            "it counts at once.",
-        )
+        if self.settings.working_folder == "auto":
+            working = working_folder(self.facts, needs_project=purpose is not Purpose.IMAGE)
+            if working is not None:
+                yield Folder(working)
 
 
-def _canonical(folder: str, *, shared: bool = False) -> Iterator[_Folder]:
-    path = canonical_folder(folder)
-    if path is not None:
-        yield _Folder(path, shared)
+def real_home(facts: Surroundings) -> str:
+    """Return the real path of home, or its name where it cannot be opened."""
+    return canonical_folder(facts.home) or facts.home
 
 
-def _under_home(folder: str, home: str) -> str:
+def under_home(folder: str, home: str) -> str:
+    """Return a folder of the settings with `~` replaced by home."""
     if folder == "~" or folder[:2] in ("~/", "~\\"):
         return os.path.join(home, folder[2:])
     return folder
 
 
-def _parts_below(path: str, folder: str) -> list[str]:
-    return [part for part in os.path.relpath(path, folder).split(os.sep) if part != os.curdir]
+def working_folder(facts: Surroundings, *, needs_project: bool) -> str | None:
+    """Return the real path of the folder the server was started in, where it counts as a choice of the user's."""
+    home = real_home(facts)
+    folder = canonical_folder(facts.working_folder)
+    if folder is None or is_too_wide(folder, home) or (is_inside(folder, home) and is_hidden(folder, home, home)):
+        return None
+    return folder if not needs_project or is_project(folder, home) else None
 
 
-def _any_marked_hidden(real: str, folder: str, below: list[str]) -> bool:
-    path = folder
-    for part in below:
-        path = os.path.join(path, part)
-        try:
-            if is_marked_hidden(os.lstat(path)):
-                return True
-        except OSError:
-            return False
-    return False
+def _canonical(folder: str, *, shared: bool = False) -> Iterator[Folder]:
+    path = canonical_folder(folder)
+    if path is not None:
+        yield Folder(path, shared)
 
 
-def is_marked_hidden(status: object) -> bool:
-    """Tell whether a file's status carries the hidden mark of macOS or the hidden or system mark of Windows."""
-    flags: int = getattr(status, "st_flags", 0)
-    attributes: int = getattr(status, "st_file_attributes", 0)
-    marks = stat.FILE_ATTRIBUTE_HIDDEN | stat.FILE_ATTRIBUTE_SYSTEM
-    return bool(flags & stat.UF_HIDDEN or attributes & marks)
+def _refused(refusal: Refusal, real: str, purpose: Purpose, asked: str) -> NotAllowed:
+    match refusal:
+        case Refusal.OUTSIDE:
+            return _outside(real, purpose, asked)
+        case Refusal.SYSTEM:
+            return NotAllowed(f"{quoted(asked)} leads to the system's own files, which are never read.")
+        case Refusal.HIDDEN:
+            return NotAllowed(
+                f"{quoted(asked)} is hidden, or in a hidden or program-owned folder; these are not read.",
+                next_step="The user can copy it to an ordinary folder, or allow exactly the folder it is in "
+                f"(setting read.{purpose.setting}).",
+            )
+        case Refusal.KEY_LIKE:
+            return NotAllowed(
+                f"{quoted(asked)} is named like a key or a file of secrets; these are never read, by no setting.",
+                next_step="Give another file.",
+            )
+        case Refusal.SHARED:
+            return NotAllowed(
+                f"{quoted(asked)} is in a shared temporary folder and belongs to another user, or has several names.",
+                next_step="Copy it to a folder of the user's own.",
+            )
 
 
-def _is_key_like(name: str) -> bool:
-    return any(fnmatchcase(name.lower(), pattern) for pattern in KEY_LIKE_NAMES)
-
-
-def _check_owner(status: os.stat_result, asked: str) -> None:
-    # In a folder that others write to, a hard link gives another file this path: the links of a file count too.
-    if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_nlink != 1):
-        raise NotAllowed(
-            f"{quoted(asked)} is in a shared temporary folder and belongs to another user, or has several names.",
-            next_step="Copy it to a folder of the user's own.",
-        )
+def _outside(real: str, purpose: Purpose, asked: str) -> FolderNotAllowed:
+    folder = os.path.dirname(real)
+    # Where a symlink led elsewhere, the message must not tell where.
+    direct = is_inside(os.path.normpath(asked), folder)
+    return FolderNotAllowed(
+        f"{quoted(asked)} is outside the folders that may be read for this (setting read.{purpose.setting}).",
+        folder=folder,
+        purpose=purpose,
+        next_step=f"If the user wants it read, the user can run {allow_command(folder if direct else 'FOLDER')}; "
+        "it counts at once.",
+    )

@@ -24,11 +24,16 @@ _DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|
 SYSTEM_TREES = ("/proc", "/sys", "/dev")
 
 
-def absolute_path(text: str, home: str) -> str:
+def absolute_path(text: str, home: str, base: str | None = None) -> str:
     """Return the absolute path that a call's text means: a path, `~/...` or a `file://` URI.
 
+    Args:
+        text: The text of the call.
+        home: The user's home, for `~`.
+        base: Folder that relative paths start from; without it they are refused.
+
     Raises:
-        InvalidArgument: The text is empty, too long, relative, or has control characters.
+        InvalidArgument: The text is empty, too long, relative without a base, or has control characters.
         NotAllowed: It spells a network share, a device or an alternate stream.
     """
     path = text.strip()
@@ -43,6 +48,8 @@ def absolute_path(text: str, home: str) -> str:
     path = _expanded(path, home)
     if _DRIVE.match(path) or not os.path.isabs(path):
         _check_windows_spelling(path)
+    if base is not None and not os.path.isabs(path):
+        path = os.path.join(base, path)
     if not os.path.isabs(path):
         raise InvalidArgument(
             f"{quoted(text)} is not an absolute path.", next_step="Give the whole path, from the root or from '~'."
@@ -81,6 +88,16 @@ def is_system_path(path: str) -> bool:
     return any(path == tree or path.startswith(f"{tree}/") for tree in SYSTEM_TREES)
 
 
+def is_device_name(part: str) -> bool:
+    """Tell whether a part of a path is a device on Windows, in whichever folder and with whichever ending."""
+    return _DEVICE.fullmatch(part) is not None
+
+
+def has_control_characters(path: str) -> bool:
+    """Tell whether a path has control characters, or halves of surrogate pairs that no file name can have."""
+    return any(ord(character) < 32 or 0xD800 <= ord(character) < 0xE000 for character in path)
+
+
 def _check_characters(path: str) -> None:
     if not path:
         raise InvalidArgument("The path is empty.", next_step="Give the absolute path of a file.")
@@ -89,7 +106,7 @@ def _check_characters(path: str) -> None:
             f"The path has {len(path)} characters; at most {LONGEST_PATH} are possible.",
             next_step="Give the absolute path of a file.",
         )
-    if any(ord(character) < 32 or 0xD800 <= ord(character) < 0xE000 for character in path):
+    if has_control_characters(path):
         raise InvalidArgument(
             f"The path {quoted(path)} has control characters.", next_step="Give the path as the system shows it."
         )
@@ -108,7 +125,7 @@ def _expanded(path: str, home: str) -> str:
 def _check_windows_spelling(path: str) -> None:
     drive, rest = ntpath.splitdrive(path)
     parts = [part for part in re.split(r"[\\/]", rest) if part]
-    if ":" in rest or any(_DEVICE.fullmatch(part) for part in parts):
+    if ":" in rest or any(is_device_name(part) for part in parts):
         raise NotAllowed(
             f"{quoted(path)} spells a device or an alternate data stream; these are never opened.",
             next_step="Give the path of an ordinary file.",

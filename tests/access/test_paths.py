@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ollama_mcp.access import AccessRules, FolderNotAllowed, Purpose
-from ollama_mcp.access.rules import is_marked_hidden
+from ollama_mcp.access.hidden import is_marked_hidden
 from ollama_mcp.errors import OllamaMCPError
 from ollama_mcp.settings.access import ReadSettings
 from tests.access.conftest import Machine, put
