@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ollama_mcp.simulator.encoding import Object
@@ -17,6 +18,8 @@ class Answer:
     Args:
         text: The answer: a text, cut into words by itself, or its pieces, one for each line of a stream.
         thinking: The thinking before it, likewise.
+        chances: For each piece of the text, the probabilities of the tokens that could stand there, likeliest first;
+            the logprobs and top_logprobs of the answer are theirs.
         tool_calls: Calls such as `{"name": "get_weather", "arguments": {"city": "Paris"}}`.
         done_reason: "stop", "length", ...; "" leaves the field out.
         prompt_tokens: `prompt_eval_count`; None counts the prompt.
@@ -33,6 +36,7 @@ class Answer:
 
     text: str | Sequence[str] = ""
     thinking: str | Sequence[str] = ""
+    chances: Sequence[Mapping[str, float]] = ()
     tool_calls: Sequence[Object] = ()
     done_reason: str = "stop"
     prompt_tokens: int | None = None
@@ -105,11 +109,20 @@ class Plan:
 
 def plan_of(script: Answer) -> Plan:
     """A scripted answer as a plan."""
-    return Plan(_tokens(script.thinking), _tokens(script.text), list(script.tool_calls), script.done_reason, script)
+    content = _tokens(script.text)
+    for place, chances in enumerate(script.chances[: len(content)]):
+        content[place] = _token(content[place].text, chances)
+    return Plan(_tokens(script.thinking), content, list(script.tool_calls), script.done_reason, script)
 
 
 def _tokens(text: str | Sequence[str]) -> list[Token]:
-    return [Token(piece, -0.1, ((piece, -0.1),)) for piece in (pieces(text) if isinstance(text, str) else text)]
+    return [_token(piece, {piece: 0.9}) for piece in (pieces(text) if isinstance(text, str) else text)]
+
+
+def _token(text: str, chances: Mapping[str, float]) -> Token:
+    """A token, with all that could stand in its place; what is impossible has the logarithm that Go's JSON can hold."""
+    logprobs = {token: math.log(chance) if chance > 0 else -1e9 for token, chance in chances.items()}
+    return Token(text, logprobs.get(text, -1e9), tuple(logprobs.items()))
 
 
 class Scripts:
