@@ -1,0 +1,146 @@
+"""The readable text of a web page: headings, lists and tables, no scripts and no styles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborNode
+
+_DROPPED = frozenset({"script", "style", "template", "noscript", "svg", "math", "iframe", "object", "head", "select"})
+_BLOCKS = frozenset(
+    {
+        *("address", "article", "aside", "blockquote", "body", "caption", "dd", "details", "dialog", "div", "dl", "dt"),
+        *("fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr"),
+        *(
+            "legend",
+            "li",
+            "main",
+            "menu",
+            "nav",
+            "ol",
+            "p",
+            "pre",
+            "section",
+            "summary",
+            "table",
+            "tbody",
+            "td",
+            "tfoot",
+        ),
+        *("th", "thead", "tr", "ul"),
+    }
+)
+_SPACED = frozenset({"blockquote", "h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "pre", "table", "ul"})
+_LISTS = frozenset({"ul", "ol", "menu"})
+_SPACES = re.compile(r"[ \t\n\r\f]+")
+
+
+def html_text(data: bytes, notes: list[str]) -> Iterator[str]:
+    """Yield the text of a page given in UTF-8, line by line: `#` before headings, `-` before items, `|` round cells."""
+    del notes
+    from selectolax.lexbor import LexborHTMLParser
+
+    page = LexborHTMLParser(data.decode("utf-8", "replace"))
+    title = page.css_first("head > title")
+    if title is not None and (text := _SPACES.sub(" ", title.text()).strip()):
+        yield f"{text}\n\n"
+    if page.body is not None:
+        yield from _Page().lines(page.body)
+
+
+class _Page:
+    """The state of a walk over a page: the line that is being written, and where in the page it stands."""
+
+    def __init__(self) -> None:
+        self._prefix = ""
+        self._words: list[str] = []
+        self._is_spaced = True
+        self._preformatted = 0
+        self._rows = 0
+        self._layout: set[int] = set()
+        self._lists: list[int | None] = []
+
+    def lines(self, top: LexborNode) -> Iterator[str]:
+        """Yield lines; without recursion, since pages nest as deep as they like."""
+        node: LexborNode | None = top
+        while node is not None:
+            yield from self._enter(node)
+            below = None if node.tag in _DROPPED else node.child
+            while below is None and node is not None:
+                yield from self._leave(node)
+                if node.mem_id == top.mem_id:
+                    return
+                below, node = node.next, node.parent
+            node = below
+
+    def _enter(self, node: LexborNode) -> Iterator[str]:
+        tag = node.tag or ""
+        if tag == "-text":
+            self._words.append(node.text_content or "")
+        elif tag == "br" and self._preformatted:
+            self._words.append("\n")
+        elif tag in ("td", "th") and self._rows == 1:
+            self._words.append(" | " if self._words else "| ")
+        elif tag in _BLOCKS or tag == "br":
+            yield from self._break(tag)
+            self._begin(tag, node)
+
+    def _begin(self, tag: str, node: LexborNode) -> None:
+        if tag == "tr":
+            # A table that holds another one only places things on the page.
+            if not self._rows and node.css_first("table") is not None:
+                self._layout.add(node.mem_id)
+            else:
+                self._rows += 1
+        elif tag in _LISTS:
+            self._lists.append(1 if tag == "ol" else None)
+        elif tag == "li" and not self._rows:
+            self._prefix = self._mark()
+        elif tag == "pre" and not self._rows:
+            self._preformatted += 1
+        elif tag[0] == "h" and tag[1:].isdigit() and not self._rows:
+            self._prefix = "#" * int(tag[1]) + " "
+
+    def _leave(self, node: LexborNode) -> Iterator[str]:
+        tag = node.tag or ""
+        if tag == "tr" and node.mem_id in self._layout:
+            self._layout.discard(node.mem_id)
+        elif tag == "tr":
+            if self._rows == 1 and self._words:
+                self._words.append(" |")
+            self._rows -= 1
+        if tag in _BLOCKS:
+            yield from self._break(tag)
+        if tag in _LISTS:
+            self._lists.pop()
+        elif tag == "pre" and not self._rows:
+            self._preformatted -= 1
+        elif tag == "li":
+            self._prefix = ""
+
+    def _mark(self) -> str:
+        number = self._lists[-1] if self._lists else None
+        if number is not None:
+            self._lists[-1] = number + 1
+        return "  " * max(0, len(self._lists) - 1) + ("- " if number is None else f"{number}. ")
+
+    def _break(self, tag: str) -> Iterator[str]:
+        """End the line at a block's edge; within a row it goes on."""
+        if self._rows:
+            self._words.append(" ")
+            return
+        text = "".join(self._words)
+        self._words.clear()
+        text = text.strip("\n") if self._preformatted else _SPACES.sub(" ", text).strip()
+        if text.strip():
+            yield f"{self._prefix}{text.rstrip()}\n"
+            self._prefix = ""
+            self._is_spaced = False
+        # Within a list items follow each other without blank lines.
+        ends_list = tag in _LISTS and len(self._lists) == 1
+        if tag in _SPACED and (ends_list or not self._lists) and not self._is_spaced and not self._prefix:
+            yield "\n"
+            self._is_spaced = True
