@@ -58,6 +58,8 @@ def _known(names: tuple[str, ...], generation: Generation) -> list[str]:
     hidden = set[str]()
     if not generation.has_thinking:
         hidden.add("thinking")
+    if not generation.hears:
+        hidden.add("audio")
     if not generation.decides:
         hidden.add("decision")
     return [name for name in names if name not in hidden]

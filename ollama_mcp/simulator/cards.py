@@ -73,6 +73,7 @@ class Card:
 
 _CHAT = ("completion", "tools")
 _THINKER = ("completion", "tools", "thinking")
+_HEARER = ("completion", "tools", "thinking", "vision", "audio")
 _LEVELS = ("low", "medium", "high")
 
 CARDS = (
@@ -91,6 +92,7 @@ CARDS = (
     Card("qwen2.5-coder:1.5b", "qwen2", 1.54e9, 986_062_089, 32_768, 1536, ("completion", "tools", "insert")),
     Card("gpt-oss:20b", "gptoss", 2.09e10, 13_793_441_244, 131_072, 2880, _THINKER, "MXFP4", _LEVELS),
     Card("gemma2:2b", "gemma2", 2.61e9, 1_629_518_495, 8192, 2304),
+    Card("gemma4:e4b", "gemma4", 8.0e9, 9_608_350_718, 131_072, 2560, _HEARER, levels=(False, True)),
     Card("llava:7b", "llama", 7.24e9, 4_733_363_377, 32_768, 4096, ("completion", "vision")),
     Card("all-minilm:latest", "bert", 2.26e7, 45_960_996, 512, 384, ("embedding",), "F16"),
     Card("mxbai-embed-large:latest", "bert", 3.34e8, 669_615_493, 512, 1024, ("embedding",), "F16"),
@@ -112,6 +114,7 @@ KINDS = {
     "thinking": "qwen3:4b",
     "think": "qwen3:4b",
     "vision": "gemma3:4b",
+    "audio": "gemma4:e4b",
     "embed": "nomic-embed-text:latest",
     "embedding": "nomic-embed-text:latest",
     "plain": "gemma2:2b",
@@ -123,7 +126,8 @@ INSTALLED = ("llama3.2:3b", "qwen3:4b", "gemma3:4b", "nomic-embed-text:latest")
 
 
 def card_of(name: str) -> Card:
-    """The card of a model by its name or by what it is for ("chat", "thinking", "vision", "embed", "decision", ...).
+    """The card of a model by its name or by what it is for ("chat", "thinking", "vision", "audio", "embed", "decision",
+    ...).
 
     Raises:
         ValueError: The simulator knows no such model.

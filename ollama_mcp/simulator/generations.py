@@ -87,6 +87,11 @@ class Generation:
         return self.since(0, 18, 0)
 
     @cached_property
+    def hears(self) -> bool:
+        """Models that take sounds among the images; documented."""
+        return self.since(0, 20, 0)
+
+    @cached_property
     def decides(self) -> bool:
         """POST /v1/systemone and decision models; documented."""
         return self.since(0, 35, 0)

@@ -1,4 +1,4 @@
-"""What an image is, told from its first bytes: enough for a simulated model to say something about it."""
+"""What an image or a sound is, told from its first bytes: enough for a simulated model to say something about it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,21 @@ import struct
 
 
 def described(data: bytes) -> str:
-    """Such as "a 640x480 PNG image of 12345 bytes"."""
+    """Such as "a 640x480 PNG image of 12345 bytes" or "a WAV sound of 12345 bytes"."""
+    if sound := _sound(data):
+        return f"{sound} sound of {len(data)} bytes"
     kind, size = _kind_and_size(data)
     shown = f"{size[0]}x{size[1]} {kind}" if size else kind
     return f"a {shown} image of {len(data)} bytes"
+
+
+def _sound(data: bytes) -> str:
+    """The kind of a sound with its article, "" where it is none; sounds come among the images."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
+        return "a WAV"
+    # An ID3 tag, or the sync of an MPEG frame, whose layer bits are never 0 as an AAC's are.
+    is_frame = len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0 and data[1] & 0x06 != 0
+    return "an MP3" if data.startswith(b"ID3") or is_frame else ""
 
 
 def _kind_and_size(data: bytes) -> tuple[str, tuple[int, int] | None]:

@@ -79,7 +79,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=_port, default=11435, help="0 takes a free one")
     parser.add_argument("--version", help="version of Ollama to play, such as 0.17.7, or latest")
-    parser.add_argument("--models", help="names or kinds, with commas between: chat,thinking,vision,embed,decision")
+    parser.add_argument("--models", help="names or kinds, with commas between: chat,thinking,vision,audio,embed")
     parser.add_argument("--latency", type=float, default=0.03, help="seconds per token")
     parser.add_argument("--load", type=float, default=0.5, help="seconds to load a model")
     parser.add_argument("--transfer", type=float, default=5e8, help="bytes per second of a pull")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ import pytest
 
 from ollama_mcp.simulator import Answer, Simulator
 from ollama_mcp.simulator.generations import Generation
+from ollama_mcp.simulator.pictures import described
 from tests.contract.gguf_files import gguf
 from tests.simulator.helpers import CHAT, EMBEDDER, THINKER, WEATHER_TOOL, lines, user
 
@@ -242,3 +244,20 @@ async def test_capabilities_follow_the_go_template_and_the_header() -> None:
         await client.post("/api/create", json={"model": "x", "files": {"x.gguf": digest}, "template": template})
         shown = (await client.post("/api/show", json={"model": "x"})).json()
         assert set(shown["capabilities"]) == {"completion", "insert", "tools", "thinking", "vision"}
+
+
+@pytest.mark.parametrize(("version", "hears"), [("0.19.0", False), ("0.20.0", True)])
+async def test_a_model_hears_from_the_version_on_that_takes_sounds(version: str, hears: bool) -> None:
+    async with playing(version, models=("audio",)) as (_, client):
+        card = (await client.post("/api/show", json={"model": "gemma4:e4b"})).json()
+        wav = base64.b64encode(b"RIFF\x10\0\0\0WAVEfmt ").decode()
+        body = {"model": "gemma4:e4b", "prompt": "What?", "images": [wav], "think": False, "stream": False}
+        said = (await client.post("/api/generate", json=body)).json()["response"]
+    assert ("audio" in card["capabilities"]) is hears
+    assert "This is a WAV sound of 16 bytes." in said
+
+
+def test_jpegs_are_no_sounds_and_mpeg_frames_are() -> None:
+    assert described(b"\xff\xfb\x90\x00") == "an MP3 sound of 4 bytes"
+    assert described(b"ID3\x04") == "an MP3 sound of 4 bytes"
+    assert described(b"\xff\xd8\xff\xe0") == "a JPEG image of 4 bytes"

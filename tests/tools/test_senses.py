@@ -3,9 +3,9 @@
 import base64
 import io
 import wave
+from collections.abc import AsyncGenerator
 from typing import Any
 
-import httpx
 import pytest
 from PIL import Image
 
@@ -14,7 +14,7 @@ from tests.support import connected, error, texts
 
 MODEL = "llama3.2:3b"
 EYES = "gemma3:4b"
-EARS = "ears:latest"
+EARS = "gemma4:e4b"
 HEARING: dict[str, Any] = {"audio": {"enabled": True}}
 
 
@@ -44,12 +44,10 @@ def _sent(simulator: Simulator, tool: str) -> list[list[str]]:
 
 
 @pytest.fixture
-async def ears(simulator: Simulator) -> Simulator:
+async def ears() -> AsyncGenerator[Simulator]:
     """A simulator with a model that hears and sees."""
-    body = {"model": EARS, "from": EYES, "capabilities": ["completion", "vision", "audio"], "stream": False}
-    async with httpx.AsyncClient(base_url=simulator.url, trust_env=False) as client:
-        assert (await client.post("/api/create", json=body)).json() == {"status": "success"}
-    return simulator
+    async with Simulator(version="latest", models=("vision", "audio")) as simulator:
+        yield simulator
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
@@ -123,6 +121,7 @@ async def test_a_sound_goes_unchanged_beside_the_images_with_a_receipt(ears: Sim
         result = await client.call_tool(tool, arguments)
     assert not result.is_error, texts(result)
     assert _sent(ears, tool) == [[_png(), _wav()]]
+    assert f"This is a WAV sound of {len(base64.b64decode(_wav()))} bytes." in texts(result)[0]
     assert "WAV, 1 kB, unchanged" in " ".join(texts(result)[1:])
 
 
