@@ -70,30 +70,33 @@ def find(pattern: str, purpose: Purpose, rules: AccessRules, limit: int) -> Foun
     """
     rules.check_transport(pattern)
     path = absolute_path(pattern, rules.facts.home, rules.base(purpose))
+    try:
+        return _found(path, purpose, rules, limit)
+    except FileNotFoundError:
+        raise missing(path, purpose, rules) from None
+    except OSError as error:
+        raise _not_opened(path, error) from error
+
+
+def _found(path: str, purpose: Purpose, rules: AccessRules, limit: int) -> Found:
     judgement = rules.judgement(purpose)
     real = os.path.realpath(path)
-    is_plain = _MAGIC.search(path) is None
     if judgement.folder_refusal(real) is None and os.path.isdir(real):
         return _walked(real, (_ANY_DEPTH,), path, judgement, limit)
-    if is_plain or (judgement.refusal(real) is None and os.path.lexists(path)):
-        return _single(real, path, purpose, rules)
+    if not _MAGIC.search(path) or (judgement.refusal(real) is None and os.path.lexists(path)):
+        _judge_single(real, path, rules, judgement)
+        check_regular(os.stat(real), path)
+        return Found((real,), 1)
     prefix, parts = _split(path)
     real = os.path.realpath(prefix)
     rules.judge(os.path.join(real, "*"), purpose, asked=path)
     return _walked(real, parts, path, judgement, limit)
 
 
-def _single(real: str, path: str, purpose: Purpose, rules: AccessRules) -> Found:
+def _judge_single(real: str, path: str, rules: AccessRules, judgement: Judgement) -> None:
     # Whether something outside is a folder must not show: by its text a name without a suffix is taken for one.
-    is_folder_like = not os.path.splitext(real)[1] and rules.judgement(purpose).refusal(real) is Refusal.OUTSIDE
-    rules.judge(os.path.join(real, "*") if is_folder_like else real, purpose, asked=path)
-    try:
-        check_regular(os.stat(real), path)
-    except FileNotFoundError:
-        raise missing(path, purpose, rules) from None
-    except OSError as error:
-        raise _not_opened(path, error) from error
-    return Found((real,), 1)
+    is_folder_like = not os.path.splitext(real)[1] and judgement.refusal(real) is Refusal.OUTSIDE
+    rules.judge(os.path.join(real, "*") if is_folder_like else real, judgement.purpose, asked=path)
 
 
 def _split(path: str) -> tuple[str, tuple[str, ...]]:
@@ -108,7 +111,8 @@ def _split(path: str) -> tuple[str, tuple[str, ...]]:
 
 def _walked(folder: str, parts: tuple[str, ...], asked: str, judgement: Judgement, limit: int) -> Found:
     start = canonical_folder(folder)
-    if start is None:
+    # Judged again: another folder may have taken its place since.
+    if start is None or judgement.folder_refusal(start) is not None:
         raise InvalidArgument(
             f"{quoted(asked)} matches nothing: {quoted(folder)} is no folder that can be opened.",
             next_step="Check the path.",
@@ -148,8 +152,8 @@ class _Walk:
 
     def _closed(self, states: set[int]) -> frozenset[int]:
         """Add what comes after a `**`, which may also stand for no folder at all."""
-        last = len(self._names)
-        return frozenset(states | {state + 1 for state in states if state < last - 1 and self._names[state] is None})
+        last = len(self._names) - 1
+        return frozenset(states | {state + 1 for state in states if state < last and self._names[state] is None})
 
     def _after(self, name: str, states: frozenset[int]) -> tuple[bool, frozenset[int]]:
         """Tell whether a file of this name is meant, and with which states a folder of this name goes on."""
@@ -165,35 +169,46 @@ class _Walk:
                 self._count(len(listed))
                 for entry in listed:
                     is_meant, onward = self._after(entry.name, states)
-                    if (is_meant or onward) and (real := self._judged(entry, folder, is_meant, onward)):
+                    if (is_meant or onward) and (real := self._met(entry, folder, is_meant)) and onward:
                         yield real, onward
         except OSError:
             self.left_out[NOT_OPENED] += 1
 
-    def _judged(self, entry: os.DirEntry[str], folder: str, is_meant: bool, onward: frozenset[int]) -> str | None:
-        """Note a file that is meant; return the real path of a folder to go on in."""
+    def _met(self, entry: os.DirEntry[str], folder: str, is_meant: bool) -> str | None:
+        """Note a file that is meant; return the real path of a folder, unless it may not be read."""
         path = os.path.join(folder, entry.name)
-        is_link = _is_link(entry)
-        real = os.path.realpath(path) if is_link else path
-        refusal = self._judgement.folder_refusal(path) or self._judgement.folder_refusal(real)
-        if refusal is not None:
-            # Of a link that leads out nothing is told, not even whether there is something.
-            if is_link or is_meant or entry.is_dir(follow_symlinks=False):
-                self.left_out[refusal] += 1
-            return None
-        if os.path.isdir(real) if is_link else entry.is_dir(follow_symlinks=False):
-            return real if onward else None
+        if _is_link(entry):
+            return self._link(path, is_meant)
+        if entry.is_dir(follow_symlinks=False):
+            return self._folder(path)
         if is_meant:
-            self._note(real, os.path.isfile(real) if is_link else entry.is_file(follow_symlinks=False))
+            self._file(path, entry.is_file(follow_symlinks=False))
         return None
 
-    def _note(self, real: str, is_regular: bool) -> None:
-        refusal = self._judgement.refusal(real)
-        if refusal is None and is_regular:
-            if len(self.found) < MOST_COUNTED:
-                self.found.add(real)
-        else:
+    def _link(self, path: str, is_meant: bool) -> str | None:
+        real = os.path.realpath(path)
+        refusal = self._judgement.folder_refusal(path) or self._judgement.folder_refusal(real)
+        if refusal is not None:
+            # Of where it leads nothing is told, not even whether there is something.
+            self.left_out[refusal] += 1
+        elif os.path.isdir(real):
+            return real
+        elif is_meant:
+            self._file(real, os.path.isfile(real))
+        return None
+
+    def _folder(self, path: str) -> str | None:
+        refusal = self._judgement.folder_refusal(path)
+        if refusal is not None:
+            self.left_out[refusal] += 1
+        return path if refusal is None else None
+
+    def _file(self, path: str, is_regular: bool) -> None:
+        refusal = self._judgement.refusal(path)
+        if refusal is not None or not is_regular:
             self.left_out[refusal or NOT_REGULAR] += 1
+        elif len(self.found) < MOST_COUNTED:
+            self.found.add(path)
 
     def _count(self, entries: int) -> None:
         self._entries += entries

@@ -10,6 +10,8 @@ from ollama_mcp.access.surroundings import is_inside
 # Folders of home where programs keep secrets without hiding them by name.
 PROGRAM_FOLDERS = frozenset({"library", "appdata", "application data", "local settings", "snap", "node_modules"})
 
+_HAS_MARKS = any(hasattr(os.stat_result, mark) for mark in ("st_flags", "st_file_attributes"))
+
 
 def is_hidden(real: str, folder: str, home: str) -> bool:
     """Tell whether a file is hidden, or in a hidden or program-owned folder.
@@ -20,7 +22,7 @@ def is_hidden(real: str, folder: str, home: str) -> bool:
         home: Real path of the user's home.
     """
     below = _parts_below(real, folder)
-    if any(part.startswith(".") for part in below) or _any_marked_hidden(folder, below):
+    if any(part.startswith(".") for part in below) or (_HAS_MARKS and _any_marked_hidden(folder, below)):
         return True
     if not is_inside(real, home):
         return False
@@ -37,10 +39,10 @@ def is_marked_hidden(status: object) -> bool:
 
 
 def _parts_below(path: str, folder: str) -> list[str]:
-    return [part for part in os.path.relpath(path, folder).split(os.sep) if part != os.curdir]
+    return [part for part in path[len(folder) :].split(os.sep) if part]
 
 
-def _any_marked_hidden(folder: str, below: list[str]) -> bool:
+def _any_marked_hidden(folder: str, below: list[str]) -> bool:  # pragma: no cover - macOS, Windows
     path = folder
     for part in below:
         path = os.path.join(path, part)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from enum import StrEnum
-from fnmatch import fnmatchcase
+from fnmatch import translate
 
 from ollama_mcp.access.hidden import is_hidden
 from ollama_mcp.access.purpose import Purpose
@@ -14,6 +15,7 @@ from ollama_mcp.access.surroundings import is_inside
 
 _KEYS = ("*.pem", "*.key", "*.kdbx", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.ppk", "*.gpg")
 KEY_LIKE_NAMES = (".env*", "*.env", "id_*", "credentials*", *_KEYS)
+_KEY_LIKE = re.compile("|".join(map(translate, KEY_LIKE_NAMES)))
 
 
 class Refusal(StrEnum):
@@ -68,7 +70,7 @@ class Judgement:
         open_ones = [folder for folder in around if not is_hidden(real, folder.path, self.home)]
         if not open_ones:
             return Refusal.HIDDEN
-        if self.purpose is not Purpose.IMAGE and _is_key_like(os.path.basename(real)):
+        if self.purpose is not Purpose.IMAGE and _KEY_LIKE.match(os.path.basename(real).lower()):
             return Refusal.KEY_LIKE
         if status is not None and all(folder.shared for folder in open_ones) and not _is_ours_alone(status):
             return Refusal.SHARED
@@ -77,10 +79,6 @@ class Judgement:
     def folder_refusal(self, real: str) -> Refusal | None:
         """Return why nothing in a folder may be read, or None; names like keys are a matter of files."""
         return self.refusal(os.path.join(real, "*"))
-
-
-def _is_key_like(name: str) -> bool:
-    return any(fnmatchcase(name.lower(), pattern) for pattern in KEY_LIKE_NAMES)
 
 
 def _is_ours_alone(status: os.stat_result) -> bool:

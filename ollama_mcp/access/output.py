@@ -139,7 +139,7 @@ class Output:
                 raise
             self._give_name_without_link(source, target)
         else:
-            os.unlink(source, dir_fd=folder)
+            self._remove(temporary)
 
     def _give_name_without_link(self, source: str, target: str) -> None:
         # The name is taken by an empty file first, and that one replaced.
@@ -190,12 +190,20 @@ def prepare_output(
     path = absolute_path(text, rules.facts.home, folders[0])
     # Once more for what a file: URI had in codes.
     check_name(path, suffixes)
-    name = os.path.basename(path)
-    folder = os.path.realpath(os.path.dirname(path))
+    try:
+        return _prepared(path, rules, writing, overwrite=overwrite)
+    except OSError as error:
+        # A folder that is swapped while its path is followed.
+        raise not_written(path, error) from error
+
+
+def _prepared(path: str, rules: AccessRules, writing: WriteRules, *, overwrite: bool) -> Output:
+    folder, name = os.path.split(path)
+    folder = os.path.realpath(folder)
     # A first judgement by name: whether a folder outside exists does not show.
     writing.judge(os.path.join(folder, name), rules, asked=path)
     own = own_folder(rules.facts)
-    if own in folders and is_inside(folder, own):
+    if is_inside(folder, own) and own in writing.folders(rules.facts):
         _make(own)
     descriptor, real = _opened(folder)
     output = Output(os.path.join(real, name), descriptor, overwrite=overwrite)
@@ -223,8 +231,6 @@ def _opened(folder: str) -> tuple[int | None, str]:
             raise
     except (FileNotFoundError, NotADirectoryError):
         raise _no_folder(folder) from None
-    except OSError as error:
-        raise not_written(folder, error) from error
 
 
 def _no_folder(folder: str) -> InvalidArgument:
@@ -238,12 +244,8 @@ def _no_folder(folder: str) -> InvalidArgument:
 
 
 def _make(folder: str) -> None:
-    try:
+    with suppress(FileExistsError):
         os.mkdir(folder, 0o700)
-    except FileExistsError:
-        return
-    except OSError as error:
-        raise not_written(folder, error) from error
 
 
 def _pour(descriptor: int, chunks: Iterable[bytes]) -> int:
