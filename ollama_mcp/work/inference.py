@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +114,12 @@ async def prepare(kit: Kit, wish: Wish, texts: Sequence[str]) -> Prepared:
 
 
 async def answer(
-    kit: Kit, request: ChatRequest | GenerateRequest, prepared: Prepared, *, quiet: bool = False
+    kit: Kit,
+    request: ChatRequest | GenerateRequest,
+    prepared: Prepared,
+    *,
+    quiet: bool = False,
+    began: Callable[[], None] | None = None,
 ) -> Answer:
     """Send the request, follow the answer to its end and make the result of it.
 
@@ -126,12 +131,13 @@ async def answer(
         request: The request, made of what was prepared.
         prepared: What was prepared.
         quiet: Whether the progress is left alone, since it tells of more than this answer.
+        began: Called when the first piece of the answer is there.
 
     Raises:
         OllamaMCPError: What the host or the answer was lacking.
     """
     try:
-        whole, prepared = await _sent(kit, request, prepared, quiet=quiet)
+        whole, prepared = await _sent(kit, request, prepared, quiet=quiet, began=began)
     except ContextOverflow as error:
         limit = await fitting.largest(kit, prepared.model)
         num_ctx = fitting.refit(prepared.fit, error, limit)
@@ -141,12 +147,17 @@ async def answer(
             ) from error
         larger = replace(prepared, fit=replace(prepared.fit, num_ctx=num_ctx, window=num_ctx))
         again = request.model_copy(update={"options": {**(request.options or {}), "num_ctx": num_ctx}})
-        whole, prepared = await _sent(kit, again, larger, quiet=quiet)
+        whole, prepared = await _sent(kit, again, larger, quiet=quiet, began=began)
     return finish(whole, prepared)
 
 
 async def _sent(
-    kit: Kit, request: ChatRequest | GenerateRequest, prepared: Prepared, *, quiet: bool
+    kit: Kit,
+    request: ChatRequest | GenerateRequest,
+    prepared: Prepared,
+    *,
+    quiet: bool,
+    began: Callable[[], None] | None,
 ) -> tuple[Chunk, Prepared]:
     from ollama_mcp.api import ChatRequest
 
@@ -155,6 +166,10 @@ async def _sent(
         kit.hosts.contexts.remember(prepared.model, num_ctx)
     stream = kit.client.chat(request) if isinstance(request, ChatRequest) else kit.client.generate(request)
     with kit.in_use.using(prepared.model):
+        if began is not None:
+            # What is read here counts: the stream keeps all of it for its whole answer.
+            await anext(stream, None)
+            began()
         whole = await (stream.collect() if quiet else _follow(kit, stream, prepared.model))
     kit.hosts.contexts.answered(prepared.model)
     await _learn(kit, whole, prepared)
