@@ -64,9 +64,9 @@ class Arguments:
 
     @cached_property
     def _hidden(self) -> dict[str, str]:
-        """Arguments that the settings leave out, and the setting that would offer each."""
+        """Arguments that the settings leave out, and what would offer each."""
         marked = ((name, _marker(hint, OnlyWhere)) for name, hint in self._hints.items())
-        return {name: mark.setting for name, mark in marked if mark is not None and not mark.holds(self.settings)}
+        return {name: mark.remedy for name, mark in marked if mark is not None and not mark.holds(self.settings)}
 
     @cached_property
     def _model(self) -> type[BaseModel]:
@@ -96,9 +96,7 @@ class Arguments:
                 field = self._model.model_fields.get(str(first["loc"][0]))
                 return InvalidArgument(f"{path} is required.", next_step=_meaning(field))
             case "extra_forbidden" if path in self._hidden:
-                return InvalidArgument(
-                    f"{path} is off in the settings.", next_step=f"The user can turn {self._hidden[path]} on."
-                )
+                return InvalidArgument(f"{path} is off in the settings.", next_step=self._hidden[path])
             case "extra_forbidden" if len(first["loc"]) == 1:
                 return InvalidArgument(
                     f"{path} is no argument of {self.function.__name__}.", next_step=_closest(path, known)

@@ -38,6 +38,7 @@ class BoundTool:
     def wire(self) -> Tool:
         """What tools/list shows."""
         hints = self.spec.hints
+        writes_nothing = hints.only_writes_output and self.settings.read_only
         return Tool(
             name=self.spec.name,
             title=self.spec.title,
@@ -45,8 +46,8 @@ class BoundTool:
             input_schema=self.arguments.schema,
             output_schema=self._output,
             annotations=ToolAnnotations(
-                read_only_hint=hints.read_only,
-                destructive_hint=hints.destructive,
+                read_only_hint=hints.read_only or writes_nothing,
+                destructive_hint=hints.destructive and not writes_nothing,
                 idempotent_hint=hints.idempotent,
                 open_world_hint=hints.open_world or (hints.opens_with_urls and self.settings.urls.enabled),
             ),

@@ -19,6 +19,8 @@ class Hints:
         idempotent: A second equal call changes nothing more.
         open_world: Reaches beyond the user's own Ollama.
         opens_with_urls: Open world as soon as the settings allow URLs in arguments.
+        only_writes_output: Changes nothing but the file that an argument names, which is not offered (`OnlyWhere`)
+            where the settings are read-only; the tool is then.
     """
 
     read_only: bool
@@ -26,6 +28,7 @@ class Hints:
     idempotent: bool = False
     open_world: bool = False
     opens_with_urls: bool = False
+    only_writes_output: bool = False
 
 
 READS = Hints(read_only=True, idempotent=True)

@@ -51,7 +51,7 @@ def select_tools(specs: dict[str, ToolSpec], settings: Settings, *, cloud_key: b
         for name, spec in specs.items()
         if (spec.toolset in toolsets or spec.toolset in own or name in settings.tools.include)
         and name not in settings.tools.exclude
-        and (spec.hints.read_only or not settings.read_only)
+        and (spec.hints.read_only or spec.hints.only_writes_output or not settings.read_only)
     }
 
 

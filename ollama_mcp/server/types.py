@@ -44,13 +44,19 @@ class DefaultModel:
 
 @dataclass(frozen=True, slots=True)
 class OnlyWhere:
-    """Marks an argument that is offered only where a setting (`section.name`) is on."""
+    """Marks an argument that is offered only where a setting (`section.name`) is on, or only where it is off."""
 
     setting: str
+    on: bool = True
 
     def holds(self, settings: Settings) -> bool:
-        """Whether the setting is on."""
-        return bool(attrgetter(self.setting)(settings))
+        """Whether the setting is so."""
+        return bool(attrgetter(self.setting)(settings)) is self.on
+
+    @property
+    def remedy(self) -> str:
+        """What the user can do to have the argument offered."""
+        return f"The user can turn {self.setting} {'on' if self.on else 'off'}."
 
 
 def _name(value: Any) -> Any:
