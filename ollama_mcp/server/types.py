@@ -226,8 +226,8 @@ LoadOptions = Annotated[
         }
     ),
 ]
-_ImageSources = Annotated[list[str], BeforeValidator(partial(_sources, kind="image"))]
-Images = Annotated[_ImageSources, Field(description="Paths, base64, data: URIs or URLs; for a model with 'vision'.")]
+ImageSources = Annotated[list[str], BeforeValidator(partial(_sources, kind="image"))]
+Images = Annotated[ImageSources, Field(description="Paths, base64, data: URIs or URLs; for a model with 'vision'.")]
 Audio = Annotated[
     list[str],
     BeforeValidator(partial(_sources, kind="audio")),
@@ -278,7 +278,7 @@ class Message(BaseModel):
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str = ""
-    images: _ImageSources = []
+    images: ImageSources = []
     thinking: str = ""
     tool_calls: Annotated[
         list[dict[str, Any]],
