@@ -63,10 +63,12 @@ def _structured(answer: Answer, text: str, notes: list[str], limit: int) -> dict
         "context": answer.context,
     }
     rich = {key: value for key, value in rich.items() if value is not None}
-    if answer.value is MISSING and not rich:
+    cites = any("quote" in source for source in answer.sources)
+    if answer.value is MISSING and not rich and not cites:
         return None
     head = {"text": text} if answer.value is MISSING else {"value": answer.value}
-    return head | rich | ({"notes": notes} if notes else {}) | {"model": answer.model}
+    said = {"notes": notes, "sources": answer.sources}
+    return head | rich | {name: items for name, items in said.items() if items} | {"model": answer.model}
 
 
 def _cut(text: str, limit: int, notes: list[str]) -> str:

@@ -25,6 +25,7 @@ class Answer:
         value: The validated JSON value where a `format` was given.
         tool_calls: Calls that the model wants made, `{"name", "arguments", "id"?}` each.
         thinking, logprobs, context, stats: Only where `include` asks for them.
+        sources: What was read from files, or the quotes from them, as objects.
         usage: Token counts and times for `_meta`.
     """
 
@@ -37,4 +38,5 @@ class Answer:
     logprobs: list[dict[str, Any]] | None = None
     context: list[int] | None = None
     stats: dict[str, Any] | None = None
+    sources: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     usage: dict[str, Any] = field(default_factory=dict[str, Any])

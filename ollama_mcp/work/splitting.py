@@ -1,0 +1,235 @@
+"""What is too long for a model's context, worked through in pieces: each answered, the answers combined."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ollama_mcp.errors import InvalidArgument, OllamaMCPError, TooLong
+from ollama_mcp.formats.names import parse_name
+from ollama_mcp.formats.tokens import estimate_tokens
+from ollama_mcp.work import citing, fitting
+from ollama_mcp.work.asking import Question, last_of_user, send, with_words
+from ollama_mcp.work.choosing import choose
+from ollama_mcp.work.passages import split
+from ollama_mcp.work.readings import Document, as_block
+
+if TYPE_CHECKING:
+    from ollama_mcp.api import Message
+    from ollama_mcp.work.answers import Answer
+    from ollama_mcp.work.kit import Kit
+
+MOST_PIECES = 200
+# What a piece may answer, in tokens; more would only have to be combined again.
+_PIECE_ANSWER = 700
+_SMALLEST_PIECE = 400
+_MARGIN = 1.3
+# Where a long message holds its request: mostly first or last.
+_EDGE_CHARS = 600
+_MESSAGE = "the message"
+_LABEL_TOKENS = 8
+
+_PIECE = (
+    "You see part {number} of {count} of the material. Answer from this part alone, briefly, with the names, figures "
+    "and places that it rests on; say 'nothing here' where the part has nothing of use.\n\n{words}"
+)
+_COMBINE = (
+    "Below are {count} answers to one request, each from one part of the material, in its order. Make one answer of "
+    "them; drop 'nothing here'; add nothing that they do not say.\n\n{answers}\n\nThe request: {words}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A question that is worked through in pieces: its words, and the tokens that a piece may have."""
+
+    question: Question
+    words: str
+    room: int
+
+
+async def in_pieces(kit: Kit, question: Question, documents: Sequence[Document]) -> Answer:
+    """Answer a question whose material does not fit into the context.
+
+    Args:
+        kit: What is at hand.
+        question: The question; without files the user's last message is what is split.
+        documents: What was read.
+
+    Raises:
+        TooLong: What cannot be split leaves no room, or there would be too many pieces.
+        InvalidArgument: The question asks for what only one answer can give.
+        OllamaMCPError: A piece failed twice; `partial` holds the answers so far.
+    """
+    if question.tools or question.wish.images or question.wish.audio:
+        raise InvalidArgument(
+            "too_long='split' works on text; tools, images and audio cannot be split.",
+            next_step="Leave them out, or send less text with them.",
+        )
+    chosen = await choose(kit, question.wish.model, question.wish.task)
+    question = replace(question, wish=replace(question.wish, model=chosen.model))
+    job, material = await _planned(kit, question, documents)
+    pieces = _cut(material, job.room)
+    if len(pieces) > MOST_PIECES:
+        raise TooLong(
+            f"The material would be {len(pieces):,} pieces of about {job.room:,} tokens; at most {MOST_PIECES} are "
+            "worked through in one call.",
+            next_step="Give fewer files or line ranges, raise limits.num_ctx, or use ollama_batch.",
+        )
+    answers = await _answered(kit, job, pieces)
+    combined = await _combined(kit, job, [found.text for found in answers])
+    size = sum(estimate_tokens(part.text) for piece in pieces for part in piece) // len(pieces)
+    note = f"Read in {len(pieces)} pieces of about {size:,} tokens; what spans pieces may be missed."
+    combined.notes = [*([chosen.note] if chosen.note else []), note, *combined.notes]
+    combined.usage = _added([*(found.usage for found in answers), combined.usage])
+    if question.cite:
+        quotes = [citing.Citation(**source) for found in answers for source in found.sources]
+        return citing.with_citations(combined, quotes)
+    return combined
+
+
+async def _planned(kit: Kit, question: Question, documents: Sequence[Document]) -> tuple[_Job, Sequence[Document]]:
+    """What goes with each piece, and how much room that leaves."""
+    words = last_of_user(question.turns).content
+    if not documents:
+        size = len(words.encode(errors="replace"))
+        documents = [Document(_MESSAGE, words, 1, words.count("\n") + 1, size, "utf-8", "text")]
+        words = (
+            f"The request stands in a long message, mostly at its beginning or its end.\nIt begins: "
+            f"{words[:_EDGE_CHARS]}\nIt ends: {words[-_EDGE_CHARS:]}"
+        )
+    options = question.wish.options or {}
+    largest = options.get("num_ctx") or await _largest(kit, question.wish.model)
+    others = sum(estimate_tokens(turn.content) for turn in with_words(question.turns, words))
+    answer = min(options.get("num_predict") or _PIECE_ANSWER, _PIECE_ANSWER)
+    room = round((largest - answer - 2 * fitting.TEMPLATE_TOKENS) / _MARGIN) - others - estimate_tokens(_PIECE)
+    if question.cite:
+        room -= estimate_tokens(citing.INSTRUCTION)
+    if room < _SMALLEST_PIECE:
+        raise fitting.too_long(
+            question.wish.model, others, largest, "beside the files", "Shorten the conversation or system prompt."
+        )
+    return _Job(question, words, room), documents
+
+
+async def _largest(kit: Kit, model: str) -> int:
+    if parse_name(model).is_cloud:
+        return (await kit.hosts.card(model)).context_length or kit.settings.limits.num_ctx
+    return await fitting.largest(kit, model)
+
+
+def _cut(documents: Sequence[Document], room: int) -> list[list[Document]]:
+    """The material in pieces of at most `room` tokens; small files share a piece, no file is torn without need."""
+    pieces: list[list[Document]] = []
+    left = 0
+    for document in documents:
+        for part in _parts(document, room):
+            tokens = estimate_tokens(as_block(part, numbered=True))
+            if not pieces or tokens > left:
+                pieces.append([])
+                left = room
+            pieces[-1].append(part)
+            left -= tokens
+    return pieces
+
+
+def _parts(document: Document, room: int) -> list[Document]:
+    tokens = estimate_tokens(as_block(document, numbered=True))
+    if tokens <= room:
+        return [document]
+    # The block's own marks and line numbers count too, so the share is taken of the whole.
+    chars = max(200, round(0.85 * len(document.text) * room / tokens))
+    return [
+        replace(document, text=part.text, first_line=part.first_line, last_line=part.last_line)
+        for part in split(document, chars=chars)
+    ]
+
+
+async def _answered(kit: Kit, job: _Job, pieces: Sequence[Sequence[Document]]) -> list[Answer]:
+    """The answers to all pieces, in their order."""
+    found: dict[int, Answer] = {}
+    gate = asyncio.Semaphore(kit.settings.work.parallel)
+    small = await _small(kit, job)
+
+    async def one(number: int) -> None:
+        async with gate:
+            found[number] = await _piece(kit, small, job.words, number, pieces)
+        await kit.progress.update(len(found), lambda: f"piece {len(found)} of {len(pieces)} answered", len(pieces) + 1)
+
+    async with kit.progress.phase(f"reading in {len(pieces)} pieces"):
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(len(pieces)):
+                    group.create_task(one(number))
+        except* OllamaMCPError as failed:
+            first = failed.exceptions[0]
+            assert isinstance(first, OllamaMCPError)
+            first.partial = "\n\n".join(found[number].text for number in sorted(found))
+            raise first from None
+    return [found[number] for number in range(len(pieces))]
+
+
+async def _small(kit: Kit, job: _Job) -> Question:
+    """The question as a piece is asked it: a short answer in words, without thinking aloud where that can be had."""
+    wish = job.question.wish
+    think = wish.think
+    if think is None and not parse_name(wish.model).is_cloud:
+        think = (await kit.hosts.thinking(wish.model)).lowest
+    options = {"num_predict": _PIECE_ANSWER, **(wish.options or {})}
+    form = citing.schema_of(None) if job.question.cite else None
+    return replace(job.question, wish=replace(wish, format=form, think=think, options=options, include=()))
+
+
+async def _piece(kit: Kit, small: Question, words: str, number: int, pieces: Sequence[Sequence[Document]]) -> Answer:
+    """The answer to one piece; asked once more where it fails."""
+    piece = pieces[number]
+    parts = [as_block(document, numbered=small.cite) for document in piece]
+    parts += [citing.INSTRUCTION] if small.cite else []
+    parts.append(_PIECE.format(number=number + 1, count=len(pieces), words=words))
+    turns = with_words(small.turns, "\n\n".join(parts))
+    try:
+        found = await send(kit, small, turns, quiet=True)
+    except OllamaMCPError:
+        found = await send(kit, small, turns, quiet=True)
+    return citing.cited(found, piece, typed=False) if small.cite else found
+
+
+async def _combined(kit: Kit, job: _Job, answers: Sequence[str]) -> Answer:
+    """One answer of many; in several steps where they do not fit together either."""
+    small = replace(await _small(kit, job), cite=False)
+    small = replace(small, wish=replace(small.wish, format=None))
+    while len(groups := _grouped(answers, job.room)) > 1:
+        joined = [await send(kit, small, _combining(job, group), quiet=True) for group in groups]
+        if len(joined) == len(answers):
+            raise TooLong(
+                f"The {len(answers)} answers to the pieces do not fit together into {job.room:,} tokens.",
+                next_step="Ask for less, or raise limits.num_ctx.",
+            )
+        answers = [found.text for found in joined]
+    return await send(kit, job.question, _combining(job, groups[0]))
+
+
+def _grouped(answers: Sequence[str], room: int) -> list[list[str]]:
+    groups: list[list[str]] = []
+    left = 0
+    for text in answers:
+        tokens = estimate_tokens(text) + _LABEL_TOKENS
+        if not groups or tokens > left:
+            groups.append([])
+            left = room
+        groups[-1].append(text)
+        left -= tokens
+    return groups
+
+
+def _combining(job: _Job, answers: Sequence[str]) -> list[Message]:
+    shown = "\n\n".join(f"Part {number}:\n{text}" for number, text in enumerate(answers, 1))
+    return with_words(job.question.turns, _COMBINE.format(count=len(answers), answers=shown, words=job.words))
+
+
+def _added(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Token counts and seconds of all requests together."""
+    names = dict.fromkeys(name for known in figures for name in known)
+    return {name: round(sum(known.get(name, 0) for known in figures), 3) for name in names}
