@@ -200,11 +200,11 @@ async def test_too_long_material_is_read_in_pieces_and_the_answers_are_combined(
     arguments = {"model": MODEL, "prompt": "How many?", "files": [_long(folder, 200)], "too_long": "split"}
     seen: list[str] = []
 
-    async def progress(done: float, total: float | None, message: str | None) -> None:
+    async def note(progress: float, total: float | None, message: str | None) -> None:
         seen.append(message or "")
 
     async with reader(simulator, folder, limits={"num_ctx": 8_192}) as client:
-        result = await client.call_tool("ollama_chat", arguments, progress_callback=progress)
+        result = await client.call_tool("ollama_chat", arguments, progress_callback=note)
     asked = prompts(simulator)
     pieces, combined = asked[:-1], asked[-1]
     assert len(pieces) > 2
