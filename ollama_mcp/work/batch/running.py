@@ -1,0 +1,207 @@
+"""A batch from its order to its report."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ollama_mcp.errors import InvalidArgument, OllamaMCPError
+from ollama_mcp.formats.names import parse_name
+from ollama_mcp.work.batch.closing import Closing, Sums
+from ollama_mcp.work.batch.feed import Feed
+from ollama_mcp.work.batch.lanes import Lanes, Tally
+from ollama_mcp.work.batch.locks import locked
+from ollama_mcp.work.batch.order import SHOWN_ROWS, Order, check_cloud
+from ollama_mcp.work.batch.rows import Source
+from ollama_mcp.work.batch.sources import IMAGE_SUFFIXES, ManyFiles, open_source
+from ollama_mcp.work.batch.workers import Worker
+from ollama_mcp.work.choosing import choose
+
+if TYPE_CHECKING:
+    from ollama_mcp.access import Output
+    from ollama_mcp.store import BatchRun
+    from ollama_mcp.work.kit import Kit
+
+_COUNTED = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a batch came to.
+
+    Args:
+        model: The model that worked.
+        path: Where the rows are, or "".
+        total: Rows of the input.
+        tally: What this call did of them.
+        sums: What all of them add up to.
+        notes: What the agent should know.
+    """
+
+    model: str
+    path: str
+    total: int
+    tally: Tally
+    sums: Sums
+    notes: list[str]
+
+
+async def run_batch(kit: Kit, order: Order) -> Report:
+    """Work on all rows of an input, several at a time, and write what came of them.
+
+    Each row is kept as soon as it is done. A call that is broken off, by whatever, goes on where it was when it is
+    made again: neither its output nor its limit has to be the same.
+
+    Args:
+        kit: What is at hand.
+        order: What to do.
+
+    Raises:
+        OllamaMCPError: Nothing was begun, or what was done is kept; the message says which.
+    """
+    order.check()
+    source = await open_source(kit, order.input, order.chunks)
+    try:
+        async with _output(kit, order) as output:
+            return await _run(kit, order, source, output)
+    finally:
+        await asyncio.to_thread(source.close)
+
+
+async def _run(kit: Kit, order: Order, source: Source, output: Output | None) -> Report:
+    async with kit.progress.phase(f"reading {source.shown}"):
+        total = await asyncio.to_thread(_count, source)
+        order.check_rows(total)
+        worker, model, notes = await _worker(kit, order, source)
+        key = order.key(source, model, await _digest(kit, model))
+        last = min(total, order.limit or total)
+        names = [f"run {key}", *([f"output {output.path}"] if output is not None else [])]
+        with locked(names, shown=output.path if output is not None else source.shown):
+            run = await kit.store.batches.open(key, total=total, about={"model": model, "input": source.shown})
+            tally = Tally(last, await _done_before(run, last))
+            await _work(kit, worker, source, run, tally)
+            sums = await _closed(kit, Closing(order, source, run, last), output, tally)
+            if last == total:
+                await run.remove()
+    notes += [*source.notes, *_notes(kit, order, tally, sums, total)]
+    return Report(model, output.path if output is not None else "", total, tally, sums, notes)
+
+
+@asynccontextmanager
+async def _output(kit: Kit, order: Order) -> AsyncGenerator[Output | None]:
+    if not order.output:
+        yield None
+        return
+    prepare = kit.access.prepare_output
+    with await asyncio.to_thread(prepare, order.output, order.suffixes, overwrite=order.overwrite) as output:
+        yield output
+
+
+def _count(source: Source) -> int:
+    total = sum(1 for _ in source.rows())
+    if not total:
+        raise InvalidArgument(f"{source.shown} has no rows.", next_step="Give an input that holds something.")
+    return total
+
+
+async def _worker(kit: Kit, order: Order, source: Source) -> tuple[Worker, str, list[str]]:
+    """Who does the work, with which model, and what should be known of that."""
+    if order.questions:
+        from ollama_mcp.work.batch.deciding import Deciding
+        from ollama_mcp.work.decide import prepare_decider
+
+        images = _has_images(source)
+        decider = await prepare_decider(kit, order.questions, order.model, images=images, options=order.options)
+        await check_cloud(kit, decider.model, files=source.from_files)
+        return Deciding(kit, order.prompt, source, decider), decider.model, list(decider.notes)
+    chosen = await choose(kit, order.model, "embed" if order.embed else "chat", vision=_has_images(source))
+    notes = [chosen.note] if chosen.note else []
+    await check_cloud(kit, chosen.model, files=source.from_files)
+    if order.embed:
+        from ollama_mcp.work.batch.embedding import Embedding
+
+        return Embedding(kit, order, source, chosen.model), chosen.model, notes
+    from ollama_mcp.work.batch.prompting import Prompting
+
+    return Prompting(kit, order, source, chosen.model), chosen.model, notes
+
+
+def _has_images(source: Source) -> bool:
+    if not isinstance(source, ManyFiles):
+        return False
+    return any(str(row.place["path"]).lower().endswith(IMAGE_SUFFIXES) for row in source.rows())
+
+
+async def _digest(kit: Kit, model: str) -> str:
+    if parse_name(model).is_cloud:
+        return ""
+    return (await kit.hosts.installed_model(model)).digest
+
+
+async def _done_before(run: BatchRun, last: int) -> int:
+    """How many of the rows that count are done already; counted in pages, for there may be a million."""
+    done = 0
+    for first in range(1, last + 1, _COUNTED):
+        if done == run.done + run.failed:
+            break
+        end = min(first + _COUNTED - 1, last)
+        done += end - first + 1 - len(await run.missing(first, end))
+    return done
+
+
+async def _work(kit: Kit, worker: Worker, source: Source, run: BatchRun, tally: Tally) -> None:
+    """Two passes: what is not done, then once more what failed for a reason that may have passed."""
+    try:
+        await Lanes(kit, worker, run, tally, again=False).go_through(Feed(source.rows(), run, tally.total, worker.size))
+        await asyncio.to_thread(source.check)
+        again = await _worth_another_try(run, tally)
+        if again:
+            feed = Feed(source.rows(), run, tally.total, worker.size, only=again)
+            await Lanes(kit, worker, run, tally, again=True).go_through(feed)
+    except OllamaMCPError as error:
+        raise _stopped(error, tally) from error.__cause__
+
+
+async def _worth_another_try(run: BatchRun, tally: Tally) -> set[int]:
+    """The rows that failed, now or in an earlier call, but for those that a second try cannot mend."""
+    found, after = set(tally.unreached), 0
+    while page := await run.failures(after=after):
+        found.update(row for row in page if row <= tally.total and row not in tally.hopeless)
+        after = page[-1]
+    return found
+
+
+async def _closed(kit: Kit, closing: Closing, output: Output | None, tally: Tally) -> Sums:
+    async with kit.progress.phase("writing the rows"):
+        try:
+            return await closing.into(output)
+        except OllamaMCPError as error:
+            raise _stopped(error, tally) from error.__cause__
+
+
+def _stopped(error: OllamaMCPError, tally: Tally) -> OllamaMCPError:
+    """The error with what it leaves behind."""
+    ready = tally.before + tally.done
+    error.message = f"Stopped with {ready:,} of {tally.total:,} rows done, which are kept: {error.message}"
+    error.next_step = f"{error.next_step} The same call goes on from there.".lstrip()
+    error.args = (error.message,)
+    return error
+
+
+def _notes(kit: Kit, order: Order, tally: Tally, sums: Sums, total: int) -> list[str]:
+    notes = list(sums.notes)
+    if tally.total < total:
+        notes.append(
+            f"A trial: the first {tally.total:,} of {total:,} rows. The same call without limit goes on from there, "
+            "with another output or overwrite."
+        )
+    if tally.before:
+        notes.append(f"{tally.before:,} rows were done by an earlier call that broke off.")
+    if sums.noted:
+        notes.append(f"{sums.noted:,} rows have notes of their own, such as an answer that was cut.")
+    if total > SHOWN_ROWS and not kit.store.batches.lasting:
+        notes.append("Nothing is kept on the disk here (store.path), so a call that breaks off starts anew.")
+    return notes
