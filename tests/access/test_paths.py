@@ -121,7 +121,9 @@ def test_swapping_a_link_or_folder_during_the_call_never_leaks(
     rules = machine.rules()
     try:
         deadline = time.monotonic() + 1.5
-        while time.monotonic() < deadline:
+        # On a busy machine longer, until the race was both won and lost.
+        while time.monotonic() < deadline or not (read and refused):
+            assert time.monotonic() < deadline + 20
             try:
                 read.add(content(machine.home / name, rules))
             except OllamaMCPError:
