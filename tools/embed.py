@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from ollama_mcp import INFERS, Call, Data, tool
 from ollama_mcp.api import EmbedRequest
+from ollama_mcp.formats.names import parse_name
 from ollama_mcp.formats.options import split_options
 from ollama_mcp.server.text import table
 from ollama_mcp.server.types import Background, EmbedModel, KeepAlive, LoadOptions
@@ -94,7 +95,16 @@ async def _embed(call: Call, request: EmbedRequest) -> list[list[float]]:
     async with call.progress.phase(f"embedding {len(inputs)} texts with {request.model}"):
         for start in range(0, len(inputs), chunk):
             part = request.model_copy(update={"input": inputs[start : start + chunk]})
-            rows += (await call.client.embed(part)).embeddings
+            answer = await call.client.embed(part)
+            rows += answer.embeddings
+            call.store.usage.count(
+                request.model,
+                cloud=parse_name(request.model).is_cloud,
+                prompt_tokens=answer.prompt_eval_count or 0,
+                tokens=0,
+                file_tokens=0,
+                seconds=answer.total_seconds or 0.0,
+            )
             said = f"{len(rows)} of {len(inputs)} texts"
             await call.progress.update(len(rows), said.__str__, total=len(inputs))
     return rows

@@ -1,12 +1,15 @@
 """Operations that Ollama keeps for old clients."""
 
+import time
 from typing import Annotated
 
 from pydantic import Field
 
 from ollama_mcp import INFERS, Call, Data, tool
 from ollama_mcp.api import EmbeddingsRequest
+from ollama_mcp.formats.names import parse_name
 from ollama_mcp.formats.options import split_options
+from ollama_mcp.formats.tokens import estimate_tokens
 from ollama_mcp.server.types import EmbedModel, KeepAlive, LoadOptions
 
 
@@ -33,5 +36,15 @@ async def ollama_embeddings(
     request = EmbeddingsRequest(
         model=chosen.model, prompt=prompt, options=plain or None, keep_alive=call.keep_alive(keep_alive)
     )
+    start = time.monotonic()
     response = await call.client.embeddings(request)
+    # The old endpoint tells neither tokens nor time.
+    call.store.usage.count(
+        chosen.model,
+        cloud=parse_name(chosen.model).is_cloud,
+        prompt_tokens=estimate_tokens(prompt),
+        tokens=0,
+        file_tokens=0,
+        seconds=time.monotonic() - start,
+    )
     return Embedding(embedding=response.embedding)

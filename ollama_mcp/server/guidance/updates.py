@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _MODELS = ("ollama://models", "ollama://status")
 _RUNNING = ("ollama://running", "ollama://status")
+_USED = (*_RUNNING, "ollama://usage")
 CHANGES: dict[str, tuple[str, ...]] = {
     "ollama_pull_model": _MODELS,
     "ollama_create_model": _MODELS,
@@ -19,10 +20,14 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "ollama_load_model": _RUNNING,
     "ollama_unload_model": _RUNNING,
     # These load the model that they use.
-    "ollama_chat": _RUNNING,
-    "ollama_generate": _RUNNING,
-    "ollama_embed": _RUNNING,
-    "ollama_embeddings": _RUNNING,
+    "ollama_chat": _USED,
+    "ollama_generate": _USED,
+    "ollama_embed": _USED,
+    "ollama_embeddings": _USED,
+    "ollama_batch": _USED,
+    "ollama_compare": _USED,
+    "ollama_decide": _USED,
+    "ollama_rank": _USED,
 }
 
 
