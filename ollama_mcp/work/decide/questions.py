@@ -4,7 +4,8 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 
 from ollama_mcp.errors import InvalidArgument
 
@@ -42,28 +43,36 @@ def _without_docstring(schema: dict[str, Any]) -> None:
 Labels = Annotated[
     dict[str, str],
     BeforeValidator(_labels),
-    WithJsonSchema({"type": "array", "items": {"type": "string"}, "description": "choice: each 'label: meaning'."}),
+    WithJsonSchema({"type": "array", "items": {"type": "string"}}),
 ]
+Type = Literal["choice", "yes_no", "score"]
 
 
 class Question(BaseModel):
     """A question about a text or an image.
 
     Args:
-        name: What the answer is filed under.
-        type: choice (one of `labels`), yes_no, or score (a place among `levels`).
         question: What is asked.
+        name: What the answer is filed under; the question itself where left out.
+        type: choice (one of `labels`), yes_no, or score (a place among `levels`); where left out, as labels and levels
+            tell. It is not in the published schema, which every user pays for.
         labels: For choice, what can be answered and what each means ("" where the label says it).
         levels: For score, lowest first.
     """
 
     model_config = ConfigDict(extra="forbid", defer_build=True, json_schema_extra=_without_docstring)
 
-    name: str
-    type: Literal["choice", "yes_no", "score"]
     question: str
+    name: str = ""
     labels: Labels = {}
-    levels: Annotated[list[str], Field(description="score: lowest first.")] = []
+    levels: list[str] = []
+    type: SkipJsonSchema[Type] = "yes_no"
+
+    def model_post_init(self, context: Any) -> None:
+        """Fill in what was left out."""
+        self.name = self.name.strip() or self.question.strip()
+        if "type" not in self.model_fields_set:
+            self.type = "choice" if self.labels else "score" if self.levels else "yes_no"
 
     @property
     def options(self) -> dict[str, str]:
@@ -100,7 +109,7 @@ def check_questions(questions: Sequence[Question], most: int) -> None:
     """
     if not questions:
         raise InvalidArgument(
-            "questions is empty.", next_step="Give one such as {'name': 'ok', 'type': 'yes_no', 'question': '...'}."
+            "questions is empty.", next_step="Give one such as {'question': 'Which team?', 'labels': ['a', 'b']}."
         )
     if len(questions) > most:
         raise InvalidArgument(
@@ -109,8 +118,10 @@ def check_questions(questions: Sequence[Question], most: int) -> None:
         )
     seen: set[str] = set()
     for place, question in enumerate(questions, start=1):
-        if not question.name.strip():
-            raise InvalidArgument(f"Question {place} has no name.", next_step="Name it in a word or two.")
+        if not question.question.strip():
+            raise InvalidArgument(
+                f"Question {place} asks nothing.", next_step="Say in `question` what is to be decided."
+            )
         if question.name in seen:
             raise InvalidArgument(f"Two questions are named {question.name[:60]!r}.", next_step="Name each once.")
         seen.add(question.name)
@@ -119,8 +130,6 @@ def check_questions(questions: Sequence[Question], most: int) -> None:
 
 def _check(question: Question) -> None:
     name = f"Question {question.name[:60]!r}"
-    if not question.question.strip():
-        raise InvalidArgument(f"{name} asks nothing.", next_step="Say in `question` what is to be decided.")
     if question.labels and question.type != "choice":
         raise InvalidArgument(f"{name} is a {question.type}, which takes no labels.", next_step="Make it a choice.")
     if question.levels and question.type != "score":

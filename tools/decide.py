@@ -1,0 +1,82 @@
+"""Questions with a fixed set of answers, about texts, files and images."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from ollama_mcp import INFERS, Call, Data, tool
+from ollama_mcp.server.failures import failure_text
+from ollama_mcp.server.text import table
+from ollama_mcp.server.types import Images, ModelName
+from ollama_mcp.work.decide import Question
+from ollama_mcp.work.decide.judging import Inputs, Judged, judge
+
+# ollama_chat says of each what it takes; every user pays for the words in every session.
+_Images = Annotated[Images, Field(description=None)]
+_Model = Annotated[ModelName, Field(description=None)]
+
+
+class Row(BaseModel):
+    """The answer to a question about an input, or why there is none."""
+
+    input: str
+    question: str | None = None
+    answer: str | None = None
+    probability: float | None = None
+    confidence: float | None = None
+    score: float | None = None
+    probabilities: dict[str, float] | None = None
+    note: str | None = None
+    error: str | None = None
+
+
+class Decisions(Data):
+    """All answers, in the order of the inputs, then of the questions."""
+
+    model: str
+    way: str
+    rows: list[Row]
+    notes: list[str] | None = None
+
+    def as_text(self) -> str:
+        columns = ("input", "question", "answer", "probability", "confidence", "score", "note", "error")
+        one = len({row.question for row in self.rows if row.question}) == 1
+        cells = [[None if one and name == "question" else getattr(row, name) for name in columns] for row in self.rows]
+        ways = {"decision": "its own probabilities", "logprobs": "its log-probabilities", "schema": "its word only"}
+        head = f"Decided by {self.model} ({ways[self.way]})."
+        meaning = "confidence: how little the probabilities are spread, not how likely the answer is right."
+        spread = [meaning] if any(row.confidence is not None for row in self.rows) else []
+        return "\n".join([head, table(columns, cells), *spread, *(self.notes or [])])
+
+
+@tool(title="Classify, score, check", toolset="work", hints=INFERS)
+async def ollama_decide(
+    call: Call,
+    questions: list[Question],
+    texts: list[str] = [],
+    files: list[str] = [],
+    images: _Images = [],
+    model: _Model = "",
+    shuffle: bool = False,
+    background: bool = False,
+) -> Decisions:
+    """Classify (labels, 'label: meaning'), score (levels, low to high) or check (neither: yes/no) texts, files or
+    images by a local model, with probabilities; shuffle tries several orders.
+    """
+    found = await judge(call, questions, Inputs(texts, files, images), model, shuffle=shuffle)
+    rows = [row for judged in found.rows for row in _rows(judged)]
+    rows += [Row(input=asked, error=why) for asked, why in found.unread]
+    notes = found.notes
+    if len(rows) > call.settings.limits.listed:
+        notes = [*notes, "So many answers are given without the probabilities of the other options."]
+        rows = [row.model_copy(update={"probabilities": None}) for row in rows]
+    return Decisions(model=found.model, way=found.way, rows=rows, notes=notes or None)
+
+
+def _rows(judged: Judged) -> list[Row]:
+    if judged.error is not None:
+        return [Row(input=judged.input, error=failure_text(judged.error))]
+    return [
+        Row(input=judged.input, question=name, probability=verdict.probability, **verdict.as_json())
+        for name, verdict in judged.verdicts.items()
+    ]
