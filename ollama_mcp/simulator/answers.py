@@ -18,8 +18,6 @@ class Answer:
     Args:
         text: The answer: a text, cut into words by itself, or its pieces, one for each line of a stream.
         thinking: The thinking before it, likewise.
-        chances: For each piece of the text, the probabilities of the tokens that could stand there, likeliest first;
-            the logprobs and top_logprobs of the answer are theirs.
         tool_calls: Calls such as `{"name": "get_weather", "arguments": {"city": "Paris"}}`.
         done_reason: "stop", "length", ...; "" leaves the field out.
         prompt_tokens: `prompt_eval_count`; None counts the prompt.
@@ -32,11 +30,12 @@ class Answer:
         status: Status of that error where no piece was sent.
         no_done: The stream ends without its last line, as the repeat guard of servers before v0.34.1 has it.
         lines: Exact lines instead of everything above, without line breaks; sent with stream false too.
+        chances: For each piece of the text, the probabilities of the tokens that could stand there, likeliest first;
+            the logprobs and top_logprobs of the answer are theirs.
     """
 
     text: str | Sequence[str] = ""
     thinking: str | Sequence[str] = ""
-    chances: Sequence[Mapping[str, float]] = ()
     tool_calls: Sequence[Object] = ()
     done_reason: str = "stop"
     prompt_tokens: int | None = None
@@ -49,6 +48,7 @@ class Answer:
     status: int = 500
     no_done: bool = False
     lines: Sequence[str] = ()
+    chances: Sequence[Mapping[str, float]] = ()
 
 
 @dataclass

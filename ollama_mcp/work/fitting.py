@@ -145,8 +145,10 @@ async def _grown(kit: Kit, model: str, need: Need, running: RunningModel | None,
     if need.num_ctx is not None:
         most = min(need.num_ctx, trained or need.num_ctx)
         if least > most:
-            why = "options.num_ctx" if most == need.num_ctx else "the model's own length"
-            raise too_long(model, tokens, most, why, need.way_out)
+            if most < need.num_ctx:
+                raise too_long(model, tokens, most, "the model's own length", need.way_out)
+            way_out = f"Raise options.num_ctx, or leave it out and it is chosen. {need.way_out}"
+            raise too_long(model, tokens, most, "options.num_ctx", way_out)
         return Fit(need.tokens, tokens, most, None, wanted > most // 2, digest, fixed=True)
     limit = kit.settings.limits.num_ctx
     most = max(window, min(limit, trained or limit))

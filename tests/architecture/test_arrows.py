@@ -41,6 +41,7 @@ OF_TOOLS = {
     "ollama_mcp.server.text",
     "ollama_mcp.server.transfers",
     "ollama_mcp.server.types",
+    "ollama_mcp.store",
 }
 
 

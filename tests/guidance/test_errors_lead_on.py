@@ -71,7 +71,7 @@ CASES = (
     Case("needs_confirmation", "call ollama_delete_model again", "ollama_delete_model", {"model": MODEL}),
     Case(
         "too_long",
-        "raise options.num_ctx",
+        "Raise options.num_ctx",
         arguments={"model": MODEL, "prompt": "word " * 9_000, "options": {"num_ctx": 2048, "truncate": False}},
     ),
     Case("no_answer", "set think=false", script=Answer(thinking="hm", done_reason="length")),
