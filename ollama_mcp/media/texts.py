@@ -42,7 +42,7 @@ _CHUNK = 1_000_000
 _CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\f\r") + b"\x7f"
 # The C1 controls too, which terminals obey as they do their ESC spellings (ECMA-48).
 _OBEYED = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
-_MOSTLY_CONTROLS = 0.1
+_MOSTLY_WRONG = 0.1
 
 
 class NotText(InvalidArgument):
@@ -84,7 +84,7 @@ def decode_text(data: bytes, *, name: str) -> Text:
         if not encoding:
             raise _refused(name, "it has NUL bytes, so it is no text", "Give a text file.")
         return Text(clean_text(_decoded(data, encoding, name)), encoding)
-    if len(data.translate(None, _CONTROLS.replace(b"\x1b", b""))) < len(data) * (1 - _MOSTLY_CONTROLS):
+    if len(data) - len(data.translate(None, _CONTROLS.replace(b"\x1b", b""))) > max(4, len(data) * _MOSTLY_WRONG):
         raise _refused(name, "it is full of control characters, so it is no text", "Give a text file.")
     try:
         return Text(clean_text(data.decode("utf-8")), "utf-8")
@@ -117,7 +117,7 @@ def _refused(name: str, why: str, step: str) -> NotText:
 
 def _decoded(data: bytes, encoding: str, name: str) -> str:
     text = data.decode(encoding, "replace")
-    if text.count("\ufffd") > len(text) * _MOSTLY_CONTROLS:
+    if text.count("\ufffd") > len(text) * _MOSTLY_WRONG:
         raise _refused(name, f"it is marked as {encoding} but is not", "Save it as UTF-8.")
     return text
 
@@ -126,8 +126,8 @@ def _utf16(data: bytes) -> str:
     """Which UTF-16 it is, when it has NUL bytes but no mark; "" for neither."""
     low, high = data[: 2 * _SAMPLE : 2].count(0), data[1 : 2 * _SAMPLE : 2].count(0)
     encoding = "utf-16-le" if high > low else "utf-16-be"
-    # ASCII in UTF-16 has its NUL bytes on one side; both sides together are other data.
-    if len(data) % 2 or min(low, high) or max(low, high) < min(len(data) // 2, _SAMPLE) * _MOSTLY_CONTROLS:
+    # ASCII in UTF-16 has its NUL bytes on one side, and many; both sides together are other data.
+    if len(data) % 2 or min(low, high) or max(low, high) < min(len(data) // 2, _SAMPLE) // 3:
         return ""
     try:
         start = data[: 2 * _SAMPLE].decode(encoding)
@@ -141,13 +141,13 @@ def _detected(data: bytes, first: int) -> str:
     """The likeliest encoding of what is not UTF-8, judged from the first byte that shows it; "" for none."""
     from charset_normalizer import from_bytes
 
+    if _is_damaged_utf8(data[max(0, first - _SAMPLE) : first + _SAMPLE]):
+        return "utf-8"
     start = max(data.rfind(b"\n", max(0, first - 1_000), first) + 1, first - 1_000, 0)
     sample = data[start : start + _SAMPLE]
     if len(data) > start + _SAMPLE:
         # Cut at white space, which is never a half of a character of several bytes.
         sample = sample[: max(sample.rfind(b"\n"), sample.rfind(b" ")) + 1 or _SAMPLE]
-    if _is_damaged_utf8(sample):
-        return "utf-8"
     found = list(from_bytes(sample, cp_isolation=list(_CANDIDATES)))
     if not found:
         best = from_bytes(sample, threshold=_LENIENT, cp_isolation=list(_CANDIDATES)).best()

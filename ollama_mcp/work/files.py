@@ -216,10 +216,13 @@ def _nothing_read(failed: Sequence[tuple[str, OllamaMCPError]], passed: Counter[
         return askable or errors[0]
     if not errors and not passed:
         return InvalidArgument("No file was given.", next_step="Give at least one path.")
-    count = len(errors) + passed.total()
-    reasons = [f"{shortened(error.message, 110)}" for error in errors[:_REASONS]]
-    if passed:
-        reasons.append(f"{passed.total():,} are no text.")
-    more = f" And {len(errors) - _REASONS:,} more." if len(errors) > _REASONS else ""
-    step = shortened(errors[0].next_step, 70) if errors else "Name the files that are meant."
-    return InvalidArgument(f"None of {count:,} files was read: {' '.join(reasons)}{more}", next_step=step)
+    # The end of a long path says most, and the reason must not fall to it.
+    reasons = [
+        shortened(error.message.replace(quoted(asked), quoted(asked, 40)), 125) for asked, error in failed[:_REASONS]
+    ]
+    reasons += [f"And {len(errors) - _REASONS:,} more."] if len(errors) > _REASONS else []
+    reasons += [f"No text: {passed.total():,}."] if passed else []
+    return InvalidArgument(
+        f"Of {len(errors) + passed.total():,} files none was read: {' '.join(reasons)}",
+        next_step=shortened(errors[0].next_step, 70) if errors else "Name the files that are meant.",
+    )

@@ -43,6 +43,7 @@ def read_head(file: OpenedFile) -> bytes:
         DiskError: Reading failed.
     """
     try:
+        file.stream.seek(0)
         head = file.stream.read(_HEAD)
         file.stream.seek(0)
     except OSError as error:

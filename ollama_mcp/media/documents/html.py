@@ -85,7 +85,7 @@ class _Page:
         elif tag in ("td", "th") and self._rows == 1:
             self._words.append(" | " if self._words else "| ")
         elif tag in _BLOCKS or tag == "br":
-            yield from self._break(tag)
+            yield from self._break(tag, outermost=not self._lists)
             self._begin(tag, node)
 
     def _begin(self, tag: str, node: LexborNode) -> None:
@@ -113,7 +113,7 @@ class _Page:
                 self._words.append(" |")
             self._rows -= 1
         if tag in _BLOCKS:
-            yield from self._break(tag)
+            yield from self._break(tag, outermost=len(self._lists) == (tag in _LISTS))
         if tag in _LISTS:
             self._lists.pop()
         elif tag == "pre" and not self._rows:
@@ -127,8 +127,8 @@ class _Page:
             self._lists[-1] = number + 1
         return "  " * max(0, len(self._lists) - 1) + ("- " if number is None else f"{number}. ")
 
-    def _break(self, tag: str) -> Iterator[str]:
-        """End the line at a block's edge; within a row it goes on."""
+    def _break(self, tag: str, *, outermost: bool) -> Iterator[str]:
+        """End the line at a block's edge; within a row it goes on, and within a list no blank line follows."""
         if self._rows:
             self._words.append(" ")
             return
@@ -139,8 +139,6 @@ class _Page:
             yield f"{self._prefix}{text.rstrip()}\n"
             self._prefix = ""
             self._is_spaced = False
-        # Within a list items follow each other without blank lines.
-        ends_list = tag in _LISTS and len(self._lists) == 1
-        if tag in _SPACED and (ends_list or not self._lists) and not self._is_spaced and not self._prefix:
+        if tag in _SPACED and outermost and not self._is_spaced and not self._prefix:
             yield "\n"
             self._is_spaced = True

@@ -18,7 +18,7 @@ from ollama_mcp.media.gate import gate
 
 SECONDS = 60.0
 # For what a process does after its own alarm: writing what it has.
-_GRACE = 5.0
+_GRACE = 2.0
 # With the server's own list of module folders, since how the package was found is not always repeatable.
 _START = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from ollama_mcp.media.documents.child import main; "
 _SECRET = re.compile("key|token|secret|passw|credential|auth", re.IGNORECASE)
