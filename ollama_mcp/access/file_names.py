@@ -7,10 +7,17 @@ from collections.abc import Sequence
 
 from ollama_mcp.access.spelling import has_control_characters, is_device_name
 from ollama_mcp.access.wording import quoted
-from ollama_mcp.errors import InvalidArgument
+from ollama_mcp.errors import InvalidArgument, NotAllowed
 
 SUFFIXES = frozenset({".json", ".jsonl", ".csv", ".npy", ".md", ".txt"})
 _LONGEST_NAME = 255
+# What agents, editors and builds obey wherever it lies: text that a model wrote must not become their instructions.
+STEERING = frozenset(
+    {"agents.md", "claude.md", "claude.local.md", "gemini.md", "skill.md", "copilot-instructions.md", "conventions.md"}
+    | {"mcp.json", "package.json", "package-lock.json", "tsconfig.json", "jsconfig.json", "composer.json"}
+    | {"deno.json", "turbo.json", "vercel.json", "angular.json", "devcontainer.json", "settings.json", "tasks.json"}
+    | {"launch.json", "config.json", "requirements.txt", "constraints.txt", "cmakelists.txt", "robots.txt"}
+)
 
 
 def check_name(text: str, suffixes: Sequence[str]) -> None:
@@ -23,6 +30,7 @@ def check_name(text: str, suffixes: Sequence[str]) -> None:
     Raises:
         InvalidArgument: Its ending is another, or a part of it is too long, has control characters or is the name of a
             device or a hidden stream of Windows.
+        NotAllowed: Agents, editors or builds obey files of that name.
     """
     if has_control_characters(text):
         raise InvalidArgument(f"The path {quoted(text)} has control characters.", next_step="Give an ordinary name.")
@@ -35,6 +43,11 @@ def check_name(text: str, suffixes: Sequence[str]) -> None:
     if ":" in parts[-1] or any(is_device_name(part) for part in parts):
         raise InvalidArgument(
             f"{quoted(text)} is a device or a hidden stream on Windows.", next_step="Give a name without ':'."
+        )
+    if parts[-1].lower() in STEERING:
+        raise NotAllowed(
+            f"{quoted(text)} is a name that agents or builds obey; results are never written under it, by no setting.",
+            next_step="Give another name.",
         )
     endings = [suffix for suffix in suffixes if suffix in SUFFIXES]
     if os.path.splitext(parts[-1])[1].lower() not in endings:

@@ -248,6 +248,13 @@ def test_files_that_programs_obey_are_refused_in_listed_folders_too(
     write(access, results / "elsewhere" / "a.md", b"1")
 
 
+@pytest.mark.parametrize("name", ["CLAUDE.md", "agents.MD", "package.json", "requirements.txt"])
+def test_names_that_agents_and_builds_obey_are_refused(machine: Machine, results: Path, name: str) -> None:
+    said = refused(writer(machine, results), results / name, NotAllowed)
+    assert "obey" in str(said)
+    assert everything_below(results) == []
+
+
 def test_the_folder_of_the_store_is_refused_but_not_where_the_user_chose_it_for_results(
     machine: Machine, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
