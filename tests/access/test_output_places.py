@@ -250,7 +250,8 @@ def test_files_that_programs_obey_are_refused_in_listed_folders_too(
 
 @pytest.mark.parametrize("name", ["CLAUDE.md", "agents.MD", "package.json", "requirements.txt"])
 def test_names_that_agents_and_builds_obey_are_refused(machine: Machine, results: Path, name: str) -> None:
-    said = refused(writer(machine, results), results / name, NotAllowed)
+    said = refused(writer(machine, results), results / name)
+    assert isinstance(said, NotAllowed)
     assert "obey" in str(said)
     assert everything_below(results) == []
 
