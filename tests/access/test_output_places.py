@@ -253,7 +253,7 @@ def test_names_that_agents_and_builds_obey_are_refused(machine: Machine, results
     said = refused(writer(machine, results), results / name)
     assert isinstance(said, NotAllowed)
     assert "obey" in str(said)
-    assert everything_below(results) == []
+    assert not everything_below(results)
 
 
 def test_the_folder_of_the_store_is_refused_but_not_where_the_user_chose_it_for_results(
