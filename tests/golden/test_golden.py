@@ -23,6 +23,11 @@ CALLS: dict[str, dict[str, Any]] = {
     "ollama_check_blob": {"digest": BLOB},
     "ollama_copy_model": {"source": MODEL, "destination": "mine"},
     "ollama_create_model": {"model": "pirate", "from": MODEL, "system": "You are a pirate."},
+    "ollama_decide": {
+        "model": MODEL,
+        "texts": ["I want my money back!"],
+        "questions": [{"name": "team", "question": "Which team?", "labels": ["billing: refunds", "support: bugs"]}],
+    },
     "ollama_delete_model": {"model": MODEL},
     "ollama_embed": {"model": "nomic-embed-text", "input": ["a cat", "a dog"]},
     "ollama_embeddings": {"model": "nomic-embed-text", "prompt": ""},
@@ -40,6 +45,9 @@ CALLS: dict[str, dict[str, Any]] = {
     "ollama_web_fetch": {"url": "https://example.com"},
     "ollama_web_search": {"query": "ollama", "max_results": 1},
 }
+
+# Where an answer must be more than a number.
+SCRIPTS = {"ollama_decide": Answer(text=["A"], chances=[{"A": 0.9, "B": 0.1}], prompt_tokens=12, tokens=1)}
 
 # What differs from run to run: addresses, times, speeds.
 _VARIES = [
@@ -83,7 +91,8 @@ async def test_the_definition_on_the_wire_is_the_golden_one(simulator: Simulator
 
 @pytest.mark.parametrize("name", sorted(CALLS))
 async def test_the_whole_result_is_the_golden_one(simulator: Simulator, name: str):
-    simulator.script(MODEL, Answer(text="4", thinking="two and two", prompt_tokens=12, tokens=3))
+    usual = Answer(text="4", thinking="two and two", prompt_tokens=12, tokens=3)
+    simulator.script(MODEL, SCRIPTS.get(name, usual))
     policy, tools = {"push": "confirm"}, {"toolsets": ["all"]}
     async with (
         CloudSimulator(keys={"key": "good"}) as cloud,

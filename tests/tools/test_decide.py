@@ -11,7 +11,7 @@ from mcp.types import CallToolResult
 from PIL import Image
 
 from ollama_mcp.simulator import Answer, Fault, Simulator
-from tests.support import connected, data, error, text
+from tests.support import connected, data, error, text, texts
 
 MODEL = "llama3.2:3b"
 THINKER = "qwen3:4b"
@@ -153,7 +153,7 @@ async def test_an_answer_without_a_letter_is_asked_again_by_schema_and_that_is_t
     topic, urgent = found["rows"]
     assert (topic["probability"], urgent["answer"]) == (0.9, "no")
     assert "probabilities" not in urgent and "confidence" not in urgent
-    assert "To 1 questions llama3.2:3b gave no letter" in found["notes"][0]
+    assert "No letter of an option came from llama3.2:3b 1 times" in found["notes"][0]
     assert list(chats(simulator)[-1]["format"]["properties"]) == ["urgent"]
 
 
@@ -353,6 +353,24 @@ async def test_files_stay_at_home_unless_the_settings_send_them_to_the_cloud(sim
         said = error(await decide(client, [URGENT], files=[str(tmp_path / "a.txt")], model=cloud), "not_allowed")
     assert "policy.cloud_files" in said
     assert chats(simulator) == []
+
+
+async def test_files_go_to_the_cloud_where_the_settings_let_them(simulator: Simulator, tmp_path: Path):
+    (tmp_path / "a.txt").write_text("public", encoding="utf-8")
+    cloud = {"files": [str(tmp_path / "a.txt")], "model": "gpt-oss:20b-cloud"}
+    async with connected(simulator.url, read=folders(tmp_path), policy={"cloud_files": "allow"}) as client:
+        simulator.script("*", Answer(text='{"urgent": "no"}'))
+        result = await decide(client, [URGENT], **cloud)
+    assert "files are not sent" not in str(texts(result))
+
+
+async def test_an_image_that_is_none_is_named_by_its_place(simulator: Simulator):
+    simulator.script(EYES, letter(A=1.0))
+    async with connected(simulator.url, work=ONE) as client:
+        images = ["ftp://example.com/a.png", base64.b64encode(image()).decode()]
+        rows = data(await decide(client, [URGENT], images=images, model=EYES))["rows"]
+    assert [row["input"] for row in rows] == ["image 1", "image 2"]
+    assert "has a scheme that is not fetched" in rows[0]["error"] and rows[1]["answer"] == "yes"
 
 
 async def test_too_many_inputs_name_the_batch(simulator: Simulator):

@@ -112,6 +112,7 @@ async def test_read_only_offers_nothing_that_changes_anything(simulator: Simulat
     assert {tool.name for tool in tools} == {
         "ollama_chat",
         "ollama_check_blob",
+        "ollama_decide",
         "ollama_embed",
         "ollama_embeddings",
         "ollama_generate",
@@ -131,17 +132,10 @@ async def test_toolsets_single_tools_and_exclusions_compose(simulator: Simulator
     assert names == ["ollama_chat", "ollama_generate", "ollama_status"]
 
 
-async def test_a_model_is_required_until_the_settings_name_one(simulator: Simulator):
-    def required(tools: list[Tool]) -> dict[str, bool]:
-        return {tool.name: "model" in tool.input_schema["required"] for tool in tools}
-
-    without = required(await _tools(simulator))
-    for_chat = required(await _tools(simulator, defaults={"chat": "llama3.2:3b"}))
-    for_all = required(await _tools(simulator, defaults={"model": "llama3.2:3b"}))
-    names = ("ollama_chat", "ollama_generate", "ollama_embed")
-    assert [without[name] for name in names] == [True, True, True]
-    assert [for_chat[name] for name in names] == [False, True, True]
-    assert [for_all[name] for name in names] == [False, False, False]
+async def test_no_tool_that_runs_a_model_needs_it_named(simulator: Simulator):
+    runs = ("ollama_chat", "ollama_generate", "ollama_embed", "ollama_embeddings")
+    tools = {tool.name: tool for tool in await _tools(simulator, **ALL)}
+    assert not [name for name in runs if "model" in tools[name].input_schema["required"]]
 
 
 async def test_the_web_tools_come_with_a_key_or_a_setting(simulator: Simulator):

@@ -48,8 +48,8 @@ class Decider:
             return list(self._notes)
         return [
             *self._notes,
-            f"To {self._without_letter} questions {self.model} gave no letter of an option; those were asked again by "
-            "schema and have no probabilities.",
+            f"No letter of an option came from {self.model} {self._without_letter:,} times; it was asked again by "
+            "schema, without probabilities.",
         ]
 
     async def decide(self, text: str, images: Sequence[str] = (), *, from_file: bool = False) -> dict[str, Verdict]:

@@ -45,7 +45,7 @@ async def test_a_verdict_as_json_holds_what_there_is(simulator: Simulator, kit: 
         "confidence": first.confidence,
     }
     assert second.as_json() == {"answer": "yes"} and second.probability is None
-    assert "1 questions" in decider.notes[0]
+    assert "1 times" in decider.notes[0]
 
 
 async def test_options_are_said_to_be_no_use_to_a_decision_model():

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.work.decide import Question
@@ -80,6 +81,11 @@ def test_names_stand_once_and_there_are_only_so_many_questions():
     for questions, said in (([], "empty"), ([one, one], "named 'topic'"), ([one] * 3, "3 items, at most 2")):
         with pytest.raises(InvalidArgument, match=said):
             check_questions(questions, 2)
+
+
+def test_labels_that_are_no_list_are_refused():
+    with pytest.raises(ValidationError):
+        question(labels=3)
 
 
 def test_a_label_twice_is_refused_while_it_is_read():
