@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from docx import Document
 from pypdf import PdfReader, PdfWriter
 
 
-def pdf(pages: Sequence[str]) -> bytes:
-    """A PDF with a line of text on each page; an empty string is a page without any."""
+def pdf(pages: Sequence[str], *, broken: Collection[int] = ()) -> bytes:
+    """A PDF with a line of text on each page; an empty one is a page without, a broken one cannot be unpacked."""
     objects = [b"<< /Type /Catalog /Pages 2 0 R >>"]
     kids = b" ".join(b"%d 0 R" % (4 + 2 * number) for number in range(len(pages)))
     objects.append(b"<< /Type /Pages /Kids [" + kids + b"] /Count %d >>" % len(pages))
@@ -20,7 +20,8 @@ def pdf(pages: Sequence[str]) -> bytes:
         drawn = b"BT /F1 12 Tf 72 700 Td (" + text.encode("latin-1") + b") Tj ET" if text else b"0 0 10 10 re f"
         page = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 800] /Contents %d 0 R" % (5 + 2 * number)
         objects.append(page + b" /Resources << /Font << /F1 3 0 R >> >> >>")
-        objects.append(b"<< /Length %d >>\nstream\n%b\nendstream" % (len(drawn), drawn))
+        packing = b"/Filter /Unheard" if number in broken else b""
+        objects.append(b"<< /Length %d %b >>\nstream\n%b\nendstream" % (len(drawn), packing, drawn))
     return assembled(objects)
 
 
@@ -72,6 +73,27 @@ def zip_bomb() -> bytes:
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("word/document.xml", "w") as part:
         for _ in range(300):
             part.write(bytes(1_000_000))
+    return out.getvalue()
+
+
+def crowded() -> bytes:
+    """A Word document of 180 MB, of which each six bytes become an element of more than a hundred."""
+    out = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(word())) as old,
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as new,
+    ):
+        for name in old.namelist():
+            with new.open(name, "w") as part:
+                if name != "word/document.xml":
+                    part.write(old.read(name))
+                    continue
+                part.write(
+                    b'<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body>'
+                )
+                for _ in range(180):
+                    part.write(b"<w:p/>" * 166_000)
+                part.write(b"</w:body></w:document>")
     return out.getvalue()
 
 

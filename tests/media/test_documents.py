@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ollama_mcp.media import Extract, NotText, extract_text, kind_of
 from ollama_mcp.media.documents.child import convert as convert_here
 from ollama_mcp.media.documents.process import MissingExtra, convert
 from ollama_mcp.media.documents.words import numbers
-from tests.media.papers import assembled, encrypted, pdf, rewritten, word, zip_bomb
+from tests.media.papers import assembled, crowded, encrypted, pdf, rewritten, word, zip_bomb
 from tests.media.pictures import CANARY, drawing, saved
 
 PAGE = """<!doctype html><html><head><title>The  title</title><style>p{}</style><script>evil()</script></head><body>
@@ -102,11 +103,12 @@ async def test_a_damaged_pdf_is_a_clear_error(data: bytes) -> None:
     assert "is not read: it is" in (await refusal(data, "a.pdf")).message
 
 
-async def test_a_page_that_is_broken_does_not_take_the_others_with_it() -> None:
-    data = pdf(["Hello one", "Hello two"]).replace(b"/Contents 7 0 R", b"/Contents /Nope", 1)
-    head, text = here("pdf", data)
-    assert "Hello one" in text
-    assert head["notes"]
+def test_a_page_that_is_broken_does_not_take_the_others_with_it() -> None:
+    head, text = here("pdf", pdf(["Hello one", "Hello two", "Hello three"], broken={1}))
+    assert text == "[page 1 of 3]\nHello one\n\n[page 2 of 3: no text]\n\n[page 3 of 3]\nHello three\n\n"
+    assert head["notes"] == ["page 2 is damaged"]
+    head, _ = here("pdf", pdf(["Hello one"], broken={0}))
+    assert head["why"] == "it is damaged"
 
 
 async def test_a_book_is_cut_where_its_text_is_too_long_and_says_so() -> None:
@@ -268,15 +270,43 @@ def test_the_converter_says_what_ended_it() -> None:
     assert here("html", b"<p>" + b"a<br>" * 3)[1] == "a\na\na\n\n"
 
 
+def children() -> set[str]:
+    """The processes that this one started and that still run (proc(5))."""
+    return {pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text("ascii").split()}
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait for what other processes do; the test's own deadline ends it."""
+    while not is_so():  # noqa: ASYNC110 - nothing in this process tells of it
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="asks Linux which processes there are")
 async def test_a_cancelled_call_ends_its_process() -> None:
+    before = children()
     task = asyncio.ensure_future(convert(b"<div>" * 400_000, "html", name="a", most=10, seconds=40))
+    async with asyncio.timeout(20):
+        await until(lambda: bool(children() - before))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await until(lambda: not children() - before)
+
+
+async def test_a_call_that_is_cancelled_before_its_turn_starts_no_process() -> None:
+    process = convert(b"<p>x", "html", name="a", most=10)
+    task = asyncio.ensure_future(process)
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    # Both places of the gate are free again long before the process would have ended by itself.
-    async with asyncio.timeout(20):
-        await asyncio.gather(*(convert(b"<p>x", "html", name="a", most=10) for _ in range(2)))
+    # Both places of the gate are free.
+    found = await asyncio.gather(*(convert(b"<p>x", "html", name="a", most=10) for _ in range(2)))
+    assert [one.text for one in found] == ["x\n\n"] * 2
+
+
+async def test_a_document_that_takes_too_much_memory_is_refused() -> None:
+    assert "is not read: it is a" in (await refusal(crowded(), "a.docx")).message
 
 
 def test_numbers_are_shown_as_ranges() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ollama_mcp.media.documents.words import LABELS, Converter, Enough, Unusable
 
-MEMORY = 1_500_000_000
+MEMORY = 1_000_000_000
 _HOMES = {"pdf": "pdf_text", "docx": "docx_text", "html": "html_text", "notebook": "notebook_text"}
 
 
@@ -32,6 +32,9 @@ def main(kind: str, seconds: float, most: int) -> None:
     with os.fdopen(0, "rb", closefd=False) as source:
         data = source.read()
     head, text = convert(kind, data, seconds, most)
+    if sys.platform != "win32":
+        # From here on an alarm would only cost what there is.
+        signal.setitimer(signal.ITIMER_REAL, 0)
     with os.fdopen(1, "wb", closefd=False) as answer:
         # Strict UTF-8 has no lone surrogates, which PDFs may hold.
         answer.write(json.dumps(head).encode() + b"\n" + text.encode("utf-8", "replace"))
