@@ -40,8 +40,8 @@ class Extract:
 def kind_of(data: bytes, name: str, *, fetched: bool = False) -> str:
     """Return what a file is read as: "image", "pdf", "docx", "html", "notebook" or "text".
 
-    Contents decide where they can; by its name are known a notebook and a page on the disk, whose source might be meant
-    otherwise, and a DOCX of which only the start is at hand.
+    Contents decide, but a notebook and a page on the disk are known by their names, since JSON and markup may stand in
+    any file, and so is a DOCX of which only the start is at hand.
 
     Args:
         data: All of it or the start, 1 kB at least.
