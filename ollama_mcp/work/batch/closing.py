@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from ollama_mcp.errors import DiskError, InternalError
 from ollama_mcp.work.batch.layouts import Csv, Jsonl, Layout, Npy, as_object
 from ollama_mcp.work.batch.order import Order
 from ollama_mcp.work.batch.rows import Record, Row, Source
+from ollama_mcp.work.batch.threads import in_thread
 
 if TYPE_CHECKING:
     from ollama_mcp.access import Output
@@ -69,7 +71,6 @@ class Closing:
 
     def __init__(self, order: Order, source: Source, run: BatchRun, last: int) -> None:
         self._order, self._source, self._run, self._last = order, source, run, last
-        self._given_up = threading.Event()
 
     async def into(self, output: Output | None) -> Sums:
         """Write the file, or without one only add up.
@@ -85,26 +86,21 @@ class Closing:
 
         layout = await self._layout()
         sums = Sums()
-        work = asyncio.create_task(asyncio.to_thread(self._write, output, layout, sums, more))
-        try:
-            await asyncio.shield(work)
-        except asyncio.CancelledError:
-            # The thread asks this loop for records, so it has to end before the loop does.
-            self._given_up.set()
-            await asyncio.wait({work})
-            raise
+
+        def write(given_up: Event) -> None:
+            chunks = self._chunks(layout, sums, more, given_up, show_all=output is None)
+            if output is not None:
+                sums.bytes = output.write(chunks)
+            else:
+                deque(chunks, maxlen=0)
+
+        await in_thread(write)
         sums.notes += layout.notes if output is not None else []
         return sums
 
-    def _write(self, output: Output | None, layout: Layout, sums: Sums, more: Any) -> None:
-        chunks = self._chunks(layout, sums, more, show_all=output is None)
-        if output is not None:
-            sums.bytes = output.write(chunks)
-            return
-        for _ in chunks:
-            pass
-
-    def _chunks(self, layout: Layout, sums: Sums, more: Any, *, show_all: bool) -> Iterator[bytes]:
+    def _chunks(
+        self, layout: Layout, sums: Sums, more: Callable[[], list[RowResult]], given_up: Event, *, show_all: bool
+    ) -> Iterator[bytes]:
         yield layout.head()
         rows = islice(self._source.rows(), self._last)
         while page := more():
@@ -112,13 +108,14 @@ class Closing:
             for result in page:
                 row = next(rows, None)
                 if row is None:
+                    # Of an earlier call without a limit, or with a larger one.
                     break
                 if row.number != result.row:
                     raise InternalError(f"Row {row.number} of {self._source.shown} has no result.")
                 kept = self._result(result)
                 sums.add(row, kept, all_rows=show_all)
                 parts.append(layout.row(row, kept))
-            if self._given_up.is_set():
+            if given_up.is_set():
                 raise DiskError("Writing was given up.")
             yield b"".join(parts)
         # Only now is it certain that the columns beside the results are those that were worked on.

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 from ollama_mcp.errors import Busy, DiskError
 
 
-@contextmanager
-def locked(names: Sequence[str], *, shown: str) -> Generator[None]:
+@asynccontextmanager
+async def locked(names: Sequence[str], *, shown: str) -> AsyncGenerator[None]:
     """Hold a lock of each name; the system lets go of them with the process, however that ends.
 
     The lock files lie in the user's data folder, so that servers with stores of their own see them too.
@@ -20,6 +21,14 @@ def locked(names: Sequence[str], *, shown: str) -> Generator[None]:
         Busy: Another batch holds one.
         DiskError: No lock file can be made.
     """
+    held = await asyncio.to_thread(_hold, names, shown)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(held.close)
+
+
+def _hold(names: Sequence[str], shown: str) -> ExitStack:
     import platformdirs
     from filelock import FileLock, Timeout
 
@@ -29,7 +38,7 @@ def locked(names: Sequence[str], *, shown: str) -> Generator[None]:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for name in names:
                 path = folder / f"{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:32]}.lock"
-                # Any thread may let go of it: a call is carried on by several.
+                # Any thread may let go of it, not only the one that took it.
                 held.enter_context(FileLock(path, timeout=0, mode=0o600, thread_local=False))
         except Timeout:
             raise Busy(
@@ -41,4 +50,4 @@ def locked(names: Sequence[str], *, shown: str) -> Generator[None]:
                 f"No lock file can be made in {str(folder)!r}: {error.strerror or type(error).__name__}.",
                 next_step="Check the rights of that folder.",
             ) from error
-        yield
+        return held.pop_all()

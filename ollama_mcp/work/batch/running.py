@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
+from threading import Event
 from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import InvalidArgument, OllamaMCPError
@@ -17,6 +20,7 @@ from ollama_mcp.work.batch.locks import locked
 from ollama_mcp.work.batch.order import SHOWN_ROWS, Order, check_cloud
 from ollama_mcp.work.batch.rows import Source
 from ollama_mcp.work.batch.sources import IMAGE_SUFFIXES, ManyFiles, open_source
+from ollama_mcp.work.batch.threads import in_thread
 from ollama_mcp.work.batch.workers import Worker
 from ollama_mcp.work.choosing import choose
 
@@ -73,13 +77,13 @@ async def run_batch(kit: Kit, order: Order) -> Report:
 
 async def _run(kit: Kit, order: Order, source: Source, output: Output | None) -> Report:
     async with kit.progress.phase(f"reading {source.shown}"):
-        total = await asyncio.to_thread(_count, source)
+        total = await in_thread(partial(_count, source))
         order.check_rows(total)
         worker, model, notes = await _worker(kit, order, source)
         key = order.key(source, model, await _digest(kit, model))
         last = min(total, order.limit or total)
         names = [f"run {key}", *([f"output {output.path}"] if output is not None else [])]
-        with locked(names, shown=output.path if output is not None else source.shown):
+        async with locked(names, shown=output.path if output is not None else source.shown):
             run = await kit.store.batches.open(key, total=total, about={"model": model, "input": source.shown})
             tally = Tally(last, await _done_before(run, last))
             await _work(kit, worker, source, run, tally)
@@ -100,8 +104,8 @@ async def _output(kit: Kit, order: Order) -> AsyncGenerator[Output | None]:
         yield output
 
 
-def _count(source: Source) -> int:
-    total = sum(1 for _ in source.rows())
+def _count(source: Source, given_up: Event) -> int:
+    total = sum(1 for _ in takewhile(lambda _: not given_up.is_set(), source.rows()))
     if not total:
         raise InvalidArgument(f"{source.shown} has no rows.", next_step="Give an input that holds something.")
     return total
