@@ -1,29 +1,21 @@
-"""Interim stand-in, so that the rest imports; the store's author replaces this file."""
+"""What outlives a call, in one SQLite file: checkpoints of batches, embeddings, notes on models, counters."""
 
-from __future__ import annotations
+from ollama_mcp.store.batches import Batches
+from ollama_mcp.store.embeddings import Embeddings
+from ollama_mcp.store.models import ModelNotes
+from ollama_mcp.store.runs import BatchRun, RowResult
+from ollama_mcp.store.store import Store
+from ollama_mcp.store.usage import Tally, Totals, Usage, UsageRow
 
-from ollama_mcp.settings import Settings
-
-
-class _Models:
-    async def token_ratio(self, digest: str) -> float | None:
-        return None
-
-    async def learn(self, digest: str, estimated: int, real: int) -> None: ...
-
-
-class _Usage:
-    def count(
-        self, model: str, *, cloud: bool, prompt_tokens: int, tokens: int, file_tokens: int, seconds: float
-    ) -> None: ...
-
-
-class Store:
-    def __init__(self) -> None:
-        self.models, self.usage = _Models(), _Usage()
-
-    @classmethod
-    def of(cls, settings: Settings) -> Store:
-        return cls()
-
-    async def aclose(self) -> None: ...
+__all__ = [
+    "BatchRun",
+    "Batches",
+    "Embeddings",
+    "ModelNotes",
+    "RowResult",
+    "Store",
+    "Tally",
+    "Totals",
+    "Usage",
+    "UsageRow",
+]

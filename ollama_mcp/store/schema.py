@@ -1,0 +1,45 @@
+"""The tables, as the steps that made them: entry n leads a file of version n to version n + 1.
+
+A step that has been released is never changed; what is new is a new entry.
+"""
+
+from __future__ import annotations
+
+# "oMCP": tells `file` and us whose database it is.
+APPLICATION_ID = 0x6F4D4350
+
+_NOTES = (
+    """CREATE TABLE models (
+        digest TEXT PRIMARY KEY, ratio REAL, samples INTEGER NOT NULL DEFAULT 0, on_gpu INTEGER
+    ) WITHOUT ROWID""",
+    """CREATE TABLE usage (
+        model TEXT, cloud INTEGER, calls INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, tokens INTEGER NOT NULL,
+        file_tokens INTEGER NOT NULL, seconds REAL NOT NULL, PRIMARY KEY (model, cloud)
+    ) WITHOUT ROWID""",
+)
+
+# Keys and vectors apart: a look-up, the day of the last use and the choice of what goes read and write no vectors.
+_EMBEDDINGS = (
+    "CREATE TABLE spaces (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+    """CREATE TABLE embedding_keys (
+        space INTEGER, hash BLOB, vector INTEGER NOT NULL, bytes INTEGER NOT NULL, used INTEGER NOT NULL,
+        PRIMARY KEY (space, hash)
+    ) WITHOUT ROWID""",
+    "CREATE TABLE vectors (id INTEGER PRIMARY KEY, vector BLOB NOT NULL)",
+    "CREATE TABLE embedding_size (bytes INTEGER NOT NULL)",
+    "INSERT INTO embedding_size VALUES (0)",
+)
+
+# The ids of runs are random: in a file that took another's place, no run has the id of an old one.
+_BATCHES = (
+    """CREATE TABLE runs (
+        id INTEGER PRIMARY KEY, key TEXT UNIQUE, total INTEGER, about TEXT NOT NULL, touched INTEGER NOT NULL
+    )""",
+    """CREATE TABLE records (
+        run INTEGER NOT NULL REFERENCES runs (id), row INTEGER NOT NULL, error INTEGER NOT NULL, record BLOB NOT NULL
+    )""",
+    "CREATE UNIQUE INDEX records_by_row ON records (run, row)",
+    "CREATE INDEX failed_records ON records (run, row) WHERE error = 1",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_NOTES, _EMBEDDINGS, _BATCHES)
