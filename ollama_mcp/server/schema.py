@@ -26,7 +26,8 @@ def _clean(node: Any, definitions: dict[str, Schema]) -> Any:
         return [_clean(item, definitions) for item in cast("list[Any]", node)]
     if not isinstance(node, dict):
         return node
-    node = _without_null(_inlined(cast("Schema", node), definitions))
+    # A reference may stand beside null, and what it leads to may be either again.
+    node = _inlined(_without_null(_inlined(cast("Schema", node), definitions)), definitions)
     result: Schema = {}
     for key, value in node.items():
         if key in _MAPS:
