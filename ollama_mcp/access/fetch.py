@@ -25,7 +25,7 @@ _LONGEST_URL = 4096
 _INTERNAL_NAMES = ("localhost", "local", "internal", "intranet", "lan", "home.arpa", "onion")
 _HEADERS = [
     (b"User-Agent", b"ollama-mcp-server"),
-    (b"Accept", b"image/*, audio/*;q=0.8, */*;q=0.5"),
+    (b"Accept", b"image/*, text/*, audio/*;q=0.8, */*;q=0.5"),
     # Limits count decoded bytes: what comes packed is refused, and this asks for it plain.
     (b"Accept-Encoding", b"identity"),
 ]
@@ -58,7 +58,7 @@ async def fetch(
     if not settings.enabled:
         raise NotAllowed(
             f"{_shown(text)} is not fetched: setting urls.enabled is off.",
-            next_step="Save the image to a file and give its path, or ask the user to switch the setting on.",
+            next_step="Save it to a file and give its path, or ask the user to switch the setting on.",
         )
     url = checked_url(text, settings)
     tls = tls or await asyncio.to_thread(_public_certificates)
@@ -97,7 +97,7 @@ def checked_url(text: str, settings: UrlSettings) -> httpx.URL:
     if port not in settings.ports:
         raise NotAllowed(
             f"{_shown(text)} is not fetched: port {port} is not in setting urls.ports.",
-            next_step="Save the image to a file and give its path.",
+            next_step="Save it to a file and give its path.",
         )
     if _is_internal(url.raw_host.decode("ascii")):
         raise _not_public(text)
@@ -200,7 +200,7 @@ def _invalid(text: str, why: str) -> OllamaMCPError:
 def _failed(text: str, why: str) -> OllamaMCPError:
     return InvalidArgument(
         f"{_shown(text)} could not be fetched: {why}.",
-        next_step="Check the address, or save the image and give its path.",
+        next_step="Check the address, or save it to a file and give its path.",
     )
 
 
@@ -208,7 +208,7 @@ def _not_public(text: str) -> OllamaMCPError:
     # One text for unknown names and internal ones: telling them apart would map the internal network.
     return NotAllowed(
         f"{_shown(text)} is not fetched: its host is unknown, or not (only) in the public internet.",
-        next_step="Save the image to a file and give its path.",
+        next_step="Save it to a file and give its path.",
     )
 
 
