@@ -58,7 +58,8 @@ async def ollama_chat(
     turns = as_turns([*_system(system), *(messages or [Message(role="user", content=prompt)])])
     shown = [source for message in messages for source in message.images]
     way_out = "Set too_long='split', send less, or name a model with a longer context."
-    wish = Wish("chat", model, format, think, options, include, [*shown, *images], audio, way_out=way_out)
+    needs = ["tools"] if tools else []
+    wish = Wish("chat", model, format, think, options, include, [*shown, *images], audio, way_out=way_out, needs=needs)
     question = Question(
         wish=wish,
         turns=turns,

@@ -74,6 +74,7 @@ async def ollama_embed(
     with call.in_use.using(name):
         rows = await _embed(call, request)
     pairs, notes = await asyncio.to_thread(_compare, rows) if not vectors else ([], [])
+    notes = [chosen.note, *notes] if chosen.note else notes
     size = len(rows[0])
     if dimensions and size < dimensions:
         notes = [f"{name} has no more than {size} dimensions, so dimensions={dimensions} changed nothing.", *notes]

@@ -11,9 +11,9 @@ from ollama_mcp.server.types import (
     Background,
     Format,
     GenerateInclude,
-    GenerateModel,
     Images,
     KeepAlive,
+    ModelName,
     Options,
     Think,
 )
@@ -24,7 +24,7 @@ from ollama_mcp.work.inference import Wish, answer, prepare
 async def ollama_generate(
     call: Call,
     prompt: Annotated[str, Field(min_length=1, description="The prompt; with suffix, the text before the gap.")],
-    model: GenerateModel = "",
+    model: ModelName = "",
     suffix: Annotated[str, Field(description="Text after the gap to fill; needs 'insert'.")] = "",
     raw: Annotated[bool, Field(description="Send the prompt without the model's template.")] = False,
     system: str = "",
@@ -44,7 +44,17 @@ async def ollama_generate(
     """
     way_out = "Use ollama_chat with too_long='split', or send less."
     wish = Wish(
-        "generate", model, format, think, options, include, images, audio, way_out=way_out, carried=len(context)
+        "generate",
+        model,
+        format,
+        think,
+        options,
+        include,
+        images,
+        audio,
+        way_out=way_out,
+        carried=len(context),
+        needs=["insert"] if suffix else [],
     )
     shared = await prepare(call, wish, [prompt, suffix, system, template])
     request = GenerateRequest(

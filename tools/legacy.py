@@ -17,9 +17,11 @@ class Embedding(Data):
     """One vector."""
 
     embedding: list[float]
+    note: str | None = None
 
     def as_text(self) -> str:
-        return " ".join(f"{number:.6g}" for number in self.embedding)
+        numbers = " ".join(f"{number:.6g}" for number in self.embedding)
+        return f"{numbers}\n{self.note}" if self.note else numbers
 
 
 @tool(title="Embed one text (legacy)", toolset="legacy", hints=INFERS)
@@ -47,4 +49,4 @@ async def ollama_embeddings(
         file_tokens=0,
         seconds=time.monotonic() - start,
     )
-    return Embedding(embedding=response.embedding)
+    return Embedding(embedding=response.embedding, note=chosen.note or None)

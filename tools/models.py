@@ -12,6 +12,7 @@ from ollama_mcp.formats.names import same_model
 from ollama_mcp.hosts.cards import capabilities_of, default_options, part_of
 from ollama_mcp.server.text import day, size, table
 from ollama_mcp.server.types import ModelName
+from ollama_mcp.work.choosing import ranking
 
 Part = Literal["parameters", "template", "license", "system", "messages", "modelfile", "model_info", "tensors"]
 
@@ -29,7 +30,7 @@ class InstalledModel(BaseModel):
 
 
 class InstalledModels(Data):
-    """The installed models, newest first."""
+    """The installed models, newest first, or with a capability asked for the best first."""
 
     models: list[InstalledModel]
     total: int
@@ -64,11 +65,17 @@ async def ollama_list_models(
     ] = "",
 ) -> InstalledModels:
     """Find a model's exact name, or one that can do a task: lists the installed models with size, context length and
-    capabilities, newest first; free and quick.
+    capabilities, newest first, by capability the best first.
     """
     installed = await call.client.tags()
     able = await call.hosts.capabilities(installed)
     wanted = [m for m in installed if not capability or capability.lower() in able[m.name]]
+    notes: list[str] = []
+    if capability and wanted:
+        names, chosen = await ranking(call, installed, capability.lower())
+        wanted.sort(key=lambda m: names.index(m.name) if m.name in names else len(names))
+        taken = f"{chosen.model} ({chosen.why})" if chosen is not None else "none of them"
+        notes.append(f"Best first. A call that names no model takes {taken}.")
     limit = call.settings.limits.listed
     rows = [
         InstalledModel(
@@ -82,15 +89,16 @@ async def ollama_list_models(
         )
         for m in wanted[:limit]
     ]
-    return InstalledModels(models=rows, total=len(wanted), note=_note(len(installed), len(wanted), limit, capability))
+    notes += _notes(len(installed), len(wanted), limit, capability)
+    return InstalledModels(models=rows, total=len(wanted), note=" ".join(notes) or None)
 
 
-def _note(installed: int, wanted: int, limit: int, capability: str) -> str | None:
+def _notes(installed: int, wanted: int, limit: int, capability: str) -> list[str]:
     if not installed:
-        return "No model is installed. ollama_pull_model downloads one, if the user wants that."
+        return ["No model is installed. ollama_pull_model downloads one, if the user wants that."]
     if not wanted:
-        return f"None of the {installed} installed models has the capability {capability!r}."
-    return f"{limit} of {wanted} are shown; name a capability to narrow the list." if wanted > limit else None
+        return [f"None of the {installed} installed models has the capability {capability!r}."]
+    return [f"{limit} of {wanted} are shown; name a capability to narrow the list."] if wanted > limit else []
 
 
 class ModelDetails(Data):

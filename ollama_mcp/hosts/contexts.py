@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import OllamaMCPError
 from ollama_mcp.formats.names import parse_name, same_model
+from ollama_mcp.hosts.recent import Recent
 
 if TYPE_CHECKING:
     from ollama_mcp.api import RunningModel
-
-SECONDS = 2.0
 
 
 class Contexts:
@@ -26,17 +23,24 @@ class Contexts:
     """
 
     def __init__(self, ask: Callable[[], Awaitable[list[RunningModel]]]) -> None:
-        self._ask = ask
-        self._at = float("-inf")
-        self._running: list[RunningModel] = []
-        self._asking: asyncio.Task[list[RunningModel]] | None = None
+        self._recent = Recent(ask)
         self._sent: dict[str, int] = {}
+
+    async def running(self) -> list[RunningModel]:
+        """The loaded models; none where the host does not say."""
+        try:
+            return await self._recent.get()
+        except OllamaMCPError:
+            # The call itself will say what is wrong with the host.
+            return []
 
     async def loaded(self, model: str) -> RunningModel | None:
         """The model as it is loaded; None where it is not, or the host does not say."""
-        if time.monotonic() - self._at > SECONDS:
-            await self._refresh()
-        return next((running for running in self._running if same_model(running.name, model)), None)
+        return _find(await self.running(), model)
+
+    def seen_on_gpu(self) -> dict[str, bool]:
+        """Whether each model lay wholly on GPUs when the host was asked last, by digest; asks nothing."""
+        return gpu_shares(self._recent.last or [])
 
     def sent(self, model: str) -> int | None:
         """The num_ctx that this process asked for last."""
@@ -50,30 +54,23 @@ class Contexts:
 
     def answered(self, model: str) -> None:
         """The model answered: where it was not loaded before, it is now."""
-        if not any(same_model(running.name, model) for running in self._running):
+        if _find(self._recent.last or [], model) is None:
             self.forget()
 
     def forget(self) -> None:
         """Ask the host again at the next call."""
-        self._at = float("-inf")
+        self._recent.forget()
 
-    async def _refresh(self) -> None:
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._asked())
-        # Shielded: one caller that gives up does not take the answer from the others.
-        self._running = await asyncio.shield(self._asking)
 
-    async def _asked(self) -> list[RunningModel]:
-        try:
-            return await self._ask_host()
-        finally:
-            self._asking = None
+def gpu_shares(running: Sequence[RunningModel]) -> dict[str, bool]:
+    """Whether each loaded model lies wholly on GPUs, by digest.
 
-    async def _ask_host(self) -> list[RunningModel]:
-        try:
-            running = await self._ask()
-        except OllamaMCPError:
-            # The call itself will say what is wrong with the host.
-            return []
-        self._at = time.monotonic()
-        return running
+    A host without a GPU shows 0 for all, which says nothing against any model.
+    """
+    if not any(model.size_vram for model in running):
+        return {}
+    return {model.digest: model.size_vram >= model.size for model in running if model.digest and model.size}
+
+
+def _find(running: Sequence[RunningModel], model: str) -> RunningModel | None:
+    return next((one for one in running if same_model(one.name, model)), None)

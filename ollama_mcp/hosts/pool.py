@@ -13,6 +13,7 @@ from ollama_mcp.formats.names import parse_name, same_model
 from ollama_mcp.formats.options import OPTIONS
 from ollama_mcp.hosts.cards import ThinkLevels, capabilities_of, think_levels
 from ollama_mcp.hosts.contexts import Contexts
+from ollama_mcp.hosts.recent import Recent
 
 if TYPE_CHECKING:
     from ollama_mcp.api import ModelCard, ModelSummary, OllamaClient
@@ -41,6 +42,7 @@ class HostPool:
         self._made: set[str] = set()
         self.url = base_url(settings.host)
         self.contexts = Contexts(lambda: self.client().ps())
+        self.listed: Recent[list[ModelSummary]] = Recent(lambda: self.client().tags())
 
     @property
     def has_cloud_key(self) -> bool:
@@ -166,6 +168,7 @@ class HostPool:
         """Drop what is known of a model that was changed or deleted."""
         self._cards.pop(parse_name(model).key, None)
         self.contexts.forget()
+        self.listed.forget()
 
     async def installed(self) -> list[ModelSummary]:
         """The installed models, or none when the host cannot say (for help texts)."""

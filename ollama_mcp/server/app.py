@@ -127,7 +127,7 @@ class OllamaServer(GuidedServer):
         """Prompts, resources and completions; made with the first request for any of them."""
         from ollama_mcp.server.guidance.guidance import Guidance
 
-        return Guidance(self.ollama_settings, self.hosts, lambda: self.bound_tools, self.call_tool)
+        return Guidance(self.ollama_settings, self.hosts, self.store, lambda: self.bound_tools, self.call_tool)
 
     @cached_property
     def _folders(self) -> GrantedFolders:
@@ -139,11 +139,11 @@ class OllamaServer(GuidedServer):
     @cached_property
     def access(self) -> Access:
         """What this server may read and fetch; made with the first file or address."""
-        from ollama_mcp.access import Access, AccessRules, Surroundings
+        from ollama_mcp.access import Access, AccessRules, Surroundings, WriteRules
 
         facts = replace(Surroundings.of_this_process(), over_http=self.ollama_settings.transport != "stdio")
         rules = AccessRules(self.ollama_settings.read, facts, self._folders)
-        return Access(rules, self.ollama_settings.urls)
+        return Access(rules, self.ollama_settings.urls, writing=WriteRules.of(self.ollama_settings))
 
     async def list_tools(self) -> list[Tool]:
         """The offered tools; fixed from the start, in a fixed order."""

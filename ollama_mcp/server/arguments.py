@@ -7,7 +7,7 @@ import inspect
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic.fields import FieldInfo
@@ -18,12 +18,10 @@ from ollama_mcp.server.call import Call
 from ollama_mcp.server.coercion import coerce
 from ollama_mcp.server.registry import ToolFunction
 from ollama_mcp.server.schema import portable
-from ollama_mcp.server.types import DefaultModel, OnlyWhere
+from ollama_mcp.server.types import OnlyWhere
 from ollama_mcp.settings.model import Settings
 
 _SHOWN = 80
-
-_Marker = TypeVar("_Marker", DefaultModel, OnlyWhere)
 
 
 @dataclass
@@ -65,7 +63,7 @@ class Arguments:
     @cached_property
     def _hidden(self) -> dict[str, str]:
         """Arguments that the settings leave out, and what would offer each."""
-        marked = ((name, _marker(hint, OnlyWhere)) for name, hint in self._hints.items())
+        marked = ((name, _marker(hint)) for name, hint in self._hints.items())
         return {name: mark.remedy for name, mark in marked if mark is not None and not mark.holds(self.settings)}
 
     @cached_property
@@ -73,16 +71,10 @@ class Arguments:
         fields: dict[str, Any] = {}
         for name, parameter in inspect.signature(self.function).parameters.items():
             if name != self.call_parameter and name not in self._hidden:
-                fields[name] = (self._hints[name], self._default(name, parameter.default))
+                required = parameter.default is inspect.Parameter.empty
+                fields[name] = (self._hints[name], ... if required else parameter.default)
         config = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
         return create_model(f"{self.function.__name__}_arguments", __config__=config, **fields)
-
-    def _default(self, name: str, default: Any) -> Any:
-        """What pydantic gets as the default: a model argument is required until the settings name one."""
-        marker = _marker(self._hints[name], DefaultModel)
-        if marker is not None and not marker.configured(self.settings):
-            return ...
-        return ... if default is inspect.Parameter.empty else default
 
     def _explain(self, error: ValidationError) -> InvalidArgument:
         first = error.errors(include_url=False)[0]
@@ -110,10 +102,10 @@ class Arguments:
                 )
 
 
-def _marker(hint: Any, kind: type[_Marker]) -> _Marker | None:
-    """The marker of that kind in an annotated type."""
+def _marker(hint: Any) -> OnlyWhere | None:
+    """The marker in an annotated type."""
     items = get_args(hint) if get_origin(hint) is Annotated else ()
-    return next((item for item in items if isinstance(item, kind)), None)
+    return next((item for item in items if isinstance(item, OnlyWhere)), None)
 
 
 def _reason(error: ErrorDetails) -> str:

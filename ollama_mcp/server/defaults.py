@@ -19,7 +19,7 @@ def check_defaults(settings: Settings) -> None:
         SettingsError: Names the setting and what it takes.
     """
     defaults = settings.defaults
-    for name in ("model", "chat", "generate", "embed", "vision"):
+    for name in ("model", "chat", "generate", "embed", "vision", "decide"):
         if model := getattr(defaults, name):
             _hold(name, parse_name, model)
     if defaults.keep_alive is not None:

@@ -22,24 +22,12 @@ from ollama_mcp.settings.model import Settings
 if TYPE_CHECKING:
     from ollama_mcp.api import Message as Turn
     from ollama_mcp.api import ToolCall
-    from ollama_mcp.work.choosing import Task
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+")
 
 ChatInclude = Literal["thinking", "stats", "logprobs"]
 GenerateInclude = Literal["thinking", "stats", "logprobs", "context"]
-
-
-@dataclass(frozen=True, slots=True)
-class DefaultModel:
-    """Marks a model argument that may be left out once the settings name a model for the task."""
-
-    task: Task
-
-    def configured(self, settings: Settings) -> str:
-        """The model of the settings, or ""."""
-        return getattr(settings.defaults, self.task) or settings.defaults.model
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +146,9 @@ def _tool(value: Any) -> Any:
 
 
 ModelName = Annotated[str, BeforeValidator(_name), Field(description="A model's name, from ollama_list_models.")]
-ChatModel = Annotated[ModelName, DefaultModel("chat")]
-GenerateModel = Annotated[ModelName, DefaultModel("generate")]
 EmbedModel = Annotated[
     str,
     BeforeValidator(_name),
-    DefaultModel("embed"),
     Field(description="An embedding model, from ollama_list_models(capability='embedding')."),
 ]
 

@@ -38,6 +38,7 @@ class Wish:
         way_out: What to do with a prompt that cannot fit.
         file_tokens: Estimated tokens of the prompt that came from files, which the agent never saw.
         carried: Tokens that go with the prompt as they are (`context` of generate).
+        needs: Capabilities that a model must have to be chosen, beside what the rest of the wish shows.
     """
 
     task: Task
@@ -51,6 +52,7 @@ class Wish:
     way_out: str = "Send less, or name a model with a longer context."
     file_tokens: int = 0
     carried: int = 0
+    needs: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ async def prepare(kit: Kit, wish: Wish, texts: Sequence[str]) -> Prepared:
         OllamaMCPError: A limit, a missing capability or a wrong argument; nothing was sent to the model.
     """
     check_size(kit, texts)
-    chosen = await choose(kit, wish.model, wish.task, vision=bool(wish.images))
+    chosen = await choose(kit, wish.model, wish.task, vision=bool(wish.images), also=_needed(wish))
     model = chosen.model
     notes = [chosen.note] if chosen.note else []
     images = await _senses(kit, wish, model, notes)
@@ -184,6 +186,8 @@ async def _learn(kit: Kit, whole: Chunk, prepared: Prepared) -> None:
     if stats is None:
         return
     await fitting.learn(kit, prepared.fit, stats, images=len(prepared.images))
+    for digest, wholly in kit.hosts.contexts.seen_on_gpu().items():
+        await kit.store.models.saw_on_gpu(digest, wholly)
     kit.store.usage.count(
         prepared.model,
         cloud=parse_name(prepared.model).is_cloud,
@@ -227,6 +231,12 @@ async def _follow(kit: Kit, stream: ChatStream | GenerateStream, model: str) -> 
         finally:
             loading.cancel()
     return await stream.collect()
+
+
+def _needed(wish: Wish) -> list[str]:
+    """What a model that nobody named must be able to do, images aside."""
+    own = [name for name, given in (("audio", wish.audio), ("thinking", wish.think)) if given]
+    return [*wish.needs, *own]
 
 
 async def _senses(kit: Kit, wish: Wish, model: str, notes: list[str]) -> list[str]:

@@ -229,7 +229,7 @@ async def test_in_read_only_there_is_nothing_to_delete_with_and_the_instructions
 
 
 async def test_follow_a_prompt_to_its_end(agent: Agent, simulator: Simulator):
-    simulator.script(CHAT, Answer(text="Bonjour."))
+    simulator.script("gemma3:4b", Answer(text="Bonjour."))
     result = await agent.client.get_prompt("delegate_task", {"task": "Translate to French: good morning"})
     text = str(result.messages[0].content)
     model = found(r'First call: `ollama_chat\(model="([^"]+)"', text)

@@ -19,7 +19,7 @@ async def _complete(client: Client, prompt: str, argument: str, typed: str = "")
 async def test_model_names_are_completed_with_the_able_ones_first(simulator: Simulator, mode: str):
     async with connected(simulator.url, mode=mode) as client:
         found = await _complete(client, "delegate_task", "model")
-    assert found.values == ["llama3.2:3b", "qwen3:4b", "gemma3:4b", "nomic-embed-text:latest"]
+    assert found.values == ["gemma3:4b", "qwen3:4b", "llama3.2:3b", "nomic-embed-text:latest"]
     assert (found.total, found.has_more) == (4, False)
 
 

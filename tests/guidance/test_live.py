@@ -9,6 +9,7 @@ from ollama_mcp.hosts import HostPool
 from ollama_mcp.server.guidance.live import Live
 from ollama_mcp.settings import Settings
 from ollama_mcp.simulator import Fault, Simulator
+from ollama_mcp.store import Store
 from tests.guidance.helpers import last_call, prompt_text
 from tests.support import connected
 
@@ -39,13 +40,13 @@ async def hosts(simulator: Simulator) -> AsyncGenerator[HostPool]:
 
 async def test_a_host_that_says_nothing_counts_as_down(simulator: Simulator, hosts: HostPool):
     simulator.faults.add(Fault("hang", "/api/tags"))
-    view = await Live(hosts, wait=0.2).look()
+    view = await Live(hosts, Store(None), wait=0.2).look()
     assert view.problem == "[timeout] No answer within 0.2 s."
     assert view.names() == []
 
 
 async def test_the_view_is_kept_until_it_is_forgotten(simulator: Simulator, hosts: HostPool):
-    live = Live(hosts)
+    live = Live(hosts, Store(None))
     first = await live.look()
     assert await live.look() is first
     live.forget()
@@ -55,8 +56,8 @@ async def test_the_view_is_kept_until_it_is_forgotten(simulator: Simulator, host
 
 async def test_the_view_says_what_is_loaded_and_what_each_model_can_do(simulator: Simulator, hosts: HostPool):
     await hosts.load("gemma3:4b", keep_alive=-1, options=None)
-    view = await Live(hosts).look()
-    assert [model.name for model in view.able("completion")] == ["gemma3:4b", "llama3.2:3b", "qwen3:4b"]
+    view = await Live(hosts, Store(None)).look()
+    assert [model.name for model in view.able("completion")] == ["gemma3:4b", "qwen3:4b", "llama3.2:3b"]
     assert [one.partition(" ")[0] for one in view.loaded] == ["gemma3:4b"]
     assert view.names("embedding")[0] == "nomic-embed-text:latest"
     found = view.find("NOMIC-embed-text")

@@ -123,11 +123,11 @@ async def test_an_argument_goes_in_as_plain_text_in_one_message(simulator: Simul
     assert "\n</user>" not in text and text.count("delete all") == 1
 
 
-async def test_the_models_are_those_with_the_capability_and_loaded_ones_come_first(simulator: Simulator):
+async def test_the_models_are_those_with_the_capability_in_the_order_in_which_a_call_takes_them(simulator: Simulator):
     async with connected(simulator.url) as client:
-        await client.call_tool("ollama_load_model", {"model": "qwen3:4b"})
+        await client.call_tool("ollama_load_model", {"model": "llama3.2:3b"})
         text = await prompt_text(client, "tool_calling", task="x")
-    assert "- qwen3:4b (4.0B, 2.5 GB, context 262,144, loaded)\n- llama3.2:3b" in text
+    assert "- qwen3:4b (4.0B, 2.5 GB, context 262,144)\n- llama3.2:3b (3.2B, 2.0 GB, context 131,072, loaded)" in text
     assert "gemma3" not in text and "nomic" not in text
     assert last_call(text)[1]["model"] == "qwen3:4b"
 
@@ -141,10 +141,10 @@ async def test_the_settings_own_model_goes_before_others(simulator: Simulator):
 @pytest.mark.parametrize(
     ("asked", "chosen", "said"),
     [
-        ("qwen3", "llama3.2:3b", "Model 'qwen3' is not installed. Closest: qwen3:4b."),
+        ("qwen3", "gemma3:4b", "Model 'qwen3' is not installed. Closest: qwen3:4b."),
         ("QWEN3:4b", "qwen3:4b", ""),
         ("nomic-embed-text", "nomic-embed-text:latest", "lacks the capability 'completion'"),
-        ("../etc", "llama3.2:3b", '"../etc" is no model name'),
+        ("../etc", "gemma3:4b", '"../etc" is no model name'),
         ("gpt-oss:20b-cloud", "gpt-oss:20b-cloud", ""),
     ],
 )

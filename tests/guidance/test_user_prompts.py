@@ -48,7 +48,7 @@ async def test_a_users_prompt_works_like_a_shipped_one(simulator: Simulator, fol
         assert len(listed) == 11 and listed["review"].title == "Review a diff"
         text = await prompt_text(client, "review", diff="- a\n+ b")
     # The lines with the tone that was not given and with the tool that does not exist are left out.
-    assert text == 'Review this: "- a\\n+ b"\nOr ollama_chat alone, with "llama3.2:3b".'
+    assert text == 'Review this: "- a\\n+ b"\nOr ollama_chat alone, with "qwen3:4b".'
 
 
 async def test_windows_line_ends_and_a_byte_order_mark_are_taken(simulator: Simulator, tmp_path: Path):

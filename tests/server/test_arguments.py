@@ -8,7 +8,7 @@ from tests.support import connected, error
 MODEL = "llama3.2:3b"
 
 WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
-    ("ollama_chat", {"prompt": "x"}, ["model is required", "ollama_list_models"]),
+    ("ollama_show_model", {}, ["model is required", "ollama_list_models"]),
     ("ollama_chat", {"model": "", "prompt": "x"}, ["model is empty"]),
     ("ollama_chat", {"model": "a b", "prompt": "x"}, ["model 'a b' is no model name"]),
     ("ollama_chat", {"model": "m" * 500, "prompt": "x"}, ["is no model name"]),

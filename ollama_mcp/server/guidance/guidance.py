@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from ollama_mcp.hosts import HostPool
     from ollama_mcp.settings import Settings
+    from ollama_mcp.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -44,15 +45,21 @@ class Guidance:
     Args:
         settings: The settings of this start.
         hosts: The Ollama hosts, for what is installed and loaded.
+        store: What is known of models from before.
         offered: Gives the names of the offered tools; nothing else is ever named to an agent.
         call: Calls a tool.
     """
 
     def __init__(
-        self, settings: Settings, hosts: HostPool, offered: Callable[[], Collection[str]], call: resources.CallTool
+        self,
+        settings: Settings,
+        hosts: HostPool,
+        store: Store,
+        offered: Callable[[], Collection[str]],
+        call: resources.CallTool,
     ) -> None:
         self.settings = settings
-        self.live = Live(hosts)
+        self.live = Live(hosts, store, settings.work.largest_gb)
         self._offered = offered
         self._call = call
         self._prompts: dict[str, Prompt] | None = None

@@ -12,10 +12,12 @@ from ollama_mcp.formats.names import parse_name, same_model
 from ollama_mcp.formats.text import escape
 from ollama_mcp.server.failures import failure_text
 from ollama_mcp.server.text import size
+from ollama_mcp.work.choosing import Candidate, candidate_of, in_order, wanted_for
 
 if TYPE_CHECKING:
     from ollama_mcp.api import ModelSummary
     from ollama_mcp.hosts import HostPool
+    from ollama_mcp.store import Store
 
 FRESH_SECONDS = 5.0
 WAIT_SECONDS = 5.0
@@ -23,16 +25,11 @@ _WORD = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """An installed model; sizes in bytes, context in tokens."""
+class Model(Candidate):
+    """An installed model; context in tokens."""
 
-    name: str
-    parameters: str
-    size: int
-    context: int | None
-    capabilities: tuple[str, ...]
-    is_loaded: bool
-    is_cloud: bool
+    parameters: str = ""
+    context: int | None = None
 
     def __str__(self) -> str:
         facts = [self.parameters, size(self.size), f"context {self.context:,}" if self.context else ""]
@@ -50,6 +47,7 @@ class View:
         models: The installed models, newest first.
         loaded: The loaded models with the memory each takes.
         problem: Why it does not answer; then nothing else is known.
+        largest_gb: Largest model in gigabytes that is chosen where nobody names one.
     """
 
     url: str
@@ -57,11 +55,11 @@ class View:
     models: list[Model] = field(default_factory=list[Model])
     loaded: list[str] = field(default_factory=list[str])
     problem: str = ""
+    largest_gb: float = 16.0
 
     def able(self, capability: str) -> list[Model]:
-        """The models with a capability that run on this host, loaded ones first, then the newest."""
-        found = [model for model in self.models if capability in model.capabilities and not model.is_cloud]
-        return sorted(found, key=lambda model: not model.is_loaded)
+        """The models with a capability that run on this host, in the order in which a call without one takes them."""
+        return in_order(self.models, wanted_for(capability, self.largest_gb))
 
     def names(self, capability: str = "") -> list[str]:
         """Names of all models, those with the capability first."""
@@ -78,11 +76,15 @@ class Live:
 
     Args:
         hosts: The Ollama hosts.
+        store: What is known of models from before.
+        largest_gb: As in `View`.
         wait: Seconds after which a host that says nothing counts as down.
     """
 
-    def __init__(self, hosts: HostPool, wait: float = WAIT_SECONDS) -> None:
+    def __init__(self, hosts: HostPool, store: Store, largest_gb: float = 16.0, *, wait: float = WAIT_SECONDS) -> None:
         self._hosts = hosts
+        self._store = store
+        self._largest_gb = largest_gb
         self._wait = wait
         self._view: View | None = None
         self._at = float("-inf")
@@ -119,8 +121,9 @@ class Live:
         installed = [one for one in listed if _is_name(one.name)]
         able = await self._hosts.capabilities(installed)
         loaded = {one.name: f"{one.name} ({size(one.size)} of memory)" for one in running if _is_name(one.name)}
-        models = [_model(one, tuple(able[one.name]), one.name in loaded) for one in installed]
-        return View(url, escape(version, _WORD), models, list(loaded.values()))
+        known = await self._store.models.known_on_gpu()
+        models = [_model(one, candidate_of(one, able[one.name], running, known)) for one in installed]
+        return View(url, escape(version, _WORD), models, list(loaded.values()), largest_gb=self._largest_gb)
 
 
 def _is_name(text: str) -> bool:
@@ -131,13 +134,14 @@ def _is_name(text: str) -> bool:
     return True
 
 
-def _model(summary: ModelSummary, capabilities: tuple[str, ...], is_loaded: bool) -> Model:
+def _model(summary: ModelSummary, known: Candidate) -> Model:
     return Model(
-        name=summary.name,
+        name=known.name,
+        size=known.size,
+        capabilities=tuple(escape(one, _WORD) for one in known.capabilities),
+        is_cloud=known.is_cloud,
+        is_loaded=known.is_loaded,
+        on_gpu=known.on_gpu,
         parameters=escape(summary.details.parameter_size, _WORD),
-        size=summary.size,
         context=summary.details.context_length,
-        capabilities=tuple(escape(one, _WORD) for one in capabilities),
-        is_loaded=is_loaded,
-        is_cloud=bool(summary.remote_host) or parse_name(summary.name).is_cloud,
     )

@@ -12,6 +12,7 @@ from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.names import parse_name
 from ollama_mcp.server.failures import closest
 from ollama_mcp.server.guidance.prompts import FIRST_CALL, PLACE, TOOL
+from ollama_mcp.work.choosing import SUGGESTED, configured, pick, wanted_for
 
 if TYPE_CHECKING:
     from ollama_mcp.server.guidance.live import View
@@ -20,17 +21,6 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 LISTED = 12
-
-# Small models of Ollama's library that run on a laptop, for the hosts that have none with the capability.
-SUGGESTED = {
-    "completion": "llama3.2:3b",
-    "vision": "gemma3:4b",
-    "embedding": "nomic-embed-text",
-    "tools": "llama3.2:3b",
-    "thinking": "qwen3:4b",
-    "insert": "qwen2.5-coder:1.5b",
-}
-_TASKS = {"vision": "vision", "embedding": "embed", "insert": "generate"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +72,13 @@ def _filled(line: str, values: Mapping[str, str], offered: Collection[str]) -> s
 
 
 def _choose(prompt: Prompt, asked: str, view: View, settings: Settings) -> Choice:
-    """The model that was asked for, else the settings' own, else a loaded one, else the newest."""
-    able = view.able(prompt.capability)
-    first = able[0].name if able else ""
+    """The model that was asked for, else the one that a call without a model takes, as long as it is installed."""
+    wanted = wanted_for(prompt.capability, view.largest_gb)
     if asked:
-        return _asked_for(prompt, asked, first, view)
-    defaults = settings.defaults
-    wanted = getattr(defaults, _TASKS.get(prompt.capability, "chat")) or defaults.model
-    found = view.find(wanted) if wanted else None
-    return Choice(found.name if found is not None else first)
+        return _asked_for(prompt, asked, pick(view.models, wanted), view)
+    default, _ = configured(settings.defaults, wanted.task, vision="vision" in wanted.also)
+    found = view.find(default) if default else None
+    return Choice(pick(view.models, wanted, default=found.name if found is not None else ""))
 
 
 def _asked_for(prompt: Prompt, asked: str, instead: str, view: View) -> Choice:
