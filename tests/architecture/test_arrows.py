@@ -42,6 +42,7 @@ OF_TOOLS = {
     "ollama_mcp.server.transfers",
     "ollama_mcp.server.types",
     "ollama_mcp.store",
+    "ollama_mcp.store",
 }
 
 

@@ -11,7 +11,7 @@ from mcp.types import TextResourceContents
 from ollama_mcp.simulator import Simulator
 from tests.support import connected
 
-STATES = ["ollama://status", "ollama://models", "ollama://running", "ollama://hosts"]
+STATES = ["ollama://status", "ollama://models", "ollama://running", "ollama://usage", "ollama://hosts"]
 
 
 async def _read(client: Client, uri: str) -> Any:
@@ -32,8 +32,8 @@ async def _refused(client: Client, uri: str) -> MCPError:
 async def test_state_and_guides_are_listed_and_each_can_be_read(simulator: Simulator, mode: str):
     async with connected(simulator.url, mode=mode) as client:
         listed = (await client.list_resources()).resources
-        assert [one.uri for one in listed][:4] == ["ollama://status", "ollama://models", "ollama://running", STATES[3]]
-        assert len(listed) == 11 and len({one.name for one in listed}) == 11
+        assert [one.uri for one in listed][:5] == STATES
+        assert len(listed) == 12 and len({one.name for one in listed}) == 12
         for one in listed:
             assert one.title and one.description and one.mime_type
             (content,) = (await client.read_resource(one.uri)).contents
@@ -48,7 +48,19 @@ async def test_state_is_what_the_tools_say(simulator: Simulator):
         await client.call_tool("ollama_load_model", {"model": "llama3.2:3b", "keep_alive": -1})
         for uri, tool in zip(STATES, ("ollama_status", "ollama_list_models", "ollama_list_running"), strict=False):
             assert await _read(client, uri) == (await client.call_tool(tool, {})).structured_content
-        assert await _read(client, STATES[3]) == {"hosts": [{"name": "local", "url": simulator.url, "key": False}]}
+        assert await _read(client, "ollama://hosts") == {
+            "hosts": [{"name": "local", "url": simulator.url, "key": False}]
+        }
+
+
+async def test_usage_is_what_the_status_tool_says_of_it_and_needs_no_host(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        assert await _read(client, "ollama://usage") == {"counted": True}
+        await client.call_tool("ollama_chat", {"model": "llama3.2:3b", "prompt": "Hi"})
+        await simulator.stop()
+        usage = await _read(client, "ollama://usage")
+        assert usage == (await client.call_tool("ollama_status", {})).structured_content["usage"]
+    assert usage["this_run"]["local"]["calls"] == 1
 
 
 @pytest.mark.parametrize("written", ["llama3.2:3b", "llama3.2%3A3b", "LLAMA3.2:3B"])
@@ -107,9 +119,9 @@ async def test_with_the_host_down_status_and_guides_still_read_and_the_rest_says
 async def test_what_a_tool_would_show_is_a_resource_only_where_the_tool_is_offered(simulator: Simulator):
     async with connected(simulator.url, tools={"toolsets": ["inference"]}) as client:
         uris = [one.uri for one in (await client.list_resources()).resources]
-        assert uris[0] == "ollama://hosts" and not set(uris) & set(STATES[:3])
+        assert uris[0] == "ollama://hosts" and not set(uris) & set(STATES[:4])
         assert not (await client.list_resource_templates()).resource_templates
-        for uri in (*STATES[:3], "ollama://models/llama3.2:3b"):
+        for uri in (*STATES[:4], "ollama://models/llama3.2:3b"):
             assert (await _refused(client, uri)).error.code == -32602
     assert not simulator.requests
 

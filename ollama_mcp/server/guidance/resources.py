@@ -29,22 +29,25 @@ MARKDOWN = "text/markdown"
 CARD = "ollama://models/"
 CARD_TEMPLATE = CARD + "{+name}"
 HOSTS = "ollama://hosts"
+STATUS = "ollama_status"
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A resource that shows what a tool without arguments shows."""
+    """A resource that shows what a tool without arguments shows, or one field of it."""
 
     uri: str
     title: str
     description: str
     tool: str
+    field: str = ""
 
 
 STATES = (
-    State("ollama://status", "Status", "Whether Ollama answers, its version, what is loaded.", "ollama_status"),
+    State("ollama://status", "Status", "Whether Ollama answers, its version, what is loaded.", STATUS),
     State("ollama://models", "Installed models", "Size, context, capabilities of each.", "ollama_list_models"),
     State("ollama://running", "Loaded models", "Memory, share on the GPU, time left.", "ollama_list_running"),
+    State("ollama://usage", "Usage", "Calls and tokens of local models so far; ollama.com apart.", STATUS, "usage"),
 )
 
 
@@ -93,7 +96,7 @@ async def read(uri: str, offered: Collection[str], settings: Settings, call: Cal
         return _json({"hosts": [{"name": "local", "url": base_url(settings.host), "key": bool(settings.api_key)}]})
     state = next((one for one in STATES if one.uri == uri), None)
     if state is not None and state.tool in offered:
-        return _shown(await call(state.tool, {}))
+        return _shown(await call(state.tool, {}), state.field)
     if uri.startswith(CARD) and templates(offered):
         return _shown(await call("ollama_show_model", {"model": _model(uri)}))
     raise _unknown(uri, offered)
@@ -108,9 +111,10 @@ def _model(uri: str) -> str:
         raise ResourceNotFoundError(f"[{error.kind}] {error}") from None
 
 
-def _shown(result: CallToolResult) -> ReadResourceContents:
+def _shown(result: CallToolResult, field: str = "") -> ReadResourceContents:
     if not result.is_error:
-        return _json(result.structured_content)
+        whole = result.structured_content
+        return _json(whole[field] if field and whole is not None else whole)
     first = next(block.text for block in result.content if isinstance(block, TextContent))
     kind = (result.meta or {}).get(f"{META}/error", {}).get("kind")
     raise (ResourceNotFoundError if kind == "model_not_found" else ResourceError)(first)
