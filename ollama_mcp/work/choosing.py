@@ -196,7 +196,7 @@ async def candidates_among(kit: Kit, installed: Sequence[ModelSummary]) -> list[
     able = await kit.hosts.capabilities(installed)
     running = await kit.hosts.contexts.running()
     known = await kit.store.models.known_on_gpu()
-    return [candidate_of(model, able[model.name], running, known) for model in installed if _is_name(model.name)]
+    return [candidate_of(model, able[model.name], running, known) for model in installed if is_name(model.name)]
 
 
 async def choose(kit: Kit, name: str, task: Task, *, vision: bool = False, also: Collection[str] = ()) -> Chosen:
@@ -293,7 +293,8 @@ def _nothing(kit: Kit, candidates: Sequence[Candidate], wanted: Wanted) -> Model
     )
 
 
-def _is_name(text: str) -> bool:
+def is_name(text: str) -> bool:
+    """Whether a listed model could be called by that name."""
     try:
         parse_name(text)
     except InvalidArgument:

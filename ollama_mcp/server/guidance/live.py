@@ -7,12 +7,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ollama_mcp.errors import InvalidArgument, OllamaMCPError
-from ollama_mcp.formats.names import parse_name, same_model
+from ollama_mcp.errors import OllamaMCPError
+from ollama_mcp.formats.names import same_model
 from ollama_mcp.formats.text import escape
 from ollama_mcp.server.failures import failure_text
 from ollama_mcp.server.text import size
-from ollama_mcp.work.choosing import Candidate, candidate_of, in_order, wanted_for
+from ollama_mcp.work.choosing import Candidate, candidate_of, in_order, is_name, wanted_for
 
 if TYPE_CHECKING:
     from ollama_mcp.api import ModelSummary
@@ -118,20 +118,12 @@ class Live:
         version = await client.version()
         listed, running = await asyncio.gather(client.tags(), client.ps())
         # What is no name could not be called, and would be a stranger's words in a prompt.
-        installed = [one for one in listed if _is_name(one.name)]
+        installed = [one for one in listed if is_name(one.name)]
         able = await self._hosts.capabilities(installed)
-        loaded = {one.name: f"{one.name} ({size(one.size)} of memory)" for one in running if _is_name(one.name)}
+        loaded = {one.name: f"{one.name} ({size(one.size)} of memory)" for one in running if is_name(one.name)}
         known = await self._store.models.known_on_gpu()
         models = [_model(one, candidate_of(one, able[one.name], running, known)) for one in installed]
         return View(url, escape(version, _WORD), models, list(loaded.values()), largest_gb=self._largest_gb)
-
-
-def _is_name(text: str) -> bool:
-    try:
-        parse_name(text)
-    except InvalidArgument:
-        return False
-    return True
 
 
 def _model(summary: ModelSummary, known: Candidate) -> Model:
