@@ -7,12 +7,12 @@ from pydantic import BaseModel, Field
 from ollama_mcp import INFERS, Call, Data, tool
 from ollama_mcp.server.failures import failure_text
 from ollama_mcp.server.text import table
-from ollama_mcp.server.types import Images, ModelName
+from ollama_mcp.server.types import ImageSources, ModelName
 from ollama_mcp.work.decide import Question
-from ollama_mcp.work.decide.judging import Inputs, Judged, judge
+from ollama_mcp.work.decide.inputs import Inputs, Judged
+from ollama_mcp.work.decide.judging import judge
 
-# ollama_chat says of each what it takes; every user pays for the words in every session.
-_Images = Annotated[Images, Field(description=None)]
+# ollama_chat says where a name comes from; every user pays for the words in every session.
 _Model = Annotated[ModelName, Field(description=None)]
 
 
@@ -55,13 +55,13 @@ async def ollama_decide(
     questions: list[Question],
     texts: list[str] = [],
     files: list[str] = [],
-    images: _Images = [],
+    images: ImageSources = [],
     model: _Model = "",
     shuffle: bool = False,
     background: bool = False,
 ) -> Decisions:
-    """Classify (labels, 'label: meaning'), score (levels, low to high) or check (neither: yes/no) texts, files or
-    images by a local model, with probabilities; shuffle tries several orders.
+    """Classify, score or check texts, files or images by a local model, with probabilities. A question has labels
+    ('label: meaning'), levels (lowest first), or neither for yes/no. shuffle tries several orders.
     """
     found = await judge(call, questions, Inputs(texts, files, images), model, shuffle=shuffle)
     rows = [row for judged in found.rows for row in _rows(judged)]

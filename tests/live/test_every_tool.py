@@ -149,6 +149,16 @@ async def test_texts_are_embedded_and_compared(ollama: str):
         assert len(single["embedding"]) == found["dimensions"]
 
 
+async def test_questions_are_answered_with_one_of_their_options(ollama: str):
+    questions = [{"name": "team", "question": "Which?", "labels": ["billing", "support"]}, {"question": "Urgent?"}]
+    async with _with_models(ollama, CHAT) as client:
+        result = await _call(client, "ollama_decide", model=CHAT, texts=["Help me!"], questions=questions)
+        team, urgent = data(result)["rows"]
+        assert team["answer"] in ("billing", "support") and urgent["answer"] in ("yes", "no")
+        # An old server gives none, and a model of random weights does not keep to the letters; both are told.
+        assert ("probabilities" in team and "probabilities" in urgent) or data(result)["notes"]
+
+
 async def test_a_model_is_made_from_another(ollama: str):
     async with _with_models(ollama, CHAT) as client:
         arguments = {"model": "mcp-live-made", "from": CHAT, "system": "Be brief.", "parameters": {"temperature": 0}}

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import (
     Forbidden,
-    InvalidArgument,
     ModelNotFound,
     NotAllowed,
     OllamaMCPError,
@@ -20,49 +18,14 @@ from ollama_mcp.errors import (
 )
 from ollama_mcp.formats.names import parse_name
 from ollama_mcp.work.decide.decider import Decider, prepare_decider
+from ollama_mcp.work.decide.inputs import Inputs, Judged, gather
 from ollama_mcp.work.decide.questions import Question, check_questions
 
 if TYPE_CHECKING:
-    from ollama_mcp.work.decide.verdicts import Verdict
-    from ollama_mcp.work.files import Reading
     from ollama_mcp.work.kit import Kit
 
 # What says nothing about the one input, so that the next would fail alike.
 _FOR_ALL = (Unreachable, ModelNotFound, Unauthorized, Forbidden, UnsupportedByVersion)
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """What a call gives to judge.
-
-    Args:
-        texts: Texts.
-        files: Paths, globs and what else `ollama_mcp.work.files` takes.
-        images: Sources of images.
-    """
-
-    texts: Sequence[str] = ()
-    files: Sequence[str] = ()
-    images: Sequence[str] = ()
-
-
-@dataclass(slots=True)
-class Judged:
-    """One input and what was decided about it, or why nothing was.
-
-    Args:
-        input: What it is called: "text 1", a path, "image 1".
-        verdicts: By question; empty where it failed.
-        error: Why it failed.
-        text, image, from_file: What is judged: a text, or the source of an image.
-    """
-
-    input: str
-    text: str = ""
-    image: str = ""
-    from_file: bool = False
-    verdicts: dict[str, Verdict] = field(default_factory=dict[str, "Verdict"])
-    error: OllamaMCPError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +46,6 @@ async def judge(
     model: str,
     *,
     shuffle: bool = False,
-    options: dict[str, Any] | None = None,
 ) -> Judgement:
     """Ask the questions about each input by itself.
 
@@ -91,19 +53,16 @@ async def judge(
         OllamaMCPError: A question is wrong, the model cannot do it, or every input failed: then the first failure.
     """
     check_questions(questions, kit.settings.limits.questions)
-    _check_count(kit, inputs)
-    reading = await _read(kit, inputs)
-    rows = _rows(inputs, reading)
+    rows, unread = await gather(kit, inputs)
     # A picture among files of text fails by itself; where there is nothing else, the model has to see.
     must_see = bool(inputs.images) or all(row.image for row in rows)
-    decider = await prepare_decider(kit, questions, model, images=must_see, shuffle=shuffle, options=options)
+    decider = await prepare_decider(kit, questions, model, images=must_see, shuffle=shuffle)
     if any(row.from_file for row in rows):
         await _keep_home(kit, decider.model)
     await _judge_all(kit, decider, rows)
     failed = [row.error for row in rows if row.error is not None]
     if len(failed) == len(rows):
         raise failed[0]
-    unread = [(one.asked, one.why) for one in reading.unread]
     return Judgement(decider.model, decider.way, rows, unread, decider.notes)
 
 
@@ -140,55 +99,6 @@ async def _judge_one(kit: Kit, decider: Decider, row: Judged) -> None:
         row.error = error
     # A thousand texts need not stay in memory until the last is judged.
     row.text = row.image = ""
-
-
-def _check_count(kit: Kit, inputs: Inputs) -> None:
-    count, most = len(inputs.texts) + len(inputs.files) + len(inputs.images), kit.settings.limits.files
-    if not count:
-        raise InvalidArgument("There is nothing to judge.", next_step="Give texts, files or images.")
-    if count > most:
-        raise InvalidArgument(
-            f"{count:,} inputs were given, at most {most:,} are taken (setting limits.files).",
-            next_step="Use ollama_batch, which takes any number.",
-        )
-
-
-async def _read(kit: Kit, inputs: Inputs) -> Reading:
-    from ollama_mcp.access import FolderNotAllowed
-    from ollama_mcp.work.files import Reading, Unread, read_files
-
-    if not inputs.files:
-        return Reading()
-    try:
-        return await read_files(kit.access, inputs.files, kit.settings)
-    except OllamaMCPError as error:
-        # A folder is a question for the user, who is asked by the error itself.
-        if isinstance(error, FolderNotAllowed) or not (inputs.texts or inputs.images):
-            raise
-        return Reading(unread=[Unread(", ".join(inputs.files), f"[{error.kind}] {error}")])
-
-
-def _rows(inputs: Inputs, reading: Reading) -> list[Judged]:
-    rows = [Judged(f"text {number}", text=text) for number, text in enumerate(inputs.texts, start=1)]
-    times = Counter(document.path for document in reading.documents)
-    for document in reading.documents:
-        # A path alone names its row, but for several ranges of one file.
-        lines = f":{document.first_line}-{document.last_line}" if times[document.path] > 1 else ""
-        rows.append(Judged(f"{document.path}{lines}", text=document.text, from_file=True))
-    rows += [Judged(path, image=path, from_file=True) for path in reading.images]
-    for number, source in enumerate(inputs.images, start=1):
-        rows.append(Judged(_name(source) or f"image {number}", image=source))
-    return rows
-
-
-def _name(source: str) -> str:
-    """The path or address of an image; "" where the text is the picture itself, or nothing that can be one."""
-    from ollama_mcp.media.sources import source_of
-
-    try:
-        return source if source_of(source).kind in ("path", "url") else ""
-    except InvalidArgument:
-        return ""
 
 
 async def _keep_home(kit: Kit, model: str) -> None:
