@@ -106,7 +106,7 @@ class BatchRun:
         """
         saved = asyncio.get_running_loop().create_future()
         self._waiting.append((RowResult(index, record, error), saved))
-        if self._writer is None:
+        if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write())
         await saved
 
@@ -165,7 +165,6 @@ class BatchRun:
             except BaseException as error:
                 _refuse(group, error)
                 if not isinstance(error, Exception):
-                    self._writer = None
                     raise
                 continue
             self.failed += sum(row.error for row in new) - mended
@@ -173,7 +172,6 @@ class BatchRun:
             for _, saved in group:
                 if not saved.done():
                     saved.set_result(None)
-        self._writer = None
 
 
 async def clear(database: Database, run: int) -> None:

@@ -44,7 +44,7 @@ def record(row: int, size: int = 100) -> bytes:
 
 async def rows_of(run: BatchRun) -> list[tuple[int, bytes, bool]]:
     """All records of a run."""
-    return [tuple(row) async for row in run.records()]
+    return [(row.row, row.record, row.error) async for row in run.records()]
 
 
 def query(path: Path, statement: str, *values: object) -> list[Any]:
@@ -54,7 +54,18 @@ def query(path: Path, statement: str, *values: object) -> list[Any]:
 
 
 def files_in(folder: Path) -> list[str]:
+    """The names of the files of a folder."""
     return sorted(file.name for file in folder.iterdir())
+
+
+def is_there(path: Path) -> bool:
+    """Whether anything lies at a path."""
+    return path.exists()
+
+
+def bytes_in(folder: Path) -> list[bytes]:
+    """What is in each of the files of a folder."""
+    return [file.read_bytes() for file in folder.iterdir()]
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import stat
@@ -15,7 +16,7 @@ from ollama_mcp.errors import DiskError
 from ollama_mcp.settings import Settings
 from ollama_mcp.store import Store
 from ollama_mcp.store.schema import APPLICATION_ID, MIGRATIONS
-from tests.store.support import begun, child, fill, files_in, finish, opened, query, rows_of
+from tests.store.support import begun, child, files_in, fill, finish, is_there, opened, query, rows_of
 
 PAGE = 4_096
 
@@ -52,10 +53,34 @@ async def made(path: Path, rows: int = 3) -> None:
         await fill(await begun(store), range(rows))
 
 
-def overwrite(path: Path, start: int, data: bytes) -> None:
-    with path.open("r+b") as file:
-        file.seek(start)
-        file.write(data)
+def spoil_from(path: Path, start: int) -> None:
+    """Overwrite a file from a place on."""
+    content = path.read_bytes()
+    path.write_bytes(content[:start] + b"\xa5" * (len(content) - start))
+
+
+def write(path: Path, content: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(content)
+
+
+def content_of(path: Path) -> bytes | None:
+    """The bytes of a file; None where there is none."""
+    return path.read_bytes() if path.is_file() else None
+
+
+def rights_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def aside(path: Path) -> list[Path]:
+    """The broken stores that were set aside."""
+    return [file for file in path.parent.glob("*.broken-*") if not file.name.endswith(("-wal", "-shm"))]
+
+
+def delete(path: Path, *suffixes: str) -> None:
+    for suffix in suffixes:
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
 def older(path: Path, steps: int) -> None:
@@ -105,36 +130,39 @@ unusable = pytest.mark.parametrize("spoil", UNUSABLE, ids=lambda spoil: spoil.__
 async def test_a_store_that_is_never_used_makes_nothing(path: Path) -> None:
     async with opened(path) as store:
         assert store.path == path
-    assert not path.parent.exists()
+    assert not is_there(path.parent)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
 async def test_only_the_user_may_read_it(path: Path) -> None:
     async with opened(path) as store:
         await fill(await begun(store), range(3))
-        rights = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
-        assert rights == dict.fromkeys(["store.sqlite3", "store.sqlite3-shm", "store.sqlite3-wal"], 0o600)
-        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert [rights_of(path.parent), *(rights_of(Path(f"{path}{end}")) for end in ("", "-wal", "-shm"))] == [
+            0o700,
+            0o600,
+            0o600,
+            0o600,
+        ]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
 async def test_a_file_that_others_could_read_is_made_private(path: Path) -> None:
     await made(path)
-    path.chmod(0o644)
+    os.chmod(path, 0o644)
     await made(path)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert rights_of(path) == 0o600
 
 
-async def test_the_path_is_the_users_choice_or_the_users_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_path_is_the_users_choice_or_the_users_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", "/somewhere")
     monkeypatch.setenv("HOME", "/home/me")
     path = of().path
     assert path is not None and path.parts[-2:] == ("ollama-mcp-server", "store.sqlite3")
     assert of(path="~/mine.db").path == Path("/home/me/mine.db")
-    assert of(path="mine.db").path == Path.cwd() / "mine.db"
+    assert of(path="mine.db").path == Path(os.path.abspath("mine.db"))
 
 
-async def test_where_nothing_may_be_written_it_is_in_memory() -> None:
+def test_where_nothing_may_be_written_it_is_in_memory() -> None:
     assert of(path=":memory:").path is None
     assert Store.of(Settings(read_only=True)).path is None
 
@@ -161,7 +189,7 @@ async def test_what_only_counts_goes_on_in_memory_with_one_warning(
     path: Path, spoil: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     spoil(path)
-    before = path.read_bytes() if path.is_file() else b""
+    before = content_of(path)
     async with opened(path) as store:
         assert [await counted(store), await counted(store)] == [1, 2]
         await store.models.learn("ab", 100, 130)
@@ -170,7 +198,7 @@ async def test_what_only_counts_goes_on_in_memory_with_one_warning(
         assert await store.embeddings.get("m:0", [b"text"]) == {b"text": b"0000"}
     (warning,) = caplog.messages
     assert "store.sqlite3" in warning and "store.path" in warning
-    assert (path.read_bytes() if path.is_file() else b"") == before
+    assert content_of(path) == before
 
 
 @unusable
@@ -190,26 +218,24 @@ async def test_a_batch_works_as_soon_as_the_file_can_be_used(path: Path) -> None
         await counted(store)
         with pytest.raises(DiskError):
             await begun(store)
-        path.parent.unlink()
+        os.unlink(path.parent)
         run = await begun(store)
         await fill(run, range(3))
     assert query(path, "SELECT count(*) FROM records") == [(3,)]
 
 
 async def test_a_file_of_zeros_is_set_aside(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path.parent.mkdir()
-    path.write_bytes(bytes(3 * PAGE))
+    write(path, bytes(3 * PAGE))
     await made(path)
-    (aside,) = path.parent.glob("store.sqlite3.broken-*")
-    assert aside.read_bytes() == bytes(3 * PAGE)
+    (kept,) = aside(path)
+    assert content_of(kept) == bytes(3 * PAGE)
     (warning,) = caplog.messages
-    assert str(path) in warning and str(aside) in warning
+    assert str(path) in warning and str(kept) in warning
     assert query(path, "SELECT count(*) FROM records") == [(3,)]
 
 
 async def test_an_empty_file_becomes_a_store(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path.parent.mkdir()
-    path.touch()
+    write(path, b"")
     await made(path)
     assert files_in(path.parent) == ["store.sqlite3"]
     assert not caplog.messages
@@ -220,20 +246,20 @@ async def test_a_broken_store_is_set_aside_and_a_new_one_begun(
     path: Path, start: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     await made(path, 2_000)
-    overwrite(path, start, b"\xa5" * (path.stat().st_size - start))
+    spoil_from(path, start)
     async with opened(path) as store:
         await counted(store)
         run = await begun(store)
         await fill(run, range(3))
         assert [row for row, _, _ in await rows_of(run)] == [0, 1, 2]
-    (aside,) = [file for file in path.parent.glob("store.sqlite3.broken-*") if file.suffix != "-wal"]
-    assert b"\xa5" * PAGE in aside.read_bytes()
-    assert [aside.name in message for message in caplog.messages] == [True]
+    (kept,) = aside(path)
+    assert b"\xa5" * PAGE in (content_of(kept) or b"")
+    assert [kept.name in message for message in caplog.messages] == [True]
 
 
 async def test_a_batch_whose_store_breaks_says_so_and_begins_anew_with_the_next_call(path: Path) -> None:
     await made(path, 2_000)
-    overwrite(path, PAGE, b"\xa5" * (path.stat().st_size - PAGE))
+    spoil_from(path, PAGE)
     async with opened(path) as store:
         with pytest.raises(DiskError, match=r"was broken and is set aside.*Make the call again"):
             await begun(store)
@@ -241,9 +267,8 @@ async def test_a_batch_whose_store_breaks_says_so_and_begins_anew_with_the_next_
 
 
 async def test_a_broken_file_that_cannot_be_set_aside_is_left(path: Path) -> None:
-    path.parent.mkdir()
-    path.write_bytes(bytes(PAGE))
-    Path(f"{path}.lock").mkdir()
+    write(path, bytes(PAGE))
+    os.mkdir(f"{path}.lock")
     async with opened(path) as store:
         assert await counted(store) == 1
         with pytest.raises(DiskError, match=r"no SQLite file"):
@@ -251,12 +276,12 @@ async def test_a_broken_file_that_cannot_be_set_aside_is_left(path: Path) -> Non
     assert files_in(path.parent) == ["store.sqlite3", "store.sqlite3.lock"]
 
 
-async def test_a_file_that_is_deleted_while_in_use_is_made_anew(path: Path) -> None:
+@pytest.mark.parametrize("suffixes", [("",), ("", "-wal", "-shm")], ids=["the file", "all of them"])
+async def test_a_file_that_is_deleted_while_in_use_is_made_anew(path: Path, suffixes: tuple[str, ...]) -> None:
     async with opened(path) as store:
         run = await begun(store)
         await fill(run, range(3))
-        for file in list(path.parent.iterdir()):
-            file.unlink()
+        delete(path, *suffixes)
         with pytest.raises(DiskError, match=r"no longer in the store"):
             await run.save(3, b"lost", error=False)
         run = await begun(store)
@@ -270,6 +295,8 @@ async def test_a_file_that_takes_the_place_of_another_is_used_and_not_mixed_with
     async with opened(path) as store:
         run = await begun(store)
         await fill(run, range(3))
+        # As SQLite asks it of who moves its files: none of the old one's companions stays.
+        delete(path, "-wal", "-shm")
         os.replace(other, path)
         with pytest.raises(DiskError, match=r"no longer in the store"):
             await rows_of(run)
@@ -282,8 +309,6 @@ async def test_a_write_waits_for_another_process_that_writes(path: Path) -> None
         run = await begun(store)
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            import asyncio
-
             saving = asyncio.create_task(run.save(1, b"one", error=False))
             assert await asyncio.wait({saving}, timeout=0.1) == (set(), {saving})
             other.execute("COMMIT")
@@ -307,8 +332,7 @@ async def test_a_lock_that_stays_is_told_to_a_batch_and_costs_no_count(path: Pat
 @pytest.mark.parametrize("broken", [False, True], ids=["a new file", "a broken file"])
 async def test_several_processes_open_the_file_at_the_same_moment(path: Path, broken: bool) -> None:
     if broken:
-        path.parent.mkdir()
-        path.write_bytes(bytes(PAGE))
+        write(path, bytes(PAGE))
     with child(USING, path, "a") as a, child(USING, path, "b") as b, child(USING, path, "c") as c:
         processes = (a, b, c)
         for process in processes:
@@ -318,7 +342,7 @@ async def test_several_processes_open_the_file_at_the_same_moment(path: Path, br
             process.stdin.write("go\n")
             process.stdin.flush()
         assert [finish(process) for process in processes] == ["100\n"] * 3
-    assert len(list(path.parent.glob("*.broken-*"))) == int(broken)
+    assert len(aside(path)) == int(broken)
     async with opened(path) as store:
         for key in "abc":
             assert [kept for _, kept, _ in await rows_of(await begun(store, key))] == [key.encode()] * 100

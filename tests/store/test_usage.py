@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from ollama_mcp.store import Store, Tally, Totals, UsageRow
-from tests.store.support import child, files_in, finish, opened, query
+from tests.store.support import child, files_in, finish, is_there, opened, query
 from tests.support import until
 
 COUNTING = """
@@ -55,8 +55,8 @@ async def test_this_run_is_told_from_all_time(path: Path) -> None:
 
 
 async def test_counts_of_one_server_are_written_while_it_runs(store: Store, path: Path) -> None:
+    await store.models.token_ratio("opens the file")
     count(store)
-    await until(lambda: path.exists() and query(path, "SELECT count(*) FROM sqlite_master WHERE name = 'usage'")[0][0])
     await until(lambda: query(path, "SELECT calls FROM usage") == [(1,)])
 
 
@@ -64,7 +64,7 @@ async def test_counting_switched_off_counts_nothing_and_says_so(path: Path) -> N
     async with opened(path, usage=False) as store:
         count(store)
         assert await store.usage.totals() == Totals(False, Tally(), Tally())
-    assert not path.parent.exists()
+    assert not is_there(path.parent)
 
 
 async def test_several_who_ask_at_once_count_nothing_twice(store: Store) -> None:
