@@ -60,8 +60,8 @@ async def ollama_decide(
     shuffle: bool = False,
     background: bool = False,
 ) -> Decisions:
-    """Classify, score or check texts, files or images by a local model, with probabilities. A question has labels
-    ('label: meaning'), levels (lowest first), or neither for yes/no. shuffle tries several orders.
+    """Classify, score or check texts, files or images by a local model, with probabilities. Questions take labels
+    ('label: meaning'), levels (low first) or neither (yes/no). shuffle: several orders.
     """
     found = await judge(call, questions, Inputs(texts, files, images), model, shuffle=shuffle)
     rows = [row for judged in found.rows for row in _rows(judged)]
