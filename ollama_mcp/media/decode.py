@@ -114,8 +114,7 @@ def decode(anatomy: Anatomy, edge: int, settings: ImageSettings) -> Pixels:
         exif, profile = image.info.get("exif"), image.info.get("icc_profile")
         turn = anatomy.orientation or (orientation(exif) if isinstance(exif, bytes) else 1)
         image, notes = plain(image, target)
-        # Pillow's annotation names NumPy, which is not installed.
-        image = image.resize(target, Image.Resampling.LANCZOS)  # pyright: ignore[reportUnknownMemberType]
+        image = image.resize(target, Image.Resampling.LANCZOS)
         rgb = to_srgb(image, profile)
     except UnusableMedia:
         raise
