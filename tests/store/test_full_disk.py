@@ -37,6 +37,10 @@ async def main():
     count(store)
     await store.embeddings.put("m:0", [(b"text", b"0" * 200_000)])
     found = await store.embeddings.get("m:0", [b"text"])
+    # Enough that not only a page of the file but its log has to grow.
+    for number in range(3_000):
+        await store.models.learn(f"{number:064x}", 100, 130)
+    await store.models.aclose()
     full = (await store.usage.totals()).ever.local_sum.calls
     done = run.done
     limit(resource.RLIM_INFINITY)
@@ -56,5 +60,6 @@ async def test_a_full_disk_is_told_to_the_batch_and_harms_nothing_that_was_kept(
     async with opened(path) as store:
         run = await begun(store)
         assert await rows_of(run) == [*((row, b"small", False) for row in range(10)), (10, b"after", False)]
+        assert await store.models.token_ratio(f"{2_999:064x}") == pytest.approx(1.3)
         assert (await store.usage.totals()).ever.local_sum.calls == 2
     assert query(path, "PRAGMA integrity_check") == [("ok",)]

@@ -73,6 +73,7 @@ async def test_the_last_look_at_the_gpu_counts(store: Store) -> None:
     await store.models.saw_on_gpu(DIGEST, True)
     await store.models.saw_on_gpu("cd" * 32, True)
     await store.models.saw_on_gpu(DIGEST, False)
+    await store.models.saw_on_gpu(DIGEST, False)
     await store.models.learn("ef" * 32, 100, 100)
     assert await store.models.on_gpu(DIGEST) is False
     assert await store.models.on_gpu("ef" * 32) is None

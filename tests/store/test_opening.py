@@ -106,7 +106,7 @@ def newer(path: Path) -> None:
 
 def text(path: Path) -> None:
     path.parent.mkdir()
-    path.write_text("Dear diary,\n" * 500)
+    path.write_bytes(b"Dear diary,\n" * 500)
 
 
 def a_folder(path: Path) -> None:
@@ -114,7 +114,7 @@ def a_folder(path: Path) -> None:
 
 
 def no_folder(path: Path) -> None:
-    path.parent.write_text("a file where the folder should be")
+    path.parent.write_bytes(b"a file where the folder should be")
 
 
 UNUSABLE: dict[Callable[[Path], None], str] = {
