@@ -19,6 +19,7 @@ BLOB = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 
 # A call of each tool that shows what its result looks like; one that needs a confirmation shows the question.
 CALLS: dict[str, dict[str, Any]] = {
+    "ollama_batch": {"model": MODEL, "input": ["2 + 2", "3 + 3"], "prompt": "Add: {text}", "limit": 1},
     "ollama_chat": {"model": MODEL, "prompt": "2 + 2?", "include": ["thinking", "stats"]},
     "ollama_check_blob": {"digest": BLOB},
     "ollama_copy_model": {"source": MODEL, "destination": "mine"},
@@ -54,7 +55,8 @@ _VARIES = [
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:PORT"),
     (re.compile(r"\d{4}-\d\d-\d\d"), "DATE"),
     (re.compile(r"\b\d+(\.\d+)? s\b"), "N s"),
-    (re.compile(r'("(?:\w*seconds|tokens_per_second)\\?": )[\d.]+'), r"\g<1>0"),
+    (re.compile(r'("(?:\w*seconds|tokens_per_second|rows_per_second)\\?": )[\d.]+'), r"\g<1>0"),
+    (re.compile(r"\b[\d.e+]+/s\b"), "N/s"),
     (re.compile(r'("server_version": )"[^"]+"'), r'\g<1>"VERSION"'),
     (re.compile(r"(ollama-mcp-server )\d[\w.]*"), r"\g<1>VERSION"),
 ]

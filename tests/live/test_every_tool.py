@@ -159,6 +159,13 @@ async def test_questions_are_answered_with_one_of_their_options(ollama: str):
         assert ("probabilities" in team and "probabilities" in urgent) or data(result)["notes"]
 
 
+async def test_a_few_rows_are_worked_through(ollama: str):
+    async with _with_models(ollama, CHAT) as client:
+        given = {"input": ["red", "blue"], "prompt": "Say {text}.", "options": {"num_predict": 8}}
+        report = data(await _call(client, "ollama_batch", model=CHAT, **given))
+        assert [row["row"] for row in report["samples"]] == [1, 2]
+
+
 async def test_a_model_is_made_from_another(ollama: str):
     async with _with_models(ollama, CHAT) as client:
         arguments = {"model": "mcp-live-made", "from": CHAT, "system": "Be brief.", "parameters": {"temperature": 0}}

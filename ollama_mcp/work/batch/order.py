@@ -34,7 +34,7 @@ class Order:
     output: str = ""
     overwrite: bool = False
     limit: int | None = None
-    chunks: int | None = None
+    chunk_chars: int | None = None
     model: str = ""
     options: dict[str, Any] | None = None
     think: bool | str | None = None
@@ -57,9 +57,9 @@ class Order:
             raise InvalidArgument("There is nothing to do with the input.", next_step=_FORMS)
         if self.limit is not None and self.limit < 1:
             raise InvalidArgument(f"limit is {self.limit}.", next_step="Give the number of rows to try, such as 5.")
-        if self.chunks is not None and self.chunks < SHORTEST_CHUNK:
+        if self.chunk_chars is not None and self.chunk_chars < SHORTEST_CHUNK:
             raise InvalidArgument(
-                f"chunks is {self.chunks}, but takes the characters of a piece, {SHORTEST_CHUNK} or more.",
+                f"chunk_chars is {self.chunk_chars}, but takes the characters of a piece, {SHORTEST_CHUNK} or more.",
                 next_step="4000 is about a page and a half.",
             )
         plain = not self.embed and not self.questions

@@ -67,7 +67,7 @@ async def run_batch(kit: Kit, order: Order) -> Report:
         OllamaMCPError: Nothing was begun, or what was done is kept; the message says which.
     """
     order.check()
-    source = await open_source(kit, order.input, order.chunks)
+    source = await open_source(kit, order.input, order.chunk_chars)
     try:
         async with _output(kit, order) as output:
             return await _run(kit, order, source, output)

@@ -121,7 +121,7 @@ class ManyFiles:
         """See `Source`."""
 
 
-async def open_source(kit: Kit, given: Sequence[str], chunks: int | None) -> Source:
+async def open_source(kit: Kit, given: Sequence[str], chunk_chars: int | None) -> Source:
     """Find out what the input is, and open it.
 
     One item is a path; several are texts, unless each is spelled as a path from the root or from '~'.
@@ -129,21 +129,21 @@ async def open_source(kit: Kit, given: Sequence[str], chunks: int | None) -> Sou
     Args:
         kit: What is at hand.
         given: The argument `input`.
-        chunks: Characters of a piece, where one file is to be gone through in pieces.
+        chunk_chars: Characters of a piece, where one file is to be gone through in pieces.
 
     Raises:
-        OllamaMCPError: It cannot be read, is empty, or does not go with `chunks`.
+        OllamaMCPError: It cannot be read, is empty, or does not go with `chunk_chars`.
     """
     if len(given) > 1 and not all(_PATH.fullmatch(item.strip()) for item in given):
-        _without(chunks)
+        _without(chunk_chars)
         return Texts(given)
     if len(given) == 1 and not _is_path(given[0]):
         raise InvalidArgument(
             "input has one item, which is no path.",
             next_step="Give several texts, or the path of a .txt, .jsonl or .csv file or a glob; ollama_chat does one.",
         )
-    if chunks is not None:
-        return await _pieces(kit, given, chunks)
+    if chunk_chars is not None:
+        return await _pieces(kit, given, chunk_chars)
     suffix = os.path.splitext(given[0].strip())[1].lower()
     if len(given) == 1 and suffix in _BY_SUFFIX and not _GLOB.search(given[0]):
         return await asyncio.to_thread(_opened, kit, given[0], _BY_SUFFIX[suffix])
@@ -159,16 +159,17 @@ def _opened(kit: Kit, path: str, make: Callable[[OpenedFile, int], FileLines]) -
         raise
 
 
-async def _pieces(kit: Kit, given: Sequence[str], chunks: int) -> Source:
+async def _pieces(kit: Kit, given: Sequence[str], chunk_chars: int) -> Source:
     from ollama_mcp.work.files import read_files
 
     reading = await read_files(kit.access, given, kit.settings)
-    if len(reading.documents) != 1 or reading.images:
+    files = len(reading.documents) + len(reading.images)
+    if files != 1 or reading.images:
         raise InvalidArgument(
-            f"chunks goes through one text file; input names {len(reading.documents) + len(reading.images)} files.",
-            next_step="Name one file, or leave chunks out.",
+            f"chunk_chars goes through one text file; input names {files}{' that is an image' if files == 1 else ''}.",
+            next_step="Name one file, or leave chunk_chars out.",
         )
-    pieces = await asyncio.to_thread(Pieces, reading.documents[0], chunks)
+    pieces = await asyncio.to_thread(Pieces, reading.documents[0], chunk_chars)
     if next(pieces.rows(), None) is None:
         raise InvalidArgument(f"{pieces.shown} is empty.", next_step="Give a file that holds text.")
     return pieces
@@ -196,14 +197,16 @@ async def _files(kit: Kit, given: Sequence[str]) -> Source:
     if len(given) == len(paths) == 1 and os.path.basename(given[0].strip()) == os.path.basename(paths[0]):
         raise InvalidArgument(
             f"input names one file, {quoted(paths[0])}.",
-            next_step="chunks=4000 goes through it in pieces; ollama_chat takes it whole by files.",
+            next_step="chunk_chars=4000 goes through it in pieces; ollama_chat takes it whole by files.",
         )
     return await asyncio.to_thread(ManyFiles, paths, notes)
 
 
-def _without(chunks: int | None) -> None:
-    if chunks is not None:
-        raise InvalidArgument("chunks needs one file, but input is a list of texts.", next_step="Leave chunks out.")
+def _without(chunk_chars: int | None) -> None:
+    if chunk_chars is not None:
+        raise InvalidArgument(
+            "chunk_chars needs one file, but input is a list of texts.", next_step="Leave chunk_chars out."
+        )
 
 
 def _is_path(text: str) -> bool:

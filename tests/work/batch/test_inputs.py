@@ -183,7 +183,7 @@ async def test_images_of_a_glob_go_to_a_model_that_sees(bench: Bench):
 
 async def test_one_long_file_goes_in_pieces_with_their_lines(bench: Bench):
     path = bench.write("book.md", "".join(f"Line {n} of the book, which is long enough.\n" for n in range(40)))
-    report = await bench.report([path], chunks=400, prompt="Piece: {text}", **OUT)
+    report = await bench.report([path], chunk_chars=400, prompt="Piece: {text}", **OUT)
     rows = bench.rows()
     assert report["rows"] == len(rows) > 3
     assert rows[0]["lines"].startswith("1-") and rows[-1]["lines"].endswith("-40")
@@ -194,8 +194,8 @@ async def test_one_long_file_goes_in_pieces_with_their_lines(bench: Bench):
     ("given", "more", "why"),
     [
         (["only one text"], {}, "no path"),
-        (["one", "two"], {"chunks": 500}, "a list of texts"),
-        (["one", "two"], {"chunks": 5}, "200 or more"),
+        (["one", "two"], {"chunk_chars": 500}, "a list of texts"),
+        (["one", "two"], {"chunk_chars": 5}, "200 or more"),
         (["one", "two"], {"limit": 0}, "limit is 0"),
         (["one", "two"], {"prompt": ""}, "nothing to do"),
         (["one", "two"], {"prompt": "{nmae}"}, "names {nmae}"),
@@ -224,7 +224,7 @@ async def test_a_column_that_is_missing_is_told_with_those_that_there_are(bench:
 
 async def test_one_file_without_rows_is_sent_elsewhere(bench: Bench):
     said = error(await bench.batch([bench.write("book.md", "text")], **OUT), "invalid_argument")
-    assert "chunks=" in said and "ollama_chat" in said
+    assert "chunk_chars=" in said and "ollama_chat" in said
 
 
 async def test_more_rows_than_a_result_holds_need_an_output(bench: Bench):
