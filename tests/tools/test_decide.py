@@ -81,6 +81,22 @@ async def test_shuffled_the_mean_over_the_orders_takes_out_a_liking_for_the_firs
     assert first != second
 
 
+async def test_an_order_without_a_letter_is_left_out_of_the_mean_and_that_is_told(simulator: Simulator):
+    simulator.script(MODEL, letter(A=0.9, B=0.1), Answer(text="Well"))
+    async with connected(simulator.url, work=ONE) as client:
+        (row,) = data(await decide(client, [TOPIC], texts=[REFUND], shuffle=True))["rows"]
+    assert row["probability"] == 0.9
+    assert row["note"] == "Only 1 of 2 orders were answered by a letter."
+
+
+async def test_the_letter_that_is_a_word_about_the_model_itself_is_not_offered(simulator: Simulator):
+    nine = {**TOPIC, "labels": [f"label{number}" for number in range(9)]}
+    simulator.script(MODEL, Answer(text=["J"], chances=[{"J": 0.6, "I": 0.4}]))
+    async with connected(simulator.url) as client:
+        (row,) = data(await decide(client, [nine], texts=[REFUND]))["rows"]
+    assert (row["answer"], row["probability"]) == ("label8", 1.0)
+
+
 async def test_little_probability_on_the_options_is_told(simulator: Simulator):
     simulator.script(MODEL, Answer(text=["A"], chances=[{"A": 0.3, "The": 0.28, "B": 0.1, "It": 0.27}]))
     async with connected(simulator.url) as client:

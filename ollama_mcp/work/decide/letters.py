@@ -11,7 +11,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 from ollama_mcp.errors import NoAnswer
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
 # The most that `top_logprobs` gives (contract of the API).
 TOP = 20
+# Without I, which may be the beginning of a sentence about itself.
+LETTERS = "ABCDEFGHJKLMNOPQRSTU"
 # A space, a line break or a bracket may come before the letter.
 PLACES = 4
 # Below the first, the letters say nothing; below the second, they say little.
@@ -58,7 +59,7 @@ class Letters:
         for question in questions:
             shares = [share for (asked, _), share in zip(asks, found, strict=True) if asked is question]
             if known := [share for share in shares if share is not None]:
-                verdicts[question.name] = _verdict(question, known)
+                verdicts[question.name] = _verdict(question, known, len(shares))
         return verdicts
 
     async def _ask_all(self, subject: Subject, asks: list[tuple[Question, list[int]]]) -> list[Shares | None]:
@@ -87,11 +88,11 @@ class Letters:
             return None
         if answer.thinking:
             return None
-        weights = read(answer.logprobs or [], ascii_uppercase[: len(options)])
+        weights = read(answer.logprobs or [], LETTERS[: len(options)])
         inside = sum(weights.values())
         if inside < LEAST:
             return None
-        shares = normalised(weights, ascii_uppercase[: len(options)])
+        shares = normalised(weights, LETTERS[: len(options)])
         # The cut after a few tokens is meant; other notes tell of the prompt.
         notes = [note for note in answer.notes if not note.startswith("Cut at num_predict=")]
         return Shares([shares[order.index(place)] for place in range(len(options))], inside, " ".join(notes))
@@ -136,9 +137,11 @@ def _at(place: dict[str, Any], letters: str) -> dict[str, float]:
     return weights
 
 
-def _verdict(question: Question, known: list[Shares]) -> Verdict:
+def _verdict(question: Question, known: list[Shares], asked: int) -> Verdict:
     inside = sum(share.inside for share in known) / len(known)
     notes = list(dict.fromkeys(share.note for share in known if share.note))
+    if len(known) < asked:
+        notes.append(f"Only {len(known)} of {asked} orders were answered by a letter.")
     if inside < DOUBTFUL:
         notes.append(f"Only {round(100 * inside)} % of the model's probability lay on the options.")
     return weighed(question, averaged([share.of for share in known]), note=" ".join(notes))
@@ -148,6 +151,6 @@ def _as_list(question: Question, shown: Sequence[str]) -> str:
     meanings = question.options
     lines = [
         f"{letter}. {option}: {meanings[option]}" if meanings[option] else f"{letter}. {option}"
-        for letter, option in zip(ascii_uppercase, shown, strict=False)
+        for letter, option in zip(LETTERS, shown, strict=False)
     ]
     return "\n".join([question.question, *lines, "Answer with the letter of the best option and nothing else."])
