@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import Annotated
 
-from pydantic import BaseModel, WithJsonSchema
+from pydantic import BaseModel
 
 from ollama_mcp import Call, Data, Hints, tool
 from ollama_mcp.server.text import size, table
-from ollama_mcp.server.types import ImageSources, OnlyWhere, Options
+from ollama_mcp.server.types import ImageSources, OnlyWhere
 from ollama_mcp.work.choosing import Habits
 from ollama_mcp.work.compare import Comparison, Order, Trial, compare
 from ollama_mcp.work.compare import Row as Found
@@ -76,16 +76,12 @@ async def ollama_compare(
     prompts_file: str = "",
     system: str = "",
     images: ImageSources = [],
-    options: Annotated[Options, WithJsonSchema({"type": "object", "properties": {"seed": {"type": "integer"}}})]
-    | None = None,
     output: Annotated[str, OnlyWhere("read_only", on=False)] = "",
     overwrite: Annotated[bool, OnlyWhere("read_only", on=False)] = False,
     background: bool = False,
 ) -> Compared:
-    """Try a prompt, or some (.txt, .jsonl), on several models in turn: answers, speed, memory; all in full to .md or
-    .jsonl.
-    """
-    order = Order(models, prompt, prompts_file, system, images, options, output, overwrite)
+    """Compare models on a prompt or a file (.txt, .jsonl) of some: answers, speed, memory."""
+    order = Order(models, prompt, prompts_file, system, images, output, overwrite)
     # That a model was compared does not make it the one to use next.
     return _shown(await compare(replace(call, habits=Habits()), order))
 

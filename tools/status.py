@@ -1,8 +1,9 @@
 """The state of the Ollama host; answers even when the host does not."""
 
 import asyncio
+from typing import Annotated
 
-from pydantic import BaseModel
+from pydantic import BaseModel, WithJsonSchema
 
 from ollama_mcp import READS, Call, Data, __version__, tool
 from ollama_mcp.errors import OllamaMCPError
@@ -55,12 +56,18 @@ class Span(BaseModel):
     cloud_models: list[ModelCounts] | None = None
 
 
+# Written out, the counts would be most of what the list of tools says of this one.
+ShortSpan = Annotated[
+    Span, WithJsonSchema({"type": "object", "properties": {"local": {"type": "object"}, "cloud": {"type": "object"}}})
+]
+
+
 class Usage(BaseModel):
     """What was done since this server started, and in all; nothing of it where counting is off."""
 
     counted: bool
-    this_run: Span | None = None
-    in_all: Span | None = None
+    this_run: ShortSpan | None = None
+    in_all: ShortSpan | None = None
 
 
 class Status(Data):

@@ -22,6 +22,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "ollama_batch": {"model": MODEL, "input": ["2 + 2", "3 + 3"], "prompt": "Add: {text}", "limit": 1},
     "ollama_chat": {"model": MODEL, "prompt": "2 + 2?", "include": ["thinking", "stats"]},
     "ollama_check_blob": {"digest": BLOB},
+    "ollama_compare": {"models": [MODEL, "absent"], "prompt": "2 + 2?"},
     "ollama_copy_model": {"source": MODEL, "destination": "mine"},
     "ollama_create_model": {"model": "pirate", "from": MODEL, "system": "You are a pirate."},
     "ollama_decide": {
@@ -57,6 +58,7 @@ _VARIES = [
     (re.compile(r"\b\d+(\.\d+)? s\b"), "N s"),
     (re.compile(r'("(?:\w*seconds|tokens_per_second|rows_per_second)\\?": )[\d.]+'), r"\g<1>0"),
     (re.compile(r"\b[\d.e+]+/s\b"), "N/s"),
+    (re.compile(r"(?<= \| )\d+\.\d+ \| \d+\.\d+ \| \d+\.\d+(?= \| )"), "N | N | N"),
     (re.compile(r'("server_version": )"[^"]+"'), r'\g<1>"VERSION"'),
     (re.compile(r"(ollama-mcp-server )\d[\w.]*"), r"\g<1>VERSION"),
 ]

@@ -166,6 +166,17 @@ async def test_a_few_rows_are_worked_through(ollama: str):
         assert [row["row"] for row in report["samples"]] == [1, 2]
 
 
+async def test_models_are_compared_and_one_that_is_missing_is_a_row(ollama: str):
+    async with _with_models(ollama, CHAT, TOOLS), connected(ollama, defaults={"options": SHORT}) as client:
+        models = [CHAT, TOOLS, "mcp-live-none"]
+        rows = data(await _call(client, "ollama_compare", models=models, prompt="Hello"))["models"]
+        assert [row["model"] for row in rows] == models
+        assert rows[2]["error"].startswith("[model_not_found] ")
+        for row in rows[:2]:
+            # Random weights may have nothing to say.
+            assert row.get("tokens_per_second", 0) > 0 or row["error"].startswith("[no_answer] ")
+
+
 async def test_a_model_is_made_from_another(ollama: str):
     async with _with_models(ollama, CHAT) as client:
         arguments = {"model": "mcp-live-made", "from": CHAT, "system": "Be brief.", "parameters": {"temperature": 0}}

@@ -112,6 +112,7 @@ async def test_read_only_offers_nothing_that_changes_anything(simulator: Simulat
     assert {tool.name for tool in tools} == {
         "ollama_chat",
         "ollama_check_blob",
+        "ollama_compare",
         "ollama_decide",
         "ollama_embed",
         "ollama_embeddings",
@@ -124,6 +125,16 @@ async def test_read_only_offers_nothing_that_changes_anything(simulator: Simulat
         "ollama_web_fetch",
         "ollama_web_search",
     }
+
+
+async def test_a_tool_that_writes_nothing_but_output_only_reads_where_output_is_not_offered(simulator: Simulator):
+    async def compare(**settings: Any) -> Tool:
+        return next(tool for tool in await _tools(simulator, **settings) if tool.name == "ollama_compare")
+
+    usual, reading = await compare(), await compare(read_only=True)
+    assert usual.annotations and not usual.annotations.read_only_hint and usual.annotations.destructive_hint
+    assert reading.annotations and reading.annotations.read_only_hint and not reading.annotations.destructive_hint
+    assert "output" in usual.input_schema["properties"] and "output" not in reading.input_schema["properties"]
 
 
 async def test_toolsets_single_tools_and_exclusions_compose(simulator: Simulator):

@@ -141,8 +141,8 @@ async def test_markdown_shows_the_figures_then_the_answers_to_each_prompt(simula
 async def test_what_is_true_of_all_models_stands_in_the_file_too(simulator: Simulator, project: Path):
     for model in MODELS:
         simulator.script(model, Answer("word " * 3, done_reason="length"))
-    data(await _compare(simulator, prompt="Hi", options={"num_predict": 3}, output=str(project / "out.md")))
-    assert (project / "out.md").read_text().count("num_predict=3") == 1
+    data(await _compare(simulator, prompt="Hi", output=str(project / "out.md")))
+    assert (project / "out.md").read_text().count("Cut: ") == 1
 
 
 async def test_a_prompt_cannot_close_its_own_block_in_markdown(simulator: Simulator, project: Path):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import (
     BadAnswer,
@@ -49,7 +49,6 @@ class Order:
         prompts_file: A file of prompts, as `read_prompts` takes it.
         system: Instructions for all.
         images: Sources of images that go with each prompt.
-        options: Model options.
         output: A file for all that was answered, ending in .json, .jsonl or .md; "" writes none.
         overwrite: Whether a file of that name may be replaced.
     """
@@ -59,7 +58,6 @@ class Order:
     prompts_file: str = ""
     system: str = ""
     images: Sequence[str] = ()
-    options: dict[str, Any] | None = None
     output: str = ""
     overwrite: bool = False
 
@@ -195,7 +193,6 @@ class _Bench:
         wish = Wish(
             "chat",
             self._model,
-            options=order.options,
             include=["stats"],
             images=order.images,
             file_tokens=estimate_tokens(prompt) if order.prompts_file else 0,
