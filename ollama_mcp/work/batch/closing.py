@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import islice
 from threading import Event
@@ -78,14 +79,12 @@ class Closing:
         Raises:
             DiskError: It cannot be written, or the input changed meanwhile; nothing of it is left.
         """
-        records = self._run.records()
         loop = asyncio.get_running_loop()
+        layout = await self._layout()
+        sums = Sums()
 
         def more() -> list[RowResult]:
             return asyncio.run_coroutine_threadsafe(_page(records), loop).result()
-
-        layout = await self._layout()
-        sums = Sums()
 
         def write(given_up: Event) -> None:
             chunks = self._chunks(layout, sums, more, given_up, show_all=output is None)
@@ -94,7 +93,8 @@ class Closing:
             else:
                 deque(chunks, maxlen=0)
 
-        await in_thread(write)
+        async with aclosing(self._run.records()) as records:
+            await in_thread(write)
         sums.notes += layout.notes if output is not None else []
         return sums
 
@@ -103,13 +103,10 @@ class Closing:
     ) -> Iterator[bytes]:
         yield layout.head()
         rows = islice(self._source.rows(), self._last)
-        while page := more():
+        # Earlier calls without a limit, or with a larger one, may have left more results than there are rows here.
+        while sums.rows < self._last and (page := more()):
             parts: list[bytes] = []
-            for result in page:
-                row = next(rows, None)
-                if row is None:
-                    # Of an earlier call without a limit, or with a larger one.
-                    break
+            for result, row in zip(page, rows, strict=False):
                 if row.number != result.row:
                     raise InternalError(f"Row {row.number} of {self._source.shown} has no result.")
                 kept = self._result(result)
@@ -133,9 +130,10 @@ class Closing:
         return Jsonl(self._source)
 
     async def _dimensions(self) -> int:
-        async for result in self._run.records():
-            if not result.error:
-                return len(result.record) // 4
+        async with aclosing(self._run.records()) as records:
+            async for result in records:
+                if not result.error:
+                    return len(result.record) // 4
         return 0
 
 

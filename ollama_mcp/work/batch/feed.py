@@ -8,6 +8,7 @@ from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING
 
 from ollama_mcp.work.batch.rows import Row
+from ollama_mcp.work.batch.threads import in_thread
 
 if TYPE_CHECKING:
     from ollama_mcp.store import BatchRun
@@ -51,11 +52,11 @@ class Feed:
     async def aclose(self) -> None:
         """Wait until nothing reads any more, so that the file can be closed."""
         if self._ahead is not None:
-            await asyncio.wait({self._ahead})
+            await asyncio.gather(self._ahead, return_exceptions=True)
 
     async def _page(self) -> list[Row] | None:
         """What is to be done of the next page; None at the end."""
-        page = await asyncio.to_thread(take_page, self._rows, self._last)
+        page = await in_thread(lambda _: take_page(self._rows, self._last))
         if not page:
             return None
         if self._only is not None:

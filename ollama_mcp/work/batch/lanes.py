@@ -49,9 +49,9 @@ class Tally:
         """Rows a second."""
         return self.done / self.seconds if self.seconds else 0.0
 
-    def add(self, done: Done) -> None:
-        """Count a row."""
-        self.done += 1
+    def add(self, done: Done, *, again: bool) -> None:
+        """Count a row, and what it took; one that is done again only that."""
+        self.done += not again
         self.prompt_tokens += done.tokens[0]
         self.tokens += done.tokens[1]
         if done.error is not None and not isinstance(done.error, PASSING):
@@ -113,8 +113,7 @@ class Lanes:
             tally.unreached.add(number)
             return
         await self._run.save(number, done.data, error=done.error is not None)
-        if not self._again or number in tally.unreached:
-            tally.add(done)
+        tally.add(done, again=self._again and number not in tally.unreached)
         await self._kit.progress.update(tally.before + tally.done, tally.__str__, total=tally.total)
 
     def _judge(self, done: Done) -> None:

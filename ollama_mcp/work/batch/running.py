@@ -23,6 +23,7 @@ from ollama_mcp.work.batch.sources import IMAGE_SUFFIXES, ManyFiles, open_source
 from ollama_mcp.work.batch.threads import in_thread
 from ollama_mcp.work.batch.workers import Worker
 from ollama_mcp.work.choosing import choose
+from ollama_mcp.work.senses import see
 
 if TYPE_CHECKING:
     from ollama_mcp.access import Output
@@ -113,17 +114,20 @@ def _count(source: Source, given_up: Event) -> int:
 
 async def _worker(kit: Kit, order: Order, source: Source) -> tuple[Worker, str, list[str]]:
     """Who does the work, with which model, and what should be known of that."""
+    images = _has_images(source)
     if order.questions:
         from ollama_mcp.work.batch.deciding import Deciding
         from ollama_mcp.work.decide import prepare_decider
 
-        images = _has_images(source)
         decider = await prepare_decider(kit, order.questions, order.model, images=images, options=order.options)
         await check_cloud(kit, decider.model, files=source.from_files)
         return Deciding(kit, order.prompt, source, decider), decider.model, list(decider.notes)
-    chosen = await choose(kit, order.model, "embed" if order.embed else "chat", vision=_has_images(source))
+    chosen = await choose(kit, order.model, "embed" if order.embed else "chat", vision=images)
     notes = [chosen.note] if chosen.note else []
     await check_cloud(kit, chosen.model, files=source.from_files)
+    if images:
+        # Without images it only says whether this model may be given some.
+        await see(kit, (), chosen.model, [])
     if order.embed:
         from ollama_mcp.work.batch.embedding import Embedding
 

@@ -144,8 +144,7 @@ async def open_source(kit: Kit, given: Sequence[str], chunk_chars: int | None) -
         )
     if chunk_chars is not None:
         return await _pieces(kit, given, chunk_chars)
-    suffix = os.path.splitext(given[0].strip())[1].lower()
-    if len(given) == 1 and suffix in _BY_SUFFIX and not _GLOB.search(given[0]):
+    if len(given) == 1 and (suffix := _suffix(given[0])) and not _GLOB.search(given[0]):
         return await asyncio.to_thread(_opened, kit, given[0], _BY_SUFFIX[suffix])
     return await _files(kit, given)
 
@@ -195,11 +194,20 @@ async def _files(kit: Kit, given: Sequence[str]) -> Source:
             f"No file fits {quoted(given[0])}{why}.", next_step="Check the pattern; '**' goes down into folders."
         )
     if len(given) == len(paths) == 1 and os.path.basename(given[0].strip()) == os.path.basename(paths[0]):
+        if suffix := _suffix(paths[0]):
+            # Its own name looks like a pattern: "report[1].csv".
+            return await asyncio.to_thread(_opened, kit, paths[0], _BY_SUFFIX[suffix])
         raise InvalidArgument(
             f"input names one file, {quoted(paths[0])}.",
             next_step="chunk_chars=4000 goes through it in pieces; ollama_chat takes it whole by files.",
         )
     return await asyncio.to_thread(ManyFiles, paths, notes)
+
+
+def _suffix(path: str) -> str:
+    """The suffix of a file whose rows are the input; "" of any other."""
+    suffix = os.path.splitext(path.strip())[1].lower()
+    return suffix if suffix in _BY_SUFFIX else ""
 
 
 def _without(chunk_chars: int | None) -> None:

@@ -45,6 +45,7 @@ class FileLines:
 
     def __init__(self, file: OpenedFile, longest: int) -> None:
         self._file, self._longest = file, longest
+        self._layers: tuple[io.TextIOBase | io.BufferedIOBase, ...] = ()
         self._state = self._now()
         self.shown = quoted(file.path, 60)
         self._encoding, self._start = _encoding(file.stream, file.path)
@@ -67,10 +68,11 @@ class FileLines:
 
     def lines(self) -> Iterator[str]:
         """The lines with their ends as they are; of one that is too long, a little more than is taken."""
+        self._let_go()
         self._file.stream.seek(self._start)
-        # Closing the wrapper would close the file, which is read again; so both layers are taken off instead.
         buffered = io.BufferedReader(self._file.stream, _PIECE)
         wrapper = io.TextIOWrapper(buffered, self._encoding, errors="replace", newline="")
+        self._layers = layers = (wrapper, buffered)
         try:
             while line := wrapper.readline(self._longest + 3):
                 yield line
@@ -79,8 +81,15 @@ class FileLines:
         except OSError as error:
             raise DiskError(f"{self.shown} could not be read: {error.strerror or type(error).__name__}.") from error
         finally:
-            wrapper.detach()
-            buffered.detach()
+            if self._layers is layers:
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """End an iteration that was left early: whenever its layers went, they would move the place in the file."""
+        for layer in self._layers:
+            # Closing it would close the file, which is read again.
+            layer.detach()
+        self._layers = ()
 
     def check(self) -> None:
         """See `Source`."""
@@ -92,6 +101,7 @@ class FileLines:
 
     def close(self) -> None:
         """See `Source`."""
+        self._let_go()
         self._file.stream.close()
 
     def _row(self, number: int, line: int, text: str) -> Row:

@@ -151,6 +151,11 @@ async def test_what_is_no_text_is_refused_by_what_it_is(bench: Bench, name: str)
     assert "image" in error(await bench.batch([path], **OUT), "invalid_argument")
 
 
+async def test_a_name_that_looks_like_a_pattern_is_the_file_of_that_name(bench: Bench):
+    report = await bench.report([bench.write("report[1].csv", "a\n1\n2\n")], prompt="{a}", **OUT)
+    assert report["rows"] == 2
+
+
 async def test_files_of_a_glob_are_rows_each_and_one_that_cannot_be_read_is_marked(bench: Bench):
     bench.write("docs/a.md", "Alpha")
     bench.write("docs/b.md", "Beta\r\n")
