@@ -54,6 +54,8 @@ def tool_table() -> str:
     for tool in sorted(tools, key=lambda tool: order.get(specs[tool.name].toolset, 99)):
         spec = specs[tool.name]
         changes = "no" if spec.hints.read_only else "after confirm" if spec.hints.destructive else "yes"
+        if "output" in tool.input_schema["properties"]:
+            changes = "only its output"
         cells = (spec.toolset, f"`{tool.name}`", _first_sentence(tool.description), changes, str(tokens(tool)))
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
