@@ -1,0 +1,171 @@
+"""Asking the model for vectors: some requests at once, what is new goes to the store as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import struct
+import time
+from collections.abc import Sequence
+from operator import mul
+from typing import TYPE_CHECKING
+
+from ollama_mcp.errors import BadAnswer, ContextOverflow, TooLong, UnsupportedByVersion
+from ollama_mcp.formats.durations import shown_seconds
+from ollama_mcp.formats.names import parse_name
+from ollama_mcp.formats.options import split_options
+from ollama_mcp.formats.tokens import estimate_tokens
+from ollama_mcp.work.rank.corpus import SHORTEST, hash_of
+from ollama_mcp.work.rank.vectors import take_kept
+
+if TYPE_CHECKING:
+    from ollama_mcp.api import EmbedResponse
+    from ollama_mcp.work.kit import Kit
+    from ollama_mcp.work.rank.corpus import Corpus
+    from ollama_mcp.work.rank.vectors import Vectors
+
+
+class Embedder:
+    """Embeds with one model.
+
+    Args:
+        kit: What is at hand.
+        model: The model.
+        space: Where its vectors are kept.
+
+    Attributes:
+        embedded: Passages that the model was asked for.
+    """
+
+    def __init__(self, kit: Kit, model: str, space: str) -> None:
+        self._kit, self._model, self._space = kit, model, space
+        self._truncate: bool | None = False
+        self._total, self._began = 0, 0.0
+        self.embedded = 0
+
+    async def query(self, sent: str) -> bytes:
+        """Return the vector of a query, with its prefix; it is kept like any other.
+
+        Raises:
+            OllamaMCPError: It is too long, or the host or the model fails.
+        """
+        hashed = hash_of(sent)
+        kept = (await self._kit.store.embeddings.get(self._space, [hashed])).get(hashed)
+        if kept:
+            return kept
+        try:
+            (vector,) = await self._ask([sent])
+        except ContextOverflow as error:
+            raise TooLong(f"The query is too long for {self._model}.", next_step="Give a shorter one.") from error
+        await self._kit.store.embeddings.put(self._space, [(hashed, vector)])
+        return vector
+
+    async def fill(self, corpus: Corpus, into: Vectors) -> None:
+        """Bring together the vectors of a corpus; passages that are too long for the model become shorter ones.
+
+        Raises:
+            OllamaMCPError: The host or the model fails; what was embedded is kept.
+        """
+        self._began = time.monotonic()
+        missing = await take_kept(self._kit.store.embeddings, self._space, corpus, list(corpus.units), into)
+        while missing:
+            self._total = self.embedded + len(missing)
+            too_long = await self._embed(corpus, missing, into)
+            pieces: list[bytes] = []
+            for hashed in too_long:
+                into.halved.append(hashed)
+                pieces += corpus.halve(hashed)
+            missing = await take_kept(self._kit.store.embeddings, self._space, corpus, pieces, into)
+
+    async def _embed(self, corpus: Corpus, hashes: Sequence[bytes], into: Vectors) -> list[bytes]:
+        """Embed passages; return those that are too long, in their order."""
+        size = self._kit.settings.limits.embed_chunk
+        chunks = iter([hashes[start : start + size] for start in range(0, len(hashes), size)])
+        too_long: set[bytes] = set()
+
+        async def lane() -> None:
+            for chunk in chunks:
+                too_long.update(await self._chunk(corpus, chunk, into))
+
+        try:
+            async with asyncio.TaskGroup() as lanes:
+                for _ in range(self._kit.settings.work.parallel):
+                    lanes.create_task(lane())
+        except BaseExceptionGroup as failed:
+            # One of them failed; the others were cancelled.
+            raise failed.exceptions[0] from None
+        return [hashed for hashed in hashes if hashed in too_long]
+
+    async def _chunk(self, corpus: Corpus, hashes: Sequence[bytes], into: Vectors) -> list[bytes]:
+        """Embed passages in one request; where one of them is too long, in several."""
+        texts = [corpus.sent(hashed) for hashed in hashes]
+        of_files = [text for text, hashed in zip(texts, hashes, strict=True) if corpus.is_from_file(hashed)]
+        try:
+            vectors = await self._ask(texts, of_files)
+        except ContextOverflow:
+            if len(hashes) > 1:
+                middle = len(hashes) // 2
+                first = await self._chunk(corpus, hashes[:middle], into)
+                return first + await self._chunk(corpus, hashes[middle:], into)
+            if len(corpus.units[hashes[0]].text) <= SHORTEST:
+                raise
+            await self._kit.store.embeddings.put(self._space, [(hashes[0], b"")])
+            return list(hashes)
+        for hashed, vector in zip(hashes, vectors, strict=True):
+            into.add(hashed, vector)
+        await self._kit.store.embeddings.put(self._space, zip(hashes, vectors, strict=True))
+        self.embedded += len(hashes)
+        await self._kit.progress.update(self.embedded, self._how_far, total=self._total)
+        return []
+
+    def _how_far(self) -> str:
+        rate = self.embedded / max(time.monotonic() - self._began, 1e-9)
+        left = shown_seconds((self._total - self.embedded) / rate)
+        return f"embedded {self.embedded:,} of {self._total:,} passages, {rate:.3g}/s, {left} left"
+
+    async def _ask(self, texts: list[str], of_files: Sequence[str] = ()) -> list[bytes]:
+        try:
+            answer = await self._send(texts)
+        except UnsupportedByVersion:
+            # Before v0.2.6 nothing but silently cutting was known.
+            self._truncate = None
+            answer = await self._send(texts)
+        vectors, file_tokens = await asyncio.to_thread(_worked_up, answer.embeddings, self._model, of_files)
+        self._kit.store.usage.count(
+            self._model,
+            cloud=parse_name(self._model).is_cloud,
+            prompt_tokens=answer.prompt_eval_count or 0,
+            tokens=0,
+            file_tokens=file_tokens,
+            seconds=answer.total_seconds or 0.0,
+        )
+        return vectors
+
+    async def _send(self, texts: list[str]) -> EmbedResponse:
+        from ollama_mcp.api import EmbedRequest
+
+        plain, _ = split_options(self._kit.settings.defaults.options, None)
+        request = EmbedRequest(
+            model=self._model,
+            input=texts,
+            truncate=self._truncate,
+            options=plain or None,
+            keep_alive=self._kit.keep_alive(None),
+        )
+        with self._kit.in_use.using(self._model):
+            return await self._kit.client.embed(request)
+
+
+def _worked_up(vectors: Sequence[Sequence[float]], model: str, of_files: Sequence[str]) -> tuple[list[bytes], int]:
+    """The vectors scaled to length one, as 32-bit floats, little-endian; and the tokens of texts out of files.
+
+    Raises:
+        BadAnswer: A vector has no numbers, or none that are finite.
+    """
+    packed: list[bytes] = []
+    for vector in vectors:
+        length = math.sqrt(sum(map(mul, vector, vector)))
+        if not vector or not math.isfinite(length):
+            raise BadAnswer("A text got a vector without usable numbers.", model=model)
+        packed.append(struct.pack(f"<{len(vector)}f", *(number / (length or 1.0) for number in vector)))
+    return packed, sum(map(estimate_tokens, of_files))

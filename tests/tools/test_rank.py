@@ -1,0 +1,128 @@
+"""ollama_rank through a real client: what is nearest comes first, with its place and, on request, how it begins."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from ollama_mcp.simulator import Simulator
+from tests.support import connected, data, error, text
+from tests.work.rank.client import CAT, MODEL, STOCKS, places, ranked, reader, sent, write_notes
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Notes about different things, in a folder that the server may read."""
+    return write_notes(tmp_path)
+
+
+async def test_the_nearest_place_comes_first_with_its_lines_and_no_content(simulator: Simulator, folder: Path):
+    async with reader(simulator, folder) as client:
+        result = await client.call_tool(
+            "ollama_rank", {"query": "interest rate of the bank", "files": [str(folder)], "model": MODEL}
+        )
+    found = data(result)
+    assert places(found)[0] == f"{folder}/money.md:1-2"
+    assert sorted(places(found)) == [f"{folder}/animals.md:1-8", f"{folder}/money.md:1-2", f"{folder}/tools.txt:1"]
+    scores = [row["score"] for row in found["rows"]]
+    assert scores == sorted(scores, reverse=True) and 0.2 < scores[0] <= 1
+    assert (found["passages"], found["embedded"]) == (3, 3)
+    words = text(result)
+    assert f"{scores[0]:.4f} | {folder}/money.md:1-2" in words and "3 embedded now" in words
+    assert "bank" not in words and "bank" not in str(found)
+
+
+async def test_the_words_that_the_model_was_trained_with_go_before_query_and_passage(
+    simulator: Simulator, folder: Path
+):
+    async with reader(simulator, folder) as client:
+        await ranked(client, "a cat", files=[f"{folder}/tools.txt"])
+    assert sent(simulator) == [["search_query: a cat"], ["search_document: A hammer drives nails into wood."]]
+    assert all(seen.json["truncate"] is False for seen in simulator.requests if seen.path == "/api/embed")
+
+
+async def test_texts_are_named_by_their_index_and_mix_with_files_globs_and_ranges(simulator: Simulator, folder: Path):
+    async with reader(simulator, folder) as client:
+        found = await ranked(
+            client,
+            "hammer and nails",
+            files=[f"{folder}/*.txt", f"{folder}/animals.md:3-5"],
+            texts=[STOCKS, "nails and a hammer", " "],
+        )
+    assert places(found)[:2] == ["texts[1]", f"{folder}/tools.txt:1"]
+    assert set(places(found)[2:]) == {"texts[0]", f"{folder}/animals.md:3"}
+    assert found["rows"][0]["index"] == 1 and "place" not in found["rows"][0]
+
+
+async def test_excerpts_come_only_on_request_and_are_short(simulator: Simulator, folder: Path):
+    (folder / "long.txt").write_text("wide\n\nwords " * 60)
+    async with reader(simulator, folder) as client:
+        result = await client.call_tool(
+            "ollama_rank",
+            {"query": "wide words", "files": [str(folder)], "excerpts": True, "k": 2, "model": MODEL},
+        )
+    first, second = data(result)["rows"]
+    assert first["excerpt"].startswith("wide words wide") and len(first["excerpt"]) == 160
+    assert first["excerpt"].endswith("…") and first["excerpt"] in text(result)
+    assert not second["excerpt"].endswith("…")
+
+
+async def test_a_text_that_stands_in_several_places_is_embedded_once_and_ties_come_in_reading_order(
+    simulator: Simulator, folder: Path
+):
+    for name in ("z.txt", "b.txt"):
+        (folder / name).write_text(f"\n{CAT}\n")
+    async with reader(simulator, folder) as client:
+        found = await ranked(client, "cat on a sofa", files=[f"{folder}/[zb].txt"], texts=[STOCKS, CAT, CAT], k=3)
+    assert places(found) == ["texts[1]", "texts[2]", f"{folder}/b.txt:2"]
+    assert len({row["score"] for row in found["rows"]}) == 1
+    assert (found["passages"], found["embedded"]) == (5, 2)
+
+
+async def test_a_long_text_counts_by_its_nearest_passage_and_once(simulator: Simulator):
+    parts = ["Rain falls on the hills.", "A hedgehog hibernates.", "Snow lies on the roofs."]
+    long = "\n\n".join(" ".join([part] * 45) for part in parts)
+    async with connected(simulator.url) as client:
+        found = await ranked(client, "hedgehog hibernates", texts=[STOCKS, long, "Winter."], k=10)
+        nearest = await ranked(client, "hedgehog hibernates", texts=[STOCKS, long, "Winter."], k=1)
+    assert sorted(row["index"] for row in found["rows"]) == [0, 1, 2]
+    assert found["passages"] == 5 and found["rows"][0]["index"] == 1
+    assert nearest["rows"] == found["rows"][:1]
+
+
+async def test_ten_megabytes_on_one_line_are_one_place(simulator: Simulator, folder: Path):
+    (folder / "line.txt").write_text("padding word " * 400_000 + "hedgehog hibernation " + "padding word " * 400_000)
+    async with reader(simulator, folder) as client:
+        found = await ranked(client, "hedgehog hibernation", files=[f"{folder}/line.txt"], texts=[CAT])
+    assert set(places(found)) == {f"{folder}/line.txt:1", "texts[0]"}
+    assert found["passages"] > 8_000 and found["embedded"] < 50
+
+
+async def test_without_a_named_model_an_embedding_model_is_chosen_and_named(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        found = data(await client.call_tool("ollama_rank", {"query": "cat", "texts": [CAT]}))
+    assert found["model"] == "nomic-embed-text:latest"
+    assert "nomic-embed-text:latest" in found["notes"][0]
+
+
+# Without numpy.
+
+
+async def test_without_numpy_the_same_is_found(simulator: Simulator, folder: Path, monkeypatch: pytest.MonkeyPatch):
+    many = [f"text {number}" for number in range(50)]
+    async with reader(simulator, folder) as client:
+        by_numpy = await ranked(client, "a cat on a sofa", files=[str(folder)], texts=[*many, CAT, CAT])
+        monkeypatch.setitem(sys.modules, "numpy", None)
+        plain = await ranked(client, "a cat on a sofa", files=[str(folder)], texts=[*many, CAT, CAT])
+    assert plain["rows"] == by_numpy["rows"]
+
+
+async def test_without_numpy_too_much_names_the_extra(simulator: Simulator, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    async with connected(simulator.url) as client:
+        arguments = {"query": "cat", "texts": [str(number) for number in range(20_001)], "model": MODEL}
+        words = error(await client.call_tool("ollama_rank", arguments), "invalid_argument")
+    assert "20,001 passages" in words and "pip install 'ollama-mcp-server[rank]'" in words
+    assert not sent(simulator)

@@ -1,0 +1,60 @@
+"""Vectors in memory: the last corpora stay, within their bytes; the store's pages are all asked for."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from ollama_mcp.errors import BadAnswer
+from ollama_mcp.store import Store
+from ollama_mcp.work.rank.corpus import Corpus
+from ollama_mcp.work.rank.vectors import Kept, Vectors, take_kept
+
+
+def vectors(size: int) -> Vectors:
+    return Vectors(2, data=bytearray(size))
+
+
+def corpus_of(count: int) -> Corpus:
+    corpus = Corpus("", window=512, most=count)
+    corpus.fill([], [f"text {number}" for number in range(count)])
+    return corpus
+
+
+def test_the_corpora_not_used_for_longest_go_first() -> None:
+    kept = Kept(100)
+    kept.put(b"one", vectors(40))
+    kept.put(b"two", vectors(40))
+    assert kept.get(b"one") is not None
+    kept.put(b"three", vectors(40))
+    assert kept.get(b"two") is None
+    assert kept.get(b"one") is not None and kept.get(b"three") is not None
+    kept.put(b"huge", vectors(101))
+    assert kept.get(b"huge") is None
+
+
+def test_the_key_is_that_of_the_passages_in_their_order_and_of_the_model() -> None:
+    corpus = corpus_of(3)
+    assert corpus.key("model") == corpus_of(3).key("model")
+    assert len({corpus.key("model"), corpus.key("other"), corpus_of(2).key("model")}) == 3
+
+
+async def test_more_than_a_page_of_vectors_comes_out_of_the_store() -> None:
+    store, corpus = Store(None), corpus_of(9_000)
+    numbers = {hashed: struct.pack("<2f", place, 0.5) for place, hashed in enumerate(corpus.units)}
+    known = list(numbers.items())[:8_990]
+    await store.embeddings.put("space", known)
+    into = Vectors(2)
+    missing = await take_kept(store.embeddings, "space", corpus, list(corpus.units), into)
+    await store.aclose()
+    assert missing == list(corpus.units)[8_990:]
+    assert (into.rows, bytes(into.data)) == ([hashed for hashed, _ in known], b"".join(one for _, one in known))
+
+
+async def test_vectors_of_another_length_are_refused() -> None:
+    store, corpus = Store(None), corpus_of(1)
+    await store.embeddings.put("space", [(next(iter(corpus.units)), bytes(12))])
+    with pytest.raises(BadAnswer, match="2 and 3 numbers"):
+        await take_kept(store.embeddings, "space", corpus, list(corpus.units), Vectors(2))
+    await store.aclose()
