@@ -1,7 +1,7 @@
 """The same prompt on several models, side by side."""
 
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel
 
@@ -9,8 +9,10 @@ from ollama_mcp import Call, Data, Hints, tool
 from ollama_mcp.server.text import size, table
 from ollama_mcp.server.types import ImageSources, OnlyWhere
 from ollama_mcp.work.choosing import Habits
-from ollama_mcp.work.compare import Comparison, Order, Trial, compare
-from ollama_mcp.work.compare import Row as Found
+
+if TYPE_CHECKING:
+    from ollama_mcp.work.compare import Comparison, Trial
+    from ollama_mcp.work.compare import Row as Found
 
 # All answers together, in characters; one alone; and one among many, so that it still says something.
 SHOWN_CHARS, LONGEST, SHORTEST = 12_000, 3_000, 300
@@ -81,12 +83,15 @@ async def ollama_compare(
     background: bool = False,
 ) -> Compared:
     """Compare models on a prompt or a file (.txt, .jsonl) of some: answers, speed, memory."""
+    # Work is imported with the first call: a list of tools is to come at once.
+    from ollama_mcp.work.compare import Order, compare
+
     order = Order(models, prompt, prompts_file, system, images, output, overwrite)
     # That a model was compared does not make it the one to use next.
     return _shown(await compare(replace(call, habits=Habits()), order))
 
 
-def _shown(found: Comparison) -> Compared:
+def _shown(found: "Comparison") -> Compared:
     count = len(found.prompts)
     longest = min(LONGEST, max(SHORTEST, SHOWN_CHARS // (count * len(found.rows))))
     shown = min(count, max(1, SHOWN_CHARS // (SHORTEST * len(found.rows))))
@@ -100,7 +105,7 @@ def _shown(found: Comparison) -> Compared:
     return Compared(prompts=count, models=rows, notes=[*notes, *left_out] or None, output=found.path or None)
 
 
-def _row(row: Found, shown: int, longest: int) -> Row:
+def _row(row: "Found", shown: int, longest: int) -> Row:
     first, speed, share = row.first_token_seconds, row.tokens_per_second, row.gpu_share
     problem = next((trial for trial in row.trials if trial.error is not None), None)
     replies = [_reply(trial, longest) for trial in row.trials[:shown] if trial is not problem or trial.text]
@@ -119,11 +124,11 @@ def _row(row: Found, shown: int, longest: int) -> Row:
     )
 
 
-def _reply(trial: Trial, longest: int) -> Reply:
+def _reply(trial: "Trial", longest: int) -> Reply:
     words = _words(trial)
     cut = words if len(words) <= longest else f"{words[:longest]}…"
     return Reply(prompt=trial.prompt, text=cut or None, error=trial.problem)
 
 
-def _words(trial: Trial) -> str:
+def _words(trial: "Trial") -> str:
     return trial.text.strip()
