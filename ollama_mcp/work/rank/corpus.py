@@ -87,14 +87,15 @@ class Corpus:
         """Tell whether a passage stands in a file."""
         return any(place.index < 0 for place in self.units[hashed].places)
 
-    def halve(self, hashed: bytes) -> list[bytes]:
-        """Put shorter passages in the place of one; return the hashes of those that were not there yet."""
-        unit = self.units.pop(hashed)
-        size = max(SHORTEST, (len(unit.text) + 1) // 2)
+    def halve(self, hashes: Iterable[bytes]) -> list[bytes]:
+        """Put shorter passages in the place of some; return the hashes of those that were not there yet."""
         added: list[bytes] = []
-        for place in unit.places:
-            self.passages -= 1
-            added += self._cut(_document(place.path, unit.text, place.first_line), place.index, size)
+        for hashed in hashes:
+            unit = self.units.pop(hashed)
+            size = max(SHORTEST, (len(unit.text) + 1) // 2)
+            for place in unit.places:
+                self.passages -= 1
+                added += self._cut(_document(place.path, unit.text, place.first_line), place.index, size)
         return added
 
     def key(self, space: str) -> bytes:

@@ -71,10 +71,8 @@ class Embedder:
         while missing:
             self._total = self.embedded + len(missing)
             too_long = await self._embed(corpus, missing, into)
-            pieces: list[bytes] = []
-            for hashed in too_long:
-                into.halved.append(hashed)
-                pieces += corpus.halve(hashed)
+            into.halved += too_long
+            pieces = await asyncio.to_thread(corpus.halve, too_long)
             missing = await take_kept(self._kit.store.embeddings, self._space, corpus, pieces, into)
 
     async def _embed(self, corpus: Corpus, hashes: Sequence[bytes], into: Vectors) -> list[bytes]:

@@ -174,8 +174,7 @@ async def _vectors(kit: Kit, embedder: Embedder, corpus: Corpus, key: bytes, dim
     kept = _kept.setdefault(kit.store, Kept(KEPT_BYTES))
     vectors = kept.get(key)
     if vectors is not None:
-        for hashed in vectors.halved:
-            corpus.halve(hashed)
+        await asyncio.to_thread(corpus.halve, vectors.halved)
         return vectors
     vectors = Vectors(dimensions)
     await embedder.fill(corpus, vectors)

@@ -81,7 +81,7 @@ def _placed(
             into.add(hashed, vector)
         else:
             into.halved.append(hashed)
-            shorter += corpus.halve(hashed)
+            shorter += corpus.halve([hashed])
     return shorter
 
 

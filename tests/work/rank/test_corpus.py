@@ -30,7 +30,7 @@ def test_each_passage_stands_at_its_places_and_no_word_is_lost(
     corpus = corpus_of(text, window=window, first_line=first_line)
     for hashed in list(corpus.units) if halved else []:
         if len(corpus.units[hashed].text) > SHORTEST:
-            corpus.halve(hashed)
+            corpus.halve([hashed])
     lines = text.split("\n")
     found = 0
     for unit in corpus.units.values():

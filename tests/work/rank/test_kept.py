@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import string
 from dataclasses import replace
@@ -53,6 +54,13 @@ async def test_another_model_behind_the_same_name_embeds_anew(simulator: Simulat
         found = await ranked(client, "cat", files=[str(folder)])
     assert found["embedded"] == 3
     assert [len(inputs) for inputs in sent(simulator)] == [1, 3, 1, 3]
+
+
+async def test_two_calls_at_once_find_the_same(simulator: Simulator, folder: Path):
+    async with reader(simulator, folder) as client:
+        calls = (ranked(client, "cat", files=[str(folder)], texts=[STOCKS]) for _ in range(2))
+        one, other = await asyncio.gather(*calls)
+    assert one["rows"] == other["rows"] and len(one["rows"]) == 4
 
 
 async def test_what_was_embedded_before_the_host_failed_is_kept(simulator: Simulator, folder: Path):
