@@ -9,11 +9,12 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from mcp.types import CallToolResult
 
 from ollama_mcp.simulator import Answer, Fault, Simulator
 from tests.support import data, error, texts, until
-from tests.work.batch.batching import MODEL, Bench, batching
+from tests.work.batch.batching import EMBEDDER, MODEL, Bench, batching
 
 ROWS = [f"text {n}" for n in range(12)]
 OUT = "out.jsonl"
@@ -169,3 +170,48 @@ async def test_the_rows_of_a_finished_batch_are_no_longer_in_the_store(bench: Be
     await bench.report(["a", "b"], output=OUT)
     kept = b"".join(path.read_bytes() for path in (tmp_path / "kept").iterdir())
     assert b"very private" not in kept
+
+
+@pytest.mark.parametrize("moment", ["reading", "writing"])
+async def test_a_call_that_is_given_up_while_it_reads_or_writes_leaves_nothing_behind(bench: Bench, moment: str):
+    path = bench.write("in.csv", "text\n" + f"{'a long line ' * 1_000}\n" * 2_000)
+    limit = {"limit": 2} if moment == "writing" else {}
+    call = asyncio.create_task(bench.batch([path], prompt="Hi", output="out.csv", **limit))
+    await until(lambda: any(said.startswith(moment) for said in bench.seen), seconds=10)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    # Whoever gave it up does not wait for it, so that its end is waited for here.
+    await until(lambda: {entry.name for entry in bench.folder.iterdir()} <= {"in.csv", "out.csv"})
+    report = await bench.report([path], prompt="Hi", output="out.jsonl", limit=2)
+    assert report["done"] == 2
+
+
+async def test_a_folder_for_locks_that_cannot_be_had_is_told(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    blocked = tmp_path / "file"
+    blocked.write_text("", encoding="utf-8")
+    monkeypatch.setenv("XDG_DATA_HOME", str(blocked))
+    said = error(await bench.batch(ROWS, output=OUT), "disk")
+    assert "lock file" in said
+    assert bench.prompts() == []
+
+
+async def test_an_embedding_host_that_fails_for_a_text_is_asked_for_each_by_itself(bench: Bench):
+    bench.simulator.faults.add(Fault("status", path="/api/embed", times=1, status=500, text="out of memory"))
+    report = await bench.report(ROWS, embed=True, model=EMBEDDER, output="out.npy")
+    assert (report["done"], report["failed"]) == (12, 0)
+    sizes = [len(seen.json["input"]) for seen in bench.simulator.requests if seen.path == "/api/embed"]
+    assert sizes == [12] + [1] * 12
+
+
+async def test_a_busy_host_stops_the_batch_and_the_rows_that_it_refused_are_asked_again(
+    simulator: Simulator, tmp_path: Path
+):
+    async with batching(simulator, tmp_path, work={"parallel": 2}) as bench:
+        bench.simulator.faults.add(Fault("unavailable", path="/api/chat"))
+        said = error(await bench.batch(ROWS, output=OUT), "busy")
+        assert "Stopped with " in said
+        bench.simulator.faults.clear()
+        report = await bench.report(ROWS, output=OUT)
+    assert (report["done"], report["failed"]) == (12, 0)

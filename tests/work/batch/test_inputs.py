@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
-
-from ollama_mcp.simulator import Simulator
+from ollama_mcp.simulator import Answer, Simulator
 from tests.media.pictures import photo, saved
 from tests.support import error, texts
 from tests.work.batch.batching import MODEL, Bench, batching
@@ -44,11 +42,12 @@ async def test_lines_of_a_text_file_are_rows_and_blank_ones_are_none(bench: Benc
     assert [row["line"] for row in bench.rows()] == [1, 4, 5]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252"])
-async def test_any_common_encoding_is_read(bench: Bench, encoding: str):
+async def test_any_common_encoding_is_read(bench: Bench):
     words = "Größe und Maße der Straße\nDas Mädchen öffnet die Tür\n" * 3
-    await bench.report([bench.write("in.txt", words.encode(encoding))], **OUT)
-    assert set(bench.prompts()) == {"Say it: Größe und Maße der Straße", "Say it: Das Mädchen öffnet die Tür"}
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252"):
+        await bench.report([bench.write("in.txt", words.encode(encoding))], prompt=encoding + " {text}", limit=2)
+        asked = {prompt.removeprefix(encoding + " ") for prompt in bench.prompts() if prompt.startswith(encoding + " ")}
+        assert asked == set(words.splitlines()), encoding
 
 
 async def test_a_byte_late_in_a_long_file_that_is_no_utf8_decides_its_encoding(bench: Bench):
@@ -78,11 +77,11 @@ async def test_csv_cells_hold_quotes_line_breaks_and_delimiters(bench: Bench):
     assert bench.rows()[0]["input"] == {"name": "Ann", "text": 'says "hi",\r\nthen goes'}
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-async def test_the_delimiter_is_the_one_that_the_first_row_has(bench: Bench, delimiter: str):
-    path = bench.write("in.csv", delimiter.join(("a", "b")) + "\n" + delimiter.join(("1", "2")) + "\n")
-    await bench.report([path], prompt="{a}-{b}", **OUT)
-    assert bench.prompts() == ["1-2"]
+async def test_the_delimiter_is_the_one_that_the_first_row_has(bench: Bench):
+    for number, delimiter in enumerate(",;\t|"):
+        path = bench.write("in.csv", delimiter.join(("a", "b")) + "\n" + delimiter.join((str(number), "2")) + "\n")
+        await bench.report([path], prompt="{a}-{b}")
+    assert bench.prompts() == ["0-2", "1-2", "2-2", "3-2"]
 
 
 async def test_a_row_of_a_table_without_a_place_goes_in_as_json(bench: Bench):
@@ -102,13 +101,13 @@ async def test_ragged_rows_nul_characters_and_open_quotes_are_marked_rows_and_th
     assert bench.prompts() == ["1+2", "5+6"]
 
 
-@pytest.mark.parametrize(
-    ("content", "why"),
-    [("a,a\n1,2\n", "two columns 'a'"), ("a,\n1,2\n", "without a name"), ('"a\n', "first row cannot be read")],
-)
-async def test_a_first_row_that_names_no_columns_is_refused(bench: Bench, content: str, why: str):
-    said = error(await bench.batch([bench.write("in.csv", content)], **OUT), "invalid_argument")
-    assert why in said
+async def test_a_first_row_that_names_no_columns_is_refused(bench: Bench):
+    for content, why in (
+        ("a,a\n1,2\n", "two columns 'a'"),
+        ("a,\n1,2\n", "without a name"),
+        ('"a\n', "first row cannot be read"),
+    ):
+        assert why in error(await bench.batch([bench.write("in.csv", content)], **OUT), "invalid_argument")
     assert bench.prompts() == []
 
 
@@ -134,21 +133,21 @@ async def test_what_is_longer_than_a_prompt_may_be_is_a_marked_row(simulator: Si
     assert len(bench.prompts()) == 3
 
 
-@pytest.mark.parametrize("name", ["in.txt", "in.csv", "in.jsonl"])
-@pytest.mark.parametrize("content", ["", "\n \n\r\n", "\ufeff"])
-async def test_an_empty_file_is_refused(bench: Bench, name: str, content: str):
-    error(await bench.batch([bench.write(name, content)], **OUT), "invalid_argument")
-    assert os.listdir(bench.folder) == [name]
+async def test_an_empty_file_is_refused(bench: Bench):
+    for name in ("in.txt", "in.csv", "in.jsonl"):
+        for content in ("", "\n \n\r\n", "\ufeff"):
+            assert "is empty" in error(await bench.batch([bench.write(name, content)], **OUT), "invalid_argument")
+    assert sorted(os.listdir(bench.folder)) == ["in.csv", "in.jsonl", "in.txt"]
 
 
 async def test_a_table_of_names_alone_has_no_rows(bench: Bench):
     assert "has no rows" in error(await bench.batch([bench.write("in.csv", "a,b\n")], **OUT), "invalid_argument")
 
 
-@pytest.mark.parametrize("name", ["in.txt", "in.csv"])
-async def test_what_is_no_text_is_refused_by_what_it_is(bench: Bench, name: str):
-    path = bench.write(name, b"\x89PNG\r\n\x1a\n" + bytes(50))
-    assert "image" in error(await bench.batch([path], **OUT), "invalid_argument")
+async def test_what_is_no_text_is_refused_by_what_it_is(bench: Bench):
+    for name in ("in.txt", "in.csv"):
+        path = bench.write(name, b"\x89PNG\r\n\x1a\n" + bytes(50))
+        assert "image" in error(await bench.batch([path], **OUT), "invalid_argument")
 
 
 async def test_a_name_that_looks_like_a_pattern_is_the_file_of_that_name(bench: Bench):
@@ -195,26 +194,23 @@ async def test_one_long_file_goes_in_pieces_with_their_lines(bench: Bench):
     assert all(len(prompt) <= 407 for prompt in bench.prompts())
 
 
-@pytest.mark.parametrize(
-    ("given", "more", "why"),
-    [
-        (["only one text"], {}, "no path"),
-        (["one", "two"], {"chunk_chars": 500}, "a list of texts"),
-        (["one", "two"], {"chunk_chars": 5}, "200 or more"),
-        (["one", "two"], {"limit": 0}, "limit is 0"),
-        (["one", "two"], {"prompt": ""}, "nothing to do"),
-        (["one", "two"], {"prompt": "{nmae}"}, "names {nmae}"),
-        (["one", "two"], {"embed": True, "prompt": "x"}, "no place"),
-        (["one", "two"], {"embed": True, "output": ""}, "embed needs output"),
-        (["one", "two"], {"embed": True, "system": "x"}, "system goes with prompt alone"),
-        ([], {}, "input"),
-    ],
-)
-async def test_arguments_that_do_not_go_together_are_refused_before_anything_runs(
-    bench: Bench, given: list[str], more: dict[str, object], why: str
-):
-    said = error(await bench.batch(given, **{**OUT, **more}), "invalid_argument")
-    assert why in said
+WRONG: list[tuple[list[str], dict[str, object], str]] = [
+    (["only one text"], {}, "no path"),
+    (["one", "two"], {"chunk_chars": 500}, "a list of texts"),
+    (["one", "two"], {"chunk_chars": 5}, "200 or more"),
+    (["one", "two"], {"limit": 0}, "limit is 0"),
+    (["one", "two"], {"prompt": ""}, "nothing to do"),
+    (["one", "two"], {"prompt": "{nmae}"}, "names {nmae}"),
+    (["one", "two"], {"embed": True, "prompt": "x"}, "no place"),
+    (["one", "two"], {"embed": True, "output": ""}, "embed needs output"),
+    (["one", "two"], {"embed": True, "system": "x"}, "system goes with prompt alone"),
+    ([], {}, "input"),
+]
+
+
+async def test_arguments_that_do_not_go_together_are_refused_before_anything_runs(bench: Bench):
+    for given, more, why in WRONG:
+        assert why in error(await bench.batch(given, **{**OUT, **more}), "invalid_argument"), why
     assert bench.prompts() == []
     assert os.listdir(bench.folder) == []
 
@@ -265,3 +261,47 @@ async def test_a_row_that_does_not_fit_the_context_is_marked_and_the_others_go_o
     assert [row.get("error", {}).get("kind") for row in bench.rows()] == [None, "too_long", None]
     assert report["errors"][0]["kind"] == "too_long"
     assert report["model"] == MODEL
+
+
+NOTHING: list[tuple[str, dict[str, object], str]] = [
+    ("none/*.md", {}, "matches nothing"),
+    ("docs/*.rst", {}, "No file fits"),
+    ("docs/.*.md", {}, "No file fits"),
+    ("picture.png", {"chunk_chars": 500}, "one text file"),
+    ("docs/*.md", {"chunk_chars": 500}, "one text file"),
+    ("empty.md", {"chunk_chars": 500}, "is empty"),
+]
+
+
+async def test_a_path_that_gives_nothing_to_work_on_is_refused(bench: Bench):
+    for name in ("docs/a.md", "docs/b.md", "docs/.c.md"):
+        bench.write(name, "text")
+    bench.write("empty.md", "")
+    bench.write("picture.png", saved(photo(), "PNG"))
+    for given, more, why in NOTHING:
+        said = error(await bench.batch([str(bench.folder / given)], **{**OUT, **more}), "invalid_argument")
+        assert why in said, given
+    assert bench.prompts() == []
+
+
+async def test_images_are_judged_by_questions_too(bench: Bench):
+    for name in ("a.png", "b.png"):
+        bench.write(f"pictures/{name}", saved(photo(), "PNG"))
+    bench.simulator.script("gemma3:4b", *[Answer(text=["A"], chances=[{"A": 0.9, "B": 0.1}])] * 2)
+    asked = [{"name": "cat", "type": "yes_no", "question": "Is there a cat?"}]
+    pattern = str(bench.folder / "pictures/*.png")
+    report = await bench.report([pattern], questions=asked, model="gemma3:4b", **OUT)
+    assert [row["output"]["cat"]["answer"] for row in bench.rows()] == ["yes", "yes"]
+    assert "tokens" not in report
+
+
+async def test_a_row_that_cannot_be_used_has_no_verdict(bench: Bench):
+    asked = [{"name": "ok", "type": "yes_no", "question": "Is it fine?"}]
+    bench.simulator.script(MODEL, Answer(text=["A"], chances=[{"A": 0.9, "B": 0.1}]))
+    report = await bench.report([bench.write("in.csv", "a,b\n1\n1,2\n")], questions=asked, **OUT)
+    assert (report["done"], report["failed"]) == (1, 1)
+
+
+async def test_lists_of_jsonl_columns_go_into_a_template_as_json(bench: Bench):
+    await bench.report([bench.write("in.jsonl", '{"tags": ["a", "ü"], "n": 1.5}\n')], prompt="{tags} {n}", **OUT)
+    assert bench.prompts() == ['["a", "ü"] 1.5']
