@@ -29,27 +29,25 @@ from ollama_mcp.work.inference import Wish
 async def ollama_chat(
     call: Call,
     prompt: Annotated[str, Field(description="What to ask; or give messages.")] = "",
-    messages: Annotated[list[Message], Field(description="A conversation so far, oldest first.")] = [],
+    messages: Annotated[list[Message], Field(description="A conversation, oldest first.")] = [],
     system: Annotated[str, Field(description="Instructions for the model.")] = "",
     files: Files = [],
     images: Images = [],
     audio: Audio = [],
     format: Format | None = None,
     think: Think | None = None,
-    tools: Annotated[list[ToolDefinition], Field(description="Functions it may ask you to call.")] = [],
+    tools: Annotated[list[ToolDefinition], Field(description="Functions it may call.")] = [],
     model: ModelName = "",
     options: Options | None = None,
     keep_alive: KeepAlive | None = None,
-    too_long: Annotated[
-        Literal["error", "split"], Field(description="split: read in pieces what the context cannot hold.")
-    ] = "error",
-    cite: Annotated[bool, Field(description="Back it by quotes from the files, each checked.")] = False,
+    too_long: Annotated[Literal["error", "split"], Field(description="split: read it in pieces.")] = "error",
+    cite: Annotated[bool, Field(description="Give quotes from the files, each checked.")] = False,
     include: Annotated[list[ChatInclude], Field(description="More than the answer.")] = [],
     background: Background = False,
 ) -> Answer:
-    """Ask a local model, over files that you need not read: the usual way to hand work to Ollama (text, images, typed
-    JSON by format, tool calls). Loading takes 5 to 60 s at first. To continue, send the whole conversation as messages;
-    results of tool calls go in as role 'tool'. For raw templates and code fill-in use ollama_generate.
+    """Ask a local model, over files you need not read: the usual way to hand work to Ollama (text, images, typed JSON
+    by format, tool calls). Loads in 5 to 60 s at first. To continue, send the whole conversation; tool results go in as
+    role 'tool'. For raw templates and code fill-in use ollama_generate.
     """
     if bool(prompt) == bool(messages):
         raise InvalidArgument("Give either prompt or messages, not both and not neither.")

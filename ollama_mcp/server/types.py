@@ -161,7 +161,7 @@ _ANY_OBJECT: dict[str, Any] = {
 KeepAlive = Annotated[
     float | str,
     BeforeValidator(_keep_alive),
-    WithJsonSchema({"type": "string", "description": "How long it stays loaded: '10m', '0' unloads, '-1' for ever."}),
+    WithJsonSchema({"type": "string", "description": "Stays loaded: '10m', '0' unloads, '-1' for ever."}),
 ]
 Think = Annotated[
     bool | str,
@@ -169,7 +169,7 @@ Think = Annotated[
     WithJsonSchema(
         {
             "anyOf": [{"type": "boolean"}, {"type": "string"}],
-            "description": "Thinking on, off, or a level from ollama_show_model.",
+            "description": "On, off, or a level from ollama_show_model.",
         }
     ),
 ]
@@ -179,7 +179,7 @@ Format = Annotated[
     WithJsonSchema(
         {
             "anyOf": [{"type": "string", "enum": ["json"]}, _ANY_OBJECT],
-            "description": "'json' or a JSON Schema the answer is checked against; ask for JSON in the prompt too.",
+            "description": "'json' or a JSON Schema to check it by; ask for JSON in the prompt too.",
         }
     ),
 ]
@@ -193,10 +193,10 @@ Options = Annotated[
                 "temperature": {"type": "number"},
                 "seed": {"type": "integer"},
                 "num_predict": {"type": "integer", "description": "Most tokens to write."},
-                "num_ctx": {"type": "integer", "description": "A change reloads the model."},
+                "num_ctx": {"type": "integer"},
             },
             "additionalProperties": True,
-            "description": "Also top_k, top_p, stop, repeat_penalty, truncate, shift and Ollama's others.",
+            "description": "Also top_k, top_p, stop, repeat_penalty, truncate, shift and others.",
         }
     ),
 ]
@@ -221,7 +221,7 @@ Audio = Annotated[
 ]
 
 
-Files = Annotated[list[str], Field(description="Paths, globs or 'a.py:10-80', read here: you need not see them.")]
+Files = Annotated[list[str], Field(description="Paths, globs, 'a.py:10-80': read here, unseen by you.")]
 Confirm = Annotated[bool, Field(description="Only after the user agreed to what the first call answered.")]
 Background = Annotated[bool, Field(description="Make it a job at once.")]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", description="'sha256:' and 64 hex digits.")]
@@ -251,15 +251,28 @@ Parameters = Annotated[
 ]
 
 
+def _not_empty(value: str) -> str:
+    if not value:
+        raise ValueError("it should not be empty")
+    return value
+
+
 def _without_docstring(schema: dict[str, Any]) -> None:
     """A class's docstring is for readers of the code; in a tool list it costs tokens."""
     schema.pop("description", None)
 
 
+def _without_what_hosts_add(schema: dict[str, Any]) -> None:
+    """Fields that come back from earlier answers are taken, and are not worth tokens in each tool list."""
+    _without_docstring(schema)
+    for name in ("thinking", "tool_call_id"):
+        schema["properties"].pop(name)
+
+
 class Message(BaseModel):
     """One turn of a conversation."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=_without_docstring)
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_without_what_hosts_add)
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str = ""
@@ -272,13 +285,7 @@ class Message(BaseModel):
                 "type": "array",
                 "items": {
                     "type": "object",
-                    "properties": {
-                        "function": {
-                            "type": "object",
-                            "properties": {"name": {"type": "string"}},
-                            "additionalProperties": True,
-                        }
-                    },
+                    "properties": {"name": {"type": "string"}},
                     "additionalProperties": True,
                 },
             }
@@ -293,7 +300,7 @@ class Function(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=_without_docstring)
 
-    name: str = Field(min_length=1)
+    name: Annotated[str, AfterValidator(_not_empty)]
     description: str = ""
     parameters: Annotated[dict[str, Any], WithJsonSchema(_ANY_OBJECT)] = {}
 
