@@ -16,7 +16,7 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("ollama_chat", {"model": MODEL, "prompt": {"a": 1}}, ['prompt is {"a": 1}', "string"]),
     ("ollama_chat", {"model": MODEL, "promt": "x"}, ["promt is no argument of ollama_chat", "Did you mean 'prompt'?"]),
     ("ollama_chat", {"model": MODEL, "prompt": "x", "temperature": 0}, ["options: {'temperature': ...}"]),
-    ("ollama_chat", {"model": MODEL, "prompt": "x", "zzz": 0}, ["zzz is no argument", "It takes: model, prompt"]),
+    ("ollama_chat", {"model": MODEL, "prompt": "x", "zzz": 0}, ["zzz is no argument", "It takes: prompt, messages"]),
     ("ollama_chat", {"model": MODEL, "messages": [{"role": "boss"}]}, ["messages[0].role", '"boss"', "'user'"]),
     ("ollama_chat", {"model": MODEL, "messages": [{"role": "user", "text": "x"}]}, ["messages[0].text is unknown"]),
     ("ollama_chat", {"model": MODEL, "prompt": "x", "options": {"temperature": -1}}, ["options.temperature is -1"]),
