@@ -53,7 +53,7 @@ def _check(loaded: Loaded) -> None:
     _check_host(settings)
     tools = select_tools(load_tools(settings.tools.folders), settings, cloud_key=bool(cloud_key()))
     prompts, problems = load_prompts(settings.prompts.folders)
-    offered = [name for name, prompt in prompts.items() if prompt.needed <= set(tools)]
+    offered = [name for name, prompt in prompts.items() if prompt.is_possible(tools)]
     print(f"The settings are right. Ollama: {base_url(settings.host)}; {len(tools)} tools: {', '.join(tools)}.")
     print(f"{len(offered)} prompts: {', '.join(offered)}.")
     for problem in problems:

@@ -41,7 +41,7 @@ async def test_every_prompt_argument_answers_and_words_come_from_the_prompt(simu
         for prompt in (await client.list_prompts()).prompts:
             for argument in prompt.arguments or []:
                 found = await _complete(client, prompt.name, argument.name)
-                assert found.values or argument.name in ("image", "query", "text"), (prompt.name, argument.name)
+                assert found.values or argument.name in ("image", "query", "file"), (prompt.name, argument.name)
         assert (await _complete(client, "summarize_long_text", "focus", "risk")).values == ["risks"]
 
 

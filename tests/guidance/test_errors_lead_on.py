@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import shutil
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,13 +15,29 @@ from mcp.types import Tool
 from ollama_mcp.errors import KINDS
 from ollama_mcp.server.guidance.guides import REMEDIES
 from ollama_mcp.simulator import Answer, Fault, Simulator
+from tests.confirmation.user import NO, YES, User, with_user
 from tests.guidance.helpers import calls_in
-from tests.support import connected, error, texts
+from tests.support import connected, data, error, texts, until
 
 MODEL = "llama3.2:3b"
 HI: dict[str, Any] = {"model": MODEL, "prompt": "Hi"}
-# A form that the user declines, a full disk and a fault of our own need more than a host: other tests hold them.
-ELSEWHERE = {"declined", "disk", "internal"}
+# A form that the user declines, a folder that vanishes and a fault of our own need more than a host.
+BY_THEMSELVES = {"declined", "disk", "internal"}
+
+
+FLAKY = """
+from ollama_mcp import READS, Call, tool
+
+calls = []
+
+@tool(title="Flaky", toolset="system", hints=READS)
+async def my_flaky(call: Call) -> str:
+    \"\"\"Fail the first time.\"\"\"
+    calls.append(call)
+    if len(calls) == 1:
+        raise KeyError("the first time")
+    return "well"
+"""
 
 
 @dataclass(frozen=True)
@@ -74,12 +93,19 @@ CASES = (
         "Raise options.num_ctx",
         arguments={"model": MODEL, "prompt": "word " * 9_000, "options": {"num_ctx": 2048, "truncate": False}},
     ),
+    Case(
+        "too_long",
+        "Set too_long='split'",
+        arguments={"model": MODEL, "prompt": "word " * 9_000},
+        settings={"limits": {"num_ctx": 2048}},
+    ),
+    Case("invalid_argument", "ollama_list_models shows them", "ollama_compare", {"models": [MODEL], "prompt": "Hi"}),
     Case("no_answer", "set think=false", script=Answer(thinking="hm", done_reason="length")),
 )
 
 
 def test_all_kinds_are_tried_and_have_a_remedy():
-    assert {case.kind for case in CASES} | ELSEWHERE == set(KINDS) == set(REMEDIES)
+    assert {case.kind for case in CASES} | BY_THEMSELVES == set(KINDS) == set(REMEDIES)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.kind}-{case.says[:20]}")
@@ -100,6 +126,47 @@ async def test_an_error_says_what_to_do_and_what_it_names_works(case: Case):
                 result = await client.call_tool(name, arguments)
                 first = texts(result)[0]
                 assert not result.is_error or first.startswith("[model_not_found] The registry"), (name, first)
+
+
+async def test_after_a_declined_form_the_user_is_asked_again_only_when_it_is_their_wish(simulator: Simulator):
+    user = User(NO, YES)
+    async with with_user(simulator.url, user) as client:
+        said = error(await client.call_tool("ollama_delete_model", {"model": MODEL}), "declined")
+        assert "nothing was done" in said and said.endswith("Do not try again unless the user asks for it.")
+        assert MODEL in texts(await client.call_tool("ollama_list_models", {}))[0]
+        assert not (await client.call_tool("ollama_delete_model", {"model": MODEL})).is_error
+
+
+async def test_after_a_folder_vanished_the_call_that_the_error_names_loses_nothing(
+    simulator: Simulator, tmp_path: Path
+):
+    gone = tmp_path / "results"
+    gone.mkdir()
+    gate = asyncio.Event()
+    simulator.script(MODEL, Answer(text="ok", hold=gate))
+    settings = {"write": {"folders": [str(tmp_path)]}, "work": {"parallel": 1}}
+    async with connected(simulator.url, store={"path": str(tmp_path / "kept" / "store.sqlite3")}, **settings) as client:
+        order: dict[str, Any] = {"input": ["a", "b"], "prompt": "Say {text}", "model": MODEL}
+        batch = asyncio.create_task(client.call_tool("ollama_batch", {**order, "output": str(gone / "out.jsonl")}))
+        await until(lambda: any(seen.path == "/api/chat" for seen in simulator.requests))
+        shutil.rmtree(gone)
+        gate.set()
+        said = error(await batch, "disk")
+        assert "2 of 2 rows done, which are kept" in said
+        gone.mkdir()
+        asked = len(simulator.requests)
+        again = data(await client.call_tool("ollama_batch", {**order, "output": str(gone / "out.jsonl")}))
+    assert again["done"] == 2
+    assert "/api/chat" not in [seen.path for seen in simulator.requests[asked:]]
+
+
+async def test_after_a_fault_of_our_own_a_second_try_may_help(simulator: Simulator, tmp_path: Path):
+    # A tool of the user's own is the one public way to a fault in our process.
+    (tmp_path / "flaky.py").write_text(FLAKY, encoding="utf-8")
+    async with connected(simulator.url, tools={"folders": [str(tmp_path)]}) as client:
+        said = error(await client.call_tool("my_flaky", {}), "internal")
+        assert "Try once more" in said and "stderr" in said and "the first time" not in said
+        assert texts(await client.call_tool("my_flaky", {})) == ["well"]
 
 
 def _next_calls(said: str, case: Case, tools: dict[str, Tool]) -> list[tuple[str, dict[str, Any]]]:

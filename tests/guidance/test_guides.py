@@ -64,6 +64,11 @@ async def test_the_options_of_the_settings_are_said(simulator: Simulator):
     assert "{'seed': 7}" in await _guide(simulator, "options", defaults={"options": {"seed": 7}})
 
 
+async def test_the_options_guide_says_that_the_context_is_chosen_and_up_to_which_limit(simulator: Simulator):
+    text = await _guide(simulator, "options", limits={"num_ctx": 12_345})
+    assert "Leave num_ctx out" in text and "at most 12,345 tokens (limits.num_ctx)" in text
+
+
 async def test_the_errors_guide_has_every_kind_and_a_way_out(simulator: Simulator):
     text = await _guide(simulator, "errors")
     rows = re.findall(r"^\| `(\w+)` \| (.+) \| (.+) \|$", text, re.MULTILINE)

@@ -14,7 +14,7 @@ from PIL import Image
 from ollama_mcp.server.instructions import MOST_CHARS
 from ollama_mcp.settings.model import TOOLSETS
 from ollama_mcp.simulator import Simulator
-from tests.guidance.helpers import prompt_text
+from tests.guidance.helpers import calls_in, prompt_text
 from tests.support import connected
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,8 @@ async def test_instructions_are_short_and_name_only_offered_tools(
         offered = {tool.name for tool in (await client.list_tools()).tools}
         said = client.instructions or ""
     assert len(said) <= MOST_CHARS
-    assert said.startswith("Run local models through the user's Ollama: private text, bulk work, images")
+    assert said.startswith("Run local models through the user's Ollama: private text, files you need not read, bulk")
+    assert "model may be left out" in said
     assert set(re.findall(r"\bollama_[a-z_]+", said)) <= offered
     assert ("Read-only" in said) is read_only
 
@@ -50,14 +51,33 @@ async def test_instructions_tell_the_paths_what_is_free_what_takes_time_and_what
     async with connected(simulator.url) as client:
         said = client.instructions or ""
     for words in (
-        "tool calls: ollama_chat",
-        "by meaning: ollama_embed",
+        "over files and images (give paths), JSON by schema, tool calls: ollama_chat",
+        "yes/no: ollama_decide",
+        "many rows, files or images: ollama_batch",
+        "by meaning: ollama_rank",
+        "installed: ollama_list_models",
         "are free",
         "5 to 60 s",
         "minutes",
         "confirm=true",
     ):
         assert words in said, words
+
+
+async def test_clients_that_may_name_no_files_are_not_told_of_paths(simulator: Simulator):
+    async with connected(simulator.url, transport="http") as client:
+        said = client.instructions or ""
+    assert "path" not in said and "file" not in said and "base64" in said
+
+
+async def test_calls_in_the_skill_have_arguments_that_the_tools_take(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        schemas = {tool.name: tool.input_schema for tool in (await client.list_tools()).tools}
+    calls = calls_in(SKILL.read_text(encoding="utf-8"))
+    assert {tool for tool, _ in calls} == {"ollama_chat", "ollama_decide", "ollama_batch"}
+    for tool, arguments in calls:
+        assert set(arguments) <= set(schemas[tool]["properties"]), tool
+        assert set(schemas[tool]["required"]) <= set(arguments), tool
 
 
 async def test_the_same_argument_means_the_same_in_every_tool(simulator: Simulator):

@@ -57,6 +57,26 @@ async def test_windows_line_ends_and_a_byte_order_mark_are_taken(simulator: Simu
         assert "Tone: " in await prompt_text(client, "windows", diff="x", tone="kind")
 
 
+async def test_of_several_first_calls_the_first_possible_one_is_given(simulator: Simulator, tmp_path: Path):
+    calls = "\n".join(
+        (
+            "First call: `ollama_nothing()`",
+            "{inline}First call: `ollama_status()`",
+            "{by_path}First call: `ollama_chat(",
+            '  prompt="Hi {who}")`',
+            "First call: `ollama_list_models()`",
+        )
+    )
+    head = '[[arguments]]\nname = "who"\ndescription = "d"\n'
+    (tmp_path / "several.md").write_text(f"{HEAD}{head}+++\nDo it.\n{calls}\n", encoding="utf-8")
+    (tmp_path / "none.md").write_text(f"{HEAD}+++\nFirst call: `ollama_nothing()`\n", encoding="utf-8")
+    async with connected(simulator.url, prompts={"folders": [str(tmp_path)]}) as client:
+        listed = {prompt.name for prompt in (await client.list_prompts()).prompts}
+        text = await prompt_text(client, "several", who="Ada")
+    assert "several" in listed and "none" not in listed
+    assert text == 'Do it.\n\nFirst call: `ollama_chat(\n  prompt="Hi "Ada"")`'
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -70,6 +90,7 @@ async def test_windows_line_ends_and_a_byte_order_mark_are_taken(simulator: Simu
         (HEAD + 'capability = "flight"\n+++\nx', "wrong at capability"),
         (HEAD + "+++\n{oops}", "its text names {oops}, which is none of "),
         (HEAD + '[[arguments]]\nname = "A-b"\ndescription = "d"\n+++\nx', "wrong at arguments.0.name"),
+        (HEAD + '[[arguments]]\nname = "by_path"\ndescription = "d"\n+++\nx', "'by_path' has the name of a live value"),
         (HEAD + '[[arguments]]\nname = "host"\ndescription = "d"\n+++\nx', "'host' has the name of a live value"),
         (HEAD + '[[arguments]]\nname = "a"\ndescription = "d"\n' * 3 + "+++\nx", "wrong at"),
     ],

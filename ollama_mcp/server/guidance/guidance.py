@@ -73,7 +73,7 @@ class Guidance:
                 for problem in problems:
                     log.warning("%s", problem)
                 offered = self._offered()
-                self._prompts = {name: prompt for name, prompt in found.items() if prompt.needed <= set(offered)}
+                self._prompts = {name: prompt for name, prompt in found.items() if prompt.is_possible(offered)}
         return self._prompts
 
     async def list_prompts(self) -> list[WirePrompt]:

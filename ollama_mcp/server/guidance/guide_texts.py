@@ -13,6 +13,9 @@ does not fit is an error with the text as it came.
 - Give a way out, such as an enum value 'unknown' or a field that may be left out; else something is made up.
 - `options={"temperature": 0}` for repeatable answers; `num_predict` must leave room for the whole JSON.
 - With a format, thinking is off (or at its lowest level) unless `think` says otherwise.
+- Over files: `files`, and cite=true for quotes that are looked up; the schema then holds what stands beside them.
+- For a label, a score or yes/no ollama_decide needs no schema and tells how sure the model was. For many rows or files
+  ollama_batch takes the same `format`; each row's value is checked.
 
 ```
 ollama_chat(model="llama3.2:3b", prompt="Sender and total of this invoice: ...", options={"temperature": 0},
@@ -23,10 +26,12 @@ ollama_chat(model="llama3.2:3b", prompt="Sender and total of this invoice: ...",
 VISION = """\
 # Images
 
-`images` of ollama_chat and ollama_generate takes paths, base64, data: URIs and, where the settings allow it, addresses.
-The model needs the capability 'vision' (`ollama_list_models(capability="vision")`).
+`images` of ollama_chat, ollama_generate, ollama_decide and ollama_compare takes paths, base64, data: URIs and, where
+the settings allow it, addresses. The model needs the capability 'vision'
+(`ollama_list_models(capability="vision")`).
 
 - Files are read by the server: give paths, not bytes, so that the image does not pass through you.
+- A folder of images: ollama_batch with a glob as `input`; sorting or checking them: ollama_decide.
 - JPEG, PNG, WebP, GIF (first frame), BMP, TIFF, ICO and, where installed, HEIC; turned upright, metadata dropped.
 - One question per call works best; small text needs a crop at full size instead of the whole page.
 - Models guess what they cannot see: ask for 'unreadable' where something cannot be read, and check numbers.

@@ -51,7 +51,7 @@ REMEDIES: dict[Kind, str] = {
     "not_allowed": "Only the user can change the setting that the error names.",
     "needs_confirmation": "Tell the user what would happen; after a yes, the same call with confirm=true.",
     "declined": "The user said no, or gave no answer: do not ask again unprompted.",
-    "too_long": "Send less, or raise options.num_ctx as far as the model and memory allow.",
+    "too_long": "Leave options.num_ctx out, set too_long='split', send less, or take a model with a longer context.",
     "unauthorized": "The user signs in (`ollama signin`) or sets a key.",
     "forbidden": "The host refuses this server's address or its cloud is off; only its owner can change that.",
     "busy": "Wait as long as the error says, then call again.",
@@ -78,17 +78,30 @@ def options(settings: Settings) -> str:
         for one in OPTIONS.values()
     )
     beside = (
-        ("`truncate`", "true or false", "true", "", "Drop the oldest turns when a prompt does not fit; false refuses."),
+        (
+            "`truncate`",
+            "true or false",
+            "true",
+            "",
+            "Drop the oldest turns of a prompt that does not fit; false refuses it.",
+        ),
         ("`shift`", "true or false", "true", "", "Forget the oldest tokens when an answer fills the context."),
         ("`top_logprobs`", "a whole number from 0 to 20", "0", "", "Alternatives per token; brings logprobs along."),
     )
     default = settings.defaults.options
+    chosen = (
+        "Leave num_ctx out: a prompt is measured before it is sent, and the context is chosen to fit, at most "
+        f"{settings.limits.num_ctx:,} tokens (limits.num_ctx); what cannot fit is the error too_long, and a prompt "
+        "that comes near the limit is sent with truncate=false where Ollama knows it (v0.12.6). A num_ctx or "
+        "truncate of yours is taken as it is."
+    )
     return "\n\n".join(
         [
             "# Model options",
             "They go into the argument `options` of ollama_chat and ollama_generate, win over those built into a "
             "model, and are checked before anything is sent. A changed option marked reload makes Ollama load the "
             "model anew.",
+            chosen,
             _table(("option", "takes", "default", "reload", "meaning"), [*rows, *beside]),
             "Never sent: " + "; ".join(f"`{name}` ({why})" for name, why in REFUSED.items()) + ".",
             f"Sent by default with every call: `{default}`." if default else "The settings add none by default.",
@@ -116,9 +129,11 @@ def api(settings: Settings) -> str:
     return "\n\n".join(
         [
             "# Ollama's API and the tools",
-            "Each operation of the native API is a tool. Fields keep their names; durations are seconds, sizes bytes.",
+            "Each operation of the native API is a tool. Fields keep their names; durations are seconds, sizes bytes. "
+            "ollama_decide, ollama_batch, ollama_rank and ollama_compare make many calls of /api/chat or /api/embed; "
+            "ollama_decide asks a model with the capability 'decision' by POST /v1/systemone.",
             _table(("endpoint", "tool", "note"), rows),
-            "The OpenAI-compatible paths under /v1 do the same work with fewer fields and are not used.",
+            "The OpenAI-compatible paths under /v1 do the same work as /api with fewer fields and are not used.",
         ]
     )
 

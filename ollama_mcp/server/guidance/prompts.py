@@ -1,14 +1,16 @@
 """Prompt files: TOML front matter between two `+++` lines, then the text that the agent reads.
 
 In the text, `{name}` stands for an argument or for what the host says now, and a line that names a tool which is not
-offered, or something that is not known, is left out. A last line `First call: ...` is the call that the text ends in.
+offered, or something that is not known, is left out. So `{by_path}` and `{inline}`, which are empty, begin lines for
+clients that may name files and for those that may not. A last line `First call: ...` is the call that the text ends in;
+of several the first one counts that is possible.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,9 +23,13 @@ from ollama_mcp.errors import InvalidArgument
 
 FENCE = "+++"
 FIRST_CALL = "First call: "
-LIVE = frozenset(("model", "models", "installed", "loaded", "host"))
+LIVE = frozenset(("model", "models", "candidates", "installed", "loaded", "host"))
+BY_PATH, INLINE = "by_path", "inline"
+# No argument may have one of these names; `model` is both an argument and, where it was not given, a live value.
+TAKEN = (LIVE - {"model"}) | {BY_PATH, INLINE}
 TOOL = re.compile(r"\bollama_[a-z_]+")
 PLACE = re.compile(r"\{([a-z_]+)\}")
+_CALLS = re.compile(rf"^(?=(?:\{{[a-z_]+\}})*{FIRST_CALL})", re.MULTILINE)
 
 Capability = Literal["completion", "vision", "embedding", "tools", "thinking", "insert"]
 
@@ -67,7 +73,7 @@ class Prompt:
     name: str
     head: FrontMatter
     body: str
-    call: str
+    calls: tuple[str, ...]
 
     @property
     def title(self) -> str:
@@ -89,15 +95,21 @@ class Prompt:
         """What a model must be able to do for it."""
         return self.head.capability
 
-    @cached_property
-    def needed(self) -> set[str]:
-        """The tools without which it makes no sense."""
-        return {*self.head.needs, *TOOL.findall(self.call)[:1]}
+    def is_possible(self, offered: Collection[str]) -> bool:
+        """Whether the tools are offered that it needs, and that of one of its first calls."""
+        first = [set(TOOL.findall(call)[:1]) for call in self.calls]
+        tools = set(offered)
+        return tools.issuperset(self.head.needs) and (not first or any(one <= tools for one in first))
 
     @cached_property
+    def places(self) -> set[str]:
+        """All that stands in braces in its text."""
+        return set(PLACE.findall("".join((self.body, *self.calls))))
+
+    @property
     def wants_live(self) -> bool:
         """Whether its text says anything that only the host knows."""
-        return bool(LIVE & set(PLACE.findall(self.body + self.call)))
+        return bool(LIVE & self.places)
 
     def argument(self, name: str) -> Argument | None:
         """The argument of that name, or None."""
@@ -144,8 +156,9 @@ def parse(file: Path) -> Prompt:
     head, closed, body = rest.partition(f"\n{FENCE}\n")
     if opening.strip() or not found or not closed:
         raise InvalidArgument(f"it does not begin with front matter between two lines {FENCE!r}")
-    body, _, call = body.strip().rpartition(f"\n{FIRST_CALL}") if FIRST_CALL in body else (body.strip(), "", "")
-    prompt = Prompt(file.stem, _front_matter(head), body.strip(), call.strip())
+    body, *calls = _CALLS.split(body)
+    calls = tuple(call.replace(FIRST_CALL, "", 1).strip() for call in calls)
+    prompt = Prompt(file.stem, _front_matter(head), body.strip(), calls)
     _check(prompt)
     return prompt
 
@@ -168,10 +181,10 @@ def _check(prompt: Prompt) -> None:
         raise InvalidArgument(f"it has two arguments {names[0]!r}")
     if required != sorted(required, reverse=True):
         raise InvalidArgument("its required argument must come first")
-    if taken := (LIVE - {"model"}) & set(names):
+    if taken := TAKEN & set(names):
         raise InvalidArgument(f"its argument {min(taken)!r} has the name of a live value")
-    known = {*names, *LIVE}
-    if unknown := [name for name in PLACE.findall(prompt.body + prompt.call) if name not in known]:
-        raise InvalidArgument(f"its text names {{{unknown[0]}}}, which is none of {', '.join(sorted(known))}")
-    if not prompt.body and not prompt.call:
+    known = {*names, *TAKEN, "model"}
+    if unknown := prompt.places - known:
+        raise InvalidArgument(f"its text names {{{min(unknown)}}}, which is none of {', '.join(sorted(known))}")
+    if not prompt.body and not prompt.calls:
         raise InvalidArgument("it has no text")

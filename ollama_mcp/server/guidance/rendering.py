@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.names import parse_name
 from ollama_mcp.server.failures import closest
-from ollama_mcp.server.guidance.prompts import FIRST_CALL, PLACE, TOOL
+from ollama_mcp.server.guidance.prompts import BY_PATH, FIRST_CALL, INLINE, PLACE, TOOL
+from ollama_mcp.server.instructions import may_name_files
 from ollama_mcp.work.choosing import SUGGESTED, configured, pick, wanted_for
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 LISTED = 12
+TRIED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,13 @@ def render(
         given: Its arguments; each goes in once, as a JSON string, so that nothing in it reads as ours.
         view: What the host says, where the prompt wants to know.
         offered: Names of the offered tools.
-        settings: For the models that they name.
+        settings: For the models that they name, and whether the client may name files.
     """
     choice = _choose(prompt, given.get("model", ""), view, settings) if view is not None else Choice("")
     values: dict[str, str] = {one.name: json.dumps(one.default) for one in prompt.arguments if one.default}
     values |= {name: json.dumps(text, ensure_ascii=False) for name, text in given.items()}
     values.pop("model", None)
+    values[BY_PATH if may_name_files(settings) else INLINE] = ""
     if choice.model:
         values["model"] = json.dumps(choice.model)
     if view is not None:
@@ -56,6 +59,7 @@ def render(
             "loaded": _loaded(view),
             "host": _host(view),
         }
+        values |= _candidates(prompt, choice, view)
     kept = (_filled(line, values, offered) for line in prompt.body.splitlines())
     text = re.sub(r"\n{3,}", "\n\n", "\n".join(line for line in kept if line is not None)).strip()
     call = _first_call(prompt, values, view, offered)
@@ -110,6 +114,12 @@ def _models(prompt: Prompt, choice: Choice, view: View) -> str:
     return "\n".join([*lines, f"- and {len(able) - SHOWN} more"] if len(able) > SHOWN else lines)
 
 
+def _candidates(prompt: Prompt, choice: Choice, view: View) -> dict[str, str]:
+    """A few models to try against each other; nothing where there is only one."""
+    able = sorted((model.name for model in view.able(prompt.capability)), key=lambda name: name != choice.model)
+    return {"candidates": ", ".join(map(json.dumps, able[:TRIED]))} if len(able) > 1 else {}
+
+
 def _installed(view: View) -> str:
     if view.problem or not view.models:
         return _host(view)
@@ -131,11 +141,14 @@ def _host(view: View) -> str:
 
 
 def _first_call(prompt: Prompt, values: Mapping[str, str], view: View | None, offered: Collection[str]) -> str:
-    """The line that the text ends in: the prompt's own call, or what must come before it."""
-    if not prompt.call:
+    """The line that the text ends in: the first of the prompt's calls that is possible, or what must come before it."""
+    known = {*values, *(one.name for one in prompt.arguments), "model"}
+    possible = (call for call in prompt.calls if known.issuperset(PLACE.findall(call)))
+    chosen = next((call for call in possible if set(offered).issuperset(TOOL.findall(call)[:1])), "")
+    if not chosen:
         return ""
-    if "{model}" not in prompt.call or "model" in values:
-        return FIRST_CALL + PLACE.sub(lambda match: values.get(match[1], '""'), prompt.call)
+    if "{model}" not in chosen or "model" in values:
+        return FIRST_CALL + PLACE.sub(lambda match: values.get(match[1], '""'), chosen)
     if view is not None and view.problem and "ollama_status" in offered:
         return f"{FIRST_CALL}`ollama_status()`"
     suggested = json.dumps(SUGGESTED[prompt.capability])
@@ -143,4 +156,4 @@ def _first_call(prompt: Prompt, values: Mapping[str, str], view: View | None, of
         return f"First ask the user, then call: `ollama_pull_model(model={suggested})`"
     if "ollama_list_models" in offered:
         return f"{FIRST_CALL}`ollama_list_models()`"
-    return FIRST_CALL + PLACE.sub(lambda match: values.get(match[1], suggested), prompt.call)
+    return FIRST_CALL + PLACE.sub(lambda match: values.get(match[1], suggested), chosen)
