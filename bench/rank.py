@@ -49,7 +49,7 @@ async def write(path: Path, passages: int) -> None:
         return (numbers / numpy.linalg.norm(numbers)).astype("<f4").tobytes()
 
     store = Store(path)
-    await store.embeddings.put(SPACE, ((hashed, vector()) for hashed in corpus.units))
+    await store.embeddings.put(SPACE, ((hashed, vector()) for hashed in corpus.texts))
     await store.aclose()
 
 
@@ -76,14 +76,14 @@ async def measure(path: Path, passages: int) -> dict[str, float]:
     store = Store(path)
     vectors = Vectors(DIMENSIONS)
     start = time.perf_counter()
-    missing = await take_kept(store.embeddings, SPACE, corpus, list(corpus.units), vectors)
+    missing = await take_kept(store.embeddings, SPACE, corpus, list(corpus.texts), vectors)
     loaded = time.perf_counter() - start
     memory = resident() - before
     await store.aclose()
     assert not missing
     query = bytes(vectors.data[: 4 * DIMENSIONS])
     (score, place, _), *_ = nearest(vectors, query, corpus, NEAREST)
-    assert (place.index, round(score, 3)) == (0, 1.0)
+    assert (place.text, round(score, 3)) == (0, 1.0)
     matrix = numpy.frombuffer(vectors.data, numpy.dtype("<f4")).reshape(-1, DIMENSIONS)
     wanted = numpy.frombuffer(query, numpy.dtype("<f4"))
     bare = milliseconds(lambda: matrix @ wanted)

@@ -58,10 +58,10 @@ async def ollama_rank(
 
 
 def _row(hit: Hit, *, with_excerpt: bool) -> Row:
-    is_text = hit.place.index >= 0
+    is_text = hit.place.text >= 0
     return Row(
         score=hit.score,
         place=None if is_text else str(hit.place),
-        index=hit.place.index if is_text else None,
+        index=hit.place.text if is_text else None,
         excerpt=hit.excerpt if with_excerpt else None,
     )

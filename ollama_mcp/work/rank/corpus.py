@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.tokens import estimate_tokens
@@ -20,28 +20,19 @@ _FILLED = 0.8
 _SPECIAL_TOKENS = 8
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
-    """Where a passage stands: lines of a file, or a text by its index, which is -1 for files; in reading order."""
+class Place(NamedTuple):
+    """Where a passage stands: lines of a file, or a text of the call by its index, -1 for files; in reading order."""
 
     path: str
-    index: int
+    text: int
     first_line: int
     last_line: int
 
     def __str__(self) -> str:
-        if self.index >= 0:
-            return f"texts[{self.index}]"
+        if self.text >= 0:
+            return f"texts[{self.text}]"
         lines = str(self.first_line)
         return f"{self.path}:{lines}" if self.first_line == self.last_line else f"{self.path}:{lines}-{self.last_line}"
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """A text that is embedded once, and where it stands."""
-
-    text: str
-    places: list[Place] = field(default_factory=list[Place])
 
 
 class Corpus:
@@ -51,10 +42,17 @@ class Corpus:
         prefix: What the model wants before each passage.
         window: The model's context in tokens.
         most: Most passages.
+
+    Attributes:
+        texts: The passages, each text once.
+        places: Where each of them stands, at least once.
+        passages: How many there are, repeated ones too.
     """
 
     def __init__(self, prefix: str, *, window: int, most: int) -> None:
-        self.units: dict[bytes, Unit] = {}
+        # As few objects as can be: for hundreds of thousands the garbage collector halts everything.
+        self.texts: dict[bytes, str] = {}
+        self.places: dict[bytes, list[Place]] = {}
         self.passages = 0
         self._prefix, self._most = prefix, most
         self._room = max(1.0, _FILLED * (window - _SPECIAL_TOKENS - estimate_tokens(prefix)))
@@ -81,29 +79,26 @@ class Corpus:
 
     def sent(self, hashed: bytes) -> str:
         """Return what is embedded of a passage."""
-        return self._prefix + self.units[hashed].text
+        return self._prefix + self.texts[hashed]
 
     def is_from_file(self, hashed: bytes) -> bool:
         """Tell whether a passage stands in a file."""
-        return any(place.index < 0 for place in self.units[hashed].places)
+        return any(place.text < 0 for place in self.places[hashed])
 
     def halve(self, hashes: Iterable[bytes]) -> list[bytes]:
         """Put shorter passages in the place of some; return the hashes of those that were not there yet."""
         added: list[bytes] = []
         for hashed in hashes:
-            unit = self.units.pop(hashed)
-            size = max(SHORTEST, (len(unit.text) + 1) // 2)
-            for place in unit.places:
+            text = self.texts.pop(hashed)
+            size = max(SHORTEST, (len(text) + 1) // 2)
+            for place in self.places.pop(hashed):
                 self.passages -= 1
-                added += self._cut(_document(place.path, unit.text, place.first_line), place.index, size)
+                added += self._cut(_document(place.path, text, place.first_line), place.text, size)
         return added
 
     def key(self, space: str) -> bytes:
         """Return what tells these passages, in this order, from all others."""
-        digest = hashlib.blake2b(space.encode(), digest_size=16)
-        for hashed in self.units:
-            digest.update(hashed)
-        return digest.digest()
+        return hashlib.blake2b(b"".join([space.encode(), *self.texts]), digest_size=16).digest()
 
     def _size(self, text: str) -> int:
         """The largest size at which passages of a text fit the context, as far as can be estimated."""
@@ -124,10 +119,11 @@ class Corpus:
             blank = passage.text[: len(passage.text) - len(passage.text.lstrip())]
             first = passage.first_line + blank.count("\n")
             hashed = hash_of(self._prefix + text)
-            if hashed not in self.units:
-                self.units[hashed] = Unit(text)
+            if hashed not in self.texts:
+                self.texts[hashed] = text
+                self.places[hashed] = []
                 added.append(hashed)
-            self.units[hashed].places.append(Place(document.path, index, first, first + text.count("\n")))
+            self.places[hashed].append(Place(document.path, index, first, first + text.count("\n")))
         return added
 
 

@@ -67,7 +67,7 @@ class Embedder:
             OllamaMCPError: The host or the model fails; what was embedded is kept.
         """
         self._began = time.monotonic()
-        missing = await take_kept(self._kit.store.embeddings, self._space, corpus, list(corpus.units), into)
+        missing = await take_kept(self._kit.store.embeddings, self._space, corpus, list(corpus.texts), into)
         while missing:
             self._total = self.embedded + len(missing)
             too_long = await self._embed(corpus, missing, into)
@@ -105,7 +105,7 @@ class Embedder:
                 middle = len(hashes) // 2
                 first = await self._chunk(corpus, hashes[:middle], into)
                 return first + await self._chunk(corpus, hashes[middle:], into)
-            if len(corpus.units[hashes[0]].text) <= SHORTEST:
+            if len(corpus.texts[hashes[0]]) <= SHORTEST:
                 raise
             await self._kit.store.embeddings.put(self._space, [(hashes[0], b"")])
             return list(hashes)

@@ -94,7 +94,7 @@ async def rank(
         vectors = await _vectors(kit, embedder, corpus, key, len(wanted) // BYTES_OF_NUMBER)
         most = kit.settings.limits.listed
         found = await asyncio.to_thread(nearest, vectors, wanted, corpus, min(count, most))
-    hits = [Hit(score, place, _excerpt(corpus.units[hashed].text)) for score, place, hashed in found]
+    hits = [Hit(score, place, _excerpt(corpus.texts[hashed])) for score, place, hashed in found]
     notes = [*([chosen.note] if chosen.note else []), *_receipts(reading)]
     if count > most:
         notes.append(f"At most {most} places are listed (setting limits.listed).")
@@ -166,7 +166,7 @@ async def _space(kit: Kit, model: str) -> str:
 
 def _fill(corpus: Corpus, reading: Reading, texts: Sequence[str], space: str) -> bytes:
     corpus.fill(reading.documents, texts)
-    check_numpy(len(corpus.units))
+    check_numpy(len(corpus.texts))
     return corpus.key(space)
 
 

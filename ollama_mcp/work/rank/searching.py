@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from importlib import import_module
 from operator import mul
 from typing import TYPE_CHECKING
@@ -98,8 +97,8 @@ def _at_places(
         hashed = vectors.rows[row]
         # What cannot be told apart when it is shown is equally near.
         shown = round(score, 4)
-        for place in corpus.units[hashed].places:
-            one = replace(place, first_line=0, last_line=0) if place.index >= 0 else place
+        for place in corpus.places[hashed]:
+            one = place._replace(first_line=0, last_line=0) if place.text >= 0 else place
             if one not in best or best[one][0] < shown:
                 best[one] = shown, hashed
     ordered = sorted(best.items(), key=lambda item: (-item[1][0], item[0]))

@@ -20,7 +20,7 @@ def corpus_of(text: str, *, window: int = 512, first_line: int = 1, most: int = 
 
 
 def lengths(corpus: Corpus) -> list[int]:
-    return [len(unit.text) for unit in corpus.units.values()]
+    return [len(text) for text in corpus.texts.values()]
 
 
 @given(TEXTS, st.integers(20, 60), st.integers(1, 1_000), st.booleans())
@@ -28,28 +28,28 @@ def test_each_passage_stands_at_its_places_and_no_word_is_lost(
     text: str, window: int, first_line: int, halved: bool
 ) -> None:
     corpus = corpus_of(text, window=window, first_line=first_line)
-    for hashed in list(corpus.units) if halved else []:
-        if len(corpus.units[hashed].text) > SHORTEST:
+    for hashed in list(corpus.texts) if halved else []:
+        if len(corpus.texts[hashed]) > SHORTEST:
             corpus.halve([hashed])
     lines = text.split("\n")
     found = 0
-    for unit in corpus.units.values():
-        for place in unit.places:
-            found += len("".join(unit.text.split()))
-            if place.index >= 0:
+    for hashed, passage in corpus.texts.items():
+        for place in corpus.places[hashed]:
+            found += len("".join(passage.split()))
+            if place.text >= 0:
                 continue
             stand = "\n".join(lines[place.first_line - first_line : place.last_line - first_line + 1])
-            assert unit.text in stand
-            assert unit.text.strip() == unit.text != ""
-            assert unit.text.count("\n") == place.last_line - place.first_line
+            assert passage in stand
+            assert passage.strip() == passage != ""
+            assert passage.count("\n") == place.last_line - place.first_line
     assert found == len("".join(text.split())) + len("atext")
-    assert corpus.passages == sum(len(unit.places) for unit in corpus.units.values())
+    assert corpus.passages == sum(map(len, corpus.places.values()))
 
 
-def test_the_same_text_is_one_unit_with_all_its_places() -> None:
+def test_the_same_text_is_there_once_with_all_its_places() -> None:
     corpus = Corpus("", window=512, most=10)
     corpus.fill([Document("/b", "same\n", 3, 3, 5, "utf-8", "text")], ["same", "other", "\n same \n"])
-    (places, _) = (unit.places for unit in corpus.units.values())
+    (places, _) = corpus.places.values()
     assert [str(place) for place in places] == ["/b:3", "texts[0]", "texts[2]"]
     assert corpus.passages == 4
 
@@ -74,7 +74,7 @@ def test_a_changed_line_leaves_the_other_passages_as_they_were() -> None:
     before = corpus_of("".join(paragraphs))
     paragraphs[3] = paragraphs[3].replace("things", "thongs")
     after = corpus_of("".join(paragraphs))
-    assert 1 <= len(set(after.units) - set(before.units)) <= 3
+    assert 1 <= len(set(after.texts) - set(before.texts)) <= 3
 
 
 def test_sizes_fall_to_the_shortest() -> None:

@@ -42,19 +42,19 @@ def test_the_key_is_that_of_the_passages_in_their_order_and_of_the_model() -> No
 
 async def test_more_than_a_page_of_vectors_comes_out_of_the_store() -> None:
     store, corpus = Store(None), corpus_of(9_000)
-    numbers = {hashed: struct.pack("<2f", place, 0.5) for place, hashed in enumerate(corpus.units)}
+    numbers = {hashed: struct.pack("<2f", place, 0.5) for place, hashed in enumerate(corpus.texts)}
     known = list(numbers.items())[:8_990]
     await store.embeddings.put("space", known)
     into = Vectors(2)
-    missing = await take_kept(store.embeddings, "space", corpus, list(corpus.units), into)
+    missing = await take_kept(store.embeddings, "space", corpus, list(corpus.texts), into)
     await store.aclose()
-    assert missing == list(corpus.units)[8_990:]
+    assert missing == list(corpus.texts)[8_990:]
     assert (into.rows, bytes(into.data)) == ([hashed for hashed, _ in known], b"".join(one for _, one in known))
 
 
 async def test_vectors_of_another_length_are_refused() -> None:
     store, corpus = Store(None), corpus_of(1)
-    await store.embeddings.put("space", [(next(iter(corpus.units)), bytes(12))])
+    await store.embeddings.put("space", [(next(iter(corpus.texts)), bytes(12))])
     with pytest.raises(BadAnswer, match="2 and 3 numbers"):
-        await take_kept(store.embeddings, "space", corpus, list(corpus.units), Vectors(2))
+        await take_kept(store.embeddings, "space", corpus, list(corpus.texts), Vectors(2))
     await store.aclose()
