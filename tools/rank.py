@@ -1,13 +1,15 @@
 """What is nearest to a query in meaning, in files and texts."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field
 
 from ollama_mcp import INFERS, Call, Data, tool
 from ollama_mcp.server.text import table
 from ollama_mcp.server.types import EmbedModel
-from ollama_mcp.work.rank import Hit, rank
+
+if TYPE_CHECKING:
+    from ollama_mcp.work.rank import Hit
 
 # ollama_embed says what it takes; every user pays for the words in every session.
 _Model = Annotated[EmbedModel, Field(description=None)]
@@ -50,6 +52,8 @@ async def ollama_rank(
     background: bool = False,
 ) -> Ranked:
     """Search files, globs or texts by meaning: the places nearest to a query."""
+    from ollama_mcp.work.rank import rank
+
     found = await rank(call, query, files=files, texts=texts, count=k, model=model)
     rows = [_row(hit, with_excerpt=excerpts) for hit in found.hits]
     return Ranked(
@@ -57,7 +61,7 @@ async def ollama_rank(
     )
 
 
-def _row(hit: Hit, *, with_excerpt: bool) -> Row:
+def _row(hit: "Hit", *, with_excerpt: bool) -> Row:
     is_text = hit.place.text >= 0
     return Row(
         score=hit.score,
