@@ -19,13 +19,15 @@ def host(request: pytest.FixtureRequest) -> Host:
 
 @pytest.fixture
 async def agent(simulator: Simulator, host: Host, tmp_path: Path) -> AsyncGenerator[Agent]:
-    """An agent of a server with default settings, which may read images in the test's own folder."""
+    """An agent of a server with default settings, which may read and write in the test's own folder."""
     connection: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
     over = asyncio.Event()
 
     async def hold() -> None:
         # A client must be closed by the task that opened it, and fixtures end in a task of their own.
-        async with connected(simulator.url, read={"image_folders": [str(tmp_path)]}) as client:
+        folders = [str(tmp_path)]
+        read = {"image_folders": folders, "text_folders": folders}
+        async with connected(simulator.url, read=read, write={"folders": folders}) as client:
             connection.set_result(client)
             await over.wait()
 

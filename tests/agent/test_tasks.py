@@ -24,7 +24,14 @@ async def test_ask_a_question(agent: Agent, simulator: Simulator):
 
 async def test_ask_without_knowing_any_model(agent: Agent, simulator: Simulator):
     simulator.script("*", Answer(text="Yes."))
-    model = first_model(await agent.call("ollama_list_models", capability="completion"))
+    seen = await agent.call("ollama_chat", prompt="Well?")
+    assert seen.startswith("Yes.\nChose gemma3:4b (") and "name a model to use another" in seen
+    assert len(agent.calls) == 1
+
+
+async def test_name_a_model_for_a_job_by_what_it_can_do(agent: Agent, simulator: Simulator):
+    simulator.script("*", Answer(text="Yes."))
+    model = first_model(await agent.call("ollama_list_models", capability="thinking"))
     assert await agent.call("ollama_chat", model=model, prompt="Well?") == "Yes."
     assert len(agent.calls) == 2
 
@@ -192,12 +199,10 @@ async def test_get_an_answer_out_of_a_model_that_only_thinks(agent: Agent, simul
 async def test_fit_a_long_text_into_the_context(agent: Agent, simulator: Simulator):
     text = "word " * 4_000
     simulator.script(CHAT, Answer(text="Words."))
-    seen = await agent.fails("ollama_chat", model=CHAT, prompt=text, options={"num_ctx": 2048, "truncate": False})
-    assert "raise options.num_ctx" in seen
-    limit = int(found(r'context_length"?: (\d+)', await agent.call("ollama_show_model", model=CHAT)))
-    assert limit > 16_384
-    await agent.call("ollama_chat", model=CHAT, prompt=text, options={"num_ctx": 16_384, "truncate": False})
-    assert len(agent.calls) == 3
+    seen = await agent.fails("ollama_chat", model=CHAT, prompt=text, options={"num_ctx": 2048})
+    assert "leave it out and it is chosen" in seen
+    assert (await agent.call("ollama_chat", model=CHAT, prompt=text)).startswith("Words.")
+    assert len(agent.calls) == 2
 
 
 async def test_correct_a_misspelt_option(agent: Agent):
