@@ -11,7 +11,7 @@ from ollama_mcp.cli.tools import tokens
 from ollama_mcp.formats.tokens import estimate_tokens
 from ollama_mcp.simulator import Answer, Simulator
 from ollama_mcp.store import Store
-from tests.support import connected, data, error
+from tests.support import connected, data, error, until
 from tests.work.batch.batching import MODEL, batching, settings_of
 
 BOTH = {"input": ["one", "two"], "prompt": "{text}", "model": MODEL}
@@ -37,10 +37,12 @@ async def test_a_few_rows_without_output_come_back_in_the_result(simulator: Simu
 
 async def test_a_long_batch_is_a_job_that_says_how_far_it_is(simulator: Simulator, tmp_path: Path):
     gate = asyncio.Event()
-    async with batching(simulator, tmp_path, jobs={"call_seconds": 0.2}, work={"parallel": 1}) as bench:
+    async with batching(simulator, tmp_path, work={"parallel": 1}) as bench:
         simulator.script(MODEL, *[Answer(text="ok")] * 2, Answer(text="ok", hold=gate))
-        begun = data(await bench.batch([f"text {n}" for n in range(9)], output="out.jsonl"))
-        assert begun["so_far"].startswith("2 of 9, ")
+        begun = data(await bench.batch([f"text {n}" for n in range(9)], output="out.jsonl", background=True))
+        await until(lambda: len(bench.prompts()) == 3, seconds=60)
+        status = data(await bench.client.call_tool("ollama_job", {"action": "status", "id": begun["job"]}))
+        assert status["jobs"][0]["so_far"].startswith("2 of 9, ")
         gate.set()
         ended = data(await bench.client.call_tool("ollama_job", {"action": "result", "id": begun["job"]}))
     assert ended["done"] == 9

@@ -162,7 +162,7 @@ async def test_the_agent_hears_counts_samples_and_the_path_but_not_the_rows(benc
 
 async def test_progress_says_how_many_how_fast_and_how_long(simulator: Simulator, tmp_path: Path):
     async with batching(simulator, tmp_path) as bench:
-        bench.simulator.script(MODEL, *[Answer(text="ok", first_delay=0.05)] * 12)
+        bench.simulator.script(MODEL, *[Answer(text="ok", first_delay=0.1)] * 12)
         await bench.report([f"text {n}" for n in range(12)], output="out.jsonl")
     assert any(" of 12, " in said and "/s, " in said and said.endswith("left") for said in bench.seen)
 

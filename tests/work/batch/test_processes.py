@@ -59,7 +59,7 @@ async def test_a_server_killed_in_mid_batch_loses_no_row_and_doubles_none(simula
         asked = len(simulator.requests)
         async with serving(simulator, tmp_path) as peer:
             peer.send(call(round_number, "ollama_batch", model=MODEL, **arguments))
-            await until(lambda seen=asked: len(simulator.requests) > seen + 120, seconds=30)
+            await until(lambda seen=asked: len(simulator.requests) > seen + 120, seconds=60)
             peer.process.send_signal(signal.SIGKILL)
             await asyncio.to_thread(peer.process.wait, 10)
         assert not (tmp_path / "data" / "out.jsonl").exists()
