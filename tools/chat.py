@@ -47,7 +47,7 @@ async def ollama_chat(
 ) -> Answer:
     """Ask a local model, over files you need not read: the usual way to hand work to Ollama (text, images, typed JSON
     by format, tool calls). Loads in 5 to 60 s at first. To continue, send the whole conversation; tool results go in as
-    role 'tool'. For raw templates and code fill-in use ollama_generate.
+    role 'tool'. Labels: ollama_decide. Many inputs: ollama_batch. Search: ollama_rank. Raw, fill-in: ollama_generate.
     """
     if bool(prompt) == bool(messages):
         raise InvalidArgument("Give either prompt or messages, not both and not neither.")

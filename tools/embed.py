@@ -56,8 +56,8 @@ async def ollama_embed(
     keep_alive: KeepAlive | None = None,
     background: Background = False,
 ) -> Embeddings:
-    """Compare texts by meaning: embeds them and returns how similar each pair is, nearest first. Needs an embedding
-    model. The raw vectors come only on request.
+    """Compare a few texts by meaning: how similar each pair is, nearest first; the raw vectors on request. To search
+    texts or files by a query use ollama_rank.
     """
     call.check_count("embed_inputs", input, argument="input")
     chosen = await call.model(model, "embed")

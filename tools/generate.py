@@ -40,7 +40,7 @@ async def ollama_generate(
     background: Background = False,
 ) -> Answer:
     """Complete a raw prompt, use a template of your own, or fill a gap in code (suffix). For questions, conversations,
-    tools and long prompts use ollama_chat: generate cuts the middle out of a prompt that is too long.
+    files and tools use ollama_chat.
     """
     way_out = "Use ollama_chat with too_long='split', or send less."
     wish = Wish(
