@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import tempfile
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
-from ollama_mcp.cli.demo_steps import Demo
+from ollama_mcp.cli.demo_steps import LETTERS, Demo
 from ollama_mcp.cli.settings import as_arguments, load
 from ollama_mcp.errors import OllamaMCPError
 from ollama_mcp.formats.host import base_url
@@ -72,19 +74,35 @@ async def _simulated(console: Console) -> AsyncGenerator[str]:
 async def _with_client(console: Console, url: str, arguments: list[str], *, real: bool) -> int:
     from mcp import Client, StdioServerParameters
 
-    server = StdioServerParameters(
-        command=sys.executable,
-        args=["-m", "ollama_mcp", *arguments],
-        env={**os.environ, "OLLAMA_HOST": url, "PYTHONPATH": _import_path()},
-    )
-    console.print(f"[dim]server: {sys.executable} -m ollama_mcp (stdio), OLLAMA_HOST={url}[/]\n")
-    async with Client(server, mode="legacy") as client:
-        failed = await Demo(console, client, real=real, asks=real and console.is_terminal).run()
+    with _letters() as letters:
+        server = StdioServerParameters(
+            command=sys.executable,
+            args=["-m", "ollama_mcp", *arguments],
+            env={**os.environ, "OLLAMA_HOST": url, "PYTHONPATH": _import_path(), **_only_for_demo(letters, real=real)},
+        )
+        console.print(f"[dim]server: {sys.executable} -m ollama_mcp (stdio), OLLAMA_HOST={url}[/]\n")
+        async with Client(server, mode="legacy") as client:
+            failed = await Demo(console, client, letters, real=real, asks=real and console.is_terminal).run()
     if failed:
         console.print(f"[red]{failed} steps failed.[/]")
     else:
         console.print("[green]All steps did what they should.[/] Add the server to your host: see README.md.")
     return 1 if failed else 0
+
+
+@contextmanager
+def _letters() -> Generator[Path]:
+    """A file to hand over, in a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="ollama-mcp-demo-") as folder:
+        letters = Path(folder) / "letters.txt"
+        letters.write_text(LETTERS, encoding="utf-8")
+        yield letters
+
+
+def _only_for_demo(letters: Path, *, real: bool) -> dict[str, str]:
+    """Settings of the demo's server: it may read the letters, and counts no simulated work among the user's."""
+    settings = {"OLLAMA_MCP_READ__TEXT_FOLDERS": json.dumps([str(letters.parent)])}
+    return settings if real else settings | {"OLLAMA_MCP_STORE__PATH": ":memory:"}
 
 
 def _import_path() -> str:

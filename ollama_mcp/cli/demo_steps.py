@@ -7,6 +7,7 @@ import io
 import json
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from mcp import Client
@@ -24,6 +25,15 @@ _SCHEMA = {
 }
 _TEXTS = ["The cat sleeps on the sofa.", "A cat naps on the couch.", "The stock market fell on Monday."]
 _SHOWN = 1_200
+LETTERS = """From: Ada
+The lamp came broken, for the second time. I want my money back.
+
+From: Charles
+Thank you for the quick delivery, the engine runs well.
+
+From: Grace
+How long is the warranty of the compiler?
+"""
 
 
 @dataclass
@@ -32,6 +42,7 @@ class Demo:
 
     console: Console
     client: Client
+    letters: Path
     real: bool
     asks: bool
     failed: int = 0
@@ -62,6 +73,7 @@ class Demo:
                 format=_SCHEMA,
                 options={"temperature": 0, "num_predict": 200},
             )
+            await self._work(chat, models)
         await self._image(models)
         embedder = self._with(models, "embedding")
         if embedder:
@@ -108,6 +120,25 @@ class Demo:
     def skip(self, what: str, why: str) -> None:
         """Say that a step is left out, and why."""
         self.console.print(f"[yellow]Skipped: {what} ({why}).[/]\n")
+
+    async def _work(self, chat: str, models: CallToolResult) -> None:
+        """What spares an agent the reading: a file in an answer, labels for texts."""
+        await self.call(
+            "Hand over a file; only the answer and a receipt come back",
+            "ollama_chat",
+            model=chat,
+            prompt="Who wants what? One line for each letter.",
+            files=[str(self.letters)],
+            think=False if "thinking" in self._able(models, chat) else None,
+            options={"num_predict": 80, "temperature": 0},
+        )
+        await self.call(
+            "Label texts, with probabilities",
+            "ollama_decide",
+            model=chat,
+            questions=[{"question": "Is it a complaint?"}],
+            texts=LETTERS.split("\n\n"),
+        )
 
     async def _image(self, models: CallToolResult) -> None:
         eyes = self._with(models, "vision")

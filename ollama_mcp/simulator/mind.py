@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from ollama_mcp.simulator.answers import Plan
+from ollama_mcp.simulator.choices import choose_letter
 from ollama_mcp.simulator.decoding import check_stop
 from ollama_mcp.simulator.encoding import Object
 from ollama_mcp.simulator.language import Sampling, speak, topic
@@ -54,6 +55,8 @@ def answer(ask: Ask) -> Plan:
         plan.calls = [call]
     elif ask.format is not None:
         plan.content = _sure(json.dumps(_instance(ask, _chance(ask, sampling)), ensure_ascii=False))
+    elif (letter := choose_letter(ask.prompt)) is not None:
+        plan.content = [letter]
     else:
         # One more than wanted, so that the cut can tell an answer that was longer.
         limit = int(ask.options.get("num_predict", -1))

@@ -50,8 +50,9 @@ async def test_demo_runs_on_the_simulator_and_leaves_nothing_behind(tmp_path: Pa
     ran = await run("demo", "--simulator", HOME=str(tmp_path))
     assert ran.code == 0, ran.out + ran.err
     assert "built-in simulator" in ran.out and "no model is used" in ran.out
-    for tool in ("status", "list_models", "pull_model", "show_model", "chat", "embed", "unload_model"):
+    for tool in ("status", "list_models", "pull_model", "show_model", "chat", "decide", "embed", "unload_model"):
         assert f"ollama_{tool}(" in ran.out
+    assert "letters.txt: lines 1-8" in ran.out and "its log-probabilities" in ran.out
     assert "[model_not_found]" in ran.out
     assert "All steps did what they should." in ran.out
 
