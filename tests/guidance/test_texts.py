@@ -15,7 +15,7 @@ from ollama_mcp.server.instructions import MOST_CHARS
 from ollama_mcp.settings.model import TOOLSETS
 from ollama_mcp.simulator import Simulator
 from tests.guidance.helpers import calls_in, prompt_text
-from tests.support import connected
+from tests.support import connected, texts
 
 ROOT = Path(__file__).parents[2]
 SKILL = ROOT / "skills" / "local-models" / "SKILL.md"
@@ -70,26 +70,38 @@ async def test_clients_that_may_name_no_files_are_not_told_of_paths(simulator: S
     assert "path" not in said and "file" not in said and "base64" in said
 
 
-async def test_calls_in_the_skill_have_arguments_that_the_tools_take(simulator: Simulator):
-    async with connected(simulator.url) as client:
-        schemas = {tool.name: tool.input_schema for tool in (await client.list_tools()).tools}
+async def test_the_hand_overs_of_the_skill_work_as_they_stand(
+    simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    files = {
+        "pyproject.toml": "",
+        "contracts/2024/lease.txt": "Either side may give notice of three months.\n",
+        "mails/first.txt": "Please send my invoice again.\n",
+        "reviews.csv": "id,review\n1,Sehr gut\n",
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
     calls = calls_in(SKILL.read_text(encoding="utf-8"))
-    assert {tool for tool, _ in calls} == {"ollama_chat", "ollama_decide", "ollama_batch"}
-    for tool, arguments in calls:
-        assert set(arguments) <= set(schemas[tool]["properties"]), tool
-        assert set(schemas[tool]["required"]) <= set(arguments), tool
+    assert [tool for tool, _ in calls] == ["ollama_chat", "ollama_decide", "ollama_batch"]
+    async with connected(simulator.url) as client:
+        for tool, arguments in calls:
+            result = await client.call_tool(tool, arguments)
+            assert not result.is_error, texts(result)
+    assert (tmp_path / "translated.csv").exists()
 
 
 async def test_the_same_argument_means_the_same_in_every_tool(simulator: Simulator):
     async with connected(simulator.url, **ALL) as client:
         tools = (await client.list_tools()).tools
-    texts: dict[str, set[str]] = {}
+    said: dict[str, set[str]] = {}
     for tool in tools:
         for name, schema in tool.input_schema["properties"].items():
-            texts.setdefault(name, set()).add(schema.get("description", ""))
+            said.setdefault(name, set()).add(schema.get("description", ""))
     for name in ("think", "format", "images", "keep_alive", "confirm", "insecure"):
         # Said in full, or left to another tool that says it.
-        assert len(texts[name] - {""}) == 1, (name, texts[name])
+        assert len(said[name] - {""}) == 1, (name, said[name])
 
 
 async def test_no_argument_repeats_what_the_tools_description_says(simulator: Simulator):
