@@ -144,7 +144,7 @@ async def test_after_a_folder_vanished_the_call_that_the_error_names_loses_nothi
     gone.mkdir()
     gate = asyncio.Event()
     simulator.script(MODEL, Answer(text="ok", hold=gate))
-    settings = {"write": {"folders": [str(tmp_path)]}, "work": {"parallel": 1}}
+    settings: dict[str, Any] = {"write": {"folders": [str(tmp_path)]}, "work": {"parallel": 1}}
     async with connected(simulator.url, store={"path": str(tmp_path / "kept" / "store.sqlite3")}, **settings) as client:
         order: dict[str, Any] = {"input": ["a", "b"], "prompt": "Say {text}", "model": MODEL}
         batch = asyncio.create_task(client.call_tool("ollama_batch", {**order, "output": str(gone / "out.jsonl")}))

@@ -13,8 +13,8 @@ does not fit is an error with the text as it came.
 - Give a way out, such as an enum value 'unknown' or a field that may be left out; else something is made up.
 - `options={"temperature": 0}` for repeatable answers; `num_predict` must leave room for the whole JSON.
 - With a format, thinking is off (or at its lowest level) unless `think` says otherwise.
-- Over files: `files`, and cite=true for quotes that are looked up; the schema then holds what stands beside them.
-- For a label, a score or yes/no ollama_decide needs no schema and tells how sure the model was. For many rows or files
+- Over files: `files`; cite=true adds quotes that are looked up, and `value` still fits your schema.
+- For a label, a score or yes/no ollama_decide needs no schema and gives probabilities. For many rows or files
   ollama_batch takes the same `format`; each row's value is checked.
 
 ```

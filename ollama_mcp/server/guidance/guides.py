@@ -57,7 +57,7 @@ REMEDIES: dict[Kind, str] = {
     "busy": "Wait as long as the error says, then call again.",
     "server_error": "Try once more; then look at Ollama's own log.",
     "no_answer": "Raise options.num_predict, or set think=false.",
-    "disk": "Check the path, the rights and the space left.",
+    "disk": "Check the path, the rights and the space left; a batch goes on with the same call.",
     "internal": "Try once more; if it stays, report it with the server's stderr log.",
 }
 
