@@ -13,7 +13,7 @@ from ollama_mcp.work.decide import Question
 
 SHOWN_CHARS = 200
 # Writes a file, and with `overwrite` over another one; what the model says is not the same twice.
-WRITES = Hints(read_only=False, destructive=True)
+WRITES = Hints(read_only=False, destructive=True, resumes=True)
 
 
 class Problem(BaseModel):

@@ -74,8 +74,8 @@ def _next(job: Job) -> str:
 def _what_there_is(job: Job, limit: int) -> CallToolResult:
     """The words of work that was stopped, apart from what is said about them."""
     note = f"Stopped after {job.seconds:.0f} s; " + ("this is what had come." if job.text else "nothing had come.")
-    if job.tool == "ollama_pull_model":
-        note = f"Stopped: {job.said}. The same ollama_pull_model call goes on where it was."
+    if job.resumes:
+        note = f"Stopped: {job.said}. The same {job.tool} call goes on where it was."
     if len(job.text) > limit:
         note += f" Cut at {limit:,} of {len(job.text):,} characters (limits.answer_chars in the settings)."
     texts = [job.text[:limit], note] if job.text else [note]

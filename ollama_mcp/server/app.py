@@ -222,6 +222,7 @@ class OllamaServer(GuidedServer):
                 )
             return await self._run(tool, call, arguments, context)
         job = Job(tool.spec.name, str(arguments.get("model", "")), call.caller.owner, call.progress, call.consent)
+        job.resumes = tool.spec.hints.resumes
         work = self._result(tool, call, arguments, context)
         result = await self.jobs.carry(job, work, call.caller, background=background, asks_midway=tool.asks_midway)
         return result if result is not None else tool.handover(job)

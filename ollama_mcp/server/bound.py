@@ -70,7 +70,7 @@ class BoundTool:
         note = (
             f"It goes on as job {job.id}. ollama_job(action='result', id='{job.id}') waits for it and gives all of it."
         )
-        if self.spec.hints.open_world:
+        if self.spec.hints.resumes:
             note += f" Should this server end first, the same {self.spec.name} call goes on where it was."
         meta = {f"{META}/job": {"id": job.id}}
         if self._output is None:

@@ -36,6 +36,9 @@ class Job:
         owner: Whose it is.
         progress: Where the work reports.
         consent: The call's; nobody can be asked any more once the job is on its own.
+
+    Attributes:
+        resumes: Whether the same call goes on where this work was stopped.
     """
 
     def __init__(self, tool: str, subject: str, owner: str | None, progress: Progress, consent: Consent) -> None:
@@ -43,6 +46,7 @@ class Job:
         self.tool, self.subject, self.owner = tool, subject, owner
         self.progress = progress
         self.consent = consent
+        self.resumes = False
         self.state: State = "running"
         self.result: CallToolResult | None = None
         self.task: asyncio.Task[CallToolResult] | None = None

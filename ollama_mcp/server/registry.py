@@ -21,6 +21,7 @@ class Hints:
         opens_with_urls: Open world as soon as the settings allow URLs in arguments.
         only_writes_output: Changes nothing but the file that an argument names, which is not offered (`OnlyWhere`)
             where the settings are read-only; the tool is then.
+        resumes: The same call goes on where an earlier one was stopped.
     """
 
     read_only: bool
@@ -29,14 +30,15 @@ class Hints:
     open_world: bool = False
     opens_with_urls: bool = False
     only_writes_output: bool = False
+    resumes: bool = False
 
 
 READS = Hints(read_only=True, idempotent=True)
 INFERS = Hints(read_only=True, opens_with_urls=True)
 CHANGES = Hints(read_only=False, idempotent=True)
-DOWNLOADS = Hints(read_only=False, idempotent=True, open_world=True)
+DOWNLOADS = Hints(read_only=False, idempotent=True, open_world=True, resumes=True)
 DESTROYS = Hints(read_only=False, destructive=True, idempotent=True)
-PUBLISHES = Hints(read_only=False, destructive=True, idempotent=True, open_world=True)
+PUBLISHES = Hints(read_only=False, destructive=True, idempotent=True, open_world=True, resumes=True)
 SEARCHES = Hints(read_only=True, open_world=True)
 
 

@@ -8,7 +8,8 @@ limit, `truncate: false` makes a server that knows it (v0.12.6) refuse rather th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ollama_mcp.errors import ContextOverflow, InvalidArgument, OllamaMCPError, TooLong
@@ -29,8 +30,9 @@ IMAGE_TOKENS = 1_000
 # What the chat template adds, per prompt.
 TEMPLATE_TOKENS = 32
 # How far an estimate may be off, with the model's real counts known and without.
-_SURE, _UNSURE = 1.1, 1.3
+SURE, UNSURE = 1.1, 1.3
 _CONTEXT_SINCE = (0, 6, 7)
+_COUNTED = re.compile(r"\((\d+) tokens\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +107,32 @@ async def learn(kit: Kit, fit: Fit, stats: Stats | None, *, images: int) -> None
         await kit.store.models.learn(fit.digest, fit.raw, stats.prompt_eval_count)
 
 
-def refit(fit: Fit, error: ContextOverflow, limit: int) -> int | None:
-    """The num_ctx to try once more with after the server refused the length; None where there is no point."""
-    if fit.fixed or fit.window >= limit:
-        return None
-    return min(limit, _power_of_two(max(2 * fit.window, int(fit.tokens * _UNSURE) + ANSWER_TOKENS)))
+async def refused(kit: Kit, model: str, fit: Fit, error: ContextOverflow, *, images: int, way_out: str) -> Fit:
+    """A larger fit after the server refused the length of a prompt, which is kept as a lesson for the estimate.
+
+    Raises:
+        TooLong: No larger context may be asked for, or it could not hold the prompt either.
+    """
+    counted = _COUNTED.search(error.detail)
+    tokens = int(counted[1]) if counted else fit.window + 1
+    digest = fit.digest or await _digest(kit, model)
+    if digest and not images:
+        await kit.store.models.learn(digest, fit.raw, tokens)
+    limit = await largest(kit, model)
+    if fit.fixed or fit.window >= limit or tokens + SHORTEST_ANSWER > limit:
+        known = f"{tokens:,}" if counted else f"more than {fit.window:,}"
+        raise TooLong(
+            f"The prompt has {known} tokens by {model}'s own count, which takes {max(fit.window, limit):,} here.",
+            next_step=way_out,
+        ) from error
+    num_ctx = min(limit, _power_of_two(max(2 * fit.window, round(tokens * SURE) + ANSWER_TOKENS)))
+    return replace(fit, tokens=max(tokens, fit.tokens), window=num_ctx, num_ctx=num_ctx, digest=digest)
+
+
+async def known_ratio(kit: Kit, model: str) -> float | None:
+    """How many of the model's tokens one estimated token is, where that was learnt."""
+    digest = await _digest(kit, model)
+    return await kit.store.models.token_ratio(digest) if digest else None
 
 
 def was_cut(fit: Fit, stats: Stats | None) -> bool:
@@ -171,7 +194,7 @@ def _room(need: Need, ratio: float | None) -> int:
 
 
 def _margin(ratio: float | None) -> float:
-    return _UNSURE if ratio is None else _SURE
+    return UNSURE if ratio is None else SURE
 
 
 def _window(running: RunningModel, sent: int | None) -> int:

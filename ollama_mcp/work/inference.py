@@ -126,7 +126,7 @@ async def answer(
     """Send the request, follow the answer to its end and make the result of it.
 
     Leaving early closes the request to Ollama. A prompt that the server finds too long for the context that was
-    expected is sent once more with a larger one, where there may be one.
+    expected is sent again with a larger one, where there may be one.
 
     Args:
         kit: What is at hand.
@@ -138,19 +138,15 @@ async def answer(
     Raises:
         OllamaMCPError: What the host or the answer was lacking.
     """
-    try:
-        whole, prepared = await _sent(kit, request, prepared, quiet=quiet, began=began)
-    except ContextOverflow as error:
-        limit = await fitting.largest(kit, prepared.model)
-        num_ctx = fitting.refit(prepared.fit, error, limit)
-        if num_ctx is None:
-            raise fitting.too_long(
-                prepared.model, prepared.fit.tokens, prepared.fit.window, "Ollama says so", prepared.wish.way_out
-            ) from error
-        larger = replace(prepared, fit=replace(prepared.fit, num_ctx=num_ctx, window=num_ctx))
-        again = request.model_copy(update={"options": {**(request.options or {}), "num_ctx": num_ctx}})
-        whole, prepared = await _sent(kit, again, larger, quiet=quiet, began=began)
-    return finish(whole, prepared)
+    while True:
+        try:
+            whole, prepared = await _sent(kit, request, prepared, quiet=quiet, began=began)
+            return finish(whole, prepared)
+        except ContextOverflow as error:
+            images, way_out = len(prepared.images), prepared.wish.way_out
+            fit = await fitting.refused(kit, prepared.model, prepared.fit, error, images=images, way_out=way_out)
+            prepared = replace(prepared, fit=fit)
+            request = request.model_copy(update={"options": {**(request.options or {}), "num_ctx": fit.num_ctx}})
 
 
 async def _sent(

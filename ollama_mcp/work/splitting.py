@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 MOST_PIECES = 200
 # What a piece may answer, in tokens; more would only have to be combined again.
 _PIECE_ANSWER = 700
-_SMALLEST_PIECE = 400
-_MARGIN = 1.3
+_SMALLEST_PIECE = 100
 # Where a long message holds its request: mostly first or last.
 _EDGE_CHARS = 600
 _MESSAGE = "the message"
@@ -43,11 +42,12 @@ _COMBINE = (
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A question that is worked through in pieces: its words, and the tokens that a piece may have."""
+    """A question that is worked through in pieces: its words, the tokens of a piece, those of its answer."""
 
     question: Question
     words: str
     room: int
+    answer: int
 
 
 async def in_pieces(kit: Kit, question: Question, documents: Sequence[Document]) -> Answer:
@@ -70,15 +70,13 @@ async def in_pieces(kit: Kit, question: Question, documents: Sequence[Document])
         )
     chosen = await choose(kit, question.wish.model, question.wish.task)
     question = replace(question, wish=replace(question.wish, model=chosen.model))
-    job, material = await _planned(kit, question, documents)
-    pieces = _cut(material, job.room)
-    if len(pieces) > MOST_PIECES:
-        raise TooLong(
-            f"The material would be {len(pieces):,} pieces of about {job.room:,} tokens; at most {MOST_PIECES} are "
-            "worked through in one call.",
-            next_step="Give fewer files or line ranges, raise limits.num_ctx, or use ollama_batch.",
-        )
-    answers = await _answered(kit, job, pieces)
+    job, pieces = await _planned(kit, question, documents)
+    try:
+        answers = await _answered(kit, job, pieces)
+    except TooLong:
+        # The model's own count was larger than estimated, and is known now.
+        job, pieces = await _planned(kit, question, documents)
+        answers = await _answered(kit, job, pieces)
     combined = await _combined(kit, job, [found.text for found in answers])
     size = sum(estimate_tokens(part.text) for piece in pieces for part in piece) // len(pieces)
     note = f"Read in {len(pieces)} pieces of about {size:,} tokens; what spans pieces may be missed."
@@ -90,8 +88,8 @@ async def in_pieces(kit: Kit, question: Question, documents: Sequence[Document])
     return combined
 
 
-async def _planned(kit: Kit, question: Question, documents: Sequence[Document]) -> tuple[_Job, Sequence[Document]]:
-    """What goes with each piece, and how much room that leaves."""
+async def _planned(kit: Kit, question: Question, documents: Sequence[Document]) -> tuple[_Job, list[list[Document]]]:
+    """The pieces, and what goes with each of them."""
     words = last_of_user(question.turns).content
     if not documents:
         size = len(words.encode(errors="replace"))
@@ -100,18 +98,34 @@ async def _planned(kit: Kit, question: Question, documents: Sequence[Document]) 
             f"The request stands in a long message, mostly at its beginning or its end.\nIt begins: "
             f"{words[:_EDGE_CHARS]}\nIt ends: {words[-_EDGE_CHARS:]}"
         )
-    options = question.wish.options or {}
-    largest = options.get("num_ctx") or await _largest(kit, question.wish.model)
+    largest = (question.wish.options or {}).get("num_ctx") or await _largest(kit, question.wish.model)
+    answer = _answer_tokens(question, largest)
+    ratio = await fitting.known_ratio(kit, question.wish.model)
+    margin = fitting.SURE if ratio else fitting.UNSURE
     others = sum(estimate_tokens(turn.content) for turn in with_words(question.turns, words))
-    answer = min(options.get("num_predict") or _PIECE_ANSWER, _PIECE_ANSWER)
-    room = round((largest - answer - 2 * fitting.TEMPLATE_TOKENS) / _MARGIN) - others - estimate_tokens(_PIECE)
-    if question.cite:
-        room -= estimate_tokens(citing.INSTRUCTION)
+    others += estimate_tokens(_PIECE) + (estimate_tokens(citing.INSTRUCTION) if question.cite else 0)
+    room = round((largest - answer - 2 * fitting.TEMPLATE_TOKENS) / (margin * (ratio or 1.0))) - others
     if room < _SMALLEST_PIECE:
-        raise fitting.too_long(
-            question.wish.model, others, largest, "beside the files", "Shorten the conversation or system prompt."
+        raise TooLong(
+            f"{question.wish.model} takes {largest:,} tokens here, which leaves no room for pieces of the material "
+            f"beside {others:,} tokens of words and instructions.",
+            next_step="Shorten the conversation or system prompt, or name a model with a longer context.",
         )
-    return _Job(question, words, room), documents
+    pieces = _cut(documents, room)
+    if len(pieces) > MOST_PIECES:
+        raise TooLong(
+            f"The material would be {len(pieces):,} pieces of about {room:,} tokens; at most {MOST_PIECES} are worked "
+            "through in one call.",
+            next_step="Give fewer files or line ranges, raise limits.num_ctx, or use ollama_batch.",
+        )
+    return _Job(question, words, room, answer), pieces
+
+
+def _answer_tokens(question: Question, largest: int) -> int:
+    """What a piece may answer; thinking that nobody can keep a model from comes on top by itself."""
+    wanted = (question.wish.options or {}).get("num_predict")
+    most = min(_PIECE_ANSWER, largest // 4)
+    return min(wanted, most) if isinstance(wanted, int) and wanted > 0 else most
 
 
 async def _largest(kit: Kit, model: str) -> int:
@@ -177,7 +191,7 @@ async def _small(kit: Kit, job: _Job) -> Question:
     think = wish.think
     if think is None and not parse_name(wish.model).is_cloud:
         think = (await kit.hosts.thinking(wish.model)).lowest
-    options = {"num_predict": _PIECE_ANSWER, **(wish.options or {})}
+    options = {**(wish.options or {}), "num_predict": job.answer}
     form = citing.schema_of(None) if job.question.cite else None
     return replace(job.question, wish=replace(wish, format=form, think=think, options=options, include=()))
 

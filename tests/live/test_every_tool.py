@@ -177,6 +177,25 @@ async def test_models_are_compared_and_one_that_is_missing_is_a_row(ollama: str)
             assert row.get("tokens_per_second", 0) > 0 or row["error"].startswith("[no_answer] ")
 
 
+async def test_a_file_is_read_and_one_that_is_too_long_is_refused_not_cut(ollama: str, tmp_path: Path):
+    file = tmp_path / "long.txt"
+    file.write_text("Some words.\n" * 200_000)
+    arguments = {"model": CHAT, "prompt": "What?", "options": SHORT}
+    async with _with_models(ollama, CHAT), connected(ollama, read={"text_folders": [str(tmp_path)]}) as client:
+        error(await _call(client, "ollama_chat", files=[str(file)], **arguments), "too_long")
+        answer = texts(await _call(client, "ollama_chat", files=[f"{file}:1-2"], **arguments))
+        # Random weights may have nothing to say.
+        assert answer[0].startswith("[no_answer] ") or f"read {file}: lines 1-2, 24 bytes" in answer[1]
+
+
+async def test_passages_are_found_and_embedded_once(ollama: str):
+    given = {"model": EMBED, "query": "a cat", "texts": ["The cat sleeps.", "Stocks fell."]}
+    async with _with_models(ollama, EMBED) as client:
+        first, again = [data(await _call(client, "ollama_rank", **given)) for _ in range(2)]
+    assert (first["embedded"], again["embedded"]) == (2, 0)
+    assert first["rows"] == again["rows"] and len(first["rows"]) == 2
+
+
 async def test_a_model_is_made_from_another(ollama: str):
     async with _with_models(ollama, CHAT) as client:
         arguments = {"model": "mcp-live-made", "from": CHAT, "system": "Be brief.", "parameters": {"temperature": 0}}

@@ -217,6 +217,18 @@ async def test_too_long_material_is_read_in_pieces_and_the_answers_are_combined(
     assert {body["options"]["num_ctx"] for body in bodies(simulator)} == {8_192}
 
 
+async def test_pieces_that_a_model_counts_larger_are_cut_anew_by_what_it_counts(simulator: Simulator, folder: Path):
+    # The simulator counts a token for each word; of letters that stand alone fewer are estimated.
+    path = folder / "letters.txt"
+    path.write_text("w x y z " * 8_000)
+    arguments = {"model": MODEL, "prompt": "What?", "files": [str(path)], "too_long": "split"}
+    async with reader(simulator, folder, limits={"num_ctx": 4_096}) as client:
+        result = await client.call_tool("ollama_chat", arguments)
+    assert not result.is_error, texts(result)
+    assert "Read in" in texts(result)[1]
+    assert {seen.status for seen in simulator.requests if seen.path == "/api/chat"} == {200, 400}
+
+
 async def test_a_long_message_is_split_too(simulator: Simulator):
     words = "What does it say? " + "Some words of it. " * 4_000
     async with connected(simulator.url, limits={"num_ctx": 8_192}) as client:
@@ -280,7 +292,7 @@ async def test_cancelling_ends_the_pieces(simulator: Simulator, folder: Path):
     ("more", "words"),
     [
         ({"tools": [{"name": "f"}]}, "works on text"),
-        ({"system": "Be careful. " * 4_000}, "beside the files"),
+        ({"system": "Be careful. " * 4_000}, "leaves no room"),
     ],
 )
 async def test_what_cannot_be_split_is_said(simulator: Simulator, folder: Path, more: dict[str, Any], words: str):
