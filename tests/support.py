@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from mcp import Client
@@ -13,6 +13,7 @@ from mcp.types import CallToolResult, TextContent
 
 from ollama_mcp.hosts import HostPool
 from ollama_mcp.server.app import OllamaServer
+from ollama_mcp.server.transports.http import serve_http
 from ollama_mcp.settings import Settings
 
 Mode = str
@@ -28,6 +29,37 @@ async def connected(
     server = OllamaServer(chosen, api_key=api_key, hosts=hosts)
     async with Client(server, mode=mode) as client:
         yield client
+
+
+@asynccontextmanager
+async def served(url: str, *, stateless: bool = False, **settings: Any) -> AsyncGenerator[str]:
+    """The address of a server over streamable HTTP on this event loop and a free port; keywords as of `connected`."""
+    given = {"host": url, "transport": "http", "store": {"path": ":memory:"}, **settings}
+    chosen = Settings.model_validate(given)
+    server = OllamaServer(chosen)
+    address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(
+        serve_http(
+            server,
+            kind="http",
+            host="127.0.0.1",
+            port=0,
+            uds=None,
+            stateless=stateless,
+            settings=chosen.http,
+            ready=server.hosts.ready,
+            listening=address.set_result,
+        )
+    )
+    await asyncio.wait([serving, address], return_when=asyncio.FIRST_COMPLETED)
+    try:
+        if serving.done():
+            await serving
+        yield await address
+    finally:
+        serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
 
 
 async def until(true: Callable[[], object], seconds: float = 5.0) -> None:

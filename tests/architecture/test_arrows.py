@@ -42,7 +42,6 @@ OF_TOOLS = {
     "ollama_mcp.server.transfers",
     "ollama_mcp.server.types",
     "ollama_mcp.store",
-    "ollama_mcp.store",
 }
 
 

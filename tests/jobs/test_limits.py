@@ -1,20 +1,15 @@
 """Whose jobs are whose, how many there are, how long they stay, and how they end."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
 
 import pytest
 from mcp import Client
 
-from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.server.clocks import patience
-from ollama_mcp.server.transports.http import serve_http
-from ollama_mcp.settings import Settings
 from ollama_mcp.simulator import Answer, Simulator
 from tests.confirmation.user import until
 from tests.jobs.test_long_calls import CHAT, JOB, MODEL, WORDS, job_of
-from tests.support import connected, data, error, text, texts
+from tests.support import connected, data, error, served, text, texts
 
 
 @pytest.mark.parametrize(
@@ -97,35 +92,9 @@ async def test_without_the_tool_that_follows_jobs_there_are_none(simulator: Simu
         assert text(await client.call_tool("ollama_chat", CHAT)) == "One two three"
 
 
-@asynccontextmanager
-async def _over_http(url: str, kind: str) -> AsyncGenerator[str]:
-    settings = Settings.model_validate({"host": url, "transport": kind})
-    server = OllamaServer(settings)
-    address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(
-        serve_http(
-            server,
-            kind="http",
-            host="127.0.0.1",
-            port=0,
-            uds=None,
-            stateless=False,
-            settings=settings.http,
-            ready=server.hosts.ready,
-            listening=address.set_result,
-        )
-    )
-    try:
-        yield await address
-    finally:
-        serving.cancel()
-        with suppress(asyncio.CancelledError):
-            await serving
-
-
 async def test_over_http_a_session_sees_its_own_jobs_only(simulator: Simulator):
     async with (
-        _over_http(simulator.url, "http") as address,
+        served(simulator.url) as address,
         Client(address, mode="legacy") as one,
         Client(address, mode="legacy") as other,
     ):
@@ -138,7 +107,7 @@ async def test_over_http_a_session_sees_its_own_jobs_only(simulator: Simulator):
 
 async def test_over_http_without_sessions_the_id_is_what_a_client_knows(simulator: Simulator):
     async with (
-        _over_http(simulator.url, "http") as address,
+        served(simulator.url) as address,
         Client(address, mode="2026-07-28") as one,
         Client(address, mode="2026-07-28") as other,
     ):

@@ -93,7 +93,9 @@ async def test_every_long_tool_can_be_a_job_at_once(
 
 async def test_what_is_wrong_with_a_background_call_is_said_at_once(simulator: Simulator):
     async with connected(simulator.url) as client:
-        error(await client.call_tool("ollama_chat", {"model": MODEL, "background": True, "think": 3}), "invalid_argument")
+        error(
+            await client.call_tool("ollama_chat", {"model": MODEL, "background": True, "think": 3}), "invalid_argument"
+        )
         wrong = {"model": MODEL, "prompt": "x", "background": "perhaps"}
         error(await client.call_tool("ollama_chat", wrong), "invalid_argument")
         assert not data(await client.call_tool(JOB, {}))["jobs"]

@@ -20,7 +20,15 @@ from ollama_mcp.simulator import Simulator
 from tests.packaging.conftest import ROOT, offered_tools
 from tests.support import connected
 
-PAGES = ["README.md", "SECURITY.md", "CONTRIBUTING.md", "AGENTS.md", "docs/images.md", "docs/transports.md", "docs/work.md"]
+PAGES = [
+    "README.md",
+    "SECURITY.md",
+    "CONTRIBUTING.md",
+    "AGENTS.md",
+    "docs/images.md",
+    "docs/transports.md",
+    "docs/work.md",
+]
 README = ROOT / "README.md"
 _FENCED = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?://)([^)#]+)")

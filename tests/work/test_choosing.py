@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,13 +15,12 @@ from PIL import Image
 
 from ollama_mcp.formats.names import parse_name
 from ollama_mcp.server.app import OllamaServer
-from ollama_mcp.server.transports.http import serve_http
 from ollama_mcp.settings import Settings
 from ollama_mcp.simulator import Simulator
 from ollama_mcp.simulator.cards import card_of
 from ollama_mcp.simulator.store import model_of
 from ollama_mcp.work.choosing import Candidate, Habits, Task, Wanted, in_order, pick
-from tests.support import connected, data, error, text, texts
+from tests.support import connected, data, error, served, text, texts
 
 GB = 1_000_000_000
 _file = io.BytesIO()
@@ -299,38 +297,12 @@ async def test_models_that_no_call_takes_unnamed_stand_last_in_the_list():
     assert none["note"] == "Best first. A call that names no model takes none of them."
 
 
-@asynccontextmanager
-async def _over_http(url: str) -> AsyncGenerator[str]:
-    settings = Settings.model_validate({"host": url, "transport": "http", "store": {"path": ":memory:"}})
-    server = OllamaServer(settings)
-    address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(
-        serve_http(
-            server,
-            kind="http",
-            host="127.0.0.1",
-            port=0,
-            uds=None,
-            stateless=False,
-            settings=settings.http,
-            ready=server.hosts.ready,
-            listening=address.set_result,
-        )
-    )
-    try:
-        yield await address
-    finally:
-        serving.cancel()
-        with suppress(asyncio.CancelledError):
-            await serving
-
-
 @pytest.mark.parametrize(("mode", "kept"), [("legacy", "llama3.2:3b"), ("2026-07-28", "gemma3:4b")])
 async def test_two_sessions_do_not_share_habits_and_without_sessions_there_are_none(
     simulator: Simulator, mode: str, kept: str
 ):
     async with (
-        _over_http(simulator.url) as address,
+        served(simulator.url) as address,
         Client(address, mode=mode) as one,
         Client(address, mode=mode) as other,
     ):
