@@ -31,7 +31,7 @@ async def _call(server: OllamaServer, options: argparse.Namespace) -> CallToolRe
     try:
         return await server.call_tool(options.tool, _arguments(options.arguments))
     finally:
-        await server.hosts.aclose()
+        await server.aclose()
 
 
 def _arguments(pairs: list[str]) -> dict[str, Any]:

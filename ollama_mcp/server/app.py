@@ -145,6 +145,12 @@ class OllamaServer(GuidedServer):
         rules = AccessRules(self.ollama_settings.read, facts, self._folders)
         return Access(rules, self.ollama_settings.urls, writing=WriteRules.of(self.ollama_settings))
 
+    async def aclose(self) -> None:
+        """End all work, close all connections, write down what was learnt and counted."""
+        await self.jobs.aclose()
+        await self.hosts.aclose()
+        await self.store.aclose()
+
     async def list_tools(self) -> list[Tool]:
         """The offered tools; fixed from the start, in a fixed order."""
         return [tool.wire for tool in self.bound_tools.values()]
@@ -291,9 +297,7 @@ async def _lifespan(server: MCPServer[None]) -> AsyncGenerator[None]:
         yield
     finally:
         if isinstance(server, OllamaServer):
-            await server.jobs.aclose()
-            await server.hosts.aclose()
-            await server.store.aclose()
+            await server.aclose()
 
 
 def _sender(context: Context[None, Any] | None) -> Send | None:

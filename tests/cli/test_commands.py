@@ -171,6 +171,13 @@ def test_tools_are_listed_with_their_cost_or_as_json(capsys: pytest.CaptureFixtu
     assert {"ollama_chat", "ollama_embeddings"} <= {tool["name"] for tool in json.loads(capsys.readouterr().out)}
 
 
+async def test_what_calls_from_the_shell_did_is_counted(simulator: Simulator, tmp_path: Path):
+    data = {"OLLAMA_HOST": simulator.url, "OLLAMA_MCP_STORE__PATH": str(tmp_path / "store.sqlite3")}
+    for _ in range(2):
+        assert (await run("call", "ollama_chat", "prompt=Hi", **data)).code == 0
+    assert "In all: 2 calls" in (await run("call", "ollama_status", **data)).out
+
+
 async def test_one_tool_is_called_from_the_shell(simulator: Simulator):
     host = {"OLLAMA_HOST": simulator.url}
     named = await run("call", "ollama_chat", f"model={MODEL}", "prompt=Hi", 'options={"num_predict": 3}', **host)
