@@ -77,8 +77,8 @@ class AccessRules:
         return Judgement(purpose, tuple(self._folders(purpose)), real_home(self.facts))
 
     def base(self, purpose: Purpose) -> str | None:
-        """Return the folder that relative paths start from: for text a working folder that counts, else none."""
-        if purpose is not Purpose.TEXT or self.facts.over_http or self.settings.working_folder == "never":
+        """Return the folder that relative paths start from: the project worked in, where it counts; none for uploads."""
+        if purpose is Purpose.UPLOAD or self.facts.over_http or self.settings.working_folder == "never":
             return None
         return working_folder(self.facts, needs_project=True)
 

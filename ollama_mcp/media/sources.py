@@ -14,7 +14,7 @@ from ollama_mcp.media.sniff import has_image_start
 LONGEST_SHOWN = 60
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]?")
-_FORMS = "Give an absolute path, an http(s) address, a data: URI, or base64."
+_FORMS = "Give a path, an http(s) address, a data: URI, or base64."
 
 
 @dataclass(frozen=True, slots=True)

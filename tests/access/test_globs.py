@@ -211,13 +211,15 @@ def test_what_was_found_can_be_opened(machine: Machine, project: Path) -> None:
     assert content("docs/x.md", machine.rules(), Purpose.TEXT) == "ok"
 
 
-def test_relative_names_are_of_the_project_and_for_text_only(machine: Machine) -> None:
+def test_relative_names_are_of_the_project_and_not_for_uploads(machine: Machine) -> None:
     put(machine.work / "a.txt", "ok")
     assert "absolute" in refused(machine, "a.txt").message
     put(machine.work / "pyproject.toml")
     assert find(machine, "a.txt").total == 1
     with pytest.raises(InvalidArgument, match="absolute"):
-        door(machine).find("*.png", Purpose.IMAGE, 10)
+        door(machine).find("*.gguf", Purpose.UPLOAD, 10)
+    put(machine.work / "b.png")
+    assert door(machine).find("*.png", Purpose.IMAGE, 10).total == 1
     never = door(machine, machine.rules(ReadSettings(working_folder="never")))
     assert "absolute" in refused(machine, "a.txt", never).message
     facts = machine.facts(over_http=True, has_token=True)
