@@ -77,7 +77,10 @@ class Arguments:
         return create_model(f"{self.function.__name__}_arguments", __config__=config, **fields)
 
     def _explain(self, error: ValidationError) -> InvalidArgument:
-        first = error.errors(include_url=False)[0]
+        errors = error.errors(include_url=False)
+        # A misspelt argument explains why another one is missing.
+        misspelt = (wrong for wrong in errors if wrong["type"] == "extra_forbidden" and len(wrong["loc"]) == 1)
+        first = next(misspelt, errors[0])
         inner = first.get("ctx", {}).get("error")
         if isinstance(inner, InvalidArgument):
             return inner

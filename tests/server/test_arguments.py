@@ -15,6 +15,7 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("ollama_chat", {"model": ["a"], "prompt": "x"}, ["model is", "string"]),
     ("ollama_chat", {"model": MODEL, "prompt": {"a": 1}}, ['prompt is {"a": 1}', "string"]),
     ("ollama_chat", {"model": MODEL, "promt": "x"}, ["promt is no argument of ollama_chat", "Did you mean 'prompt'?"]),
+    ("ollama_decide", {"question": "Is it?", "texts": ["a"]}, ["question is no argument", "Did you mean 'questions'?"]),
     ("ollama_chat", {"model": MODEL, "prompt": "x", "temperature": 0}, ["options: {'temperature': ...}"]),
     ("ollama_chat", {"model": MODEL, "prompt": "x", "zzz": 0}, ["zzz is no argument", "It takes: prompt, messages"]),
     ("ollama_chat", {"model": MODEL, "messages": [{"role": "boss"}]}, ["messages[0].role", '"boss"', "'user'"]),
