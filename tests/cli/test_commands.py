@@ -65,6 +65,7 @@ async def test_demo_changes_nothing_of_a_real_ollama_without_a_terminal_to_ask_o
     assert not {"/api/pull", "/api/delete", "/api/create"} & {seen.path for seen in simulator.requests}
 
 
+@pytest.mark.slow
 async def test_demo_on_an_empty_ollama_says_so_and_goes_on_with_the_simulator():
     async with Simulator(models=()) as empty:
         ran = await run("demo", OLLAMA_HOST=empty.url)

@@ -41,7 +41,7 @@ async def test_a_long_batch_is_a_job_that_says_how_far_it_is(simulator: Simulato
         simulator.script(MODEL, *[Answer(text="ok")] * 2, Answer(text="ok", hold=gate))
         begun = data(await bench.batch([f"text {n}" for n in range(9)], output="out.jsonl", background=True))
         await until(lambda: len(bench.prompts()) == 3, seconds=60)
-        status = data(await bench.client.call_tool("ollama_job", {"action": "status", "id": begun["job"]}))
+        status = data(await bench.client.call_tool("ollama_job", {"action": "list"}))
         assert status["jobs"][0]["so_far"].startswith("2 of 9, ")
         gate.set()
         ended = data(await bench.client.call_tool("ollama_job", {"action": "result", "id": begun["job"]}))
