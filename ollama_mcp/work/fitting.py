@@ -90,12 +90,12 @@ async def fit(kit: Kit, model: str, need: Need) -> Fit:
         return Fit(need.tokens, need.tokens, (await _trained(kit, model)) or UNLOADED_CONTEXT, fixed=True)
     running = await kit.hosts.contexts.loaded(model)
     sent = kit.hosts.contexts.sent(model)
-    if need.num_ctx is None and running is not None:
+    if need.num_ctx is None and running is not None and (known := running.context_length or sent):
         ratio = await kit.store.models.token_ratio(running.digest) if running.digest else None
-        room, window = _room(need, ratio), _window(running, sent)
-        if room <= window:
+        room = _room(need, ratio)
+        if room <= known:
             tokens = round(need.tokens * (ratio or 1.0))
-            return Fit(need.tokens, tokens, window, _kept(running, sent), room > window // 2, running.digest)
+            return Fit(need.tokens, tokens, known, _kept(running, sent), room > known // 2, running.digest)
     elif need.num_ctx is None and _room(need, None) <= OLD_UNLOADED_CONTEXT:
         return Fit(need.tokens, need.tokens, UNLOADED_CONTEXT)
     return await _grown(kit, model, need, running, sent)
@@ -162,7 +162,9 @@ async def _grown(kit: Kit, model: str, need: Need, running: RunningModel | None,
     ratio = await kit.store.models.token_ratio(digest) if digest else None
     tokens = round(need.tokens * (ratio or 1.0)) + need.images * IMAGE_TOKENS
     trained = await _trained(kit, model)
-    window = _window(running, sent) if running is not None else await _default_window(kit, model, trained)
+    # Servers before v0.10.0 do not show the context of a loaded model.
+    known = (running.context_length or sent) if running is not None else None
+    window = known or await _default_window(kit, model, trained)
     wanted = _room(need, ratio)
     least = round(tokens / _margin(ratio)) + SHORTEST_ANSWER
     if need.num_ctx is not None:
@@ -195,10 +197,6 @@ def _room(need: Need, ratio: float | None) -> int:
 
 def _margin(ratio: float | None) -> float:
     return UNSURE if ratio is None else SURE
-
-
-def _window(running: RunningModel, sent: int | None) -> int:
-    return running.context_length or sent or UNLOADED_CONTEXT
 
 
 def _kept(running: RunningModel, sent: int | None) -> int | None:

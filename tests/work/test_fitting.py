@@ -159,6 +159,14 @@ async def test_a_server_too_old_to_refuse_is_not_sent_what_may_not_fit(version: 
         assert len(texts(result)) == 1
 
 
+async def test_a_server_that_does_not_show_the_context_is_taken_to_have_its_usual_one():
+    async with Simulator(version="0.5.7") as simulator, connected(simulator.url) as client:
+        await ask(client, "Hi")
+        await ask(client, "seven words make some tokens here. " * 250)
+        # 2,000 tokens and an answer do not fit into the 2,048 of servers before v0.6.7.
+        assert num_ctx(simulator) == [None, 4_096]
+
+
 @pytest.mark.parametrize(
     ("tokens", "window", "real", "cut"),
     [
