@@ -1,15 +1,17 @@
 """One prompt over many inputs, without any of them passing through the agent."""
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from ollama_mcp import Call, Data, Hints, tool
 from ollama_mcp.formats.durations import shown_seconds
 from ollama_mcp.server.types import Format, Options, Think
-from ollama_mcp.work.batch import Order, Report, run_batch
 from ollama_mcp.work.decide import Question
+
+if TYPE_CHECKING:
+    from ollama_mcp.work.batch import Report
 
 SHOWN_CHARS = 200
 # Writes a file, and with `overwrite` over another one; what the model says is not the same twice.
@@ -82,6 +84,8 @@ async def ollama_batch(
     """Run a prompt, questions (as ollama_decide) or embed over many texts, rows, files or images, into a file. The
     same call resumes.
     """
+    from ollama_mcp.work.batch import Order, run_batch
+
     order = Order(
         input=input,
         prompt=prompt,
@@ -100,7 +104,7 @@ async def ollama_batch(
     return _shown(await run_batch(call, order), counts=not questions)
 
 
-def _shown(report: Report, *, counts: bool) -> Batch:
+def _shown(report: "Report", *, counts: bool) -> Batch:
     sums, tally = report.sums, report.tally
     return Batch(
         model=report.model,
