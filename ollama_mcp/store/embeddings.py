@@ -25,6 +25,8 @@ _SECONDS_OF_DAY = 86_400
 # What is made free at a time, so that not every further vector has to make room for itself.
 _KEPT_SHARE = 0.9
 _GOING = 2_000
+# In memory they cost what the models need too; a corpus that is searched again is kept beside the store.
+MOST_IN_MEMORY = 100_000_000
 
 _GET = "SELECT k.hash, k.used, v.vector FROM embedding_keys k JOIN vectors v ON v.id = k.vector WHERE k.space = ?"
 _OLDEST = "SELECT space, hash, vector, bytes FROM embedding_keys ORDER BY used, vector LIMIT ?"
@@ -37,7 +39,7 @@ class Embeddings:
 
     Args:
         database: Where they are kept.
-        megabytes: How much is kept.
+        megabytes: How much is kept; in memory at most `MOST_IN_MEMORY` bytes.
     """
 
     def __init__(self, database: Database, megabytes: int) -> None:
@@ -56,13 +58,10 @@ class Embeddings:
         """Keep vectors: pairs of the text's hash and 32-bit floats, little-endian. One that is kept already stays."""
         rest = iter(rows)
         while page := _page(rest):
-            work = partial(_put, name=space, rows=page, today=_today())
-            if await self._database.try_to_run(work, 0) > self._most:
-                await self._shrink(round(self._most * _KEPT_SHARE))
-
-    async def _shrink(self, size: int) -> None:
-        while await self._database.try_to_run(partial(_drop_oldest, size=size), 0) > size:
-            pass
+            work = partial(_put, name=space, rows=page, today=_today(), most=self._most)
+            too_much = await self._database.try_to_run(work, False)
+            while too_much:
+                too_much = await self._database.try_to_run(partial(_drop_oldest, most=self._most), False)
 
 
 def _today() -> int:
@@ -112,8 +111,8 @@ def _stamp(connection: Connection, space: int, hashes: list[bytes], today: int) 
         )
 
 
-def _put(connection: Connection, name: str, rows: dict[bytes, bytes], today: int) -> int:
-    """Write what is not there yet; return the bytes of all vectors."""
+def _put(connection: Connection, name: str, rows: dict[bytes, bytes], today: int, most: int) -> bool:
+    """Write what is not there yet; return whether there are too many now."""
     with transaction(connection):
         connection.execute("INSERT OR IGNORE INTO spaces (name) VALUES (?)", (name,))
         space = _space(connection, name)
@@ -127,11 +126,12 @@ def _put(connection: Connection, name: str, rows: dict[bytes, bytes], today: int
             "INSERT INTO embedding_keys VALUES (?, ?, ?, ?, ?)",
             [(space, hashed, first + place, len(vector), today) for place, (hashed, vector) in enumerate(new)],
         )
-        return _resized(connection, sum(len(vector) for _, vector in new))
+        return _resized(connection, sum(len(vector) for _, vector in new)) > _bound(connection, most)
 
 
-def _drop_oldest(connection: Connection, size: int) -> int:
-    """Delete some of those not used for longest, until the rest has `size` bytes; return the bytes of the rest."""
+def _drop_oldest(connection: Connection, most: int) -> bool:
+    """Delete some of those not used for longest; return whether more have to go."""
+    size = _KEPT_SHARE * _bound(connection, most)
     with transaction(connection):
         left = _resized(connection, 0)
         going: list[tuple[int, bytes, int]] = []
@@ -145,7 +145,13 @@ def _drop_oldest(connection: Connection, size: int) -> int:
             "DELETE FROM embedding_keys WHERE space = ? AND hash = ?", [(space, hashed) for space, hashed, _ in going]
         )
         connection.executemany("DELETE FROM vectors WHERE id = ?", [(vector,) for _, _, vector in going])
-        return _resized(connection, -freed)
+        return _resized(connection, -freed) > size and bool(going)
+
+
+def _bound(connection: Connection, most: int) -> int:
+    """The most bytes that are kept; asked of the connection, since memory also stands in for a file that fails."""
+    file = connection.execute("PRAGMA database_list").fetchone()[2]
+    return most if file else min(most, MOST_IN_MEMORY)
 
 
 def _resized(connection: Connection, change: int) -> int:

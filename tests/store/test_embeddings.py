@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from ollama_mcp.store import Store
+from ollama_mcp.store.embeddings import MOST_IN_MEMORY
 from tests.store.support import opened, query
 
 VECTOR = bytes(range(256)) * 4
@@ -89,3 +92,16 @@ async def test_in_memory_they_are_kept_for_the_process() -> None:
     async with opened(None) as store:
         await store.embeddings.put("m:0", numbered(range(3)))
         assert await store.embeddings.get("m:0", hashes(range(3))) == dict(numbered(range(3)))
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["in memory", "in place of a file that cannot be used"])
+async def test_in_memory_fewer_are_kept_than_on_the_disk(tmp_path: Path, broken: bool) -> None:
+    path = tmp_path / "folder" / "store.sqlite3" if broken else None
+    if path is not None:
+        path.mkdir(parents=True)
+    vector = bytes(1_000_000)
+    async with opened(path) as store:
+        for number in range(110):
+            await store.embeddings.put("m:0", [(hashes(range(number, number + 1))[0], vector)])
+        kept = await store.embeddings.get("m:0", hashes(range(110)))
+    assert 80 <= len(kept) <= MOST_IN_MEMORY // len(vector)
