@@ -44,7 +44,8 @@ def check_name(text: str, suffixes: Sequence[str]) -> None:
         raise InvalidArgument(
             f"{quoted(text)} is a device or a hidden stream on Windows.", next_step="Give a name without ':'."
         )
-    if parts[-1].lower() in STEERING:
+    # Folded as macOS compares names: it takes "agent\u017f.md" for "agents.md".
+    if parts[-1].casefold() in STEERING:
         raise NotAllowed(
             f"{quoted(text)} is a name that agents or builds obey; results are never written under it, by no setting.",
             next_step="Give another name.",

@@ -248,7 +248,9 @@ def test_files_that_programs_obey_are_refused_in_listed_folders_too(
     write(access, results / "elsewhere" / "a.md", b"1")
 
 
-@pytest.mark.parametrize("name", ["CLAUDE.md", "agents.MD", "package.json", "requirements.txt"])
+@pytest.mark.parametrize(
+    "name", ["CLAUDE.md", "agents.MD", "agent\u017f.md", "con\ufb01g.json", "package.json", "requirements.txt"]
+)
 def test_names_that_agents_and_builds_obey_are_refused(machine: Machine, results: Path, name: str) -> None:
     said = refused(writer(machine, results), results / name)
     assert isinstance(said, NotAllowed)
