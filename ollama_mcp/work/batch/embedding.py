@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import struct
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ollama_mcp.errors import BadAnswer, OllamaMCPError
-from ollama_mcp.formats.names import parse_name
+from ollama_mcp.errors import OllamaMCPError
 from ollama_mcp.formats.options import split_options
-from ollama_mcp.formats.tokens import estimate_tokens
 from ollama_mcp.work.batch.order import Order
 from ollama_mcp.work.batch.rows import Row, Source
 from ollama_mcp.work.batch.template import Template
 from ollama_mcp.work.batch.workers import HOST_FAILURES, Done, Material, failed
+from ollama_mcp.work.embedding import embed, pack
 
 if TYPE_CHECKING:
     from ollama_mcp.api import EmbedResponse
@@ -56,41 +55,23 @@ class Embedding:
         if not texts:
             return []
         try:
-            answer = await self._ask([text for _, text in texts])
+            answer, vectors = await self._ask([text for _, text in texts])
         except OllamaMCPError as error:
             if len(texts) == 1 or isinstance(error, HOST_FAILURES):
                 return [failed(row, error) for row, _ in texts]
             failed(texts[0][0], error)
             return [done for one in texts for done in await self._embedded([one])]
-        read = (answer.prompt_eval_count or 0) // len(texts)
+        # As even as it goes, so that the rows add up to what was read.
+        each, more = divmod(answer.prompt_eval_count or 0, len(texts))
         return [
-            Done(row, struct.pack(f"<{len(vector)}f", *vector), tokens=(read, 0))
-            for (row, _), vector in zip(texts, answer.embeddings, strict=True)
+            Done(row, vector, tokens=(each + (place < more), 0))
+            for place, ((row, _), vector) in enumerate(zip(texts, vectors, strict=True))
         ]
 
-    async def _ask(self, texts: list[str]) -> EmbedResponse:
-        from ollama_mcp.api import EmbedRequest
-
-        kit = self._kit
-        plain, beside = split_options(kit.settings.defaults.options, self._order.options)
-        request = EmbedRequest(
-            model=self._model,
-            input=texts,
-            # A text that is too long is an error of its row, not a vector of its beginning.
-            truncate=beside.get("truncate", False),
-            options=plain or None,
-            keep_alive=kit.keep_alive(None),
-        )
-        with kit.in_use.using(self._model):
-            answer = await kit.client.embed(request)
-        if any(not vector for vector in answer.embeddings):
-            raise BadAnswer("A text got a vector without numbers.", model=self._model)
-        kit.store.usage.count(
-            self._model,
-            cloud=parse_name(self._model).is_cloud,
-            prompt_tokens=answer.prompt_eval_count or 0,
-            tokens=0,
-            file_tokens=sum(map(estimate_tokens, texts)) if self._from_files else 0,
-            seconds=answer.total_seconds or 0.0,
-        )
-        return answer
+    async def _ask(self, texts: list[str]) -> tuple[EmbedResponse, list[bytes]]:
+        options = self._order.options
+        # A text that is too long is an error of its row, not a vector of its beginning.
+        truncate = split_options(self._kit.settings.defaults.options, options)[1].get("truncate", False)
+        of_files = texts if self._from_files else ()
+        answer = await embed(self._kit, self._model, texts, truncate=truncate, options=options, of_files=of_files)
+        return answer, await asyncio.to_thread(pack, answer.embeddings, self._model)

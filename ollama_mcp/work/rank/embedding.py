@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import struct
 import time
 from collections.abc import Sequence
-from operator import mul
 from typing import TYPE_CHECKING
 
-from ollama_mcp.errors import BadAnswer, ContextOverflow, TooLong, UnsupportedByVersion
+from ollama_mcp.errors import ContextOverflow, TooLong, UnsupportedByVersion
 from ollama_mcp.formats.durations import shown_seconds
-from ollama_mcp.formats.names import parse_name
-from ollama_mcp.formats.options import split_options
-from ollama_mcp.formats.tokens import estimate_tokens
+from ollama_mcp.work.embedding import embed, pack
 from ollama_mcp.work.rank.corpus import SHORTEST, hash_of
 from ollama_mcp.work.rank.vectors import take_kept
 
 if TYPE_CHECKING:
-    from ollama_mcp.api import EmbedResponse
     from ollama_mcp.work.kit import Kit
     from ollama_mcp.work.rank.corpus import Corpus
     from ollama_mcp.work.rank.vectors import Vectors
@@ -123,47 +117,9 @@ class Embedder:
 
     async def _ask(self, texts: list[str], of_files: Sequence[str] = ()) -> list[bytes]:
         try:
-            answer = await self._send(texts)
+            answer = await embed(self._kit, self._model, texts, truncate=self._truncate, of_files=of_files)
         except UnsupportedByVersion:
             # Before v0.2.6 nothing but silently cutting was known.
             self._truncate = None
-            answer = await self._send(texts)
-        vectors, file_tokens = await asyncio.to_thread(_worked_up, answer.embeddings, self._model, of_files)
-        self._kit.store.usage.count(
-            self._model,
-            cloud=parse_name(self._model).is_cloud,
-            prompt_tokens=answer.prompt_eval_count or 0,
-            tokens=0,
-            file_tokens=file_tokens,
-            seconds=answer.total_seconds or 0.0,
-        )
-        return vectors
-
-    async def _send(self, texts: list[str]) -> EmbedResponse:
-        from ollama_mcp.api import EmbedRequest
-
-        plain, _ = split_options(self._kit.settings.defaults.options, None)
-        request = EmbedRequest(
-            model=self._model,
-            input=texts,
-            truncate=self._truncate,
-            options=plain or None,
-            keep_alive=self._kit.keep_alive(None),
-        )
-        with self._kit.in_use.using(self._model):
-            return await self._kit.client.embed(request)
-
-
-def _worked_up(vectors: Sequence[Sequence[float]], model: str, of_files: Sequence[str]) -> tuple[list[bytes], int]:
-    """The vectors scaled to length one, as 32-bit floats, little-endian; and the tokens of texts out of files.
-
-    Raises:
-        BadAnswer: A vector has no numbers, or none that are finite.
-    """
-    packed: list[bytes] = []
-    for vector in vectors:
-        length = math.sqrt(sum(map(mul, vector, vector)))
-        if not vector or not math.isfinite(length):
-            raise BadAnswer("A text got a vector without usable numbers.", model=model)
-        packed.append(struct.pack(f"<{len(vector)}f", *(number / (length or 1.0) for number in vector)))
-    return packed, sum(map(estimate_tokens, of_files))
+            answer = await embed(self._kit, self._model, texts, truncate=self._truncate, of_files=of_files)
+        return await asyncio.to_thread(pack, answer.embeddings, self._model, unit=True)

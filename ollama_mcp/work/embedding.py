@@ -1,0 +1,92 @@
+"""Asking a model for vectors, counting what that took, and the form in which vectors are kept."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import struct
+from collections.abc import Sequence
+from operator import mul
+from typing import TYPE_CHECKING, Any
+
+from ollama_mcp.errors import BadAnswer
+from ollama_mcp.formats.names import parse_name
+from ollama_mcp.formats.options import split_options
+from ollama_mcp.formats.tokens import estimate_tokens
+
+if TYPE_CHECKING:
+    from ollama_mcp.api import EmbedResponse
+    from ollama_mcp.work.kit import Kit
+
+# The largest number of 32 bits (IEEE 754).
+_LARGEST = 3.4e38
+
+
+async def embed(
+    kit: Kit,
+    model: str,
+    texts: Sequence[str],
+    *,
+    truncate: bool | None = False,
+    options: dict[str, Any] | None = None,
+    of_files: Sequence[str] = (),
+) -> EmbedResponse:
+    """Embed texts in one request.
+
+    Args:
+        kit: What is at hand.
+        model: The model.
+        texts: What is embedded.
+        truncate: Whether a text that is too long is cut; False makes it an error, None leaves it to the server.
+        options: The caller's options, beside those of the settings.
+        of_files: Those of the texts that come from files, which the agent never saw.
+
+    Raises:
+        OllamaMCPError: The host or the model fails, or a text is too long.
+    """
+    from ollama_mcp.api import EmbedRequest
+
+    plain, _ = split_options(kit.settings.defaults.options, options)
+    request = EmbedRequest(
+        model=model,
+        input=list(texts),
+        truncate=truncate,
+        options=plain or None,
+        keep_alive=kit.keep_alive(None),
+    )
+    with kit.in_use.using(model):
+        answer = await kit.client.embed(request)
+    kit.store.usage.count(
+        model,
+        cloud=parse_name(model).is_cloud,
+        prompt_tokens=answer.prompt_eval_count or 0,
+        tokens=0,
+        file_tokens=await asyncio.to_thread(_tokens, of_files) if of_files else 0,
+        seconds=answer.total_seconds or 0.0,
+    )
+    return answer
+
+
+def pack(vectors: Sequence[Sequence[float]], model: str, *, unit: bool = False) -> list[bytes]:
+    """Return vectors as 32-bit floats, little-endian. Work for a thread.
+
+    Args:
+        vectors: The vectors.
+        model: The model that gave them.
+        unit: Whether they are scaled to length one; a vector of zeros stays.
+
+    Raises:
+        BadAnswer: A vector has no numbers, or such as 32 bits cannot hold.
+    """
+    packed: list[bytes] = []
+    for vector in vectors:
+        length = math.sqrt(sum(map(mul, vector, vector)))
+        if not vector or not length <= _LARGEST:
+            raise BadAnswer("A text got a vector without usable numbers.", model=model)
+        numbers = [number / length for number in vector] if unit and length else vector
+        packed.append(struct.pack(f"<{len(vector)}f", *numbers))
+    return packed
+
+
+def _tokens(texts: Sequence[str]) -> int:
+    return sum(map(estimate_tokens, texts))
