@@ -36,6 +36,10 @@ _PAGE = "SELECT row, record, error FROM records WHERE run = ? AND row > ? ORDER 
 _DELETE = "DELETE FROM records WHERE rowid IN (SELECT rowid FROM records WHERE run = ? LIMIT ?)"
 
 
+class CheckpointLost(DiskError):
+    """The run is no longer in the store, and nothing that was kept of it."""
+
+
 class RowResult(NamedTuple):
     """What a row came to.
 
@@ -208,7 +212,7 @@ def _refuse(group: list[tuple[RowResult, asyncio.Future[None]]], error: BaseExce
 
 def _check(connection: Connection, run: int) -> None:
     if connection.execute(_EXISTS, (run,)).fetchone() is None:
-        raise DiskError(
+        raise CheckpointLost(
             "The checkpoint of this batch is no longer in the store: it was removed, or the file was replaced.",
             next_step="Make the same call again: it begins anew.",
         )

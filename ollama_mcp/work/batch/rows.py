@@ -7,7 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ollama_mcp.errors import OllamaMCPError
+from ollama_mcp.errors import DiskError, OllamaMCPError
+
+
+class InputChanged(DiskError):
+    """The input is no longer what the rows that are done were made of: the same call finds none of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ class Source(Protocol):
         """Make sure that it is still what it was.
 
         Raises:
-            DiskError: It changed.
+            InputChanged: It is not.
         """
         ...
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import InvalidArgument, OllamaMCPError
 from ollama_mcp.formats.names import parse_name
+from ollama_mcp.store import CheckpointLost
 from ollama_mcp.work.batch.closing import Closing, Sums
 from ollama_mcp.work.batch.feed import Feed
 from ollama_mcp.work.batch.lanes import Lanes, Tally
 from ollama_mcp.work.batch.locks import locked
 from ollama_mcp.work.batch.order import SHOWN_ROWS, Order, check_cloud
-from ollama_mcp.work.batch.rows import Source
+from ollama_mcp.work.batch.rows import InputChanged, Source
 from ollama_mcp.work.batch.sources import IMAGE_SUFFIXES, ManyFiles, open_source
 from ollama_mcp.work.batch.threads import in_thread
 from ollama_mcp.work.batch.workers import Worker
@@ -114,7 +115,7 @@ def _count(source: Source, given_up: Event) -> int:
 
 async def _worker(kit: Kit, order: Order, source: Source) -> tuple[Worker, str, list[str]]:
     """Who does the work, with which model, and what should be known of that."""
-    images = _has_images(source)
+    images = await asyncio.to_thread(_has_images, source)
     if order.questions:
         from ollama_mcp.work.batch.deciding import Deciding
         from ollama_mcp.work.decide import prepare_decider
@@ -191,7 +192,9 @@ async def _closed(kit: Kit, closing: Closing, output: Output | None, tally: Tall
 
 
 def _stopped(error: OllamaMCPError, tally: Tally) -> OllamaMCPError:
-    """The error with what it leaves behind."""
+    """The error with what it leaves behind; one after which the same call begins anew says so itself."""
+    if isinstance(error, (InputChanged, CheckpointLost)):
+        return error
     ready = tally.before + tally.done
     error.message = f"Stopped with {ready:,} of {tally.total:,} rows done, which are kept: {error.message}"
     error.next_step = f"{error.next_step} The same call goes on from there.".lstrip()
@@ -207,7 +210,7 @@ def _notes(kit: Kit, order: Order, tally: Tally, sums: Sums, total: int) -> list
             "with another output or overwrite."
         )
     if tally.before:
-        notes.append(f"{tally.before:,} rows were done by an earlier call that broke off.")
+        notes.append(f"{tally.before:,} rows were done by an earlier call.")
     if sums.noted:
         notes.append(f"{sums.noted:,} rows have notes of their own, such as an answer that was cut.")
     if total > SHOWN_ROWS and not kit.store.batches.lasting:

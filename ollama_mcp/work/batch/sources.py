@@ -136,7 +136,7 @@ async def open_source(kit: Kit, given: Sequence[str], chunk_chars: int | None) -
     """
     if len(given) > 1 and not all(_PATH.fullmatch(item.strip()) for item in given):
         _without(chunk_chars)
-        return Texts(given)
+        return await asyncio.to_thread(Texts, given)
     if len(given) == 1 and not _is_path(given[0]):
         raise InvalidArgument(
             "input has one item, which is no path.",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ollama_mcp.access.wording import quoted
 from ollama_mcp.errors import DiskError, InvalidArgument
 from ollama_mcp.media.texts import check_text, decode_text, marked_encoding
-from ollama_mcp.work.batch.rows import Row
+from ollama_mcp.work.batch.rows import InputChanged, Row
 
 if TYPE_CHECKING:
     from ollama_mcp.access import OpenedFile
@@ -94,7 +94,7 @@ class FileLines:
     def check(self) -> None:
         """See `Source`."""
         if self._now() != self._state:
-            raise DiskError(
+            raise InputChanged(
                 f"{self.shown} changed while it was read; rows of the old and the new content are not mixed.",
                 next_step="The same call starts anew, with what it holds then.",
             )

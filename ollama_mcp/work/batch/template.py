@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 from ollama_mcp.errors import InvalidArgument
@@ -15,6 +16,7 @@ TEXT = "text"
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 # What no column is called: a piece of JSON or code that the prompt shows, which stays as it is.
 _NO_NAME = re.compile(r"[\"':\n]|^\s*$")
+_CLOSED = re.compile(r"</input(?:-([0-9]+))?>")
 _MOST_NAMED = 12
 
 
@@ -77,11 +79,10 @@ class Template:
 
 
 def block(text: str) -> str:
-    """A text between tags that do not occur in it."""
-    tag, number = "input", 1
-    while f"</{tag}>" in text:
-        number += 1
-        tag = f"input-{number}"
+    """A text between tags that do not occur in it; looked for once, however many it has."""
+    taken = {number or "1" for number in _CLOSED.findall(text)}
+    number = next(number for number in count(1) if str(number) not in taken)
+    tag = "input" if number == 1 else f"input-{number}"
     return f"<{tag}>\n{text}\n</{tag}>"
 
 

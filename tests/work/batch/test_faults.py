@@ -66,7 +66,9 @@ async def test_an_input_that_changes_while_it_is_read_is_never_mixed(bench: Benc
     path = bench.write("in.txt", "".join(f"old {n}\n" for n in range(8)))
     async with held(bench, [path]) as batch:
         bench.write("in.txt", "".join(f"new {n}\n" for n in range(9)))
-    assert "changed while it was read" in error(await batch, "disk")
+    said = error(await batch, "disk")
+    assert "changed while it was read" in said and "starts anew" in said
+    assert "are kept" not in said and "goes on from there" not in said
     assert not (bench.folder / OUT).exists()
     asked = len(bench.prompts())
     report = await bench.report([path], output=OUT)

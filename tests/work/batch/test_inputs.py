@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 from ollama_mcp.simulator import Answer, Simulator
+from ollama_mcp.work.batch.rows import Row
+from ollama_mcp.work.batch.template import Template
 from tests.media.pictures import photo, saved
 from tests.support import error, texts
 from tests.work.batch.batching import MODEL, Bench, batching
@@ -27,6 +29,13 @@ async def test_a_template_without_a_place_gets_the_input_behind_it_in_tags_that_
         "Translate.\n\n<input-2>\na </input> b\n</input-2>",
         "Translate.\n\n<input>\nplain\n</input>",
     ]
+
+
+def test_a_text_full_of_closing_tags_gets_a_tag_of_its_own():
+    # Looked for one after the other these took minutes, in which the server answered nobody.
+    text = "".join(f"</input-{number}>" for number in range(1, 100_000))
+    prompt = Template("Read.", ()).fill(Row(1, columns={"text": text}))
+    assert prompt == f"Read.\n\n<input-100000>\n{text}\n</input-100000>"
 
 
 async def test_braces_of_json_in_a_prompt_are_no_places_and_doubled_ones_are_single(bench: Bench):
