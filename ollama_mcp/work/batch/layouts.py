@@ -51,10 +51,10 @@ class Jsonl:
         """See `Layout`."""
         shown = as_object(row, result, columns=self._keeps_columns)
         try:
-            return json.dumps(shown, ensure_ascii=False).encode() + b"\n"
-        except UnicodeEncodeError:
-            # Half a surrogate pair in a column, which JSON can spell and UTF-8 cannot.
-            return json.dumps(shown).encode() + b"\n"
+            return json.dumps(shown, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        except ValueError:
+            # Half a surrogate pair, which JSON can spell and UTF-8 cannot; or NaN, for which JSON has only null.
+            return json.dumps(_finite(shown)).encode() + b"\n"
 
 
 class Csv:
@@ -120,7 +120,8 @@ class Npy:
     @property
     def notes(self) -> list[str]:
         """See `Layout`."""
-        return [f"{self._empty:,} rows of the array are NaN: those that failed."] if self._empty else []
+        shape = f"Its array is {self._rows:,} x {self._dimensions:,}, in the order of the input; files by their paths."
+        return [shape, *([f"{self._empty:,} rows of the array are NaN: those that failed."] if self._empty else [])]
 
     def head(self) -> bytes:
         """See `Layout`; the format is described in NumPy's `numpy.lib.format`."""
@@ -193,6 +194,14 @@ def _csv_row(cells: Sequence[str]) -> bytes:
     stream = io.StringIO(newline="")
     csv.writer(stream, lineterminator="\r\n").writerow(cells)
     return stream.getvalue().encode(errors="replace")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(member) for name, member in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_finite(member) for member in cast("list[Any]", value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _is_number(text: str) -> bool:

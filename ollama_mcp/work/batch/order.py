@@ -97,22 +97,3 @@ class Order:
             "think": self.think,
         }
         return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
-
-
-async def check_cloud(kit: Kit, model: str, *, files: bool) -> None:
-    """Refuse a model that runs on ollama.com where the settings keep such work at home.
-
-    Raises:
-        NotAllowed: Names the setting.
-    """
-    policy = kit.settings.policy
-    if policy.cloud_batch == "allow" and (policy.cloud_files == "allow" or not files):
-        return
-    if not parse_name(model).is_cloud and not (await kit.hosts.card(model)).remote_host:
-        return
-    name = "cloud_batch" if policy.cloud_batch == "deny" else "cloud_files"
-    what = "batches are" if name == "cloud_batch" else "the text of files is"
-    raise NotAllowed(
-        f"{model} runs on ollama.com, and {what} not sent there.",
-        next_step=f"Use a local model, or the user sets policy.{name} to 'allow'.",
-    )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ollama_mcp.errors import OllamaMCPError
+from ollama_mcp.errors import BadAnswer, OllamaMCPError
 from ollama_mcp.formats.tokens import estimate_tokens
 from ollama_mcp.work.answers import MISSING
 from ollama_mcp.work.batch.order import Order
-from ollama_mcp.work.batch.rows import Record, Row, Source
+from ollama_mcp.work.batch.rows import MOST_LEVELS, Record, Row, Source, is_too_deep
 from ollama_mcp.work.batch.template import Template
 from ollama_mcp.work.batch.workers import Done, Material, failed
 
@@ -75,4 +75,6 @@ class Prompting:
         notes = tuple(note for note in result.notes if note not in prepared.notes)
         tokens = int(result.usage.get("prompt_tokens", 0)), int(result.usage.get("tokens", 0))
         output = result.text if result.value is MISSING else result.value
+        if is_too_deep(output):
+            raise BadAnswer(f"The answer is nested deeper than {MOST_LEVELS} levels.", model=prepared.model)
         return Done(row, Record(output, notes, *tokens).encode(), tokens=tokens)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from ollama_mcp.errors import DiskError, OllamaMCPError
+
+# What is nested deeper can be read, but not be written again within another value: one row would end the whole batch.
+MOST_LEVELS = 100
 
 
 class InputChanged(DiskError):
@@ -135,3 +138,19 @@ class Record:
     def of(cls, error: OllamaMCPError) -> Record:
         """The record of a failure; what the model wrote before it is not kept."""
         return cls(kind=error.kind, message=str(error)[:400])
+
+
+def is_too_deep(value: Any) -> bool:
+    """Tell whether a value of JSON is nested deeper than `MOST_LEVELS`."""
+    level: list[Any] = [value]
+    for _ in range(MOST_LEVELS):
+        level = [member for one in level for member in _members(one)]
+        if not level:
+            return False
+    return True
+
+
+def _members(value: Any) -> Collection[Any]:
+    if isinstance(value, dict):
+        return cast("dict[str, Any]", value).values()
+    return cast("list[Any]", value) if isinstance(value, list) else ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,7 @@ from ollama_mcp.work.batch.closing import Closing, Sums
 from ollama_mcp.work.batch.feed import Feed
 from ollama_mcp.work.batch.lanes import Lanes, Tally
 from ollama_mcp.work.batch.locks import locked
-from ollama_mcp.work.batch.order import SHOWN_ROWS, Order, check_cloud
+from ollama_mcp.work.batch.order import SHOWN_ROWS, Order
 from ollama_mcp.work.batch.rows import InputChanged, Source
 from ollama_mcp.work.batch.sources import IMAGE_SUFFIXES, ManyFiles, open_source
 from ollama_mcp.work.batch.threads import in_thread
@@ -81,7 +81,7 @@ async def _run(kit: Kit, order: Order, source: Source, output: Output | None) ->
     async with kit.progress.phase(f"reading {source.shown}"):
         total = await in_thread(partial(_count, source))
         order.check_rows(total)
-        worker, model, notes = await _worker(kit, order, source)
+        worker, model, found = await _worker(kit, order, source)
         key = order.key(source, model, await _digest(kit, model))
         last = min(total, order.limit or total)
         names = [f"run {key}", *([f"output {output.path}"] if output is not None else [])]
@@ -92,7 +92,8 @@ async def _run(kit: Kit, order: Order, source: Source, output: Output | None) ->
             sums = await _closed(kit, Closing(order, source, run, last), output, tally)
             if last == total:
                 await run.remove()
-    notes += [*source.notes, *_notes(kit, order, tally, sums, total)]
+    # Only now is it known how often a model did not keep to its letters.
+    notes = [*found(), *source.notes, *_notes(kit, order, tally, sums, total)]
     return Report(model, output.path if output is not None else "", total, tally, sums, notes)
 
 
@@ -113,29 +114,34 @@ def _count(source: Source, given_up: Event) -> int:
     return total
 
 
-async def _worker(kit: Kit, order: Order, source: Source) -> tuple[Worker, str, list[str]]:
-    """Who does the work, with which model, and what should be known of that."""
+async def _worker(kit: Kit, order: Order, source: Source) -> tuple[Worker, str, Callable[[], list[str]]]:
+    """Who does the work, with which model, and what tells what should be known of that."""
     images = await asyncio.to_thread(_has_images, source)
     if order.questions:
         from ollama_mcp.work.batch.deciding import Deciding
         from ollama_mcp.work.decide import prepare_decider
 
         decider = await prepare_decider(kit, order.questions, order.model, images=images, options=order.options)
-        await check_cloud(kit, decider.model, files=source.from_files)
-        return Deciding(kit, order.prompt, source, decider), decider.model, list(decider.notes)
+        await keep_home(kit, decider.model, *_needed(source))
+        return Deciding(kit, order.prompt, source, decider), decider.model, lambda: decider.notes
     chosen = await choose(kit, order.model, "embed" if order.embed else "chat", vision=images)
     notes = [chosen.note] if chosen.note else []
-    await check_cloud(kit, chosen.model, files=source.from_files)
+    await keep_home(kit, chosen.model, *_needed(source))
     if images:
         # Without images it only says whether this model may be given some.
         await see(kit, (), chosen.model, [])
     if order.embed:
         from ollama_mcp.work.batch.embedding import Embedding
 
-        return Embedding(kit, order, source, chosen.model), chosen.model, notes
+        return Embedding(kit, order, source, chosen.model), chosen.model, lambda: notes
     from ollama_mcp.work.batch.prompting import Prompting
 
-    return Prompting(kit, order, source, chosen.model), chosen.model, notes
+    return Prompting(kit, order, source, chosen.model), chosen.model, lambda: notes
+
+
+def _needed(source: Source) -> tuple[Setting, ...]:
+    """What has to be allowed before a model in the cloud gets these rows."""
+    return ("cloud_batch", "cloud_files") if source.from_files else ("cloud_batch",)
 
 
 def _has_images(source: Source) -> bool:
@@ -205,9 +211,10 @@ def _stopped(error: OllamaMCPError, tally: Tally) -> OllamaMCPError:
 def _notes(kit: Kit, order: Order, tally: Tally, sums: Sums, total: int) -> list[str]:
     notes = list(sums.notes)
     if tally.total < total:
+        where = "another output or overwrite" if order.output else "output"
         notes.append(
             f"A trial: the first {tally.total:,} of {total:,} rows. The same call without limit goes on from there, "
-            "with another output or overwrite."
+            f"with {where}."
         )
     if tally.before:
         notes.append(f"{tally.before:,} rows were done by an earlier call.")

@@ -139,8 +139,9 @@ async def open_source(kit: Kit, given: Sequence[str], chunk_chars: int | None) -
         return await asyncio.to_thread(Texts, given)
     if len(given) == 1 and not _is_path(given[0]):
         raise InvalidArgument(
-            "input has one item, which is no path.",
-            next_step="Give several texts, or the path of a .txt, .jsonl or .csv file or a glob; ollama_chat does one.",
+            "input has one item, which is neither a file's name nor a glob.",
+            next_step="Give several texts, a .txt, .jsonl or .csv file, or a glob: a folder as 'notes/*'. "
+            "One text goes to ollama_chat.",
         )
     if chunk_chars is not None:
         return await _pieces(kit, given, chunk_chars)

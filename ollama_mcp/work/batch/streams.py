@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ollama_mcp.access.wording import quoted
 from ollama_mcp.errors import DiskError, InvalidArgument
 from ollama_mcp.media.texts import check_text, decode_text, marked_encoding
-from ollama_mcp.work.batch.rows import InputChanged, Row
+from ollama_mcp.work.batch.rows import MOST_LEVELS, InputChanged, Row, is_too_deep
 
 if TYPE_CHECKING:
     from ollama_mcp.access import OpenedFile
@@ -138,6 +138,9 @@ class JsonLines(FileLines):
             value: Any = json.loads(text)
         except (ValueError, RecursionError):
             return Row(number, place, wrong="it is no JSON")
+        # Counted first: nearly all rows need no closer look.
+        if text.count("[") + text.count("{") > MOST_LEVELS and is_too_deep(value):
+            return Row(number, place, wrong=f"it is nested deeper than {MOST_LEVELS} levels")
         if isinstance(value, dict):
             return Row(number, place, cast("dict[str, Any]", value))
         return Row(number, place, {"text": value if isinstance(value, str) else text})

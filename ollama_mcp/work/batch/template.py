@@ -16,6 +16,7 @@ TEXT = "text"
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 # What no column is called: a piece of JSON or code that the prompt shows, which stays as it is.
 _NO_NAME = re.compile(r"[\"':\n]|^\s*$")
+_DOUBLED = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _CLOSED = re.compile(r"</input(?:-([0-9]+))?>")
 _MOST_NAMED = 12
 
@@ -31,7 +32,7 @@ class Template:
         bare: Whether a place is required, since the text is not a prompt but the input itself.
 
     Raises:
-        InvalidArgument: It names a column that is not there, or no place where one is required.
+        InvalidArgument: It names a column that is not there, or no place where one is required or in doubled braces.
     """
 
     def __init__(self, text: str, columns: Sequence[str], *, bare: bool = False) -> None:
@@ -52,6 +53,12 @@ class Template:
                 raise _missing(name, columns)
         self._literal(text[end:])
         self.has_place = any(name for _, name in self._pieces)
+        if not self.has_place and (doubled := _DOUBLED.search(text)) and doubled[1] in known:
+            # Other template languages write it so; the model would be given the braces in every row.
+            raise InvalidArgument(
+                f"prompt names no place for the input; {doubled[0]!r} is text in braces here.",
+                next_step=f"Write {{{doubled[1]}}} for the column.",
+            )
         if bare and text and not self.has_place:
             raise InvalidArgument(
                 "prompt names no place for the input.",

@@ -219,3 +219,27 @@ async def test_a_busy_host_stops_the_batch_and_the_rows_that_it_refused_are_aske
         bench.simulator.faults.clear()
         report = await bench.report(ROWS, output=OUT)
     assert (report["done"], report["failed"]) == (12, 0)
+
+
+@pytest.mark.parametrize("levels", [200, 970])
+async def test_a_row_nested_without_end_is_marked_and_sinks_no_other(bench: Bench, levels: int):
+    deep = "[" * levels + "]" * levels
+    path = bench.write("in.jsonl", f'{{"a": 1}}\n{{"a": {deep}}}\n{{"a": 2}}\n')
+    report = await bench.report([path], prompt="Say {a}", output=OUT)
+    assert (report["done"], report["failed"]) == (2, 1)
+    assert "nested deeper" in bench.rows()[1]["error"]["message"]
+
+
+async def test_an_answer_nested_without_end_is_marked_and_sinks_no_other(bench: Bench):
+    bench.simulator.script(MODEL, *[Answer(text=["[" * 970 + "]" * 970])] * 4)
+    report = await bench.report(["a", "b"], format="json", output=OUT)
+    assert report["failed"] == 2
+    assert "nested deeper" in bench.rows()[0]["error"]["message"]
+
+
+async def test_a_file_of_results_is_json_where_row_and_answer_have_numbers_that_are_none(bench: Bench):
+    bench.simulator.script(MODEL, *[Answer(text='{"b": NaN, "c": [1e400]}')] * 2)
+    path = bench.write("in.jsonl", '{"a": NaN}\n{"a": -Infinity}\n')
+    await bench.report([path], prompt="Say {a}", format="json", output=OUT)
+    assert "NaN" not in (bench.folder / OUT).read_text() and "Infinity" not in (bench.folder / OUT).read_text()
+    assert [row["input"] for row in bench.rows()] == [{"a": None}] * 2
