@@ -54,8 +54,10 @@ def open_file(path: Path) -> tuple[sqlite3.Connection, Identity | None]:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Made by us and not by SQLite, whose files have the rights of the umask; those beside it take after this one.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    with suppress(PermissionError):
-        os.chmod(path, 0o600)
+    # What a mistyped setting names keeps its rights.
+    if _was_ours(path):
+        with suppress(PermissionError):
+            os.chmod(path, 0o600)
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         _prepare(connection, os.fspath(path))
@@ -89,7 +91,7 @@ def set_aside(path: Path, broken: Identity | None) -> bool:
 
 
 def _was_ours(path: Path) -> bool:
-    """Whether it has our mark, or is the zeros that a crash of the machine leaves."""
+    """Whether it has our mark, or is empty, or the zeros that a crash of the machine leaves."""
     with open(path, "rb") as file:
         head = file.read(512)
     ours = head.startswith(_MAGIC) and head[_ID_AT] == APPLICATION_ID.to_bytes(4, "big")

@@ -153,6 +153,17 @@ async def test_a_file_that_others_could_read_is_made_private(path: Path) -> None
     assert rights_of(path) == 0o600
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
+@pytest.mark.parametrize("spoil", [foreign, text], ids=lambda spoil: spoil.__name__)
+async def test_a_file_that_is_no_store_keeps_its_rights(path: Path, spoil: Callable[[Path], None]) -> None:
+    spoil(path)
+    os.chmod(path, 0o644)
+    async with opened(path) as store:
+        with pytest.raises(DiskError):
+            await begun(store)
+    assert rights_of(path) == 0o644
+
+
 def test_the_path_is_the_users_choice_or_the_users_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", "/somewhere")
     monkeypatch.setenv("HOME", "/home/me")
