@@ -117,6 +117,8 @@ class Closing:
             yield b"".join(parts)
         # Only now is it certain that the columns beside the results are those that were worked on.
         self._source.check()
+        if sums.rows < self._last:
+            raise InternalError(f"{self._last - sums.rows:,} rows of {self._source.shown} have no result.")
 
     def _result(self, result: RowResult) -> Record | bytes:
         return result.record if self._order.embed and not result.error else Record.decode(result.record)
