@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ollama_mcp.errors import InvalidArgument
 
@@ -62,6 +63,8 @@ class ModelName:
         return self.short
 
 
+# A call takes the same few names apart a dozen times; what is no name raises and is not kept.
+@lru_cache(maxsize=1_024)
 def parse_name(text: str, *, argument: str = "model") -> ModelName:
     """Take a model name apart.
 
