@@ -14,8 +14,9 @@ import numpy
 import pytest
 
 from ollama_mcp.simulator import Answer, Simulator
-from tests.support import data, error, texts
-from tests.work.batch.batching import EMBEDDER, MODEL, Bench, batching
+from tests.api.raw import Connection, RawRequest, by_path, serving, version, whole
+from tests.support import connected, data, error, texts
+from tests.work.batch.batching import EMBEDDER, MODEL, Bench, batching, settings_of
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -116,6 +117,31 @@ async def test_a_text_too_long_to_embed_is_its_own_error_and_not_that_of_its_nei
     report = await bench.report(["a", "word " * 20_000, "c"], embed=True, model=EMBEDDER, output="out.npy")
     assert (report["done"], report["failed"]) == (2, 1)
     assert report["errors"][0]["kind"] == "too_long"
+
+
+async def test_a_vector_that_32_bits_cannot_hold_is_an_error_of_its_row(tmp_path: Path):
+    async def embed(request: RawRequest, connection: Connection) -> None:
+        texts_of = json.loads(request.body)["input"]
+        rows = ["[1e39, 0.0]" if text == "huge" else "[1.0, 0.0]" for text in texts_of]
+        answer = f'{{"model": "m", "embeddings": [{", ".join(rows)}], "prompt_eval_count": {3 * len(rows) + 1}}}'
+        await whole(answer)(request, connection)
+
+    model = {"name": "m:latest", "model": "m:latest", "digest": "0" * 64, "size": 1}
+    host = by_path(
+        show=whole(json.dumps({"capabilities": ["embedding"]})),
+        tags=whole(json.dumps({"models": [model]})),
+        version=version("0.33.0"),
+        embed=embed,
+    )
+    settings = settings_of(tmp_path, tmp_path)
+    async with serving(host) as raw, connected(raw.url, **settings) as client:
+        call = {"embed": True, "model": "m", "output": "out.jsonl"}
+        report = data(await client.call_tool("ollama_batch", {"input": ["a", "huge", "c"], **call}))
+        assert (report["done"], report["errors"][0]["kind"]) == (2, "bad_answer")
+        # Shares of what was read together are whole numbers, and lose nothing.
+        call["output"] = "even.jsonl"
+        report = data(await client.call_tool("ollama_batch", {"input": ["a", "b", "c"], **call}))
+    assert report["prompt_tokens"] == 10
 
 
 async def test_a_template_says_what_is_embedded(bench: Bench):
