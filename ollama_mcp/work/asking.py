@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ollama_mcp.errors import InvalidArgument, NotAllowed, TooLong
-from ollama_mcp.formats.names import parse_name
+from ollama_mcp.errors import InvalidArgument, TooLong
 from ollama_mcp.formats.tokens import estimate_tokens
 from ollama_mcp.work import citing
 from ollama_mcp.work.choosing import choose
+from ollama_mcp.work.cloud import keep_home
 from ollama_mcp.work.inference import Prepared, Wish, answer, prepare
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ async def ask(kit: Kit, question: Question) -> Answer:
         reading = await read_files(kit.access, question.files, kit.settings)
     sees = bool(question.wish.images or reading.images)
     chosen = await choose(kit, question.wish.model, question.wish.task, vision=sees)
-    check_cloud(kit, chosen.model, "cloud_files", "files are not sent there")
+    await keep_home(kit, chosen.model, "cloud_files")
     tokens = sum(estimate_tokens(document.text) for document in reading.documents)
     images = [*question.wish.images, *reading.images]
     wish = replace(question.wish, model=chosen.model, images=images, file_tokens=tokens)
@@ -117,19 +118,6 @@ def last_of_user(turns: Sequence[Message]) -> Message:
     return last
 
 
-def check_cloud(kit: Kit, model: str, setting: str, what: str) -> None:
-    """Keep from the cloud what the settings do not let go there.
-
-    Raises:
-        NotAllowed: Names the setting.
-    """
-    if parse_name(model).is_cloud and getattr(kit.settings.policy, setting) == "deny":
-        raise NotAllowed(
-            f"{model} runs on ollama.com, and {what}.",
-            next_step=f"Name a local model, or the user sets policy.{setting} to 'allow'.",
-        )
-
-
 async def _asked(kit: Kit, question: Question, reading: Reading | None) -> Answer:
     documents = reading.documents if reading is not None else []
     wish = question.wish
@@ -145,7 +133,10 @@ async def _asked(kit: Kit, question: Question, reading: Reading | None) -> Answe
         from ollama_mcp.work.splitting import in_pieces
 
         return await in_pieces(kit, question, documents)
-    return citing.cited(found, documents, typed=question.wish.format is not None) if question.cite else found
+    if not question.cite:
+        return found
+    # A quote is looked for in all that was read.
+    return await asyncio.to_thread(citing.cited, found, documents, typed=question.wish.format is not None)
 
 
 def _with_files(question: Question, reading: Reading | None) -> list[Message]:

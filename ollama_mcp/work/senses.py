@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ollama_mcp.errors import NotAllowed, Unsupported
-from ollama_mcp.formats.names import parse_name
+from ollama_mcp.errors import Unsupported
 from ollama_mcp.hosts.cards import capabilities_of
 from ollama_mcp.media import prepare_audio, prepare_images
+from ollama_mcp.work.cloud import keep_home
 
 if TYPE_CHECKING:
     from ollama_mcp.work.kit import Kit
@@ -42,12 +42,8 @@ async def hear(kit: Kit, sources: Sequence[str], model: str, notes: list[str]) -
 
 async def _check_model(kit: Kit, model: str, capability: str) -> None:
     """Servers before v0.30 ignore images in silence, so the card is asked first; and pictures stay at home."""
+    await keep_home(kit, model, "cloud_images")
     card = await kit.hosts.card(model)
-    if (card.remote_host or parse_name(model).is_cloud) and kit.settings.policy.cloud_images == "deny":
-        raise NotAllowed(
-            f"{model} runs on ollama.com, and neither images nor sounds are sent there.",
-            next_step=f"Use a local model with {capability!r}, or the user sets policy.cloud_images to 'allow'.",
-        )
     able = capabilities_of(card)
     if capability not in able:
         raise Unsupported(

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ollama_mcp.errors import InvalidArgument, NotAllowed
+from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.names import parse_name
 
 if TYPE_CHECKING:
     from ollama_mcp.work.batch.rows import Source
     from ollama_mcp.work.decide import Question
-    from ollama_mcp.work.kit import Kit
 
 SHOWN_ROWS = 20
 SHORTEST_CHUNK = 200

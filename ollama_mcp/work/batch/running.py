@@ -24,6 +24,7 @@ from ollama_mcp.work.batch.sources import IMAGE_SUFFIXES, ManyFiles, open_source
 from ollama_mcp.work.batch.threads import in_thread
 from ollama_mcp.work.batch.workers import Worker
 from ollama_mcp.work.choosing import choose
+from ollama_mcp.work.cloud import Setting, keep_home
 from ollama_mcp.work.senses import see
 
 if TYPE_CHECKING:

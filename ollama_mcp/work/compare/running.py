@@ -22,7 +22,7 @@ from ollama_mcp.errors import (
 )
 from ollama_mcp.formats.names import parse_name, same_model
 from ollama_mcp.formats.tokens import estimate_tokens
-from ollama_mcp.work.asking import check_cloud
+from ollama_mcp.work.cloud import keep_home
 from ollama_mcp.work.compare.files import SUFFIXES, as_file
 from ollama_mcp.work.compare.prompts import read_prompts
 from ollama_mcp.work.compare.results import Comparison, Row, Trial, shown_error
@@ -91,7 +91,7 @@ def _check(order: Order) -> None:
     count = len(order.models)
     if not FEWEST <= count <= MOST:
         raise InvalidArgument(
-            f"models has {count} names, but {FEWEST} to {MOST} can be compared.",
+            f"models names {count}, but {FEWEST} to {MOST} can be compared.",
             next_step="Name installed ones; ollama_list_models shows them.",
         )
     seen: dict[str, str] = {}
@@ -189,7 +189,7 @@ class _Bench:
 
         kit, order, prompt = self._kit, self._order, self._prompts[number - 1]
         if order.prompts_file:
-            check_cloud(kit, self._model, "cloud_files", "files are not sent there")
+            await keep_home(kit, self._model, "cloud_files")
         wish = Wish(
             "chat",
             self._model,

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 from ollama_mcp.errors import (
     Forbidden,
     ModelNotFound,
-    NotAllowed,
     OllamaMCPError,
     Unauthorized,
     Unreachable,
     UnsupportedByVersion,
 )
-from ollama_mcp.formats.names import parse_name
+from ollama_mcp.work.cloud import keep_home
 from ollama_mcp.work.decide.decider import Decider, prepare_decider
 from ollama_mcp.work.decide.inputs import Inputs, Judged, gather
 from ollama_mcp.work.decide.questions import Question, check_questions
@@ -58,7 +57,7 @@ async def judge(
     must_see = bool(inputs.images) or all(row.image for row in rows)
     decider = await prepare_decider(kit, questions, model, images=must_see, shuffle=shuffle)
     if any(row.from_file for row in rows):
-        await _keep_home(kit, decider.model)
+        await keep_home(kit, decider.model, "cloud_files")
     await _judge_all(kit, decider, rows)
     failed = [row.error for row in rows if row.error is not None]
     if len(failed) == len(rows):
@@ -99,14 +98,3 @@ async def _judge_one(kit: Kit, decider: Decider, row: Judged) -> None:
         row.error = error
     # A thousand texts need not stay in memory until the last is judged.
     row.text = row.image = ""
-
-
-async def _keep_home(kit: Kit, model: str) -> None:
-    """Keep files from a model in the cloud, under whatever name it is known here."""
-    if kit.settings.policy.cloud_files == "allow":
-        return
-    if parse_name(model).is_cloud or (await kit.hosts.card(model)).remote_host:
-        raise NotAllowed(
-            f"{model} runs on ollama.com, and files are not sent there.",
-            next_step="Name a local model, or the user sets policy.cloud_files to 'allow'.",
-        )

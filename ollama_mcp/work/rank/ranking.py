@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ollama_mcp.access.wording import quoted
-from ollama_mcp.errors import InvalidArgument, NotAllowed, OllamaMCPError, Unsupported
+from ollama_mcp.errors import InvalidArgument, OllamaMCPError, Unsupported
 from ollama_mcp.formats.names import parse_name
 from ollama_mcp.formats.tokens import estimate_tokens
 from ollama_mcp.hosts.cards import capabilities_of, default_options
 from ollama_mcp.work.choosing import choose
+from ollama_mcp.work.cloud import keep_home
 from ollama_mcp.work.rank.corpus import Corpus, Place
 from ollama_mcp.work.rank.embedding import Embedder
 from ollama_mcp.work.rank.prefixes import prefixes_of
@@ -82,7 +83,9 @@ async def rank(
     _check_arguments(query, files, texts, count)
     chosen = await choose(kit, model, "embed")
     card = await kit.hosts.card(chosen.model)
-    _check_model(kit, chosen.model, card, with_files=bool(files))
+    _check_model(chosen.model, card)
+    if files:
+        await keep_home(kit, chosen.model, "cloud_files")
     reading = await _read(kit, files, can_do_without=bool(texts))
     prefixes = prefixes_of(chosen.model, card)
     corpus = Corpus(prefixes.passage, window=_window(kit, card), most=kit.settings.limits.passages)
@@ -110,8 +113,8 @@ def _check_arguments(query: str, files: Sequence[str], texts: Sequence[str], cou
         raise InvalidArgument(f"k is {count}, so nothing would be found.", next_step="Give 1 or more.")
 
 
-def _check_model(kit: Kit, model: str, card: ModelCard, *, with_files: bool) -> None:
-    """Refuse a model that is not made for it, and one in the cloud where files are to stay here.
+def _check_model(model: str, card: ModelCard) -> None:
+    """Refuse a model that is not made for it.
 
     Servers before v0.30 embed with chat models too, and what comes of it finds next to nothing.
     """
@@ -121,12 +124,6 @@ def _check_model(kit: Kit, model: str, card: ModelCard, *, with_files: bool) -> 
             f"{model} is no embedding model; it has: {', '.join(able)}.",
             model=model,
             detail="does not support embeddings",
-        )
-    is_cloud = parse_name(model).is_cloud or bool(card.remote_host)
-    if with_files and is_cloud and kit.settings.policy.cloud_files == "deny":
-        raise NotAllowed(
-            f"{model} runs on ollama.com, and files are not sent there.",
-            next_step="Name a local model, or the user sets policy.cloud_files to 'allow'.",
         )
 
 
