@@ -145,8 +145,10 @@ class _Page:
         lines: list[int] = []
         at = -1
         while len(lines) < 50 and (at := self._text.find(pieces[0], at + 1)) >= 0:
-            if self._goes_on(at + len(pieces[0]), pieces[1:]):
-                lines.append(self._first + bisect_right(self._starts, at) - 1)
+            if not self._goes_on(at + len(pieces[0]), pieces[1:]):
+                # What does not follow here follows nowhere below; to look on would take the square of the text.
+                break
+            lines.append(self._first + bisect_right(self._starts, at) - 1)
         return lines
 
     def _goes_on(self, at: int, pieces: Sequence[str]) -> bool:
