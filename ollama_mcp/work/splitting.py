@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -19,16 +20,20 @@ from ollama_mcp.work.readings import Document, as_block
 if TYPE_CHECKING:
     from ollama_mcp.api import Message
     from ollama_mcp.work.answers import Answer
+    from ollama_mcp.work.inference import Wish
     from ollama_mcp.work.kit import Kit
 
 MOST_PIECES = 200
 # What a piece may answer, in tokens; more would only have to be combined again.
 _PIECE_ANSWER = 700
 _SMALLEST_PIECE = 100
+_SMALLEST_PART = 200
 # Where a long message holds its request: mostly first or last.
 _EDGE_CHARS = 600
 _MESSAGE = "the message"
 _LABEL_TOKENS = 8
+_CUT = "cut, for it grew too long; ask for less, or for fewer files at once."
+_WAY_OUT = "Shorten the request, or name a model with a longer context."
 
 _PIECE = (
     "You see part {number} of {count} of the material. Answer from this part alone, briefly, with the names, figures "
@@ -42,12 +47,13 @@ _COMBINE = (
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A question that is worked through in pieces: its words, the tokens of a piece, those of its answer."""
+    """A question that is worked through in pieces: its words, the tokens of a piece, of its answer, of thinking."""
 
     question: Question
     words: str
     room: int
     answer: int
+    thinking: int
 
 
 async def in_pieces(kit: Kit, question: Question, documents: Sequence[Document]) -> Answer:
@@ -69,7 +75,7 @@ async def in_pieces(kit: Kit, question: Question, documents: Sequence[Document])
             next_step="Leave them out, or send less text with them.",
         )
     chosen = await choose(kit, question.wish.model, question.wish.task)
-    question = replace(question, wish=replace(question.wish, model=chosen.model))
+    question = replace(question, wish=replace(question.wish, model=chosen.model, way_out=_WAY_OUT))
     job, pieces = await _planned(kit, question, documents)
     try:
         answers = await _answered(kit, job, pieces)
@@ -77,11 +83,11 @@ async def in_pieces(kit: Kit, question: Question, documents: Sequence[Document])
         # The model's own count was larger than estimated, and is known now.
         job, pieces = await _planned(kit, question, documents)
         answers = await _answered(kit, job, pieces)
-    combined = await _combined(kit, job, [found.text for found in answers])
+    combined, steps = await _combined(kit, job, [found.text for found in answers])
     size = sum(estimate_tokens(part.text) for piece in pieces for part in piece) // len(pieces)
     note = f"Read in {len(pieces)} pieces of about {size:,} tokens; what spans pieces may be missed."
-    combined.notes = [*([chosen.note] if chosen.note else []), note, *combined.notes]
-    combined.usage = _added([*(found.usage for found in answers), combined.usage])
+    combined.notes = [*([chosen.note] if chosen.note else []), note, *_said([*answers, *steps]), *combined.notes]
+    combined.usage = _added([found.usage for found in (*answers, *steps, combined)])
     if question.cite:
         quotes = [citing.Citation(**source) for found in answers for source in found.sources]
         return citing.with_citations(combined, quotes)
@@ -100,11 +106,12 @@ async def _planned(kit: Kit, question: Question, documents: Sequence[Document]) 
         )
     largest = (question.wish.options or {}).get("num_ctx") or await _largest(kit, question.wish.model)
     answer = _answer_tokens(question, largest)
+    thinking = await _thinking_tokens(kit, question.wish, largest)
     ratio = await fitting.known_ratio(kit, question.wish.model)
     margin = fitting.SURE if ratio else fitting.UNSURE
     others = sum(estimate_tokens(turn.content) for turn in with_words(question.turns, words))
     others += estimate_tokens(_PIECE) + (estimate_tokens(citing.INSTRUCTION) if question.cite else 0)
-    room = round((largest - answer - 2 * fitting.TEMPLATE_TOKENS) / (margin * (ratio or 1.0))) - others
+    room = round((largest - answer - thinking - 2 * fitting.TEMPLATE_TOKENS) / (margin * (ratio or 1.0))) - others
     if room < _SMALLEST_PIECE:
         raise TooLong(
             f"{question.wish.model} takes {largest:,} tokens here, which leaves no room for pieces of the material "
@@ -118,14 +125,25 @@ async def _planned(kit: Kit, question: Question, documents: Sequence[Document]) 
             "through in one call.",
             next_step="Give fewer files or line ranges, raise limits.num_ctx, or use ollama_batch.",
         )
-    return _Job(question, words, room, answer), pieces
+    return _Job(question, words, room, answer, thinking), pieces
 
 
 def _answer_tokens(question: Question, largest: int) -> int:
-    """What a piece may answer; thinking that nobody can keep a model from comes on top by itself."""
+    """What a piece may answer, without the thinking that nobody can keep a model from."""
     wanted = (question.wish.options or {}).get("num_predict")
     most = min(_PIECE_ANSWER, largest // 4)
     return min(wanted, most) if isinstance(wanted, int) and wanted > 0 else most
+
+
+async def _thinking_tokens(kit: Kit, wish: Wish, largest: int) -> int:
+    """What a piece may think, where the model cannot be kept from it and the caller left the budget open."""
+    if wish.think is False or "num_predict" in (wish.options or {}):
+        return 0
+    if not parse_name(wish.model).is_cloud:
+        levels = await kit.hosts.thinking(wish.model)
+        if not levels.thinks or (wish.think is None and levels.lowest is False):
+            return 0
+    return min(fitting.THINKING_TOKENS, largest // 4)
 
 
 async def _largest(kit: Kit, model: str) -> int:
@@ -154,11 +172,15 @@ def _parts(document: Document, room: int) -> list[Document]:
     if tokens <= room:
         return [document]
     # The block's own marks and line numbers count too, so the share is taken of the whole.
-    chars = max(200, round(0.85 * len(document.text) * room / tokens))
-    return [
+    chars = max(_SMALLEST_PART, round(0.85 * len(document.text) * room / tokens))
+    parts = [
         replace(document, text=part.text, first_line=part.first_line, last_line=part.last_line)
         for part in split(document, chars=chars)
     ]
+    if chars == _SMALLEST_PART:
+        return parts
+    # Where the text is denser than on average (other scripts, short lines) a part is still too large.
+    return [smaller for part in parts for smaller in _parts(part, room)]
 
 
 async def _answered(kit: Kit, job: _Job, pieces: Sequence[Sequence[Document]]) -> list[Answer]:
@@ -191,7 +213,7 @@ async def _small(kit: Kit, job: _Job) -> Question:
     think = wish.think
     if think is None and not parse_name(wish.model).is_cloud:
         think = (await kit.hosts.thinking(wish.model)).lowest
-    options = {**(wish.options or {}), "num_predict": job.answer}
+    options = {**(wish.options or {}), "num_predict": job.answer + job.thinking}
     form = citing.schema_of(None) if job.question.cite else None
     return replace(job.question, wish=replace(wish, format=form, think=think, options=options, include=()))
 
@@ -207,11 +229,17 @@ async def _piece(kit: Kit, small: Question, words: str, number: int, pieces: Seq
         found = await send(kit, small, turns, quiet=True)
     except OllamaMCPError:
         found = await send(kit, small, turns, quiet=True)
-    return citing.cited(found, piece, typed=False) if small.cite else found
+    if not small.cite:
+        return found
+    notes = found.notes
+    found = await asyncio.to_thread(citing.cited, found, piece, typed=False)
+    # The quotes of all pieces are told together in the end.
+    return replace(found, notes=notes)
 
 
-async def _combined(kit: Kit, job: _Job, answers: Sequence[str]) -> Answer:
-    """One answer of many; in several steps where they do not fit together either."""
+async def _combined(kit: Kit, job: _Job, answers: Sequence[str]) -> tuple[Answer, list[Answer]]:
+    """One answer of many, and those in between where they do not fit together either."""
+    steps: list[Answer] = []
     small = replace(await _small(kit, job), cite=False)
     small = replace(small, wish=replace(small.wish, format=None))
     while len(groups := _grouped(answers, job.room)) > 1:
@@ -221,8 +249,17 @@ async def _combined(kit: Kit, job: _Job, answers: Sequence[str]) -> Answer:
                 f"The {len(answers)} answers to the pieces do not fit together into {job.room:,} tokens.",
                 next_step="Ask for less, or raise limits.num_ctx.",
             )
+        steps += joined
         answers = [found.text for found in joined]
-    return await send(kit, job.question, _combining(job, groups[0]))
+    return await send(kit, job.question, _combining(job, groups[0])), steps
+
+
+def _said(answers: Sequence[Answer]) -> list[str]:
+    """The notes of pieces, each once with how often it came: a piece that was cut is missing from the whole."""
+    counts = Counter(
+        _CUT if note.startswith("Cut at num_predict=") else note for found in answers for note in found.notes
+    )
+    return [f"{count} of {len(answers)} answers to pieces: {note}" for note, count in counts.items()]
 
 
 def _grouped(answers: Sequence[str], room: int) -> list[list[str]]:

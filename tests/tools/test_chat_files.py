@@ -14,6 +14,8 @@ from mcp import Client
 from PIL import Image
 
 from ollama_mcp.simulator import Answer, Simulator
+from ollama_mcp.simulator.cards import card_of
+from tests.api.raw import by_path, serving, version, whole
 from tests.support import connected, data, error, texts, until
 
 MODEL = "llama3.2:3b"
@@ -114,6 +116,31 @@ async def test_files_do_not_go_to_the_cloud_unless_the_settings_say_so(simulator
     assert "policy.cloud_files" in said
     async with reader(simulator, folder, policy={"cloud_files": "allow"}) as client:
         assert not (await client.call_tool("ollama_chat", arguments)).is_error
+
+
+@pytest.mark.parametrize("tool", ["ollama_chat", "ollama_compare", "ollama_decide"])
+async def test_a_model_with_a_local_name_that_runs_elsewhere_gets_no_files_either(folder: Path, tool: str):
+    card = {"capabilities": ["completion"], "remote_host": "https://ollama.com:443", "remote_model": "gpt-oss:120b"}
+    none = whole('{"models": []}')
+    host = by_path(show=whole(json.dumps(card)), tags=none, ps=none, version=version("0.33.0"))
+    files = {"files": [f"{folder}/poem.txt"]}
+    arguments: dict[str, dict[str, Any]] = {
+        "ollama_chat": {"model": "mine", "prompt": "What?", **files},
+        "ollama_compare": {"models": ["mine", "other"], "prompts_file": f"{folder}/poem.txt"},
+        "ollama_decide": {"model": "mine", "questions": [{"question": "Red?"}], **files},
+    }
+    read = {"text_folders": [str(folder)]}
+    async with serving(host) as raw, connected(raw.url, read=read) as client:
+        said = error(await client.call_tool(tool, arguments[tool]), "not_allowed")
+        assert not any(request.path == "/api/chat" for request in raw.requests)
+    assert "policy.cloud_files" in said
+
+
+async def test_where_ollama_com_itself_is_the_host_files_stay_here_too(folder: Path):
+    async with connected("https://ollama.com", read={"text_folders": [str(folder)]}) as client:
+        arguments = {"model": "gpt-oss:120b", "prompt": "What?", "files": [f"{folder}/poem.txt"]}
+        said = error(await client.call_tool("ollama_chat", arguments), "not_allowed")
+    assert "policy.cloud_files" in said
 
 
 async def test_typed_answers_name_their_sources(simulator: Simulator, folder: Path):
@@ -301,3 +328,31 @@ async def test_what_cannot_be_split_is_said(simulator: Simulator, folder: Path, 
         result = await client.call_tool("ollama_chat", arguments)
     assert result.is_error
     assert words in texts(result)[0]
+
+
+async def test_a_file_that_is_denser_in_its_second_half_fits_in_pieces_too(simulator: Simulator, folder: Path):
+    path = folder / "mixed.txt"
+    path.write_text("Plainly written sentences everywhere. " * 5_000 + "\u732b\u304c\u3044\u308b\u3002" * 4_000)
+    arguments = {"model": MODEL, "prompt": "What?", "files": [str(path)], "too_long": "split"}
+    async with reader(simulator, folder, limits={"num_ctx": 4_096}) as client:
+        result = await client.call_tool("ollama_chat", arguments)
+    assert not result.is_error, texts(result)
+
+
+async def test_answers_to_pieces_that_were_cut_are_told(simulator: Simulator, folder: Path):
+    simulator.script("*", Answer(text="It begins with", done_reason="length", tokens=700))
+    arguments = {"model": MODEL, "prompt": "What?", "files": [_long(folder, 200)], "too_long": "split"}
+    async with reader(simulator, folder, limits={"num_ctx": 8_192}) as client:
+        notes = texts(await client.call_tool("ollama_chat", arguments))[1]
+    assert "answers to pieces: cut" in notes
+    assert "num_predict" not in notes
+
+
+async def test_a_model_that_always_thinks_may_think_about_each_piece(simulator: Simulator, folder: Path):
+    simulator.machine.store.install(card_of("gpt-oss:20b"))
+    arguments = {"model": "gpt-oss:20b", "prompt": "What?", "files": [_long(folder, 200)], "too_long": "split"}
+    async with reader(simulator, folder, limits={"num_ctx": 8_192}) as client:
+        result = await client.call_tool("ollama_chat", arguments)
+    assert not result.is_error, texts(result)
+    pieces = bodies(simulator)[:-1]
+    assert {(body["think"], body["options"]["num_predict"]) for body in pieces} == {("low", 2_748)}
