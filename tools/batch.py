@@ -60,7 +60,7 @@ def _object(member: str, kind: str = "string") -> dict[str, Any]:
 
 
 # As ollama_decide has them.
-Questions = Annotated[list[Question], WithJsonSchema({"type": "array", "items": _object("name")})]
+Questions = Annotated[list[Question], WithJsonSchema({"type": "array", "items": _object("question")})]
 
 
 @tool(title="Work through many inputs", toolset="work", hints=WRITES)

@@ -55,7 +55,10 @@ async def ollama_chat(
     call.check_count("tools", tools)
     turns = as_turns([*_system(system), *(messages or [Message(role="user", content=prompt)])])
     shown = [source for message in messages for source in message.images]
-    way_out = "Set too_long='split', send less, or name a model with a longer context."
+    split = too_long == "split"
+    way_out = "Send less, or name a model with a longer context."
+    if not split:
+        way_out = f"Set too_long='split', or {way_out[0].lower()}{way_out[1:]}"
     needs = ["tools"] if tools else []
     wish = Wish("chat", model, format, think, options, include, [*shown, *images], audio, way_out=way_out, needs=needs)
     question = Question(
@@ -66,7 +69,7 @@ async def ollama_chat(
         tools=as_tools(tools),
         keep_alive=keep_alive,
         cite=cite,
-        split=too_long == "split",
+        split=split,
     )
     return await ask(call, question)
 

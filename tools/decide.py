@@ -70,7 +70,13 @@ async def ollama_decide(
     if len(rows) > call.settings.limits.listed:
         notes = [*notes, "So many answers are given without the probabilities of the other options."]
         rows = [row.model_copy(update={"probabilities": None}) for row in rows]
-    return Decisions(model=found.model, way=found.way, rows=rows, notes=notes or None)
+    return Decisions(model=found.model, way=_way(found.way, rows), rows=rows, notes=notes or None)
+
+
+def _way(meant: str, rows: list[Row]) -> str:
+    """How it was decided; where no row came by the letters, by the model's word after all."""
+    answered = [row for row in rows if row.answer is not None]
+    return "schema" if answered and all(row.probability is None for row in answered) else meant
 
 
 def _rows(judged: Judged) -> list[Row]:

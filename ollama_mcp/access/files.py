@@ -143,6 +143,8 @@ def missing(path: str, purpose: Purpose, rules: AccessRules) -> OllamaMCPError:
     """Return the error for a file that is not there, with the closest names that may be read."""
     names = closest_names(path, purpose, rules)
     hint = f"Closest there: {', '.join(quoted(name, 40) for name in names)}." if names else "Check the path."
+    if purpose is Purpose.IMAGE and "*" in path:
+        hint = f"Patterns are taken in files only. {hint}"
     return InvalidArgument(f"There is no file {quoted(path)}.", next_step=hint)
 
 

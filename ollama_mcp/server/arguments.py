@@ -91,7 +91,9 @@ class Arguments:
                 field = self._model.model_fields.get(str(first["loc"][0]))
                 return InvalidArgument(f"{path} is required.", next_step=_meaning(field))
             case "extra_forbidden" if path in self._hidden:
-                return InvalidArgument(f"{path} is off in the settings.", next_step=self._hidden[path])
+                return InvalidArgument(
+                    f"{path} is off in the settings.", next_step=f"Leave it out. {self._hidden[path]}"
+                )
             case "extra_forbidden" if len(first["loc"]) == 1:
                 return InvalidArgument(
                     f"{path} is no argument of {self.function.__name__}.", next_step=_closest(path, known)
@@ -119,6 +121,8 @@ def _reason(error: ErrorDetails) -> str:
             return f"it needs at least {limits['min_length']}"
         case "string_too_short":
             return "it should not be empty"
+        case "model_type" | "model_attributes_type" | "dict_type" | "dataclass_type":
+            return "it should be an object"
         case "string_pattern_mismatch":
             return "it has another form"
         case _:

@@ -116,7 +116,8 @@ def _no_answer(whole: Chunk, prepared: Prepared) -> OllamaMCPError:
 def _notes(whole: Chunk, prepared: Prepared) -> list[str]:
     notes: list[str] = []
     stats, fit = whole.stats, prepared.fit
-    if fitting.was_cut(fit, stats):
+    # A server that was told not to cut refuses instead: a low count then means that the estimate was too high.
+    if prepared.fields.get("truncate") is not False and fitting.was_cut(fit, stats):
         real = stats.prompt_eval_count if stats is not None else 0
         notes.append(
             f"Ollama cut the prompt: it read {real:,} of about {fit.tokens:,} tokens. Give less, or raise "
