@@ -122,8 +122,8 @@ def _size(count: int) -> str:
 def _fence(document: Document) -> str:
     salt = 0
     while True:
-        seed = f"{document.path}\n{document.first_line}\n{salt}\n".encode()
-        token = hashlib.blake2b(seed + document.text.encode(), digest_size=5).hexdigest()
+        seed = f"{document.path}\n{document.first_line}\n{salt}\n{document.text}".encode(errors="replace")
+        token = hashlib.blake2b(seed, digest_size=5).hexdigest()
         if token not in document.text:
             return token
         salt += 1

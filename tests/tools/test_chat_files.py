@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -356,3 +358,21 @@ async def test_a_model_that_always_thinks_may_think_about_each_piece(simulator: 
     assert not result.is_error, texts(result)
     pieces = bodies(simulator)[:-1]
     assert {(body["think"], body["options"]["num_predict"]) for body in pieces} == {("low", 2_748)}
+
+
+async def test_half_a_character_in_a_long_message_is_named_as_the_fault(simulator: Simulator):
+    arguments = {"model": MODEL, "prompt": "\ud83d hi " * 30_000, "too_long": "split"}
+    async with connected(simulator.url) as client:
+        said = error(await client.call_tool("ollama_chat", arguments), "invalid_argument")
+    assert "cannot be sent" in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+async def test_a_file_whose_name_is_no_unicode_is_told_and_does_not_sink_the_others(simulator: Simulator, folder: Path):
+    with open(os.fsencode(folder) + b"/odd\xff.txt", "w") as file:
+        file.write("The tulip is yellow.\n")
+    async with reader(simulator, folder) as client:
+        arguments = {"model": MODEL, "prompt": "What?", "files": [f"{folder}/*.txt"]}
+        result = await client.call_tool("ollama_chat", arguments)
+    assert not result.is_error, texts(result)
+    assert "\udcff" not in result.model_dump_json() and "odd" in texts(result)[1], texts(result)
