@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
@@ -103,9 +103,10 @@ async def _output(kit: Kit, order: Order) -> AsyncGenerator[Output | None]:
     if not order.output:
         yield None
         return
-    prepare = kit.access.prepare_output
-    with await asyncio.to_thread(prepare, order.output, order.suffixes, overwrite=order.overwrite) as output:
-        yield output
+    prepare = partial(kit.access.prepare_output, order.output, order.suffixes, overwrite=order.overwrite)
+    with ExitStack() as held:
+        # A call that is cancelled meanwhile waits for the thread, and lets go of the folder that it opened.
+        yield await in_thread(lambda _: held.enter_context(prepare()))
 
 
 def _count(source: Source, given_up: Event) -> int:
