@@ -101,3 +101,12 @@ async def test_an_argument_that_is_off_is_told_to_be_left_out(simulator: Simulat
         arguments = {"models": ["a", "b"], "prompt": "Hi", "output": "out.jsonl"}
         result = await client.call_tool("ollama_compare", arguments)
     assert "output is off in the settings. Leave it out. " in error(result, "invalid_argument")
+
+
+async def test_a_model_that_cannot_chat_stops_a_batch_instead_of_failing_each_row(simulator: Simulator, tmp_path: Path):
+    async with batching(simulator, tmp_path) as bench:
+        result = await bench.batch([f"text {n}" for n in range(200)], model=EMBEDDER, **OUT)
+        asked = len(bench.prompts())
+        assert not (bench.folder / "out.jsonl").exists()
+    assert "does not support chat" in error(result, "unsupported")
+    assert asked < 20

@@ -19,6 +19,7 @@ from ollama_mcp.errors import (
     Timeout,
     Unauthorized,
     Unreachable,
+    Unsupported,
     UnsupportedByVersion,
 )
 from ollama_mcp.work.batch.rows import Record, Row, Source
@@ -32,7 +33,7 @@ HOST_FAILURES = (Unreachable, Timeout, Busy)
 # What a second try may mend.
 PASSING = (*HOST_FAILURES, Interrupted, ServerError, BadAnswer, NoAnswer)
 # What no other row could mend.
-_FATAL = (ModelNotFound, Unauthorized, Forbidden, UnsupportedByVersion)
+_FATAL = (ModelNotFound, Unsupported, Unauthorized, Forbidden, UnsupportedByVersion)
 
 
 @dataclass(frozen=True, slots=True)
