@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from ollama_mcp import INFERS, Call, Data, tool
-from ollama_mcp.api import EmbedRequest
+from ollama_mcp.api import EmbedRequest, Feature
 from ollama_mcp.formats.names import parse_name
 from ollama_mcp.formats.options import split_options
 from ollama_mcp.server.text import table
@@ -63,10 +63,14 @@ async def ollama_embed(
     chosen = await call.model(model, "embed")
     name = chosen.model
     plain, beside = split_options(call.settings.defaults.options, options)
+    cut = beside.get("truncate")
+    if cut is None and (await call.client.server()).supports(Feature.EMBED):
+        # Else the vector of a text that is too long would stand for its beginning without a word.
+        cut = False
     request = EmbedRequest(
         model=name,
         input=input,
-        truncate=beside.get("truncate"),
+        truncate=cut,
         dimensions=dimensions,
         options=plain or None,
         keep_alive=call.keep_alive(keep_alive),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -369,8 +368,7 @@ async def test_half_a_character_in_a_long_message_is_named_as_the_fault(simulato
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
 async def test_a_file_whose_name_is_no_unicode_is_told_and_does_not_sink_the_others(simulator: Simulator, folder: Path):
-    with open(os.fsencode(folder) + b"/odd\xff.txt", "w") as file:
-        file.write("The tulip is yellow.\n")
+    (folder / "odd\udcff.txt").write_text("The tulip is yellow.\n")
     async with reader(simulator, folder) as client:
         arguments = {"model": MODEL, "prompt": "What?", "files": [f"{folder}/*.txt"]}
         result = await client.call_tool("ollama_chat", arguments)

@@ -84,6 +84,15 @@ async def test_options_and_truncate_go_where_the_api_wants_them(simulator: Simul
     assert (sent["options"], sent["truncate"], sent["keep_alive"]) == ({"num_ctx": 1024}, True, "1m")
 
 
+async def test_a_text_that_is_too_long_is_cut_only_on_request(simulator: Simulator):
+    arguments = {"model": MODEL, "input": ["word " * 20_000, "b"]}
+    async with connected(simulator.url) as client:
+        said = error(await client.call_tool("ollama_embed", arguments), "too_long")
+        cut = await client.call_tool("ollama_embed", {**arguments, "options": {"truncate": True}})
+    assert "context length" in said
+    assert data(cut)["count"] == 2
+
+
 @pytest.mark.parametrize("arguments", [{"input": []}, {}])
 async def test_nothing_to_embed_is_refused(simulator: Simulator, arguments: dict[str, list[str]]):
     async with connected(simulator.url) as client:
