@@ -186,7 +186,7 @@ async def _learn(kit: Kit, whole: Chunk, prepared: Prepared) -> None:
         await kit.store.models.saw_on_gpu(digest, wholly)
     kit.store.usage.count(
         prepared.model,
-        cloud=parse_name(prepared.model).is_cloud,
+        cloud=bool(whole.remote_host) or parse_name(prepared.model).is_cloud,
         prompt_tokens=stats.prompt_eval_count or 0,
         tokens=stats.eval_count or 0,
         file_tokens=prepared.wish.file_tokens,

@@ -9,6 +9,7 @@ import pytest
 from mcp import Client
 
 from ollama_mcp.simulator import Answer, Simulator
+from tests.api.raw import by_path, ended, serving, spoke, stream, version, whole
 from tests.support import connected, data, text
 
 LLAMA, GEMMA, EMBED = "llama3.2:3b", "gemma3:4b", "nomic-embed-text"
@@ -64,6 +65,22 @@ async def test_what_ollama_com_did_is_in_no_local_sum(simulator: Simulator):
     assert (run["local"]["tokens"], run["cloud"]["tokens"]) == (7, 1_000)
     assert [row["model"] for row in run["cloud_models"]] == [CLOUD]
     assert [row["model"] for row in run["local_models"]] == [LLAMA]
+
+
+async def test_a_model_with_a_local_name_that_ran_on_ollama_com_counts_there():
+    end = {**ended(), "remote_host": "https://ollama.com:443", "prompt_eval_count": 5, "eval_count": 9}
+    none = whole('{"models": []}')
+    host = by_path(
+        show=whole('{"capabilities": ["completion"]}'),
+        tags=none,
+        ps=none,
+        version=version("0.33.0"),
+        chat=stream(spoke("Hi."), end),
+    )
+    async with serving(host) as raw, connected(raw.url) as client:
+        await _chat(client, "m")
+        run = (await _usage(client))["this_run"]
+    assert run["cloud"]["tokens"] == 9 and "local_models" not in run
 
 
 async def test_tokens_of_files_that_the_agent_never_saw_are_told(
