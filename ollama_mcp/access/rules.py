@@ -77,7 +77,7 @@ class AccessRules:
         return Judgement(purpose, tuple(self._folders(purpose)), real_home(self.facts))
 
     def base(self, purpose: Purpose) -> str | None:
-        """Return the folder that relative paths start from: the project worked in, where it counts; none for uploads."""
+        """Return the folder that relative paths start from: the project worked in where it counts; none for uploads."""
         if purpose is Purpose.UPLOAD or self.facts.over_http or self.settings.working_folder == "never":
             return None
         return working_folder(self.facts, needs_project=True)

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from ollama_mcp.access import Access
     from ollama_mcp.server.folders import GrantedFolders
     from ollama_mcp.server.guidance.guidance import Guidance
+    from ollama_mcp.server.registry import ToolSpec
 
 NAME = "ollama"
 JOB_TOOL = "ollama_job"
@@ -116,10 +117,13 @@ class OllamaServer(GuidedServer):
             assert self.bound_tools is not None
 
     @cached_property
+    def _specs(self) -> dict[str, ToolSpec]:
+        return load_tools(self.ollama_settings.tools.folders)
+
+    @cached_property
     def bound_tools(self) -> dict[str, BoundTool]:
         """The offered tools by name, in the order of the list."""
-        specs = load_tools(self.ollama_settings.tools.folders)
-        chosen = select_tools(specs, self.ollama_settings, cloud_key=self.hosts.has_cloud_key)
+        chosen = select_tools(self._specs, self.ollama_settings, cloud_key=self.hosts.has_cloud_key)
         return {name: BoundTool(spec, self.ollama_settings) for name, spec in chosen.items()}
 
     @cached_property
@@ -284,6 +288,11 @@ class OllamaServer(GuidedServer):
 
     def _bound(self, name: str) -> BoundTool:
         tool = self.bound_tools.get(name)
+        if tool is None and name in self._specs:
+            raise NotAllowed(
+                f"{name} is not offered by this server's settings.",
+                next_step="The user can change read_only, tools.toolsets, tools.include or tools.exclude.",
+            )
         if tool is None:
             close = difflib.get_close_matches(name, list(self.bound_tools), n=1)
             hint = f"Did you mean {close[0]}?" if close else "tools/list names the offered tools."

@@ -68,7 +68,7 @@ def _value(whole: Chunk, prepared: Prepared) -> Any:
     if wanted is None or not whole.text.strip():
         return MISSING
     try:
-        value = json.loads(whole.text)
+        value = json.loads(whole.text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         if whole.done_reason == "length":
             raise _misfit(whole, prepared, "it was cut before the JSON ended", "Raise options.num_predict.") from None
@@ -82,6 +82,10 @@ def _value(whole: Chunk, prepared: Prepared) -> Any:
                 whole, prepared, why, "Name the fields in the prompt, simplify the schema or try a larger model."
             )
     return value
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON number")
 
 
 def _misfit(whole: Chunk, prepared: Prepared, why: str, next_step: str) -> OllamaMCPError:

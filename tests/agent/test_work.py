@@ -88,7 +88,7 @@ async def test_label_files_by_the_name_that_the_error_gives(agent: Agent, simula
     simulator.script("*", *[Answer(text=["C"], chances=[{"C": 1.0}])] * 2)
     files = [f"{folder}/*.md"]
     seen = await agent.fails("ollama_decide", question=[TOPIC], files=files)
-    argument = found(r"(\w+) is required", seen)
+    argument = found(r"Did you mean '(\w+)'", seen)
     seen = await agent.call("ollama_decide", **{argument: [TOPIC], "files": files})
     assert seen.count("other") >= 2 and "animals.md" in seen and "money.md" in seen
     assert len(agent.calls) == 2

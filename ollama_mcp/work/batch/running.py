@@ -91,7 +91,8 @@ async def _run(kit: Kit, order: Order, source: Source, output: Output | None) ->
             tally = Tally(last, await _done_before(run, last))
             await _work(kit, worker, source, run, tally)
             sums = await _closed(kit, Closing(order, source, run, last), output, tally)
-            if last == total:
+            # Rows that failed can be asked for again without the others, where that outlives this call.
+            if last == total and not (sums.failed and kit.store.batches.lasting):
                 await run.remove()
     # Only now is it known how often a model did not keep to its letters.
     notes = [*found(), *source.notes, *_notes(kit, order, tally, sums, total)]
@@ -218,6 +219,9 @@ def _notes(kit: Kit, order: Order, tally: Tally, sums: Sums, total: int) -> list
             f"A trial: the first {tally.total:,} of {total:,} rows. The same call without limit goes on from there, "
             f"with {where}."
         )
+    elif sums.failed and kit.store.batches.lasting:
+        where = ", with overwrite," if order.output else ""
+        notes.append(f"The same call{where} asks again for the {sums.failed:,} that failed and for no other.")
     if tally.before:
         notes.append(f"{tally.before:,} rows were done by an earlier call.")
     if sums.noted:

@@ -132,7 +132,7 @@ def _at(place: dict[str, Any], letters: str) -> dict[str, float]:
     weights: dict[str, float] = {}
     for token, logprob in chances.items():
         letter = token.strip(_AROUND).upper()
-        if len(letter) == 1 and letter in letters and isinstance(logprob, int | float):
+        if len(letter) == 1 and letter in letters and isinstance(logprob, int | float) and math.isfinite(logprob):
             weights[letter] = weights.get(letter, 0.0) + math.exp(min(0.0, logprob))
     return weights
 

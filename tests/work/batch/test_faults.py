@@ -169,6 +169,20 @@ async def test_one_row_that_crashes_the_model_does_not_keep_the_others(simulator
     assert bench.rows()[1]["error"]["kind"] == "server_error"
 
 
+async def test_rows_that_failed_are_asked_for_again_without_the_others(simulator: Simulator, tmp_path: Path):
+    async with batching(simulator, tmp_path, work={"parallel": 1}) as bench:
+        failing = [Answer(error="out of memory", status=500)] * 2
+        bench.simulator.script(MODEL, Answer(text="one"), failing[0], Answer(text="three"), failing[1])
+        first = await bench.report(["a", "b", "c"], output=OUT)
+        assert (first["done"], first["failed"]) == (2, 1)
+        assert any("asks again for the 1 that failed" in note for note in first["notes"])
+        asked = len(bench.prompts())
+        again = await bench.report(["a", "b", "c"], output=OUT, overwrite=True)
+        assert (again["done"], again["failed"]) == (3, 0)
+        assert len(bench.prompts()) == asked + 1
+        assert numbers(bench) == [1, 2, 3]
+
+
 async def test_the_rows_of_a_finished_batch_are_no_longer_in_the_store(bench: Bench, tmp_path: Path):
     bench.simulator.script(MODEL, *[Answer(text="a very private answer")] * 2)
     await bench.report(["a", "b"], output=OUT)
