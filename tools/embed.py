@@ -2,18 +2,19 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from operator import mul
 from typing import Annotated
 
 from pydantic import BaseModel, Field
 
 from ollama_mcp import INFERS, Call, Data, tool
-from ollama_mcp.api import EmbedRequest, Feature
-from ollama_mcp.formats.names import parse_name
+from ollama_mcp.api import EmbedResponse, Feature
 from ollama_mcp.formats.options import split_options
 from ollama_mcp.server.text import table
 from ollama_mcp.server.types import Background, EmbedModel, KeepAlive, LoadOptions
+from ollama_mcp.work.embedding import embed
 
 COMPARED = 100
 PAIRS_SHOWN = 50
@@ -62,21 +63,13 @@ async def ollama_embed(
     call.check_count("embed_inputs", input, argument="input")
     chosen = await call.model(model, "embed")
     name = chosen.model
-    plain, beside = split_options(call.settings.defaults.options, options)
+    _, beside = split_options(call.settings.defaults.options, options)
     cut = beside.get("truncate")
     if cut is None and (await call.client.server()).supports(Feature.EMBED):
         # Else the vector of a text that is too long would stand for its beginning without a word.
         cut = False
-    request = EmbedRequest(
-        model=name,
-        input=input,
-        truncate=cut,
-        dimensions=dimensions,
-        options=plain or None,
-        keep_alive=call.keep_alive(keep_alive),
-    )
-    with call.in_use.using(name):
-        rows = await _embed(call, request)
+    ask = partial(embed, call, name, truncate=cut, dimensions=dimensions, options=options, keep_alive=keep_alive)
+    rows = await _in_chunks(call, name, input, ask)
     pairs, notes = await asyncio.to_thread(_compare, rows) if not vectors else ([], [])
     notes = [chosen.note, *notes] if chosen.note else notes
     size = len(rows[0])
@@ -92,26 +85,17 @@ async def ollama_embed(
     )
 
 
-async def _embed(call: Call, request: EmbedRequest) -> list[list[float]]:
-    """All vectors in the order of the input, a few dozen texts per request: Ollama works on them one by one anyway."""
+async def _in_chunks(
+    call: Call, model: str, texts: Sequence[str], ask: Callable[[Sequence[str]], Awaitable[EmbedResponse]]
+) -> list[list[float]]:
+    """All vectors in the order of the texts, a few dozen per request: Ollama works on them one by one anyway."""
     chunk = call.settings.limits.embed_chunk
-    inputs = request.input if isinstance(request.input, list) else [request.input or ""]
     rows: list[list[float]] = []
-    async with call.progress.phase(f"embedding {len(inputs)} texts with {request.model}"):
-        for start in range(0, len(inputs), chunk):
-            part = request.model_copy(update={"input": inputs[start : start + chunk]})
-            answer = await call.client.embed(part)
-            rows += answer.embeddings
-            call.store.usage.count(
-                request.model,
-                cloud=parse_name(request.model).is_cloud,
-                prompt_tokens=answer.prompt_eval_count or 0,
-                tokens=0,
-                file_tokens=0,
-                seconds=answer.total_seconds or 0.0,
-            )
-            said = f"{len(rows)} of {len(inputs)} texts"
-            await call.progress.update(len(rows), said.__str__, total=len(inputs))
+    async with call.progress.phase(f"embedding {len(texts)} texts with {model}"):
+        for start in range(0, len(texts), chunk):
+            rows += (await ask(texts[start : start + chunk])).embeddings
+            said = f"{len(rows)} of {len(texts)} texts"
+            await call.progress.update(len(rows), said.__str__, total=len(texts))
     return rows
 
 

@@ -28,7 +28,9 @@ async def embed(
     texts: Sequence[str],
     *,
     truncate: bool | None = False,
+    dimensions: int | None = None,
     options: dict[str, Any] | None = None,
+    keep_alive: float | str | None = None,
     of_files: Sequence[str] = (),
 ) -> EmbedResponse:
     """Embed texts in one request.
@@ -38,7 +40,9 @@ async def embed(
         model: The model.
         texts: What is embedded.
         truncate: Whether a text that is too long is cut; False makes it an error, None leaves it to the server.
+        dimensions: The length of the vectors, where the model can give shorter ones.
         options: The caller's options, beside those of the settings.
+        keep_alive: How long the model stays loaded, or None.
         of_files: Those of the texts that come from files, which the agent never saw.
 
     Raises:
@@ -51,8 +55,9 @@ async def embed(
         model=model,
         input=list(texts),
         truncate=truncate,
+        dimensions=dimensions,
         options=plain or None,
-        keep_alive=kit.keep_alive(None),
+        keep_alive=kit.keep_alive(keep_alive),
     )
     with kit.in_use.using(model):
         answer = await kit.client.embed(request)
