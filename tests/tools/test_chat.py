@@ -84,6 +84,7 @@ async def test_the_simulated_model_fits_a_schema_by_itself(simulator: Simulator)
     ("answer", "words"),
     [
         (Answer(text="Four, I think."), "it is no JSON"),
+        (Answer(text='{"n": NaN}'), "NaN is no JSON number"),
         (Answer(text='{"n": "four"}'), 'at /n: "four" is not of type "integer"'),
         (Answer(text='{"n": 4', done_reason="length"), "cut before the JSON ended. Raise options.num_predict"),
     ],
