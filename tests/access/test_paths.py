@@ -103,6 +103,7 @@ def _swap_folder(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize(("swap", "name"), [(_swap_link, "race.png"), (_swap_folder, "Pictures/cat.png")])
+@pytest.mark.slow
 def test_swapping_a_link_or_folder_during_the_call_never_leaks(
     machine: Machine, swap: Callable[[Machine], None], name: str
 ) -> None:

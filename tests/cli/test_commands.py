@@ -57,6 +57,7 @@ async def test_demo_runs_on_the_simulator_and_leaves_nothing_behind(tmp_path: Pa
     assert "All steps did what they should." in ran.out
 
 
+@pytest.mark.slow
 async def test_demo_changes_nothing_of_a_real_ollama_without_a_terminal_to_ask_on(simulator: Simulator):
     ran = await run("demo", OLLAMA_HOST=simulator.url)
     assert ran.code == 0, ran.out + ran.err
@@ -73,6 +74,7 @@ async def test_demo_on_an_empty_ollama_says_so_and_goes_on_with_the_simulator():
     assert "no model is installed" in ran.out and "built-in simulator" in ran.out
 
 
+@pytest.mark.slow
 async def test_demo_fails_when_a_step_does(simulator: Simulator):
     ran = await run("demo", "--exclude-tools", "ollama_chat", OLLAMA_HOST=simulator.url)
     assert ran.code == 1

@@ -159,6 +159,7 @@ def test_a_modelfile_is_told_from_a_path(text: str, is_one: bool):
     assert begins_as_instruction(text) is is_one
 
 
+@pytest.mark.slow
 def test_many_instructions_are_read_in_linear_time():
     count = 20_000
     text = "FROM x\n" + "MESSAGE user hi\n" * count + 'SYSTEM """' + "line\n" * count + '"""'

@@ -47,6 +47,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads_module, "PAUSE_SECONDS", 0.01)
 
 
+@pytest.mark.slow
 async def test_bytes_are_counted_over_hashing_and_sending(sink: Sink, large: Path, digest: str):
     notes = Notes()
     sink.pause = 0.02

@@ -264,6 +264,7 @@ def _peaks(folder: Path, cases: dict[str, bytes]) -> dict[str, float]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
+@pytest.mark.slow
 def test_no_image_takes_300_megabytes_or_writes_to_stdout(tmp_path: Path) -> None:
     cases = {
         "rgba.png": png(

@@ -189,6 +189,7 @@ async def test_an_image_is_no_text() -> None:
         await read(saved(drawing(), "PNG"), "a.png")
 
 
+@pytest.mark.slow
 async def test_a_page_that_nests_without_end_is_stopped() -> None:
     with pytest.raises(InvalidArgument, match="took longer than 1 s"):
         await convert(b"<div>" * 200_000, "html", name="deep.html", most=1_000, seconds=1)
@@ -305,6 +306,7 @@ async def test_a_call_that_is_cancelled_before_its_turn_starts_no_process() -> N
     assert [one.text for one in found] == ["x\n\n"] * 2
 
 
+@pytest.mark.slow
 async def test_a_document_that_takes_too_much_memory_is_refused() -> None:
     assert "is not read: it is a" in (await refusal(crowded(), "a.docx")).message
 

@@ -102,6 +102,7 @@ async def test_notes_of_two_servers_do_not_erase_each_other(path: Path) -> None:
         assert await store.models.on_gpu(DIGEST) is True
 
 
+@pytest.mark.slow
 async def test_what_was_learnt_is_written_while_the_server_runs(store: Store, path: Path) -> None:
     await store.models.learn(DIGEST, 100, 130)
     await until(lambda: query(path, "SELECT samples FROM models") == [(1,)])

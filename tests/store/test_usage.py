@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from ollama_mcp.store import Store, Tally, Totals, UsageRow
 from tests.store.support import child, files_in, finish, is_there, opened, query
 from tests.support import until
@@ -54,6 +56,7 @@ async def test_this_run_is_told_from_all_time(path: Path) -> None:
     assert {row.model: row.calls for row in totals.ever.local} == {"m": 2, "old": 1}
 
 
+@pytest.mark.slow
 async def test_counts_of_one_server_are_written_while_it_runs(store: Store, path: Path) -> None:
     await store.models.token_ratio("opens the file")
     count(store)

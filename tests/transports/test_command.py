@@ -118,6 +118,7 @@ async def test_a_vanished_client_frees_the_model(simulator: Simulator) -> None:
 
 
 @pytest.mark.parametrize("era", ["legacy", "modern"])
+@pytest.mark.slow
 async def test_five_hundred_generates_in_flight_are_neither_lost_nor_mixed_up(simulator: Simulator, era: str) -> None:
     # The first call keeps the model's only slot until all others wait behind it.
     simulator.script(MODEL, Answer(text="first", hold="gate"))

@@ -96,6 +96,7 @@ async def test_a_file_that_changes_before_its_turn_is_a_marked_row(bench: Bench)
     assert "changed while the batch ran" in bench.rows()[5]["error"]["message"]
 
 
+@pytest.mark.slow
 async def test_a_host_that_dies_in_the_middle_loses_nothing(simulator: Simulator, tmp_path: Path):
     rows = [f"text {n}" for n in range(1_000)]
     async with batching(simulator, tmp_path) as bench:

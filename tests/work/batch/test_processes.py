@@ -76,6 +76,7 @@ async def test_a_server_killed_in_mid_batch_loses_no_row_and_doubles_none(simula
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+@pytest.mark.slow
 async def test_a_disk_that_fills_while_writing_costs_no_row(simulator: Simulator, tmp_path: Path):
     (tmp_path / "data").mkdir()
     source = tmp_path / "data" / "in.csv"
