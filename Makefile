@@ -3,6 +3,8 @@ PYTHON ?= $(firstword $(foreach v,3.14 3.13 3.12 3.11,$(shell python$(v) -c 'pri
 BIN := .venv/bin
 READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest
+# A process for each core, at most four: more would be in each other's way.
+PARALLEL := -n auto --maxprocesses=4 --dist=worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-slow check lint cover golden docs format bench build clean
@@ -21,7 +23,7 @@ run: $(READY) ## See it work: a client, the server, and Ollama (or the built-in 
 	@$(BIN)/ollama-mcp-server demo
 
 test: $(READY) ## Run the tests
-	$(PYTEST) -m "not slow and not live"
+	$(PYTEST) $(PARALLEL) -m "not slow and not live"
 
 test-slow: $(READY) ## Run the tests that take minutes, need Node or a package index
 	$(PYTEST) -m "slow and not live" --timeout=600
@@ -36,7 +38,7 @@ lint: $(READY) ## Lint, types, generated files
 
 cover: $(READY) ## Run the tests with branch coverage and hold it to the floor
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -q -m "not slow and not live" --timeout=120
+	$(BIN)/coverage run -m pytest -q $(PARALLEL) -m "not slow and not live" --timeout=120
 	@$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
