@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from ollama_mcp import Call, Data, Hints, tool
 from ollama_mcp.server.text import size, table
 from ollama_mcp.server.types import ImageSources, OnlyWhere
-from ollama_mcp.work.choosing import Habits
+from ollama_mcp.work.choosing import ModelHabits
 
 if TYPE_CHECKING:
     from ollama_mcp.work.compare import Comparison, Trial
@@ -88,7 +88,7 @@ async def ollama_compare(
 
     order = Order(models, prompt, prompts_file, system, images, output, overwrite)
     # That a model was compared does not make it the one to use next.
-    return _shown(await compare(replace(call, habits=Habits()), order))
+    return _shown(await compare(replace(call, habits=ModelHabits()), order))
 
 
 def _shown(found: "Comparison") -> Compared:

@@ -42,7 +42,7 @@ from ollama_mcp.server.selection import enabled_toolsets, select_tools
 from ollama_mcp.settings import Settings
 from ollama_mcp.settings.model import Tools
 from ollama_mcp.store import Store
-from ollama_mcp.work.choosing import Habits
+from ollama_mcp.work.choosing import ModelHabits
 
 if TYPE_CHECKING:
     from mcp.server.caching import CacheableMethod
@@ -87,7 +87,7 @@ class OllamaServer(GuidedServer):
         self.hosts = hosts or HostPool(settings, api_key=api_key)
         self.in_use = InUse()
         self.store = Store.of(settings)
-        self._habits: dict[str, Habits] = {}
+        self._habits: dict[str, ModelHabits] = {}
         keep = settings.jobs
         self.jobs = Jobs(keep.limit, keep.keep_seconds, keep.keep_cut_seconds, keep.keep_bytes)
         self._confirmations = Confirmations()
@@ -209,13 +209,13 @@ class OllamaServer(GuidedServer):
                     return self._forms.result(pause.question, granted)
                 granted.add(await self._forms.ask(context, pause.question, progress))
 
-    def _habits_of(self, caller: Caller) -> Habits:
+    def _habits_of(self, caller: Caller) -> ModelHabits:
         """What the caller used before; nothing for one that cannot be told from another."""
         if caller.owner is None:
-            return Habits()
+            return ModelHabits()
         while len(self._habits) >= _MOST_CALLERS and caller.owner not in self._habits:
             del self._habits[next(iter(self._habits))]
-        return self._habits.setdefault(caller.owner, Habits())
+        return self._habits.setdefault(caller.owner, ModelHabits())
 
     async def _carry_out(
         self, tool: BoundTool, call: Call, arguments: dict[str, Any], context: Context[None, Any] | None

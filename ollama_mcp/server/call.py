@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ollama_mcp.server.progress import Progress
     from ollama_mcp.settings import Settings
     from ollama_mcp.store import Store
-    from ollama_mcp.work.choosing import Chosen, Habits, Task
+    from ollama_mcp.work.choosing import Chosen, ModelHabits, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Call:
     jobs: Jobs
     caller: Caller
     store: Store
-    habits: Habits
+    habits: ModelHabits
 
     @property
     def tool(self) -> str:

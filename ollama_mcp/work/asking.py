@@ -17,7 +17,7 @@ from ollama_mcp.work.inference import Prepared, Wish, answer, prepare
 if TYPE_CHECKING:
     from ollama_mcp.api import Message
     from ollama_mcp.work.answers import Answer
-    from ollama_mcp.work.kit import Kit
+    from ollama_mcp.work.context import CallContext
     from ollama_mcp.work.readings import Reading
 
 
@@ -47,26 +47,26 @@ class Question:
     split: bool = False
 
 
-async def ask(kit: Kit, question: Question) -> Answer:
+async def ask(call: CallContext, question: Question) -> Answer:
     """Read the files, ask, and say what was read.
 
     Raises:
         OllamaMCPError: No file could be read, a rule forbids it, the prompt cannot fit, or the model failed.
     """
     if not question.files:
-        return await _asked(kit, question, None)
+        return await _asked(call, question, None)
     from ollama_mcp.work.files import read_files
     from ollama_mcp.work.readings import receipts
 
-    async with kit.progress.phase(f"reading {len(question.files)} files"):
-        reading = await read_files(kit.access, question.files, kit.settings)
+    async with call.progress.phase(f"reading {len(question.files)} files"):
+        reading = await read_files(call.access, question.files, call.settings)
     sees = bool(question.wish.images or reading.images)
-    chosen = await choose(kit, question.wish.model, question.wish.task, vision=sees)
-    await keep_home(kit, chosen.model, "cloud_files")
+    chosen = await choose(call, question.wish.model, question.wish.task, vision=sees)
+    await keep_home(call, chosen.model, "cloud_files")
     tokens = sum(estimate_tokens(document.text) for document in reading.documents)
     images = [*question.wish.images, *reading.images]
     wish = replace(question.wish, model=chosen.model, images=images, file_tokens=tokens)
-    found = await _asked(kit, replace(question, wish=wish), reading)
+    found = await _asked(call, replace(question, wish=wish), reading)
     found.notes = [*([chosen.note] if chosen.note else []), *found.notes, *receipts(reading, estimate_tokens)]
     if not found.sources:
         found.sources = [
@@ -75,27 +75,29 @@ async def ask(kit: Kit, question: Question) -> Answer:
     return found
 
 
-async def prepared_turns(kit: Kit, question: Question, turns: Sequence[Message]) -> tuple[Prepared, list[Message]]:
+async def prepared_turns(
+    call: CallContext, question: Question, turns: Sequence[Message]
+) -> tuple[Prepared, list[Message]]:
     """The wish made ready, and the turns with their images in place."""
     copies = [turn.model_copy() for turn in turns]
-    shared = await prepare(kit, question.wish, [turn.content for turn in copies])
+    shared = await prepare(call, question.wish, [turn.content for turn in copies])
     _place(shared.images, copies, question.shown)
     return shared, copies
 
 
-async def send(kit: Kit, question: Question, turns: Sequence[Message], *, quiet: bool = False) -> Answer:
+async def send(call: CallContext, question: Question, turns: Sequence[Message], *, quiet: bool = False) -> Answer:
     """Ask what the turns say, as the question wants it asked."""
     from ollama_mcp.api import ChatRequest
 
-    shared, placed = await prepared_turns(kit, question, turns)
+    shared, placed = await prepared_turns(call, question, turns)
     request = ChatRequest(
         model=shared.model,
         messages=placed,
         tools=question.tools or None,
-        keep_alive=kit.keep_alive(question.keep_alive),
+        keep_alive=call.keep_alive(question.keep_alive),
         **shared.fields,
     )
-    return await answer(kit, request, shared, quiet=quiet)
+    return await answer(call, request, shared, quiet=quiet)
 
 
 def with_words(turns: Sequence[Message], words: str) -> list[Message]:
@@ -118,7 +120,7 @@ def last_of_user(turns: Sequence[Message]) -> Message:
     return last
 
 
-async def _asked(kit: Kit, question: Question, reading: Reading | None) -> Answer:
+async def _asked(call: CallContext, question: Question, reading: Reading | None) -> Answer:
     documents = reading.documents if reading is not None else []
     wish = question.wish
     if question.cite:
@@ -126,13 +128,13 @@ async def _asked(kit: Kit, question: Question, reading: Reading | None) -> Answe
             raise InvalidArgument("cite needs files to quote from.", next_step="Give files, or leave cite out.")
         wish = replace(wish, format=citing.schema_of(wish.format))
     try:
-        found = await send(kit, replace(question, wish=wish), _with_files(question, reading))
+        found = await send(call, replace(question, wish=wish), _with_files(question, reading))
     except TooLong:
         if not question.split:
             raise
         from ollama_mcp.work.splitting import in_pieces
 
-        return await in_pieces(kit, question, documents)
+        return await in_pieces(call, question, documents)
     if not question.cite:
         return found
     # A quote is looked for in all that was read.

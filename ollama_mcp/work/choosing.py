@@ -13,7 +13,7 @@ from ollama_mcp.hosts.contexts import gpu_shares
 if TYPE_CHECKING:
     from ollama_mcp.api import ModelSummary, RunningModel
     from ollama_mcp.settings.model import Defaults
-    from ollama_mcp.work.kit import Kit
+    from ollama_mcp.work.context import CallContext
 
 Task = Literal["chat", "generate", "embed", "decide"]
 
@@ -96,7 +96,7 @@ class Chosen:
     why: str = ""
 
 
-class Habits:
+class ModelHabits:
     """The models that one caller named lately for each task, the last first.
 
     A name is kept whether or not its call succeeds: it counts only while such a model is installed and can do what is
@@ -191,15 +191,17 @@ def candidate_of(
     )
 
 
-async def candidates_among(kit: Kit, installed: Sequence[ModelSummary]) -> list[Candidate]:
+async def candidates_among(call: CallContext, installed: Sequence[ModelSummary]) -> list[Candidate]:
     """What the choice needs to know of the installed models."""
-    able = await kit.hosts.capabilities(installed)
-    running = await kit.hosts.contexts.running()
-    known = await kit.store.models.known_on_gpu()
+    able = await call.hosts.capabilities(installed)
+    running = await call.hosts.contexts.running()
+    known = await call.store.models.known_on_gpu()
     return [candidate_of(model, able[model.name], running, known) for model in installed if is_name(model.name)]
 
 
-async def choose(kit: Kit, name: str, task: Task, *, vision: bool = False, also: Collection[str] = ()) -> Chosen:
+async def choose(
+    call: CallContext, name: str, task: Task, *, vision: bool = False, also: Collection[str] = ()
+) -> Chosen:
     """The model to use: the one that was named, else by the rule of `pick`.
 
     Args:
@@ -214,46 +216,48 @@ async def choose(kit: Kit, name: str, task: Task, *, vision: bool = False, also:
     """
     if name:
         if not parse_name(name).is_cloud:
-            kit.habits.use(task, name)
+            call.habits.use(task, name)
         return Chosen(name)
     needs = frozenset({"vision", *also} if vision else also)
-    wanted = Wanted(task, needs, kit.settings.work.largest_gb)
+    wanted = Wanted(task, needs, call.settings.work.largest_gb)
     candidates: list[Candidate] = []
-    if not _default(kit, wanted)[0]:
-        candidates = await candidates_among(kit, await kit.hosts.listed.get())
-    chosen = _chosen(kit, candidates, wanted)
+    if not _default(call, wanted)[0]:
+        candidates = await candidates_among(call, await call.hosts.listed.get())
+    chosen = _chosen(call, candidates, wanted)
     if chosen is None:
-        raise _nothing(kit, candidates, wanted)
+        raise _nothing(call, candidates, wanted)
     return chosen
 
 
-async def ranking(kit: Kit, installed: Sequence[ModelSummary], capability: str) -> tuple[list[str], Chosen | None]:
+async def ranking(
+    call: CallContext, installed: Sequence[ModelSummary], capability: str
+) -> tuple[list[str], Chosen | None]:
     """What a call that needs a capability and names no model takes.
 
     Args:
-        kit: What is at hand.
+        call: The context of the call.
         installed: The installed models.
         capability: The capability.
 
     Returns:
         The names of the models that suit, the first to be taken first; and what is taken now, where anything is.
     """
-    wanted = wanted_for(capability, kit.settings.work.largest_gb)
-    candidates = await candidates_among(kit, installed)
-    chosen = _chosen(kit, candidates, wanted)
+    wanted = wanted_for(capability, call.settings.work.largest_gb)
+    candidates = await candidates_among(call, installed)
+    chosen = _chosen(call, candidates, wanted)
     names = [model.name for model in in_order(candidates, wanted)]
     if chosen is not None:
         names.sort(key=lambda name: not same_model(name, chosen.model))
     return names, chosen
 
 
-def _default(kit: Kit, wanted: Wanted) -> tuple[str, str]:
-    return configured(kit.settings.defaults, wanted.task, vision="vision" in wanted.also)
+def _default(call: CallContext, wanted: Wanted) -> tuple[str, str]:
+    return configured(call.settings.defaults, wanted.task, vision="vision" in wanted.also)
 
 
-def _chosen(kit: Kit, candidates: Sequence[Candidate], wanted: Wanted) -> Chosen | None:
-    default, setting = _default(kit, wanted)
-    usual = kit.habits.recent(wanted.task)
+def _chosen(call: CallContext, candidates: Sequence[Candidate], wanted: Wanted) -> Chosen | None:
+    default, setting = _default(call, wanted)
+    usual = call.habits.recent(wanted.task)
     model = pick(candidates, wanted, default=default, usual=usual)
     if not model:
         return None
@@ -276,18 +280,18 @@ def _why(candidates: Sequence[Candidate], wanted: Wanted) -> str:
     return f"smallest, all exceed {limit}" if first.size > wanted.largest_gb * GIGABYTE else f"largest up to {limit}"
 
 
-def _nothing(kit: Kit, candidates: Sequence[Candidate], wanted: Wanted) -> ModelNotFound:
+def _nothing(call: CallContext, candidates: Sequence[Candidate], wanted: Wanted) -> ModelNotFound:
     needs = " and ".join(map(repr, wanted.needs))
     message = f"No model was named, and none of the {len(candidates)} installed here has {needs} for this."
     if not candidates:
-        message = f"No model was named, and none is installed on {kit.hosts.url}."
+        message = f"No model was named, and none is installed on {call.hosts.url}."
     elif any(model.is_cloud for model in candidates):
         message += " Those of ollama.com are used only when named."
     suggested = next(SUGGESTED[need] for need in wanted.needs if need in SUGGESTED)
     setting = "vision" if "vision" in wanted.also else wanted.task
     return ModelNotFound(
         message,
-        host=kit.hosts.url,
+        host=call.hosts.url,
         next_step=f"ollama_pull_model(model={suggested!r}) downloads one, if the user wants that. "
         f"Or name a model; the user can set one as defaults.{setting}.",
     )

@@ -9,7 +9,7 @@ from ollama_mcp.errors import NotAllowed
 from ollama_mcp.formats.names import parse_name
 
 if TYPE_CHECKING:
-    from ollama_mcp.work.kit import Kit
+    from ollama_mcp.work.context import CallContext
 
 Setting = Literal["cloud_files", "cloud_images", "cloud_batch"]
 
@@ -20,7 +20,7 @@ _WHAT: dict[Setting, str] = {
 }
 
 
-async def runs_in_cloud(kit: Kit, model: str) -> bool:
+async def runs_in_cloud(call: CallContext, model: str) -> bool:
     """Whether a model runs on ollama.com: the host is it, the name says so, or the card of a name like any other does.
 
     Raises:
@@ -28,16 +28,16 @@ async def runs_in_cloud(kit: Kit, model: str) -> bool:
     """
     from ollama_mcp.api.client import CLOUD_HOST
 
-    if parse_name(model).is_cloud or urlsplit(kit.client.base_url).hostname == CLOUD_HOST:
+    if parse_name(model).is_cloud or urlsplit(call.client.base_url).hostname == CLOUD_HOST:
         return True
-    return bool((await kit.hosts.card(model)).remote_host)
+    return bool((await call.hosts.card(model)).remote_host)
 
 
-async def keep_home(kit: Kit, model: str, *settings: Setting) -> None:
+async def keep_home(call: CallContext, model: str, *settings: Setting) -> None:
     """Keep from ollama.com what the settings do not let go there.
 
     Args:
-        kit: What is at hand.
+        call: The context of the call.
         model: The model that is to get it.
         settings: The settings of `policy` that have to allow it, all of them.
 
@@ -45,9 +45,9 @@ async def keep_home(kit: Kit, model: str, *settings: Setting) -> None:
         NotAllowed: Names the first that does not.
         OllamaMCPError: Where the model runs cannot be known.
     """
-    policy = kit.settings.policy
+    policy = call.settings.policy
     denied: Setting | None = next((name for name in settings if getattr(policy, name) == "deny"), None)
-    if denied is None or not await runs_in_cloud(kit, model):
+    if denied is None or not await runs_in_cloud(call, model):
         return
     raise NotAllowed(
         f"{model} runs on ollama.com, and {_WHAT[denied]} sent there.",

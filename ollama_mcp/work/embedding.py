@@ -16,14 +16,14 @@ from ollama_mcp.formats.tokens import estimate_tokens
 
 if TYPE_CHECKING:
     from ollama_mcp.api import EmbedResponse
-    from ollama_mcp.work.kit import Kit
+    from ollama_mcp.work.context import CallContext
 
 # The largest number of 32 bits (IEEE 754).
 _LARGEST = 3.4e38
 
 
 async def embed(
-    kit: Kit,
+    call: CallContext,
     model: str,
     texts: Sequence[str],
     *,
@@ -36,7 +36,7 @@ async def embed(
     """Embed texts in one request.
 
     Args:
-        kit: What is at hand.
+        call: The context of the call.
         model: The model.
         texts: What is embedded.
         truncate: Whether a text that is too long is cut; False makes it an error, None leaves it to the server.
@@ -50,18 +50,18 @@ async def embed(
     """
     from ollama_mcp.api import EmbedRequest
 
-    plain, _ = split_options(kit.settings.defaults.options, options)
+    plain, _ = split_options(call.settings.defaults.options, options)
     request = EmbedRequest(
         model=model,
         input=list(texts),
         truncate=truncate,
         dimensions=dimensions,
         options=plain or None,
-        keep_alive=kit.keep_alive(keep_alive),
+        keep_alive=call.keep_alive(keep_alive),
     )
-    with kit.in_use.using(model):
-        answer = await kit.client.embed(request)
-    kit.store.usage.count(
+    with call.in_use.using(model):
+        answer = await call.client.embed(request)
+    call.store.usage.count(
         model,
         cloud=parse_name(model).is_cloud,
         prompt_tokens=answer.prompt_eval_count or 0,

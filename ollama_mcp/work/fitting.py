@@ -18,7 +18,7 @@ from ollama_mcp.hosts.cards import default_options
 
 if TYPE_CHECKING:
     from ollama_mcp.api import RunningModel, Stats
-    from ollama_mcp.work.kit import Kit
+    from ollama_mcp.work.context import CallContext
 
 # What Ollama loads a model with where nobody says (since v0.6.7; on large GPUs it takes more, which `ps` then shows).
 UNLOADED_CONTEXT = 4_096
@@ -79,7 +79,7 @@ class Fit:
     fixed: bool = False
 
 
-async def fit(kit: Kit, model: str, need: Need) -> Fit:
+async def fit(call: CallContext, model: str, need: Need) -> Fit:
     """Find the context for a request.
 
     Raises:
@@ -87,27 +87,27 @@ async def fit(kit: Kit, model: str, need: Need) -> Fit:
     """
     if parse_name(model).is_cloud:
         # Its context is the cloud's affair, and nothing is loaded here.
-        return Fit(need.tokens, need.tokens, (await _trained(kit, model)) or UNLOADED_CONTEXT, fixed=True)
-    running = await kit.hosts.contexts.loaded(model)
-    sent = kit.hosts.contexts.sent(model)
+        return Fit(need.tokens, need.tokens, (await _trained(call, model)) or UNLOADED_CONTEXT, fixed=True)
+    running = await call.hosts.contexts.loaded(model)
+    sent = call.hosts.contexts.sent(model)
     if need.num_ctx is None and running is not None and (known := running.context_length or sent):
-        ratio = await kit.store.models.token_ratio(running.digest) if running.digest else None
+        ratio = await call.store.models.token_ratio(running.digest) if running.digest else None
         room = _room(need, ratio)
         if room <= known:
             tokens = round(need.tokens * (ratio or 1.0))
             return Fit(need.tokens, tokens, known, _kept(running, sent), room > known // 2, running.digest)
     elif need.num_ctx is None and _room(need, None) <= OLD_UNLOADED_CONTEXT:
         return Fit(need.tokens, need.tokens, UNLOADED_CONTEXT)
-    return await _grown(kit, model, need, running, sent)
+    return await _grown(call, model, need, running, sent)
 
 
-async def learn(kit: Kit, fit: Fit, stats: Stats | None, *, images: int) -> None:
+async def learn(call: CallContext, fit: Fit, stats: Stats | None, *, images: int) -> None:
     """Keep what the real count says about the estimate; a prompt with images says nothing about its text."""
     if fit.digest and stats is not None and stats.prompt_eval_count and not images:
-        await kit.store.models.learn(fit.digest, fit.raw, stats.prompt_eval_count)
+        await call.store.models.learn(fit.digest, fit.raw, stats.prompt_eval_count)
 
 
-async def refused(kit: Kit, model: str, fit: Fit, error: ContextOverflow, *, images: int, way_out: str) -> Fit:
+async def refused(call: CallContext, model: str, fit: Fit, error: ContextOverflow, *, images: int, way_out: str) -> Fit:
     """A larger fit after the server refused the length of a prompt, which is kept as a lesson for the estimate.
 
     Raises:
@@ -115,10 +115,10 @@ async def refused(kit: Kit, model: str, fit: Fit, error: ContextOverflow, *, ima
     """
     counted = _COUNTED.search(error.detail)
     tokens = int(counted[1]) if counted else fit.window + 1
-    digest = fit.digest or await _digest(kit, model)
+    digest = fit.digest or await _digest(call, model)
     if digest and not images:
-        await kit.store.models.learn(digest, fit.raw, tokens)
-    limit = await largest(kit, model)
+        await call.store.models.learn(digest, fit.raw, tokens)
+    limit = await largest(call, model)
     if fit.fixed or fit.window >= limit or tokens + SHORTEST_ANSWER > limit:
         known = f"{tokens:,}" if counted else f"more than {fit.window:,}"
         raise TooLong(
@@ -129,10 +129,10 @@ async def refused(kit: Kit, model: str, fit: Fit, error: ContextOverflow, *, ima
     return replace(fit, tokens=max(tokens, fit.tokens), window=num_ctx, num_ctx=num_ctx, digest=digest)
 
 
-async def known_ratio(kit: Kit, model: str) -> float | None:
+async def known_ratio(call: CallContext, model: str) -> float | None:
     """How many of the model's tokens one estimated token is, where that was learnt."""
-    digest = await _digest(kit, model)
-    return await kit.store.models.token_ratio(digest) if digest else None
+    digest = await _digest(call, model)
+    return await call.store.models.token_ratio(digest) if digest else None
 
 
 def was_cut(fit: Fit, stats: Stats | None) -> bool:
@@ -141,10 +141,10 @@ def was_cut(fit: Fit, stats: Stats | None) -> bool:
     return 0 < real < 0.6 * fit.tokens and fit.tokens > 0.9 * fit.window
 
 
-async def largest(kit: Kit, model: str) -> int:
+async def largest(call: CallContext, model: str) -> int:
     """The largest context, in tokens, that may be asked for where a call names none."""
-    trained = await _trained(kit, model)
-    limit = kit.settings.limits.num_ctx
+    trained = await _trained(call, model)
+    limit = call.settings.limits.num_ctx
     return min(limit, trained) if trained else limit
 
 
@@ -156,15 +156,15 @@ def too_long(model: str, tokens: int, most: int, why: str, way_out: str) -> TooL
     )
 
 
-async def _grown(kit: Kit, model: str, need: Need, running: RunningModel | None, sent: int | None) -> Fit:
+async def _grown(call: CallContext, model: str, need: Need, running: RunningModel | None, sent: int | None) -> Fit:
     """Where the quick estimate does not settle it: look closer, then ask for more."""
-    digest = running.digest if running is not None else await _digest(kit, model)
-    ratio = await kit.store.models.token_ratio(digest) if digest else None
+    digest = running.digest if running is not None else await _digest(call, model)
+    ratio = await call.store.models.token_ratio(digest) if digest else None
     tokens = round(need.tokens * (ratio or 1.0)) + need.images * IMAGE_TOKENS
-    trained = await _trained(kit, model)
+    trained = await _trained(call, model)
     # Servers before v0.10.0 do not show the context of a loaded model.
     known = (running.context_length or sent) if running is not None else None
-    window = known or await _default_window(kit, model, trained)
+    window = known or await _default_window(call, model, trained)
     wanted = _room(need, ratio)
     least = round(tokens / _margin(ratio)) + SHORTEST_ANSWER
     if need.num_ctx is not None:
@@ -175,7 +175,7 @@ async def _grown(kit: Kit, model: str, need: Need, running: RunningModel | None,
             way_out = f"Raise options.num_ctx, or leave it out and it is chosen. {need.way_out}"
             raise too_long(model, tokens, most, "options.num_ctx", way_out)
         return Fit(need.tokens, tokens, most, None, wanted > most // 2, digest, fixed=True)
-    limit = kit.settings.limits.num_ctx
+    limit = call.settings.limits.num_ctx
     most = max(window, min(limit, trained or limit))
     if least > most:
         why = "setting limits.num_ctx" if most == limit else "the model's own length"
@@ -213,26 +213,26 @@ def _kept(running: RunningModel, sent: int | None) -> int | None:
     return None
 
 
-async def _default_window(kit: Kit, model: str, trained: int | None) -> int:
+async def _default_window(call: CallContext, model: str, trained: int | None) -> int:
     """The context that a model gets which is not loaded."""
-    built_in: Any = default_options(await kit.hosts.card(model)).get("num_ctx")
-    version = await kit.client.server()
+    built_in: Any = default_options(await call.hosts.card(model)).get("num_ctx")
+    version = await call.client.server()
     usual = OLD_UNLOADED_CONTEXT if version.known and version.numbers < _CONTEXT_SINCE else UNLOADED_CONTEXT
     window = built_in if isinstance(built_in, int) else usual
     return min(window, trained) if trained else window
 
 
-async def _trained(kit: Kit, model: str) -> int | None:
+async def _trained(call: CallContext, model: str) -> int | None:
     try:
-        return (await kit.hosts.card(model)).context_length
+        return (await call.hosts.card(model)).context_length
     except (InvalidArgument, OllamaMCPError):
         # The call itself will say what is wrong with the model or the host.
         return None
 
 
-async def _digest(kit: Kit, model: str) -> str:
+async def _digest(call: CallContext, model: str) -> str:
     try:
-        found = await kit.hosts.find(model)
+        found = await call.hosts.find(model)
     except OllamaMCPError:
         return ""
     return found.digest if found is not None else ""

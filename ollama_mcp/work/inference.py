@@ -17,7 +17,7 @@ from ollama_mcp.work.outcome import finish
 if TYPE_CHECKING:
     from ollama_mcp.api import ChatRequest, ChatStream, Chunk, GenerateRequest, GenerateStream
     from ollama_mcp.work.answers import Answer
-    from ollama_mcp.work.kit import Kit
+    from ollama_mcp.work.context import CallContext
 
 TAIL_CHARS = 800
 
@@ -72,25 +72,25 @@ class Prepared:
         return bool(self.fields.get("logprobs"))
 
 
-async def prepare(kit: Kit, wish: Wish, texts: Sequence[str]) -> Prepared:
+async def prepare(call: CallContext, wish: Wish, texts: Sequence[str]) -> Prepared:
     """Check what Ollama would not, and choose what the caller left open.
 
     Args:
-        kit: What is at hand.
+        call: The context of the call.
         wish: What was asked for.
         texts: Everything that the model reads.
 
     Raises:
         OllamaMCPError: A limit, a missing capability or a wrong argument; nothing was sent to the model.
     """
-    check_size(kit, texts)
-    chosen = await choose(kit, wish.model, wish.task, vision=bool(wish.images), also=_needed(wish))
+    check_size(call, texts)
+    chosen = await choose(call, wish.model, wish.task, vision=bool(wish.images), also=_needed(wish))
     model = chosen.model
     notes = [chosen.note] if chosen.note else []
-    images = await _senses(kit, wish, model, notes)
-    think = await _think(kit, model, wish)
-    plain, beside = split_options(kit.settings.defaults.options, wish.options)
-    plain = await _room_to_think(kit, wish, model, think, plain)
+    images = await _senses(call, wish, model, notes)
+    think = await _think(call, model, wish)
+    plain, beside = split_options(call.settings.defaults.options, wish.options)
+    plain = await _room_to_think(call, wish, model, think, plain)
     need = fitting.Need(
         tokens=sum(map(estimate_tokens, texts)) + wish.carried,
         images=len(images),
@@ -98,7 +98,7 @@ async def prepare(kit: Kit, wish: Wish, texts: Sequence[str]) -> Prepared:
         num_ctx=plain.get("num_ctx"),
         way_out=wish.way_out,
     )
-    fit = await fitting.fit(kit, model, need)
+    fit = await fitting.fit(call, model, need)
     if fit.num_ctx is not None:
         plain["num_ctx"] = fit.num_ctx
     top = beside.get("top_logprobs")
@@ -106,7 +106,7 @@ async def prepare(kit: Kit, wish: Wish, texts: Sequence[str]) -> Prepared:
         "format": wish.format,
         "think": think,
         "options": plain or None,
-        "truncate": await _truncate(kit, model, fit, beside.get("truncate")),
+        "truncate": await _truncate(call, model, fit, beside.get("truncate")),
         "shift": beside.get("shift"),
         "logprobs": True if "logprobs" in wish.include or top else None,
         "top_logprobs": top,
@@ -116,7 +116,7 @@ async def prepare(kit: Kit, wish: Wish, texts: Sequence[str]) -> Prepared:
 
 
 async def answer(
-    kit: Kit,
+    call: CallContext,
     request: ChatRequest | GenerateRequest,
     prepared: Prepared,
     *,
@@ -129,7 +129,7 @@ async def answer(
     expected is sent again with a larger one, where there may be one.
 
     Args:
-        kit: What is at hand.
+        call: The context of the call.
         request: The request, made of what was prepared.
         prepared: What was prepared.
         quiet: Whether the progress is left alone, since it tells of more than this answer.
@@ -140,17 +140,17 @@ async def answer(
     """
     while True:
         try:
-            whole, prepared = await _sent(kit, request, prepared, quiet=quiet, began=began)
+            whole, prepared = await _sent(call, request, prepared, quiet=quiet, began=began)
             return finish(whole, prepared)
         except ContextOverflow as error:
             images, way_out = len(prepared.images), prepared.wish.way_out
-            fit = await fitting.refused(kit, prepared.model, prepared.fit, error, images=images, way_out=way_out)
+            fit = await fitting.refused(call, prepared.model, prepared.fit, error, images=images, way_out=way_out)
             prepared = replace(prepared, fit=fit)
             request = request.model_copy(update={"options": {**(request.options or {}), "num_ctx": fit.num_ctx}})
 
 
 async def _sent(
-    kit: Kit,
+    call: CallContext,
     request: ChatRequest | GenerateRequest,
     prepared: Prepared,
     *,
@@ -161,30 +161,30 @@ async def _sent(
 
     num_ctx = (request.options or {}).get("num_ctx")
     if num_ctx is not None:
-        kit.hosts.contexts.remember(prepared.model, num_ctx)
-    stream = kit.client.chat(request) if isinstance(request, ChatRequest) else kit.client.generate(request)
-    with kit.in_use.using(prepared.model):
+        call.hosts.contexts.remember(prepared.model, num_ctx)
+    stream = call.client.chat(request) if isinstance(request, ChatRequest) else call.client.generate(request)
+    with call.in_use.using(prepared.model):
         if began is not None:
             # What is read here counts: the stream keeps all of it for its whole answer.
             await anext(stream, None)
             began()
-        whole = await (stream.collect() if quiet else _follow(kit, stream, prepared.model))
-    kit.hosts.contexts.answered(prepared.model)
-    await _learn(kit, whole, prepared)
+        whole = await (stream.collect() if quiet else _follow(call, stream, prepared.model))
+    call.hosts.contexts.answered(prepared.model)
+    await _learn(call, whole, prepared)
     if prepared.fit.leaves_gpu_in_doubt:
-        prepared = replace(prepared, notes=[*prepared.notes, *await _left_gpu(kit, prepared)])
+        prepared = replace(prepared, notes=[*prepared.notes, *await _left_gpu(call, prepared)])
     return whole, prepared
 
 
-async def _learn(kit: Kit, whole: Chunk, prepared: Prepared) -> None:
+async def _learn(call: CallContext, whole: Chunk, prepared: Prepared) -> None:
     """Keep what the answer's real counts tell: of the estimate, and of the work that was done here."""
     stats = whole.stats
     if stats is None:
         return
-    await fitting.learn(kit, prepared.fit, stats, images=len(prepared.images))
-    for digest, wholly in kit.hosts.contexts.seen_on_gpu().items():
-        await kit.store.models.saw_on_gpu(digest, wholly)
-    kit.store.usage.count(
+    await fitting.learn(call, prepared.fit, stats, images=len(prepared.images))
+    for digest, wholly in call.hosts.contexts.seen_on_gpu().items():
+        await call.store.models.saw_on_gpu(digest, wholly)
+    call.store.usage.count(
         prepared.model,
         cloud=bool(whole.remote_host) or parse_name(prepared.model).is_cloud,
         prompt_tokens=stats.prompt_eval_count or 0,
@@ -194,10 +194,10 @@ async def _learn(kit: Kit, whole: Chunk, prepared: Prepared) -> None:
     )
 
 
-async def _left_gpu(kit: Kit, prepared: Prepared) -> list[str]:
+async def _left_gpu(call: CallContext, prepared: Prepared) -> list[str]:
     """A note where the larger context pushed a part of the model out of the GPU's memory."""
-    kit.hosts.contexts.forget()
-    running = await kit.hosts.contexts.loaded(prepared.model)
+    call.hosts.contexts.forget()
+    running = await call.hosts.contexts.loaded(prepared.model)
     if running is None or not running.size or running.size_vram >= running.size:
         return []
     share = round(100 * running.size_vram / running.size)
@@ -207,8 +207,8 @@ async def _left_gpu(kit: Kit, prepared: Prepared) -> list[str]:
     ]
 
 
-async def _follow(kit: Kit, stream: ChatStream | GenerateStream, model: str) -> Chunk:
-    progress = kit.progress
+async def _follow(call: CallContext, stream: ChatStream | GenerateStream, model: str) -> Chunk:
+    progress = call.progress
     tokens = 0
 
     def newest_words() -> str:
@@ -217,7 +217,7 @@ async def _follow(kit: Kit, stream: ChatStream | GenerateStream, model: str) -> 
     progress.text = lambda: stream.text
     async with progress.phase(f"queued for {model}"):
         # Ollama sends nothing before the first token, so whether it loads the model is asked beside the request.
-        loading = kit.tell_loading(model)
+        loading = call.tell_loading(model)
         try:
             async with stream as chunks:
                 async for _ in chunks:
@@ -235,17 +235,17 @@ def _needed(wish: Wish) -> list[str]:
     return [*wish.needs, *own]
 
 
-async def _senses(kit: Kit, wish: Wish, model: str, notes: list[str]) -> list[str]:
+async def _senses(call: CallContext, wish: Wish, model: str, notes: list[str]) -> list[str]:
     """Images and sounds as Ollama takes them; what was done to them goes into the notes."""
     if not wish.images and not wish.audio:
         return []
     from ollama_mcp.work.senses import hear, see
 
-    images = await see(kit, wish.images, model, notes) if wish.images else []
-    return images + (await hear(kit, wish.audio, model, notes) if wish.audio else [])
+    images = await see(call, wish.images, model, notes) if wish.images else []
+    return images + (await hear(call, wish.audio, model, notes) if wish.audio else [])
 
 
-async def _think(kit: Kit, model: str, wish: Wish) -> bool | str | None:
+async def _think(call: CallContext, model: str, wish: Wish) -> bool | str | None:
     """The think field: a level only where the model has it; off (or lowest) where a format shall hold."""
     if wish.think is None and wish.format is None:
         return None
@@ -253,7 +253,7 @@ async def _think(kit: Kit, model: str, wish: Wish) -> bool | str | None:
         return None
     if isinstance(wish.think, bool):
         return wish.think
-    levels = await kit.hosts.thinking(model)
+    levels = await call.hosts.thinking(model)
     if wish.think is None:
         return levels.lowest
     if levels.values is not None and wish.think not in levels.values:
@@ -263,24 +263,24 @@ async def _think(kit: Kit, model: str, wish: Wish) -> bool | str | None:
 
 
 async def _room_to_think(
-    kit: Kit, wish: Wish, model: str, think: bool | str | None, options: dict[str, Any]
+    call: CallContext, wish: Wish, model: str, think: bool | str | None, options: dict[str, Any]
 ) -> dict[str, Any]:
     """The options with thinking on top of an answer's budget that the settings gave, not the caller."""
     budget = options.get("num_predict")
     if not isinstance(budget, int) or budget <= 0 or think is False or "num_predict" in (wish.options or {}):
         return options
-    if parse_name(model).is_cloud or not (await kit.hosts.thinking(model)).thinks:
+    if parse_name(model).is_cloud or not (await call.hosts.thinking(model)).thinks:
         return options
     return {**options, "num_predict": budget + fitting.THINKING_TOKENS}
 
 
-async def _truncate(kit: Kit, model: str, fit: fitting.Fit, given: bool | None) -> bool | None:
+async def _truncate(call: CallContext, model: str, fit: fitting.Fit, given: bool | None) -> bool | None:
     """The truncate field: the caller's, else false where the prompt comes near the limit and the server knows it."""
     if given is not None or not fit.is_close or parse_name(model).is_cloud:
         return given
     from ollama_mcp.api import Feature
 
-    return False if (await kit.client.server()).supports(Feature.TRUNCATE_SHIFT) else None
+    return False if (await call.client.server()).supports(Feature.TRUNCATE_SHIFT) else None
 
 
 def _answer_tokens(options: dict[str, Any]) -> int:
@@ -288,14 +288,14 @@ def _answer_tokens(options: dict[str, Any]) -> int:
     return budget if isinstance(budget, int) and budget > 0 else fitting.ANSWER_TOKENS
 
 
-def check_size(kit: Kit, texts: Sequence[str]) -> None:
+def check_size(call: CallContext, texts: Sequence[str]) -> None:
     """Hold the texts of one request to the limit of the settings.
 
     Raises:
         TooLong: Names the limit.
     """
     size = sum(len(text) if text.isascii() else len(text.encode(errors="replace")) for text in texts)
-    limit = kit.settings.limits.prompt_bytes
+    limit = call.settings.limits.prompt_bytes
     if size > limit:
         raise TooLong(
             f"The prompt has {size:,} bytes, at most {limit:,} are taken.",

@@ -11,39 +11,39 @@ from ollama_mcp.media import prepare_audio, prepare_images
 from ollama_mcp.work.cloud import keep_home
 
 if TYPE_CHECKING:
-    from ollama_mcp.work.kit import Kit
+    from ollama_mcp.work.context import CallContext
 
 _LACKS = {"vision": "cannot see images", "audio": "cannot hear"}
 
 
-async def see(kit: Kit, sources: Sequence[str], model: str, notes: list[str]) -> list[str]:
+async def see(call: CallContext, sources: Sequence[str], model: str, notes: list[str]) -> list[str]:
     """Images as base64 that Ollama takes; a receipt for each goes into `notes`.
 
     Raises:
         OllamaMCPError: The model cannot see, or an image cannot be used; it says which one and why.
     """
-    await _check_model(kit, model, "vision")
-    prepared = await prepare_images(sources, access=kit.access, settings=kit.settings.images, model=model)
+    await _check_model(call, model, "vision")
+    prepared = await prepare_images(sources, access=call.access, settings=call.settings.images, model=model)
     notes += [image.receipt for image in prepared]
     return [image.base64 for image in prepared]
 
 
-async def hear(kit: Kit, sources: Sequence[str], model: str, notes: list[str]) -> list[str]:
+async def hear(call: CallContext, sources: Sequence[str], model: str, notes: list[str]) -> list[str]:
     """Sounds as base64 that Ollama takes beside images; a receipt for each goes into `notes`.
 
     Raises:
         OllamaMCPError: The model cannot hear, or a sound cannot be used; it says which one and why.
     """
-    await _check_model(kit, model, "audio")
-    prepared = await prepare_audio(sources, access=kit.access, settings=kit.settings.images)
+    await _check_model(call, model, "audio")
+    prepared = await prepare_audio(sources, access=call.access, settings=call.settings.images)
     notes += [sound.receipt for sound in prepared]
     return [sound.base64 for sound in prepared]
 
 
-async def _check_model(kit: Kit, model: str, capability: str) -> None:
+async def _check_model(call: CallContext, model: str, capability: str) -> None:
     """Servers before v0.30 ignore images in silence, so the card is asked first; and pictures stay at home."""
-    await keep_home(kit, model, "cloud_images")
-    card = await kit.hosts.card(model)
+    await keep_home(call, model, "cloud_images")
+    card = await call.hosts.card(model)
     able = capabilities_of(card)
     if capability not in able:
         raise Unsupported(

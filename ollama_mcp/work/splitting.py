@@ -20,8 +20,8 @@ from ollama_mcp.work.readings import Document, as_block
 if TYPE_CHECKING:
     from ollama_mcp.api import Message
     from ollama_mcp.work.answers import Answer
+    from ollama_mcp.work.context import CallContext
     from ollama_mcp.work.inference import Wish
-    from ollama_mcp.work.kit import Kit
 
 MOST_PIECES = 200
 # What a piece may answer, in tokens; more would only have to be combined again.
@@ -56,11 +56,11 @@ class _Job:
     thinking: int
 
 
-async def in_pieces(kit: Kit, question: Question, documents: Sequence[Document]) -> Answer:
+async def in_pieces(call: CallContext, question: Question, documents: Sequence[Document]) -> Answer:
     """Answer a question whose material does not fit into the context.
 
     Args:
-        kit: What is at hand.
+        call: The context of the call.
         question: The question; without files the user's last message is what is split.
         documents: What was read.
 
@@ -74,16 +74,16 @@ async def in_pieces(kit: Kit, question: Question, documents: Sequence[Document])
             "too_long='split' works on text; tools, images and audio cannot be split.",
             next_step="Leave them out, or send less text with them.",
         )
-    chosen = await choose(kit, question.wish.model, question.wish.task)
+    chosen = await choose(call, question.wish.model, question.wish.task)
     question = replace(question, wish=replace(question.wish, model=chosen.model, way_out=_WAY_OUT))
-    job, pieces = await _planned(kit, question, documents)
+    job, pieces = await _planned(call, question, documents)
     try:
-        answers = await _answered(kit, job, pieces)
+        answers = await _answered(call, job, pieces)
     except TooLong:
         # The model's own count was larger than estimated, and is known now.
-        job, pieces = await _planned(kit, question, documents)
-        answers = await _answered(kit, job, pieces)
-    combined, steps = await _combined(kit, job, [found.text for found in answers])
+        job, pieces = await _planned(call, question, documents)
+        answers = await _answered(call, job, pieces)
+    combined, steps = await _combined(call, job, [found.text for found in answers])
     size = sum(estimate_tokens(part.text) for piece in pieces for part in piece) // len(pieces)
     note = f"Read in {len(pieces)} pieces of about {size:,} tokens; what spans pieces may be missed."
     combined.notes = [*([chosen.note] if chosen.note else []), note, *_said([*answers, *steps]), *combined.notes]
@@ -94,7 +94,9 @@ async def in_pieces(kit: Kit, question: Question, documents: Sequence[Document])
     return combined
 
 
-async def _planned(kit: Kit, question: Question, documents: Sequence[Document]) -> tuple[_Job, list[list[Document]]]:
+async def _planned(
+    call: CallContext, question: Question, documents: Sequence[Document]
+) -> tuple[_Job, list[list[Document]]]:
     """The pieces, and what goes with each of them."""
     words = last_of_user(question.turns).content
     if not documents:
@@ -104,10 +106,10 @@ async def _planned(kit: Kit, question: Question, documents: Sequence[Document]) 
             f"The request stands in a long message, mostly at its beginning or its end.\nIt begins: "
             f"{words[:_EDGE_CHARS]}\nIt ends: {words[-_EDGE_CHARS:]}"
         )
-    largest = (question.wish.options or {}).get("num_ctx") or await _largest(kit, question.wish.model)
+    largest = (question.wish.options or {}).get("num_ctx") or await _largest(call, question.wish.model)
     answer = _answer_tokens(question, largest)
-    thinking = await _thinking_tokens(kit, question.wish, largest)
-    ratio = await fitting.known_ratio(kit, question.wish.model)
+    thinking = await _thinking_tokens(call, question.wish, largest)
+    ratio = await fitting.known_ratio(call, question.wish.model)
     margin = fitting.SURE if ratio else fitting.UNSURE
     others = sum(estimate_tokens(turn.content) for turn in with_words(question.turns, words))
     others += estimate_tokens(_PIECE) + (estimate_tokens(citing.INSTRUCTION) if question.cite else 0)
@@ -135,21 +137,21 @@ def _answer_tokens(question: Question, largest: int) -> int:
     return min(wanted, most) if isinstance(wanted, int) and wanted > 0 else most
 
 
-async def _thinking_tokens(kit: Kit, wish: Wish, largest: int) -> int:
+async def _thinking_tokens(call: CallContext, wish: Wish, largest: int) -> int:
     """What a piece may think, where the model cannot be kept from it and the caller left the budget open."""
     if wish.think is False or "num_predict" in (wish.options or {}):
         return 0
     if not parse_name(wish.model).is_cloud:
-        levels = await kit.hosts.thinking(wish.model)
+        levels = await call.hosts.thinking(wish.model)
         if not levels.thinks or (wish.think is None and levels.lowest is False):
             return 0
     return min(fitting.THINKING_TOKENS, largest // 4)
 
 
-async def _largest(kit: Kit, model: str) -> int:
+async def _largest(call: CallContext, model: str) -> int:
     if parse_name(model).is_cloud:
-        return (await kit.hosts.card(model)).context_length or kit.settings.limits.num_ctx
-    return await fitting.largest(kit, model)
+        return (await call.hosts.card(model)).context_length or call.settings.limits.num_ctx
+    return await fitting.largest(call, model)
 
 
 def _cut(documents: Sequence[Document], room: int) -> list[list[Document]]:
@@ -183,18 +185,18 @@ def _parts(document: Document, room: int) -> list[Document]:
     return [smaller for part in parts for smaller in _parts(part, room)]
 
 
-async def _answered(kit: Kit, job: _Job, pieces: Sequence[Sequence[Document]]) -> list[Answer]:
+async def _answered(call: CallContext, job: _Job, pieces: Sequence[Sequence[Document]]) -> list[Answer]:
     """The answers to all pieces, in their order."""
     found: dict[int, Answer] = {}
-    gate = asyncio.Semaphore(kit.settings.work.parallel)
-    small = await _small(kit, job)
+    gate = asyncio.Semaphore(call.settings.work.parallel)
+    small = await _small(call, job)
 
     async def one(number: int) -> None:
         async with gate:
-            found[number] = await _piece(kit, small, job.words, number, pieces)
-        await kit.progress.update(len(found), lambda: f"piece {len(found)} of {len(pieces)} answered", len(pieces) + 1)
+            found[number] = await _piece(call, small, job.words, number, pieces)
+        await call.progress.update(len(found), lambda: f"piece {len(found)} of {len(pieces)} answered", len(pieces) + 1)
 
-    async with kit.progress.phase(f"reading in {len(pieces)} pieces"):
+    async with call.progress.phase(f"reading in {len(pieces)} pieces"):
         try:
             async with asyncio.TaskGroup() as group:
                 for number in range(len(pieces)):
@@ -207,18 +209,20 @@ async def _answered(kit: Kit, job: _Job, pieces: Sequence[Sequence[Document]]) -
     return [found[number] for number in range(len(pieces))]
 
 
-async def _small(kit: Kit, job: _Job) -> Question:
+async def _small(call: CallContext, job: _Job) -> Question:
     """The question as a piece is asked it: a short answer in words, without thinking aloud where that can be had."""
     wish = job.question.wish
     think = wish.think
     if think is None and not parse_name(wish.model).is_cloud:
-        think = (await kit.hosts.thinking(wish.model)).lowest
+        think = (await call.hosts.thinking(wish.model)).lowest
     options = {**(wish.options or {}), "num_predict": job.answer + job.thinking}
     form = citing.schema_of(None) if job.question.cite else None
     return replace(job.question, wish=replace(wish, format=form, think=think, options=options, include=()))
 
 
-async def _piece(kit: Kit, small: Question, words: str, number: int, pieces: Sequence[Sequence[Document]]) -> Answer:
+async def _piece(
+    call: CallContext, small: Question, words: str, number: int, pieces: Sequence[Sequence[Document]]
+) -> Answer:
     """The answer to one piece; asked once more where it fails."""
     piece = pieces[number]
     parts = [as_block(document, numbered=small.cite) for document in piece]
@@ -226,9 +230,9 @@ async def _piece(kit: Kit, small: Question, words: str, number: int, pieces: Seq
     parts.append(_PIECE.format(number=number + 1, count=len(pieces), words=words))
     turns = with_words(small.turns, "\n\n".join(parts))
     try:
-        found = await send(kit, small, turns, quiet=True)
+        found = await send(call, small, turns, quiet=True)
     except OllamaMCPError:
-        found = await send(kit, small, turns, quiet=True)
+        found = await send(call, small, turns, quiet=True)
     if not small.cite:
         return found
     notes = found.notes
@@ -237,13 +241,13 @@ async def _piece(kit: Kit, small: Question, words: str, number: int, pieces: Seq
     return replace(found, notes=notes)
 
 
-async def _combined(kit: Kit, job: _Job, answers: Sequence[str]) -> tuple[Answer, list[Answer]]:
+async def _combined(call: CallContext, job: _Job, answers: Sequence[str]) -> tuple[Answer, list[Answer]]:
     """One answer of many, and those in between where they do not fit together either."""
     steps: list[Answer] = []
-    small = replace(await _small(kit, job), cite=False)
+    small = replace(await _small(call, job), cite=False)
     small = replace(small, wish=replace(small.wish, format=None))
     while len(groups := _grouped(answers, job.room)) > 1:
-        joined = [await send(kit, small, _combining(job, group), quiet=True) for group in groups]
+        joined = [await send(call, small, _combining(job, group), quiet=True) for group in groups]
         if len(joined) == len(answers):
             raise TooLong(
                 f"The {len(answers)} answers to the pieces do not fit together into {job.room:,} tokens.",
@@ -251,7 +255,7 @@ async def _combined(kit: Kit, job: _Job, answers: Sequence[str]) -> tuple[Answer
             )
         steps += joined
         answers = [found.text for found in joined]
-    return await send(kit, job.question, _combining(job, groups[0])), steps
+    return await send(call, job.question, _combining(job, groups[0])), steps
 
 
 def _said(answers: Sequence[Answer]) -> list[str]:

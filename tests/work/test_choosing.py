@@ -19,7 +19,7 @@ from ollama_mcp.settings import Settings
 from ollama_mcp.simulator import Simulator
 from ollama_mcp.simulator.cards import card_of
 from ollama_mcp.simulator.store import model_of
-from ollama_mcp.work.choosing import Candidate, Habits, Task, Wanted, in_order, pick
+from ollama_mcp.work.choosing import Candidate, ModelHabits, Task, Wanted, in_order, pick
 from tests.support import connected, data, error, served, text, texts
 
 GB = 1_000_000_000
@@ -105,7 +105,7 @@ def test_the_order_is_that_of_being_taken():
 
 
 def test_habits_keep_the_last_few_names_of_each_task():
-    habits = Habits()
+    habits = ModelHabits()
     for name in (*"abcdefghij", "C:latest"):
         habits.use("chat", name)
     assert habits.recent("chat") == ["C:latest", *"jihgfed"]

@@ -12,15 +12,15 @@ from ollama_mcp.work.batch.workers import Done, Material, failed
 from ollama_mcp.work.senses import see
 
 if TYPE_CHECKING:
+    from ollama_mcp.work.context import CallContext
     from ollama_mcp.work.decide import Decider
-    from ollama_mcp.work.kit import Kit
 
 
 class Deciding:
     """Judges each row, as ollama_decide does.
 
     Args:
-        kit: What is at hand.
+        call: The context of the call.
         prompt: Template of what is judged; "" for the whole input.
         source: Where the rows come from.
         decider: Judges.
@@ -31,10 +31,10 @@ class Deciding:
 
     size = 1
 
-    def __init__(self, kit: Kit, prompt: str, source: Source, decider: Decider) -> None:
-        self._kit, self._decider = kit, decider
+    def __init__(self, call: CallContext, prompt: str, source: Source, decider: Decider) -> None:
+        self._kit, self._decider = call, decider
         self._template = Template(prompt or "{text}", source.columns, bare=True)
-        self._material = Material(kit, source)
+        self._material = Material(call, source)
         self._from_files = source.from_files
 
     async def work(self, rows: Sequence[Row]) -> list[Done]:

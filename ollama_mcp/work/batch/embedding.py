@@ -16,14 +16,14 @@ from ollama_mcp.work.embedding import embed, pack
 
 if TYPE_CHECKING:
     from ollama_mcp.api import EmbedResponse
-    from ollama_mcp.work.kit import Kit
+    from ollama_mcp.work.context import CallContext
 
 
 class Embedding:
     """Turns rows into vectors: 32-bit floats, little-endian.
 
     Args:
-        kit: What is at hand.
+        call: The context of the call.
         order: What was asked for.
         source: Where the rows come from.
         model: The model.
@@ -32,12 +32,12 @@ class Embedding:
         InvalidArgument: The template names what the input does not have, or nothing.
     """
 
-    def __init__(self, kit: Kit, order: Order, source: Source, model: str) -> None:
-        self._kit, self._order, self._model = kit, order, model
+    def __init__(self, call: CallContext, order: Order, source: Source, model: str) -> None:
+        self._kit, self._order, self._model = call, order, model
         self._template = Template(order.prompt or "{text}", source.columns, bare=True)
-        self._material = Material(kit, source)
+        self._material = Material(call, source)
         self._from_files = source.from_files
-        self.size = kit.settings.limits.embed_chunk
+        self.size = call.settings.limits.embed_chunk
 
     async def work(self, rows: Sequence[Row]) -> list[Done]:
         """See `Worker`."""

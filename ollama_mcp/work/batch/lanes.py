@@ -13,7 +13,7 @@ from ollama_mcp.work.batch.workers import HOST_FAILURES, PASSING, Done, Worker
 
 if TYPE_CHECKING:
     from ollama_mcp.store import BatchRun
-    from ollama_mcp.work.kit import Kit
+    from ollama_mcp.work.context import CallContext
 
 # Rows in a row that the host fails, for each lane, before it is the host's fault.
 _FAILURES_PER_LANE = 3
@@ -70,15 +70,15 @@ class Lanes:
     """The lanes of one pass over the rows.
 
     Args:
-        kit: What is at hand.
+        call: The context of the call.
         worker: Does the work.
         run: Keeps what came of it.
         tally: Counts.
         again: Whether it is the second pass: the host has to be there, and rows are counted already.
     """
 
-    def __init__(self, kit: Kit, worker: Worker, run: BatchRun, tally: Tally, *, again: bool) -> None:
-        self._kit, self._worker, self._run, self._tally, self._again = kit, worker, run, tally, again
+    def __init__(self, call: CallContext, worker: Worker, run: BatchRun, tally: Tally, *, again: bool) -> None:
+        self._kit, self._worker, self._run, self._tally, self._again = call, worker, run, tally, again
         self._failures = 0
 
     async def go_through(self, feed: Feed) -> None:

@@ -14,14 +14,14 @@ from ollama_mcp.work.batch.template import Template
 from ollama_mcp.work.batch.workers import Done, Material, failed
 
 if TYPE_CHECKING:
-    from ollama_mcp.work.kit import Kit
+    from ollama_mcp.work.context import CallContext
 
 
 class Prompting:
     """Fills a template with each row and asks the model.
 
     Args:
-        kit: What is at hand.
+        call: The context of the call.
         order: What was asked for.
         source: Where the rows come from.
         model: The model.
@@ -32,10 +32,10 @@ class Prompting:
 
     size = 1
 
-    def __init__(self, kit: Kit, order: Order, source: Source, model: str) -> None:
-        self._kit, self._order, self._model = kit, order, model
+    def __init__(self, call: CallContext, order: Order, source: Source, model: str) -> None:
+        self._kit, self._order, self._model = call, order, model
         self._template = Template(order.prompt, source.columns)
-        self._material = Material(kit, source)
+        self._material = Material(call, source)
         self._from_files = source.from_files
 
     async def work(self, rows: Sequence[Row]) -> list[Done]:

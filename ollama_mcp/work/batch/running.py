@@ -30,7 +30,7 @@ from ollama_mcp.work.senses import see
 if TYPE_CHECKING:
     from ollama_mcp.access import Output
     from ollama_mcp.store import BatchRun
-    from ollama_mcp.work.kit import Kit
+    from ollama_mcp.work.context import CallContext
 
 _COUNTED = 20_000
 
@@ -56,55 +56,55 @@ class Report:
     notes: list[str]
 
 
-async def run_batch(kit: Kit, order: Order) -> Report:
+async def run_batch(call: CallContext, order: Order) -> Report:
     """Work on all rows of an input, several at a time, and write what came of them.
 
     Each row is kept as soon as it is done. A call that is broken off, by whatever, goes on where it was when it is
     made again: neither its output nor its limit has to be the same.
 
     Args:
-        kit: What is at hand.
+        call: The context of the call.
         order: What to do.
 
     Raises:
         OllamaMCPError: Nothing was begun, or what was done is kept; the message says which.
     """
     order.check()
-    source = await open_source(kit, order.input, order.chunk_chars)
+    source = await open_source(call, order.input, order.chunk_chars)
     try:
-        async with _output(kit, order) as output:
-            return await _run(kit, order, source, output)
+        async with _output(call, order) as output:
+            return await _run(call, order, source, output)
     finally:
         await asyncio.to_thread(source.close)
 
 
-async def _run(kit: Kit, order: Order, source: Source, output: Output | None) -> Report:
-    async with kit.progress.phase(f"reading {source.shown}"):
+async def _run(call: CallContext, order: Order, source: Source, output: Output | None) -> Report:
+    async with call.progress.phase(f"reading {source.shown}"):
         total = await in_thread(partial(_count, source))
         order.check_rows(total)
-        worker, model, found = await _worker(kit, order, source)
-        key = order.key(source, model, await _digest(kit, model))
+        worker, model, found = await _worker(call, order, source)
+        key = order.key(source, model, await _digest(call, model))
         last = min(total, order.limit or total)
         names = [f"run {key}", *([f"output {output.path}"] if output is not None else [])]
         async with locked(names, shown=output.path if output is not None else source.shown):
-            run = await kit.store.batches.open(key, total=total, about={"model": model, "input": source.shown})
+            run = await call.store.batches.open(key, total=total, about={"model": model, "input": source.shown})
             tally = Tally(last, await _done_before(run, last))
-            await _work(kit, worker, source, run, tally)
-            sums = await _closed(kit, Closing(order, source, run, last), output, tally)
+            await _work(call, worker, source, run, tally)
+            sums = await _closed(call, Closing(order, source, run, last), output, tally)
             # Rows that failed can be asked for again without the others, where that outlives this call.
-            if last == total and not (sums.failed and kit.store.batches.lasting):
+            if last == total and not (sums.failed and call.store.batches.lasting):
                 await run.remove()
     # Only now is it known how often a model did not keep to its letters.
-    notes = [*found(), *source.notes, *_notes(kit, order, tally, sums, total)]
+    notes = [*found(), *source.notes, *_notes(call, order, tally, sums, total)]
     return Report(model, output.path if output is not None else "", total, tally, sums, notes)
 
 
 @asynccontextmanager
-async def _output(kit: Kit, order: Order) -> AsyncGenerator[Output | None]:
+async def _output(call: CallContext, order: Order) -> AsyncGenerator[Output | None]:
     if not order.output:
         yield None
         return
-    prepare = partial(kit.access.prepare_output, order.output, order.suffixes, overwrite=order.overwrite)
+    prepare = partial(call.access.prepare_output, order.output, order.suffixes, overwrite=order.overwrite)
     with ExitStack() as held:
         # A call that is cancelled meanwhile waits for the thread, and lets go of the folder that it opened.
         yield await in_thread(lambda _: held.enter_context(prepare()))
@@ -117,29 +117,29 @@ def _count(source: Source, given_up: Event) -> int:
     return total
 
 
-async def _worker(kit: Kit, order: Order, source: Source) -> tuple[Worker, str, Callable[[], list[str]]]:
+async def _worker(call: CallContext, order: Order, source: Source) -> tuple[Worker, str, Callable[[], list[str]]]:
     """Who does the work, with which model, and what tells what should be known of that."""
     images = await asyncio.to_thread(_has_images, source)
     if order.questions:
         from ollama_mcp.work.batch.deciding import Deciding
         from ollama_mcp.work.decide import prepare_decider
 
-        decider = await prepare_decider(kit, order.questions, order.model, images=images, options=order.options)
-        await keep_home(kit, decider.model, *_needed(source))
-        return Deciding(kit, order.prompt, source, decider), decider.model, lambda: decider.notes
-    chosen = await choose(kit, order.model, "embed" if order.embed else "chat", vision=images)
+        decider = await prepare_decider(call, order.questions, order.model, images=images, options=order.options)
+        await keep_home(call, decider.model, *_needed(source))
+        return Deciding(call, order.prompt, source, decider), decider.model, lambda: decider.notes
+    chosen = await choose(call, order.model, "embed" if order.embed else "chat", vision=images)
     notes = [chosen.note] if chosen.note else []
-    await keep_home(kit, chosen.model, *_needed(source))
+    await keep_home(call, chosen.model, *_needed(source))
     if images:
         # Without images it only says whether this model may be given some.
-        await see(kit, (), chosen.model, [])
+        await see(call, (), chosen.model, [])
     if order.embed:
         from ollama_mcp.work.batch.embedding import Embedding
 
-        return Embedding(kit, order, source, chosen.model), chosen.model, lambda: notes
+        return Embedding(call, order, source, chosen.model), chosen.model, lambda: notes
     from ollama_mcp.work.batch.prompting import Prompting
 
-    return Prompting(kit, order, source, chosen.model), chosen.model, lambda: notes
+    return Prompting(call, order, source, chosen.model), chosen.model, lambda: notes
 
 
 def _needed(source: Source) -> tuple[Setting, ...]:
@@ -153,10 +153,10 @@ def _has_images(source: Source) -> bool:
     return any(str(row.place["path"]).lower().endswith(IMAGE_SUFFIXES) for row in source.rows())
 
 
-async def _digest(kit: Kit, model: str) -> str:
+async def _digest(call: CallContext, model: str) -> str:
     if parse_name(model).is_cloud:
         return ""
-    return (await kit.hosts.installed_model(model)).digest
+    return (await call.hosts.installed_model(model)).digest
 
 
 async def _done_before(run: BatchRun, last: int) -> int:
@@ -170,15 +170,17 @@ async def _done_before(run: BatchRun, last: int) -> int:
     return done
 
 
-async def _work(kit: Kit, worker: Worker, source: Source, run: BatchRun, tally: Tally) -> None:
+async def _work(call: CallContext, worker: Worker, source: Source, run: BatchRun, tally: Tally) -> None:
     """Two passes: what is not done, then once more what failed for a reason that may have passed."""
     try:
-        await Lanes(kit, worker, run, tally, again=False).go_through(Feed(source.rows(), run, tally.total, worker.size))
+        await Lanes(call, worker, run, tally, again=False).go_through(
+            Feed(source.rows(), run, tally.total, worker.size)
+        )
         await asyncio.to_thread(source.check)
         again = await _worth_another_try(run, tally)
         if again:
             feed = Feed(source.rows(), run, tally.total, worker.size, only=again)
-            await Lanes(kit, worker, run, tally, again=True).go_through(feed)
+            await Lanes(call, worker, run, tally, again=True).go_through(feed)
     except OllamaMCPError as error:
         raise _stopped(error, tally) from error.__cause__
 
@@ -192,8 +194,8 @@ async def _worth_another_try(run: BatchRun, tally: Tally) -> set[int]:
     return found
 
 
-async def _closed(kit: Kit, closing: Closing, output: Output | None, tally: Tally) -> Sums:
-    async with kit.progress.phase("writing the rows"):
+async def _closed(call: CallContext, closing: Closing, output: Output | None, tally: Tally) -> Sums:
+    async with call.progress.phase("writing the rows"):
         try:
             return await closing.into(output)
         except OllamaMCPError as error:
@@ -211,7 +213,7 @@ def _stopped(error: OllamaMCPError, tally: Tally) -> OllamaMCPError:
     return error
 
 
-def _notes(kit: Kit, order: Order, tally: Tally, sums: Sums, total: int) -> list[str]:
+def _notes(call: CallContext, order: Order, tally: Tally, sums: Sums, total: int) -> list[str]:
     notes = list(sums.notes)
     if tally.total < total:
         where = "another output or overwrite" if order.output else "output"
@@ -219,13 +221,13 @@ def _notes(kit: Kit, order: Order, tally: Tally, sums: Sums, total: int) -> list
             f"A trial: the first {tally.total:,} of {total:,} rows. The same call without limit goes on from there, "
             f"with {where}."
         )
-    elif sums.failed and kit.store.batches.lasting:
+    elif sums.failed and call.store.batches.lasting:
         where = ", with overwrite," if order.output else ""
         notes.append(f"The same call{where} asks again for the {sums.failed:,} that failed and for no other.")
     if tally.before:
         notes.append(f"{tally.before:,} rows were done by an earlier call.")
     if sums.noted:
         notes.append(f"{sums.noted:,} rows have notes of their own, such as an answer that was cut.")
-    if total > SHOWN_ROWS and not kit.store.batches.lasting:
+    if total > SHOWN_ROWS and not call.store.batches.lasting:
         notes.append("Nothing is kept on the disk here (store.path), so a call that breaks off starts anew.")
     return notes

@@ -17,8 +17,8 @@ from ollama_mcp.work.batch.streams import FileLines, JsonLines, Table
 
 if TYPE_CHECKING:
     from ollama_mcp.access import OpenedFile
+    from ollama_mcp.work.context import CallContext
     from ollama_mcp.work.files import Document
-    from ollama_mcp.work.kit import Kit
 
 MOST_FILES = 50_000
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif")
@@ -121,13 +121,13 @@ class ManyFiles:
         """See `Source`."""
 
 
-async def open_source(kit: Kit, given: Sequence[str], chunk_chars: int | None) -> Source:
+async def open_source(call: CallContext, given: Sequence[str], chunk_chars: int | None) -> Source:
     """Find out what the input is, and open it.
 
     One item is a path; several are texts, unless each is spelled as a path from the root or from '~'.
 
     Args:
-        kit: What is at hand.
+        call: The context of the call.
         given: The argument `input`.
         chunk_chars: Characters of a piece, where one file is to be gone through in pieces.
 
@@ -144,25 +144,25 @@ async def open_source(kit: Kit, given: Sequence[str], chunk_chars: int | None) -
             "One text goes to ollama_chat.",
         )
     if chunk_chars is not None:
-        return await _pieces(kit, given, chunk_chars)
+        return await _pieces(call, given, chunk_chars)
     if len(given) == 1 and (suffix := _suffix(given[0])) and not _GLOB.search(given[0]):
-        return await asyncio.to_thread(_opened, kit, given[0], _BY_SUFFIX[suffix])
-    return await _files(kit, given)
+        return await asyncio.to_thread(_opened, call, given[0], _BY_SUFFIX[suffix])
+    return await _files(call, given)
 
 
-def _opened(kit: Kit, path: str, make: Callable[[OpenedFile, int], FileLines]) -> Source:
-    file = kit.access.open_file(path, Purpose.TEXT)
+def _opened(call: CallContext, path: str, make: Callable[[OpenedFile, int], FileLines]) -> Source:
+    file = call.access.open_file(path, Purpose.TEXT)
     try:
-        return make(file, kit.settings.limits.prompt_bytes)
+        return make(file, call.settings.limits.prompt_bytes)
     except BaseException:
         file.stream.close()
         raise
 
 
-async def _pieces(kit: Kit, given: Sequence[str], chunk_chars: int) -> Source:
+async def _pieces(call: CallContext, given: Sequence[str], chunk_chars: int) -> Source:
     from ollama_mcp.work.files import read_files
 
-    reading = await read_files(kit.access, given, kit.settings)
+    reading = await read_files(call.access, given, call.settings)
     files = len(reading.documents) + len(reading.images)
     if files != 1 or reading.images:
         raise InvalidArgument(
@@ -175,12 +175,12 @@ async def _pieces(kit: Kit, given: Sequence[str], chunk_chars: int) -> Source:
     return pieces
 
 
-async def _files(kit: Kit, given: Sequence[str]) -> Source:
+async def _files(call: CallContext, given: Sequence[str]) -> Source:
     found: list[str] = []
     notes: list[str] = []
     for pattern in given:
         purpose = Purpose.IMAGE if pattern.strip().lower().endswith(IMAGE_SUFFIXES) else Purpose.TEXT
-        listed = await asyncio.to_thread(kit.access.find, pattern, purpose, MOST_FILES)
+        listed = await asyncio.to_thread(call.access.find, pattern, purpose, MOST_FILES)
         if listed.total > MOST_FILES:
             raise InvalidArgument(
                 f"{quoted(pattern)} fits {listed.total:,} files; a batch takes {MOST_FILES:,}.",
@@ -197,7 +197,7 @@ async def _files(kit: Kit, given: Sequence[str]) -> Source:
     if len(given) == len(paths) == 1 and os.path.basename(given[0].strip()) == os.path.basename(paths[0]):
         if suffix := _suffix(paths[0]):
             # Its own name looks like a pattern: "report[1].csv".
-            return await asyncio.to_thread(_opened, kit, paths[0], _BY_SUFFIX[suffix])
+            return await asyncio.to_thread(_opened, call, paths[0], _BY_SUFFIX[suffix])
         raise InvalidArgument(
             f"input names one file, {quoted(paths[0])}.",
             next_step="chunk_chars=4000 goes through it in pieces; ollama_chat takes it whole by files.",

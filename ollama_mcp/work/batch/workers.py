@@ -26,7 +26,7 @@ from ollama_mcp.work.batch.rows import Record, Row, Source
 from ollama_mcp.work.batch.sources import ManyFiles
 
 if TYPE_CHECKING:
-    from ollama_mcp.work.kit import Kit
+    from ollama_mcp.work.context import CallContext
 
 # What no row is to blame for; many in a row mean that the host is gone or swamped.
 HOST_FAILURES = (Unreachable, Timeout, Busy)
@@ -84,8 +84,8 @@ def failed(row: Row, error: OllamaMCPError) -> Done:
 class Material:
     """What a row brings to the model; the files of rows are read here."""
 
-    def __init__(self, kit: Kit, source: Source) -> None:
-        self._kit, self._source = kit, source
+    def __init__(self, call: CallContext, source: Source) -> None:
+        self._kit, self._source = call, source
 
     async def of(self, row: Row) -> tuple[Row, list[str]]:
         """The row with its text, and the paths of its images.

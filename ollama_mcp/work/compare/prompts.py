@@ -10,19 +10,19 @@ from ollama_mcp.access.wording import quoted
 from ollama_mcp.errors import InvalidArgument
 
 if TYPE_CHECKING:
+    from ollama_mcp.work.context import CallContext
     from ollama_mcp.work.files import Document
-    from ollama_mcp.work.kit import Kit
 
 MOST_PROMPTS = 50
 _SUFFIXES = (".txt", ".jsonl", ".json")
 _FORM = "Give texts, or objects with a text as 'prompt'."
 
 
-async def read_prompts(kit: Kit, path: str) -> list[str]:
+async def read_prompts(call: CallContext, path: str) -> list[str]:
     """Read the prompts of a file, in its order.
 
     Args:
-        kit: What is at hand.
+        call: The context of the call.
         path: A .txt file with a prompt on each line, a .jsonl file with a text or an object with `prompt` on each line,
             or a .json file with a list of those. Empty lines are passed over.
 
@@ -32,7 +32,7 @@ async def read_prompts(kit: Kit, path: str) -> list[str]:
     """
     from ollama_mcp.work.files import read_files
 
-    documents = (await read_files(kit.access, [path], kit.settings)).documents
+    documents = (await read_files(call.access, [path], call.settings)).documents
     if len(documents) != 1 or os.path.splitext(documents[0].path)[1].lower() not in _SUFFIXES:
         raise InvalidArgument(
             f"prompts_file is {quoted(path)}, but takes one file that ends in .txt, .jsonl or .json.",

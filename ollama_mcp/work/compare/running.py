@@ -31,7 +31,7 @@ from ollama_mcp.work.inference import Wish, answer, prepare
 if TYPE_CHECKING:
     from ollama_mcp.access import Output
     from ollama_mcp.api import RunningModel
-    from ollama_mcp.work.kit import Kit
+    from ollama_mcp.work.context import CallContext
 
 FEWEST, MOST = 2, 20
 # What went wrong with one prompt says nothing of the next, as does an answer that broke off; anything else is the
@@ -62,14 +62,14 @@ class Order:
     overwrite: bool = False
 
 
-async def compare(kit: Kit, order: Order) -> Comparison:
+async def compare(call: CallContext, order: Order) -> Comparison:
     """Ask each model all prompts before the next model is asked.
 
     No model is unloaded: Ollama makes room for the next one by itself, and lets each go by its keep_alive. Where one
     stayed and kept the next from the GPU, that one's notes say so.
 
     Args:
-        kit: What is at hand.
+        call: The context of the call.
         order: What is to be compared.
 
     Returns:
@@ -80,10 +80,10 @@ async def compare(kit: Kit, order: Order) -> Comparison:
             model gave any answer.
     """
     _check(order)
-    prompts = await read_prompts(kit, order.prompts_file) if order.prompts_file else [order.prompt]
-    output = await asyncio.to_thread(_prepared, kit, order) if order.output else None
+    prompts = await read_prompts(call, order.prompts_file) if order.prompts_file else [order.prompt]
+    output = await asyncio.to_thread(_prepared, call, order) if order.output else None
     with output or nullcontext():
-        found = await _compared(kit, order, prompts)
+        found = await _compared(call, order, prompts)
         return await asyncio.to_thread(_written, found, output) if output is not None else found
 
 
@@ -103,15 +103,15 @@ def _check(order: Order) -> None:
         raise InvalidArgument("Give either prompt or prompts_file, not both and not neither.")
 
 
-def _prepared(kit: Kit, order: Order) -> Output:
-    return kit.access.prepare_output(order.output, SUFFIXES, overwrite=order.overwrite)
+def _prepared(call: CallContext, order: Order) -> Output:
+    return call.access.prepare_output(order.output, SUFFIXES, overwrite=order.overwrite)
 
 
-async def _compared(kit: Kit, order: Order, prompts: Sequence[str]) -> Comparison:
+async def _compared(call: CallContext, order: Order, prompts: Sequence[str]) -> Comparison:
     rows: list[Row] = []
-    async with kit.progress.phase(f"comparing {len(order.models)} models"):
+    async with call.progress.phase(f"comparing {len(order.models)} models"):
         for name in order.models:
-            rows.append(await _Bench(kit, order, prompts, name.strip(), len(rows)).row())
+            rows.append(await _Bench(call, order, prompts, name.strip(), len(rows)).row())
     if not any(row.answered for row in rows):
         raise _nobody(rows)
     shared = [note for note in rows[0].notes if all(note in row.notes for row in rows)]
@@ -143,15 +143,15 @@ class _Bench:
     """One model at work.
 
     Args:
-        kit: What is at hand.
+        call: The context of the call.
         order: What is to be compared.
         prompts: The prompts.
         model: The model.
         place: How many models were asked before.
     """
 
-    def __init__(self, kit: Kit, order: Order, prompts: Sequence[str], model: str, place: int) -> None:
-        self._kit = kit
+    def __init__(self, call: CallContext, order: Order, prompts: Sequence[str], model: str, place: int) -> None:
+        self._kit = call
         self._order = order
         self._prompts = prompts
         self._model = model
@@ -187,9 +187,9 @@ class _Bench:
     async def _asked(self, number: int) -> Trial:
         from ollama_mcp.api import ChatRequest, Message
 
-        kit, order, prompt = self._kit, self._order, self._prompts[number - 1]
+        call, order, prompt = self._kit, self._order, self._prompts[number - 1]
         if order.prompts_file:
-            await keep_home(kit, self._model, "cloud_files")
+            await keep_home(call, self._model, "cloud_files")
         wish = Wish(
             "chat",
             self._model,
@@ -197,10 +197,10 @@ class _Bench:
             images=order.images,
             file_tokens=estimate_tokens(prompt) if order.prompts_file else 0,
         )
-        prepared = await prepare(kit, wish, [order.system, prompt])
+        prepared = await prepare(call, wish, [order.system, prompt])
         turns = [Message(role="system", content=order.system)] if order.system else []
         turns.append(Message(role="user", content=prompt, images=prepared.images or None))
-        request = ChatRequest(model=prepared.model, messages=turns, keep_alive=kit.keep_alive(None), **prepared.fields)
+        request = ChatRequest(model=prepared.model, messages=turns, keep_alive=call.keep_alive(None), **prepared.fields)
         waited = 0.0
 
         def began() -> None:
@@ -209,7 +209,7 @@ class _Bench:
             self._has_begun = True
 
         started = time.perf_counter()
-        found = await answer(kit, request, prepared, quiet=True, began=began)
+        found = await answer(call, request, prepared, quiet=True, began=began)
         figures = found.stats or {}
         first = round(max(0.0, waited - figures.get("load_seconds", 0.0)), 3)
         return Trial(number, found.text, None, found.notes, first, figures)

@@ -17,8 +17,8 @@ from ollama_mcp.work.decide.questions import Question, check_questions
 from ollama_mcp.work.decide.system_one import SystemOne
 
 if TYPE_CHECKING:
+    from ollama_mcp.work.context import CallContext
     from ollama_mcp.work.decide.verdicts import Verdict
-    from ollama_mcp.work.kit import Kit
 
 Way = Literal["decision", "logprobs", "schema"]
 
@@ -80,7 +80,7 @@ class Decider:
 
 
 async def prepare_decider(
-    kit: Kit,
+    call: CallContext,
     questions: Sequence[Question],
     model: str,
     *,
@@ -92,7 +92,7 @@ async def prepare_decider(
     """Check the questions, choose a model and the way to ask it, before anything is asked.
 
     Args:
-        kit: What is at hand.
+        call: The context of the call.
         questions: What is asked about each input.
         model: The model's name, or "".
         images: Whether images will be judged.
@@ -104,32 +104,32 @@ async def prepare_decider(
     Raises:
         OllamaMCPError: A question is wrong, or the model cannot do it; nothing was asked.
     """
-    check_questions(questions, kit.settings.limits.questions)
-    chosen = await choose(kit, model, "decide", vision=images)
+    check_questions(questions, call.settings.limits.questions)
+    chosen = await choose(call, model, "decide", vision=images)
     if images:
         from ollama_mcp.work.senses import see
 
         # Without images it only says whether this model may be given some.
-        await see(kit, (), chosen.model, [])
+        await see(call, (), chosen.model, [])
     notes = [chosen.note] if chosen.note else []
-    way, still = await _way(kit, chosen.model, questions, notes, images=images)
+    way, still = await _way(call, chosen.model, questions, notes, images=images)
     if options and way == "decision":
         notes.append("options were not used: decision models take none.")
     if shuffle and way == "schema":
         notes.append("shuffle changed nothing: there are no probabilities to take the mean of.")
-    lanes = asyncio.Semaphore(kit.settings.work.parallel)
-    asking = Asking(kit, chosen.model, options, kit.keep_alive(keep_alive), lanes)
+    lanes = asyncio.Semaphore(call.settings.work.parallel)
+    asking = Asking(call, chosen.model, options, call.keep_alive(keep_alive), lanes)
     return Decider(asking, way, questions, Letters(asking, still, shuffle, asyncio.Lock()), notes)
 
 
 async def _way(
-    kit: Kit, model: str, questions: Sequence[Question], notes: list[str], *, images: bool
+    call: CallContext, model: str, questions: Sequence[Question], notes: list[str], *, images: bool
 ) -> tuple[Way, bool]:
     """The way to ask, and whether the model has to be told not to think."""
     from ollama_mcp.api import Feature
 
-    able = capabilities_of(await kit.hosts.card(model))
-    version = await kit.client.server()
+    able = capabilities_of(await call.hosts.card(model))
+    version = await call.client.server()
     if "decision" in able and version.supports(Feature.SYSTEMONE):
         if images and not version.supports(Feature.SYSTEMONE_IMAGES):
             raise UnsupportedByVersion(
@@ -150,7 +150,7 @@ async def _way(
             "probabilities."
         )
         return "schema", False
-    levels = await kit.hosts.thinking(model)
+    levels = await call.hosts.thinking(model)
     if levels.thinks and levels.lowest is not False:
         notes.append(f"{model} cannot be kept from thinking, so it was asked by schema: there are no probabilities.")
         return "schema", False

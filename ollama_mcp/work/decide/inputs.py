@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from ollama_mcp.errors import InvalidArgument, OllamaMCPError
 
 if TYPE_CHECKING:
+    from ollama_mcp.work.context import CallContext
     from ollama_mcp.work.decide.verdicts import Verdict
     from ollama_mcp.work.files import Reading
-    from ollama_mcp.work.kit import Kit
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +49,20 @@ class Judged:
     error: OllamaMCPError | None = None
 
 
-async def gather(kit: Kit, inputs: Inputs) -> tuple[list[Judged], list[tuple[str, str]]]:
+async def gather(call: CallContext, inputs: Inputs) -> tuple[list[Judged], list[tuple[str, str]]]:
     """A row for each input, and what could not be read with the reason, in the order of texts, files, images.
 
     Raises:
         FolderNotAllowed: The user may allow a folder.
         OllamaMCPError: There is nothing to judge, or too much.
     """
-    _check_count(kit, inputs)
-    reading = await _read(kit, inputs)
+    _check_count(call, inputs)
+    reading = await _read(call, inputs)
     return _rows(inputs, reading), [(one.asked, one.why) for one in reading.unread]
 
 
-def _check_count(kit: Kit, inputs: Inputs) -> None:
-    count, most = len(inputs.texts) + len(inputs.files) + len(inputs.images), kit.settings.limits.files
+def _check_count(call: CallContext, inputs: Inputs) -> None:
+    count, most = len(inputs.texts) + len(inputs.files) + len(inputs.images), call.settings.limits.files
     if not count:
         raise InvalidArgument("There is nothing to judge.", next_step="Give texts, files or images.")
     if count > most:
@@ -72,14 +72,14 @@ def _check_count(kit: Kit, inputs: Inputs) -> None:
         )
 
 
-async def _read(kit: Kit, inputs: Inputs) -> Reading:
+async def _read(call: CallContext, inputs: Inputs) -> Reading:
     from ollama_mcp.access import FolderNotAllowed
     from ollama_mcp.work.files import Reading, Unread, read_files
 
     if not inputs.files:
         return Reading()
     try:
-        return await read_files(kit.access, inputs.files, kit.settings)
+        return await read_files(call.access, inputs.files, call.settings)
     except OllamaMCPError as error:
         # A folder is a question for the user, who is asked by the error itself.
         if isinstance(error, FolderNotAllowed) or not (inputs.texts or inputs.images):

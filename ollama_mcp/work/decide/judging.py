@@ -21,7 +21,7 @@ from ollama_mcp.work.decide.inputs import Inputs, Judged, gather
 from ollama_mcp.work.decide.questions import Question, check_questions
 
 if TYPE_CHECKING:
-    from ollama_mcp.work.kit import Kit
+    from ollama_mcp.work.context import CallContext
 
 # What says nothing about the one input, so that the next would fail alike.
 _FOR_ALL = (Unreachable, ModelNotFound, Unauthorized, Forbidden, UnsupportedByVersion)
@@ -39,7 +39,7 @@ class Judgement:
 
 
 async def judge(
-    kit: Kit,
+    call: CallContext,
     questions: Sequence[Question],
     inputs: Inputs,
     model: str,
@@ -51,21 +51,21 @@ async def judge(
     Raises:
         OllamaMCPError: A question is wrong, the model cannot do it, or every input failed: then the first failure.
     """
-    check_questions(questions, kit.settings.limits.questions)
-    rows, unread = await gather(kit, inputs)
+    check_questions(questions, call.settings.limits.questions)
+    rows, unread = await gather(call, inputs)
     # A picture among files of text fails by itself; where there is nothing else, the model has to see.
     must_see = bool(inputs.images) or all(row.image for row in rows)
-    decider = await prepare_decider(kit, questions, model, images=must_see, shuffle=shuffle)
+    decider = await prepare_decider(call, questions, model, images=must_see, shuffle=shuffle)
     if any(row.from_file for row in rows):
-        await keep_home(kit, decider.model, "cloud_files")
-    await _judge_all(kit, decider, rows)
+        await keep_home(call, decider.model, "cloud_files")
+    await _judge_all(call, decider, rows)
     failed = [row.error for row in rows if row.error is not None]
     if len(failed) == len(rows):
         raise failed[0]
     return Judgement(decider.model, decider.way, rows, unread, decider.notes)
 
 
-async def _judge_all(kit: Kit, decider: Decider, rows: Sequence[Judged]) -> None:
+async def _judge_all(call: CallContext, decider: Decider, rows: Sequence[Judged]) -> None:
     waiting, done, total = iter(rows), 0, len(rows)
     fatal: OllamaMCPError | None = None
 
@@ -73,26 +73,26 @@ async def _judge_all(kit: Kit, decider: Decider, rows: Sequence[Judged]) -> None
         nonlocal done, fatal
         for row in waiting:
             if fatal is None:
-                await _judge_one(kit, decider, row)
+                await _judge_one(call, decider, row)
                 fatal = row.error if isinstance(row.error, _FOR_ALL) else None
             else:
                 row.error = fatal
             done += 1
             said = f"{done} of {total} inputs"
-            await kit.progress.update(done, said.__str__, total=total)
+            await call.progress.update(done, said.__str__, total=total)
 
-    async with kit.progress.phase(f"judging {total} inputs with {decider.model}"), asyncio.TaskGroup() as group:
-        for _ in range(min(kit.settings.work.parallel, total)):
+    async with call.progress.phase(f"judging {total} inputs with {decider.model}"), asyncio.TaskGroup() as group:
+        for _ in range(min(call.settings.work.parallel, total)):
             group.create_task(lane())
 
 
-async def _judge_one(kit: Kit, decider: Decider, row: Judged) -> None:
+async def _judge_one(call: CallContext, decider: Decider, row: Judged) -> None:
     try:
         images: list[str] = []
         if row.image:
             from ollama_mcp.work.senses import see
 
-            images = await see(kit, [row.image], decider.model, [])
+            images = await see(call, [row.image], decider.model, [])
         row.verdicts = await decider.decide(row.text, images, from_file=row.from_file)
     except OllamaMCPError as error:
         row.error = error

@@ -55,7 +55,7 @@ class SystemOne:
     async def _ask(self, subject: Subject, questions: dict[str, AskedQuestion]) -> DecisionResponse:
         from ollama_mcp.api import DecisionRequest
 
-        asking, kit = self.asking, self.asking.kit
+        asking, call = self.asking, self.asking.call
         request = DecisionRequest(
             model=asking.model,
             state=subject.text or None,
@@ -66,9 +66,9 @@ class SystemOne:
         _check_size(request, subject)
         async with asking.lanes:
             start = time.monotonic()
-            with kit.in_use.using(asking.model):
-                response = await kit.client.systemone(request)
-        kit.store.usage.count(
+            with call.in_use.using(asking.model):
+                response = await call.client.systemone(request)
+        call.store.usage.count(
             asking.model,
             cloud=parse_name(asking.model).is_cloud,
             prompt_tokens=response.usage.input_tokens,

@@ -14,7 +14,7 @@ from ollama_mcp.work.rank.corpus import SHORTEST, hash_of
 from ollama_mcp.work.rank.vectors import take_kept
 
 if TYPE_CHECKING:
-    from ollama_mcp.work.kit import Kit
+    from ollama_mcp.work.context import CallContext
     from ollama_mcp.work.rank.corpus import Corpus
     from ollama_mcp.work.rank.vectors import Vectors
 
@@ -23,7 +23,7 @@ class Embedder:
     """Embeds with one model.
 
     Args:
-        kit: What is at hand.
+        call: The context of the call.
         model: The model.
         space: Where its vectors are kept.
 
@@ -31,8 +31,8 @@ class Embedder:
         embedded: Passages that the model was asked for.
     """
 
-    def __init__(self, kit: Kit, model: str, space: str) -> None:
-        self._kit, self._model, self._space = kit, model, space
+    def __init__(self, call: CallContext, model: str, space: str) -> None:
+        self._kit, self._model, self._space = call, model, space
         self._truncate: bool | None = False
         self._total, self._began = 0, 0.0
         self.embedded = 0

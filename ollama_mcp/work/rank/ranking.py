@@ -24,7 +24,7 @@ from ollama_mcp.work.rank.vectors import BYTES_OF_NUMBER, KEPT_BYTES, Kept, Vect
 if TYPE_CHECKING:
     from ollama_mcp.api import ModelCard
     from ollama_mcp.store import Store
-    from ollama_mcp.work.kit import Kit
+    from ollama_mcp.work.context import CallContext
     from ollama_mcp.work.readings import Reading
 
 EXCERPT_CHARS = 160
@@ -65,12 +65,18 @@ class Ranking:
 
 
 async def rank(
-    kit: Kit, query: str, *, files: Sequence[str] = (), texts: Sequence[str] = (), count: int = 10, model: str = ""
+    call: CallContext,
+    query: str,
+    *,
+    files: Sequence[str] = (),
+    texts: Sequence[str] = (),
+    count: int = 10,
+    model: str = "",
 ) -> Ranking:
     """Find what is nearest to a query.
 
     Args:
-        kit: What is at hand.
+        call: The context of the call.
         query: What is looked for.
         files: Paths, globs and what else `ollama_mcp.work.files` takes.
         texts: Texts, beside the files.
@@ -81,21 +87,21 @@ async def rank(
         OllamaMCPError: There is nothing to search or too much, the model cannot embed, or the host fails.
     """
     _check_arguments(query, files, texts, count)
-    chosen = await choose(kit, model, "embed")
-    card = await kit.hosts.card(chosen.model)
+    chosen = await choose(call, model, "embed")
+    card = await call.hosts.card(chosen.model)
     _check_model(chosen.model, card)
     if files:
-        await keep_home(kit, chosen.model, "cloud_files")
-    reading = await _read(kit, files, can_do_without=bool(texts))
+        await keep_home(call, chosen.model, "cloud_files")
+    reading = await _read(call, files, can_do_without=bool(texts))
     prefixes = prefixes_of(chosen.model, card)
-    corpus = Corpus(prefixes.passage, window=_window(kit, card), most=kit.settings.limits.passages)
-    space = await _space(kit, chosen.model)
-    async with kit.progress.phase(f"searching {len(reading.documents) + len(texts):,} texts with {chosen.model}"):
+    corpus = Corpus(prefixes.passage, window=_window(call, card), most=call.settings.limits.passages)
+    space = await _space(call, chosen.model)
+    async with call.progress.phase(f"searching {len(reading.documents) + len(texts):,} texts with {chosen.model}"):
         key = await asyncio.to_thread(_fill, corpus, reading, texts, space)
-        embedder = Embedder(kit, chosen.model, space)
+        embedder = Embedder(call, chosen.model, space)
         wanted = await embedder.query(prefixes.query + query.strip())
-        vectors = await _vectors(kit, embedder, corpus, key, len(wanted) // BYTES_OF_NUMBER)
-        most = kit.settings.limits.listed
+        vectors = await _vectors(call, embedder, corpus, key, len(wanted) // BYTES_OF_NUMBER)
+        most = call.settings.limits.listed
         found = await asyncio.to_thread(nearest, vectors, wanted, corpus, min(count, most))
     hits = [Hit(score, place, _excerpt(corpus.texts[hashed])) for score, place, hashed in found]
     notes = [*([chosen.note] if chosen.note else []), *_receipts(reading)]
@@ -127,15 +133,15 @@ def _check_model(model: str, card: ModelCard) -> None:
         )
 
 
-async def _read(kit: Kit, files: Sequence[str], *, can_do_without: bool) -> Reading:
+async def _read(call: CallContext, files: Sequence[str], *, can_do_without: bool) -> Reading:
     from ollama_mcp.access import FolderNotAllowed
     from ollama_mcp.work.files import Reading, Unread, read_files
 
     if not files:
         return Reading()
     try:
-        async with kit.progress.phase(f"reading {len(files)} files"):
-            reading = await read_files(kit.access, files, kit.settings)
+        async with call.progress.phase(f"reading {len(files)} files"):
+            reading = await read_files(call.access, files, call.settings)
     except OllamaMCPError as error:
         # A folder is a question for the user, who is asked by the error itself.
         if isinstance(error, FolderNotAllowed) or not can_do_without:
@@ -145,20 +151,20 @@ async def _read(kit: Kit, files: Sequence[str], *, can_do_without: bool) -> Read
     return reading
 
 
-def _window(kit: Kit, card: ModelCard) -> int:
+def _window(call: CallContext, card: ModelCard) -> int:
     """The context in tokens: the model's own, or less where it or the settings say so."""
     asked: list[Any] = [
         card.context_length or _USUAL_WINDOW,
-        {**default_options(card), **kit.settings.defaults.options}.get("num_ctx"),
+        {**default_options(card), **call.settings.defaults.options}.get("num_ctx"),
     ]
     return min(number for number in asked if isinstance(number, int) and number > 0)
 
 
-async def _space(kit: Kit, model: str) -> str:
+async def _space(call: CallContext, model: str) -> str:
     """Where the vectors of a model are kept: another file behind the same name is another model."""
     if parse_name(model).is_cloud:
         return f"{parse_name(model).key} normalised"
-    return f"{(await kit.hosts.installed_model(model)).digest} normalised"
+    return f"{(await call.hosts.installed_model(model)).digest} normalised"
 
 
 def _fill(corpus: Corpus, reading: Reading, texts: Sequence[str], space: str) -> bytes:
@@ -167,8 +173,8 @@ def _fill(corpus: Corpus, reading: Reading, texts: Sequence[str], space: str) ->
     return corpus.key(space)
 
 
-async def _vectors(kit: Kit, embedder: Embedder, corpus: Corpus, key: bytes, dimensions: int) -> Vectors:
-    kept = _kept.setdefault(kit.store, Kept(KEPT_BYTES))
+async def _vectors(call: CallContext, embedder: Embedder, corpus: Corpus, key: bytes, dimensions: int) -> Vectors:
+    kept = _kept.setdefault(call.store, Kept(KEPT_BYTES))
     vectors = kept.get(key)
     if vectors is not None:
         await asyncio.to_thread(corpus.halve, vectors.halved)

@@ -17,7 +17,7 @@ from ollama_mcp.hosts.in_use import InUse
 from ollama_mcp.settings import Settings
 from ollama_mcp.simulator import Simulator
 from ollama_mcp.store import Store
-from ollama_mcp.work.choosing import Habits
+from ollama_mcp.work.choosing import ModelHabits
 
 
 class Silence:
@@ -44,7 +44,7 @@ class BareKit:
     store: Store
     progress: Silence = field(default_factory=Silence)
     in_use: InUse = field(default_factory=InUse)
-    habits: Habits = field(default_factory=Habits)
+    habits: ModelHabits = field(default_factory=ModelHabits)
 
     @property
     def client(self) -> OllamaClient:
@@ -65,16 +65,16 @@ class BareKit:
 async def kit_of(simulator: Simulator, **more: Any) -> AsyncGenerator[BareKit]:
     """A kit whose Ollama is the simulator; further keywords are settings."""
     settings = Settings.model_validate({"host": simulator.url, "store": {"path": ":memory:"}, **more})
-    kit = BareKit(settings, HostPool(settings), Store.of(settings))
+    call = BareKit(settings, HostPool(settings), Store.of(settings))
     try:
-        yield kit
+        yield call
     finally:
-        await kit.hosts.aclose()
-        await kit.store.aclose()
+        await call.hosts.aclose()
+        await call.store.aclose()
 
 
 @pytest.fixture
-async def kit(simulator: Simulator) -> AsyncGenerator[BareKit]:
+async def call(simulator: Simulator) -> AsyncGenerator[BareKit]:
     """A kit with the settings as they come."""
-    async with kit_of(simulator) as kit:
-        yield kit
+    async with kit_of(simulator) as call:
+        yield call

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ollama_mcp.hosts.in_use import InUse
     from ollama_mcp.settings import Settings
     from ollama_mcp.store import Store
-    from ollama_mcp.work.choosing import Habits
+    from ollama_mcp.work.choosing import ModelHabits
 
 
 class Reporter(Protocol):
@@ -40,7 +40,7 @@ class Reporter(Protocol):
         ...
 
 
-class Kit(Protocol):
+class CallContext(Protocol):
     """What is at hand: settings, hosts, files, the store, progress."""
 
     @property
@@ -79,7 +79,7 @@ class Kit(Protocol):
         ...
 
     @property
-    def habits(self) -> Habits:
+    def habits(self) -> ModelHabits:
         """The models that this caller used before."""
         ...
 
