@@ -53,6 +53,7 @@ format: $(READY) ## Format the code
 
 bench: $(READY) ## Measure start, calls, throughput, memory
 	$(BIN)/python -m bench.server
+	$(BIN)/python -m bench.call_path
 
 build: $(READY) ## Build sdist and wheel into dist/
 	$(BIN)/python -m hatchling build

@@ -1,10 +1,10 @@
-"""A batch against a plain loop of asyncio and httpx that does the same, and its memory.
+"""The speed of a batch compared with a plain asyncio and httpx loop, and its memory.
 
     python -m bench.batch [--rows 2000] [--million]
 
-Both read a file of lines, ask a simulated Ollama that answers at once with 8 requests in flight, and write a line of
-JSON for each row; they take turns, in one run on one machine. The memory is that of the server process, at 1,000 rows
-and, with `--million`, at 1,000,000 on an Ollama of even less work.
+Both read a file of lines, call a simulated Ollama that answers immediately with 8 requests in flight, and write one
+JSON line for each row, in alternating rounds on one machine. Memory is that of the server process, at 1,000 rows and,
+with `--million`, at 1,000,000 rows, with a fake Ollama that does even less.
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ import asyncio
 import json
 import shlex
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 
 import httpx
 
-from bench.clients import ROOT, Process
+from bench.clients import ROOT, Process, running
 from bench.server import over_stdio
 from bench.simulator import simulated
 
@@ -37,18 +36,18 @@ _NUMBERS = count(1)
 
 
 async def plain(url: str, lines: Path, output: Path) -> float:
-    """Rows per second of the loop that somebody would write by hand."""
+    """Rows per second of a plain loop."""
     begin = time.perf_counter()
     texts = _lines_of(lines)
     answers: list[str] = [""] * len(texts)
-    left = iter(range(len(texts)))
+    remaining = iter(range(len(texts)))
     async with httpx.AsyncClient(base_url=url, timeout=60) as client:
 
         async def work() -> None:
-            for place in left:
-                message = {"role": "user", "content": f"Say it: {texts[place]}"}
+            for index in remaining:
+                message = {"role": "user", "content": f"Say it: {texts[index]}"}
                 body = {"model": MODEL, "messages": [message], "stream": False, "options": OPTIONS}
-                answers[place] = (await client.post("/api/chat", json=body)).json()["message"]["content"]
+                answers[index] = (await client.post("/api/chat", json=body)).json()["message"]["content"]
 
         await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
     _write_rows(output, answers)
@@ -87,7 +86,7 @@ async def serving(url: str, folder: Path) -> AsyncGenerator[Process]:
         "read.text_folders": [str(folder)],
         "write.folders": [str(folder)],
         "store.path": str(folder / "kept" / "store.sqlite3"),
-        # The result is waited for, however long it takes.
+        # The call must not become a job, so that its end can be measured.
         "jobs.call_seconds": 86_400,
     }
     options = " ".join(f"--set {shlex.quote(f'{name}={json.dumps(value)}')}" for name, value in settings.items())
@@ -96,22 +95,8 @@ async def serving(url: str, folder: Path) -> AsyncGenerator[Process]:
         yield server
 
 
-@contextmanager
-def standing_in() -> Generator[str]:
-    """URL of an Ollama that always gives the same answer, in a process of its own."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bench.standin"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True
-    )
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.terminate()
-        process.wait()
-
-
 def write_lines(folder: Path, rows: int) -> Path:
-    """A file of so many lines."""
+    """Write a file with a number of lines."""
     path = folder / f"{rows}.txt"
     with path.open("w", encoding="utf-8") as stream:
         stream.writelines(f"a sentence with the number {row}\n" for row in range(rows))
@@ -119,13 +104,13 @@ def write_lines(folder: Path, rows: int) -> Path:
 
 
 async def compare(folder: Path, rows: int) -> tuple[float, float]:
-    """Rows per second of the plain loop and of a batch: medians of rounds that take turns."""
+    """Rows per second of the plain loop and of a batch: medians of alternating rounds."""
     lines = write_lines(folder, rows)
     by_hand: list[float] = []
     by_batch: list[float] = []
     with simulated() as url:
         async with serving(url, folder) as server:
-            await batch(server, write_lines(folder, 200))  # warm
+            await batch(server, write_lines(folder, 200))  # warm-up
             for _ in range(ROUNDS):
                 by_hand.append(await plain(url, lines, folder / "plain.jsonl"))
                 by_batch.append(await batch(server, lines))
@@ -133,24 +118,24 @@ async def compare(folder: Path, rows: int) -> tuple[float, float]:
 
 
 async def memory(folder: Path, rows: int) -> tuple[float, float, float]:
-    """Megabytes of the server before a batch and at most during it, and its rows per second."""
+    """Megabytes of the server before a batch, the peak during it, and its rows per second."""
     lines = write_lines(folder, rows)
-    with standing_in() as url:
+    with running("bench.fake_ollama") as url:
         async with serving(url, folder) as server:
             await batch(server, write_lines(folder, 200), "m")
-            before = most = server.resident_bytes()
-            running = asyncio.create_task(batch(server, lines, "m"))
-            while not running.done():
-                await asyncio.wait({running}, timeout=0.2)
-                most = max(most, server.resident_bytes())
-            return before / 1e6, most / 1e6, running.result()
+            before = peak = server.resident_bytes()
+            task = asyncio.create_task(batch(server, lines, "m"))
+            while not task.done():
+                await asyncio.wait({task}, timeout=0.2)
+                peak = max(peak, server.resident_bytes())
+            return before / 1e6, peak / 1e6, task.result()
 
 
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=2_000)
-    parser.add_argument("--million", action="store_true", help="the memory at 1,000,000 rows too: some minutes")
+    parser.add_argument("--million", action="store_true", help="also measure memory at 1,000,000 rows; takes minutes")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=Path.home()) as name:
         folder = Path(name).resolve()
@@ -159,8 +144,8 @@ def main() -> None:
         print(f"{options.rows:,} rows, {IN_FLIGHT} in flight: plain loop {by_hand:.0f} rows/s, batch {by_batch:.0f}:")
         print(f"  {by_batch / by_hand:.2f} times the plain loop")
         for rows in (1_000, 1_000_000) if options.million else (1_000,):
-            before, most, rate = asyncio.run(memory(folder, rows))
-            print(f"{rows:,} rows: {before:.0f} MB before, at most {most:.0f} MB, {rate:.0f} rows/s")
+            before, peak, rate = asyncio.run(memory(folder, rows))
+            print(f"{rows:,} rows: {before:.0f} MB before, peak {peak:.0f} MB, {rate:.0f} rows/s")
 
 
 if __name__ == "__main__":

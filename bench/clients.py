@@ -1,13 +1,16 @@
-"""Raw clients whose own cost is small beside what they measure."""
+"""Clients with little overhead, for the measurements, and the processes that they measure."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,28 +27,40 @@ _META: dict[str, Any] = {
 Message = dict[str, Any]
 
 
-class Caller(ABC):
-    """Something that can be called many times at once."""
+@contextmanager
+def running(module: str, *arguments: str) -> Generator[str]:
+    """Run a module that serves an Ollama as a process of its own; yields the URL that it prints first."""
+    command = [sys.executable, "-m", module, *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
+class BenchClient(ABC):
+    """A client that makes many calls in parallel."""
 
     @abstractmethod
     async def call(self) -> None:
-        """One call, from the question to the answer."""
+        """Make one call and wait for its result."""
 
     async def latencies(self, calls: int) -> list[float]:
-        """Milliseconds of each of so many calls, one after the other, sorted."""
-        spent: list[float] = []
+        """Sorted durations of a number of sequential calls, in milliseconds."""
+        durations: list[float] = []
         for _ in range(calls):
             start = time.perf_counter()
             await self.call()
-            spent.append(1000 * (time.perf_counter() - start))
-        return sorted(spent)
+            durations.append(1000 * (time.perf_counter() - start))
+        return sorted(durations)
 
     async def per_second(self, in_flight: int, calls: int) -> float:
-        """Calls per second with so many in flight."""
-        left: Iterator[int] = iter(range(calls))
+        """Calls per second at a number of calls in flight."""
+        remaining: Iterator[int] = iter(range(calls))
 
         async def work() -> None:
-            for _ in left:
+            for _ in remaining:
                 await self.call()
 
         start = time.perf_counter()
@@ -54,11 +69,11 @@ class Caller(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """Ends the connection or the process."""
+        """Close the connection or end the process."""
 
 
-class PlainHttpx(Caller):
-    """The request that a tool makes, by httpx, without any MCP."""
+class PlainHttpx(BenchClient):
+    """The request of a tool, made with httpx and without MCP."""
 
     def __init__(self, url: str) -> None:
         limits = httpx.Limits(max_connections=None)
@@ -72,11 +87,18 @@ class PlainHttpx(Caller):
         await self._client.aclose()
 
 
-class Process(Caller):
-    """A server process; with `stdio` it is called over its pipes."""
+class Process(BenchClient):
+    """A server process that is called over stdio.
 
-    def __init__(self, command: list[str], ollama: str) -> None:
+    Args:
+        command: Command line of the process.
+        ollama: URL of its Ollama.
+        folder: Working folder of the process.
+    """
+
+    def __init__(self, command: list[str], ollama: str, folder: Path = ROOT) -> None:
         self.arguments = ARGUMENTS
+        self._folder = folder
         self._command = command
         self._environment = {**os.environ, "OLLAMA_HOST": ollama, "PYTHONPATH": str(ROOT)}
         self._numbers = count(1)
@@ -84,7 +106,7 @@ class Process(Caller):
         self._reading: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Spawns it."""
+        """Start the process."""
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
             *self._command,
@@ -92,7 +114,7 @@ class Process(Caller):
             stdout=pipe,
             stderr=asyncio.subprocess.DEVNULL,
             env=self._environment,
-            cwd=ROOT,
+            cwd=self._folder,
             limit=2**26,
         )
         assert self._process.stdin is not None
@@ -109,7 +131,7 @@ class Process(Caller):
             future.set_exception(RuntimeError(f"{self._command} ended"))
 
     async def ask(self, method: str, params: Message) -> Message:
-        """One request over its pipes; gives the result."""
+        """Send one request and return its result."""
         number = next(self._numbers)
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
         message = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
@@ -120,7 +142,7 @@ class Process(Caller):
         return answer["result"]
 
     async def handshake(self) -> Message:
-        """Opens a session over its pipes."""
+        """Open a session."""
         client = {"name": "bench", "version": "1"}
         params: Message = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client}
         result = await self.ask("initialize", params)
@@ -131,7 +153,7 @@ class Process(Caller):
         await self.ask("tools/call", {"name": "ollama_generate", "arguments": self.arguments})
 
     def resident_bytes(self) -> int:
-        """Memory of the process now; 0 where the system does not tell."""
+        """Resident memory of the process; 0 if the system has no /proc."""
         status = Path(f"/proc/{self._process.pid}/status")
         if not status.exists():
             return 0
@@ -149,13 +171,13 @@ class Process(Caller):
             await self._reading
 
 
-class HttpServer(Caller):
-    """A server process called over streamable HTTP; each call in flight has a kept connection."""
+class HttpServer(BenchClient):
+    """A server process that is called over streamable HTTP, with a persistent connection for each call in flight."""
 
     def __init__(self, process: Process, port: int) -> None:
         self._process = process
         self._port = port
-        self._free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
         params: Message = {"name": "ollama_generate", "arguments": ARGUMENTS, "_meta": _META}
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
         head = (
@@ -166,18 +188,18 @@ class HttpServer(Caller):
         self._request = head.encode() + body
 
     async def start(self) -> None:
-        """Spawns it and waits until it listens."""
+        """Start the process and wait until it listens."""
         await self._process.start()
         async with asyncio.timeout(30):
             while True:
                 try:
-                    self._free.append(await asyncio.open_connection("127.0.0.1", self._port))
+                    self._idle.append(await asyncio.open_connection("127.0.0.1", self._port))
                     return
                 except OSError:
                     await asyncio.sleep(0.05)
 
     async def call(self) -> None:
-        pair = self._free.pop() if self._free else await asyncio.open_connection("127.0.0.1", self._port)
+        pair = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = pair
         writer.write(self._request)
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -190,9 +212,9 @@ class HttpServer(Caller):
             await reader.readline()
         if b'"result"' not in body or b'"isError":true' in body:
             raise RuntimeError(body[:500].decode())
-        self._free.append(pair)
+        self._idle.append(pair)
 
     async def close(self) -> None:
-        for _, writer in self._free:
+        for _, writer in self._idle:
             writer.close()
         await self._process.close()

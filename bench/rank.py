@@ -1,10 +1,10 @@
-"""What searching by meaning costs: seconds to load the vectors of a corpus, milliseconds to search it, memory.
+"""The cost of semantic search: seconds to load the vectors of a corpus, milliseconds to search it, memory.
 
     python -m bench.rank [--passages 10000 100000]
 
-The vectors are random and lie in a store on the disk, as an earlier call would have left them; each size is measured in
-a process of its own. The search stands beside a bare numpy product of the same matrix and query: only the ratio means
-something elsewhere.
+The vectors are random and stored on disk, as after an earlier call; each size is measured in a process of its own. The
+search is compared with a plain NumPy product of the same matrix and query; only the ratio is comparable between
+machines.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.upload import resident
+from bench.upload import resident_bytes
 from ollama_mcp.store import Store
 from ollama_mcp.work.rank.corpus import Corpus
-from ollama_mcp.work.rank.searching import nearest
-from ollama_mcp.work.rank.vectors import Vectors, take_kept
+from ollama_mcp.work.rank.vector_index import VectorIndex, load_stored, nearest
 
 DIMENSIONS, NEAREST, TRIES = 768, 10, 15
 SPACE = "bench"
@@ -32,14 +31,14 @@ FORMAT = "{:>9} {:>9} {:>9} {:>10} {:>10} {:>7} {:>10} {:>10}"
 
 
 def corpus_of(passages: int) -> Corpus:
-    """A corpus of short texts, each another."""
-    corpus = Corpus("", window=512, most=passages)
-    corpus.fill([], [f"passage {number} of a corpus" for number in range(passages)])
+    """A corpus of different short texts."""
+    corpus = Corpus("", context_length=512, max_passages=passages)
+    corpus.add([], [f"passage {number} of a corpus" for number in range(passages)])
     return corpus
 
 
 async def write(path: Path, passages: int) -> None:
-    """Leave a random vector of each text in a store."""
+    """Write a random vector for each text to a store."""
     import numpy
 
     corpus, random = corpus_of(passages), numpy.random.default_rng(7)
@@ -54,14 +53,14 @@ async def write(path: Path, passages: int) -> None:
 
 
 def milliseconds(work: Callable[[], object]) -> float:
-    """The median time of some runs, after one to warm up."""
+    """The median duration of some runs after a warm-up."""
     work()
-    spent: list[float] = []
+    durations: list[float] = []
     for _ in range(TRIES):
         start = time.perf_counter()
         work()
-        spent.append(1000 * (time.perf_counter() - start))
-    return statistics.median(spent)
+        durations.append(1000 * (time.perf_counter() - start))
+    return statistics.median(durations)
 
 
 async def measure(path: Path, passages: int) -> dict[str, float]:
@@ -70,20 +69,20 @@ async def measure(path: Path, passages: int) -> dict[str, float]:
 
     start = time.perf_counter()
     corpus = corpus_of(passages)
-    corpus.key(SPACE)
+    corpus.cache_key(SPACE)
     cut = time.perf_counter() - start
-    before = resident()
+    before = resident_bytes()
     store = Store(path)
-    vectors = Vectors(DIMENSIONS)
+    vectors = VectorIndex(DIMENSIONS)
     start = time.perf_counter()
-    missing = await take_kept(store.embeddings, SPACE, corpus, list(corpus.texts), vectors)
+    missing = await load_stored(store.embeddings, SPACE, corpus, list(corpus.texts), vectors)
     loaded = time.perf_counter() - start
-    memory = resident() - before
+    memory = resident_bytes() - before
     await store.aclose()
     assert not missing
     query = bytes(vectors.data[: 4 * DIMENSIONS])
     (score, place, _), *_ = nearest(vectors, query, corpus, NEAREST)
-    assert (place.text, round(score, 3)) == (0, 1.0)
+    assert (place.text_index, round(score, 3)) == (0, 1.0)
     matrix = numpy.frombuffer(vectors.data, numpy.dtype("<f4")).reshape(-1, DIMENSIONS)
     wanted = numpy.frombuffer(query, numpy.dtype("<f4"))
     bare = milliseconds(lambda: matrix @ wanted)

@@ -10,11 +10,11 @@ import json
 import sys
 from pathlib import Path
 
-from ollama_mcp.cli.tools import tokens
+from ollama_mcp.cli.tools import tool_list_tokens
 from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.settings import Settings
-from ollama_mcp.settings.load import fields, variable_of
-from ollama_mcp.settings.model import TOOLSETS, Tools
+from ollama_mcp.settings.load import iter_settings, variable_name
+from ollama_mcp.settings.model import TOOLSETS, ToolSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -46,7 +46,7 @@ def _generated() -> dict[Path, str]:
 
 def tool_table() -> str:
     """README's table of all tools."""
-    server = OllamaServer(Settings(tools=Tools(toolsets=["all"])))
+    server = OllamaServer(Settings(tools=ToolSettings(toolsets=["all"])))
     tools = asyncio.run(server.list_tools())
     rows = ["| toolset | tool | what it is for | changes anything | tokens |", "|---|---|---|---|--:|"]
     order = {name: place for place, name in enumerate(TOOLSETS)}
@@ -56,7 +56,7 @@ def tool_table() -> str:
         changes = "no" if spec.hints.read_only else "after confirm" if spec.hints.destructive else "yes"
         if "output" in tool.input_schema["properties"]:
             changes = "only its output"
-        cells = (spec.toolset, f"`{tool.name}`", _first_sentence(tool.description), changes, str(tokens(tool)))
+        cells = (spec.toolset, f"`{tool.name}`", _first_sentence(tool.description), changes, str(tool_list_tokens(tool)))
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
@@ -65,12 +65,12 @@ def settings_table() -> str:
     """README's table of all settings."""
     defaults = Settings().model_dump(mode="json")
     rows = ["| setting | environment | default | meaning |", "|---|---|---|---|"]
-    for path, info in fields():
+    for path, info in iter_settings():
         value = defaults
         for name in path.split("."):
             value = value[name]
         meaning = (info.description or "").replace("|", "\\|")
-        rows.append(f"| `{path}` | `{variable_of(path)}` | `{json.dumps(value)}` | {meaning} |")
+        rows.append(f"| `{path}` | `{variable_name(path)}` | `{json.dumps(value)}` | {meaning} |")
     return "\n".join(rows)
 
 

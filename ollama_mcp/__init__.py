@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from ollama_mcp.server.registry import Hints as Hints
     from ollama_mcp.server.registry import tool as tool
     from ollama_mcp.server.results import Data as Data
-    from ollama_mcp.work.answers import Answer as Answer
+    from ollama_mcp.work.chat.result import Answer as Answer
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Answer": "work.answers",
+    "Answer": "work.chat.result",
     "CHANGES": "server.registry",
     "Call": "server.call",
     "DESTROYS": "server.registry",

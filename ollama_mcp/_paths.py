@@ -1,7 +1,7 @@
-"""Where the shipped tools/, prompts/ and config.json lie.
+"""Paths of the shipped tools/, prompts/ and config.json, and of the user's own configuration and data files.
 
-In a wheel they are inside this package; in a checkout (and so in an editable install) they are the top-level folders
-beside it.
+In a wheel the shipped files are inside this package. In a checkout, and so in an editable install, they are the
+top-level folders beside it.
 """
 
 from __future__ import annotations
@@ -9,26 +9,35 @@ from __future__ import annotations
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
+_APP_NAME = "ollama-mcp-server"
 
 
-def shipped(name: str) -> Path:
-    """Path of a shipped folder or file.
+def shipped_path(name: str) -> Path:
+    """Return the path of a shipped folder or file.
 
     Raises:
-        FileNotFoundError: It is in neither place; both are named.
+        FileNotFoundError: It is in neither place; the message names both.
     """
     inside = _PACKAGE / name
     if inside.exists():
         return inside
     root = _PACKAGE.parent
-    # The markers keep a stray site-packages/tools of another distribution out.
+    # The two marker files tell a checkout from site-packages, where another distribution may have installed a `tools`.
     if (root / "ollama_mcp_server.py").exists() and (root / "pyproject.toml").exists() and (root / name).exists():
         return root / name
     raise FileNotFoundError(f"{name} is neither in {inside} nor in a checkout at {root / name}; reinstall the package")
 
 
 def user_config_file() -> Path:
-    """The user's own config file, whether it exists or not."""
+    """Return the path of the user's own config file, whether it exists or not."""
+    # platformdirs is imported where it is needed: no listing of tools asks for these paths.
     from platformdirs import user_config_path
 
-    return user_config_path("ollama-mcp-server", appauthor=False) / "config.json"
+    return user_config_path(_APP_NAME, appauthor=False) / "config.json"
+
+
+def default_store_file() -> Path:
+    """Return the path of the store where the settings name none, whether it exists or not."""
+    from platformdirs import user_data_path
+
+    return user_data_path(_APP_NAME, appauthor=False) / "store.sqlite3"

@@ -1,24 +1,24 @@
-"""Everything that can go wrong, as one small tree. Each class is one kind of the agent-facing list.
+"""The project's exceptions as one tree; each class stands for one kind that agents see.
 
 OllamaMCPError
-├── InvalidArgument          invalid_argument        our check of an argument, before anything is sent
-├── NotAllowed               not_allowed             our rules forbid it; names the setting
+├── InvalidArgument          invalid_argument        an argument fails our checks, before anything is sent
+├── NotAllowed               not_allowed             a setting forbids it; names the setting
 ├── NeedsConfirmation        needs_confirmation      says what would happen
-├── Declined                 declined                the user said no, or gave no answer
-├── TooLong                  too_long                prompt and context do not fit; figures and ways out
-├── NoAnswer                 no_answer               the model used its budget and said nothing
+├── Declined                 declined                the user declined or did not answer
+├── TooLong                  too_long                prompt and context do not fit; gives figures and options
+├── NoAnswer                 no_answer               the model used its budget without answering
 ├── DiskError                disk                    a file could not be read or written
-├── InternalError            internal                our own fault
-└── ApiError                 (what an Ollama host did; carries status, endpoint, model, host)
-    ├── Unreachable          unreachable             DNS, refused, TLS, not an Ollama
+├── InternalError            internal                a bug in this server
+└── ApiError                 (a failure of an Ollama host; carries status, endpoint, model, host)
+    ├── Unreachable          unreachable             DNS, refused, TLS, not an Ollama server
     ├── Timeout              timeout                 no byte, or no further byte, within the limit
-    ├── Interrupted          interrupted             the answer broke off; `partial` holds what came
-    ├── BadAnswer            bad_answer              not what the contract says (HTML, broken JSON, a redirect)
+    ├── Interrupted          interrupted             the response broke off; `partial` holds what came
+    ├── BadAnswer            bad_answer              not a response of Ollama's API (HTML, broken JSON, a redirect)
     ├── ModelNotFound        model_not_found
     ├── Unsupported          unsupported             the model lacks a capability
     ├── UnsupportedByVersion unsupported_by_version  the server is too old; names the version that has it
     ├── BadRequest           invalid_argument        Ollama refused an argument
-    ├── ContextOverflow      too_long                Ollama refused the length
+    ├── ContextOverflow      too_long                Ollama refused the length of the input
     ├── Unauthorized         unauthorized            401, 402
     ├── Forbidden            forbidden               403
     ├── Busy                 busy                    429, 503
@@ -57,9 +57,9 @@ class OllamaMCPError(Exception):
     """Base of all errors of this project.
 
     Args:
-        message: What failed and why, one sentence or two, quoting the value with `!r`.
-        next_step: What the agent or the user can do now; names a tool or a setting that exists.
-        partial: Text that the model had already written when it failed, untouched.
+        message: What failed and why, in one or two sentences, quoting the value with `!r`.
+        next_step: What the agent or the user can do now, naming a tool or a setting that exists.
+        partial: Text that the model had already written, unchanged.
     """
 
     kind: ClassVar[Kind] = "internal"
@@ -75,7 +75,7 @@ class OllamaMCPError(Exception):
 
 
 class InvalidArgument(OllamaMCPError):
-    """An argument is wrong; found on our side, nothing was sent."""
+    """An argument is invalid; nothing was sent."""
 
     kind = "invalid_argument"
 
@@ -93,19 +93,19 @@ class NeedsConfirmation(OllamaMCPError):
 
 
 class Declined(OllamaMCPError):
-    """The user said no, or gave no answer."""
+    """The user declined or did not answer."""
 
     kind = "declined"
 
 
 class TooLong(OllamaMCPError):
-    """The input does not fit; found on our side."""
+    """The input does not fit the context; nothing was sent."""
 
     kind = "too_long"
 
 
 class NoAnswer(OllamaMCPError):
-    """The model ended without a word of answer."""
+    """The model ended without an answer."""
 
     kind = "no_answer"
 
@@ -117,24 +117,24 @@ class DiskError(OllamaMCPError):
 
 
 class InternalError(OllamaMCPError):
-    """Our own fault."""
+    """A bug in this server."""
 
     kind = "internal"
 
 
 class ApiError(OllamaMCPError):
-    """What an Ollama host did, or failed to do.
+    """A failure of an Ollama host, or of the connection to it.
 
     Args:
         message: As in OllamaMCPError.
         host: Base URL of the Ollama host.
         endpoint: Method and path, such as "POST /api/chat".
         model: The model of the request, if it had one.
-        status: HTTP status; None where no answer came.
+        status: HTTP status; None where no response came.
         next_step: As in OllamaMCPError.
         partial: As in OllamaMCPError.
-        detail: Ollama's own words, unwrapped, for tests and logs.
-        retry_after: Seconds the server asked to wait (busy only).
+        detail: Ollama's own error text, unwrapped, for tests and logs.
+        retry_after: Seconds that the server asked to wait (busy only).
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class ApiError(OllamaMCPError):
 
 
 class Unreachable(ApiError):
-    """No Ollama answered: DNS, refused, TLS, or something else listens there."""
+    """No Ollama server answered: DNS, refused, TLS, or something else listens there."""
 
     kind = "unreachable"
 
@@ -172,13 +172,13 @@ class Timeout(ApiError):
 
 
 class Interrupted(ApiError):
-    """The answer broke off; `partial` holds what had come."""
+    """The response broke off; `partial` holds what had come."""
 
     kind = "interrupted"
 
 
 class BadAnswer(ApiError):
-    """The answer is not what Ollama's API says."""
+    """The response is not one of Ollama's API."""
 
     kind = "bad_answer"
 
@@ -214,19 +214,19 @@ class ContextOverflow(ApiError):
 
 
 class Unauthorized(ApiError):
-    """The host or the cloud behind it wants a sign-in or a key."""
+    """The host or the cloud behind it requires a sign-in or a key."""
 
     kind = "unauthorized"
 
 
 class Forbidden(ApiError):
-    """Ollama (or a proxy) refused the Host or Origin header, or the cloud is switched off."""
+    """Ollama or a proxy refused the Host or Origin header, or the cloud is disabled."""
 
     kind = "forbidden"
 
 
 class Busy(ApiError):
-    """Queue full or rate limited."""
+    """The queue is full, or the request is rate limited."""
 
     kind = "busy"
 

@@ -1,4 +1,4 @@
-"""One prompt over many inputs, without any of them passing through the agent."""
+"""A prompt, questions or an embedding over many inputs, none of which passes through the agent."""
 
 import json
 from typing import TYPE_CHECKING, Annotated, Any
@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from ollama_mcp import Call, Data, Hints, tool
-from ollama_mcp.formats.durations import shown_seconds
-from ollama_mcp.server.types import Format, Options, Think
-from ollama_mcp.work.decide import Question
+from ollama_mcp.formats.durations import format_seconds
+from ollama_mcp.server.types import Background, Format, Options, Think
+from ollama_mcp.work.decide import ClosedQuestion
 
 if TYPE_CHECKING:
-    from ollama_mcp.work.batch import Report
+    from ollama_mcp.work.batch import BatchReport
 
-SHOWN_CHARS = 200
-# Writes a file, and with `overwrite` over another one; what the model says is not the same twice.
+MAX_SAMPLE_CHARS = 200
+# Destructive, since `overwrite` replaces a file; not idempotent, since a model does not answer the same twice.
 WRITES = Hints(read_only=False, destructive=True, resumes=True)
 
 
-class Problem(BaseModel):
-    """Rows that failed for one kind of reason, and the first one's words."""
+class ErrorCount(BaseModel):
+    """How many rows failed with one kind of error, and the message of the first."""
 
     kind: str
     rows: int
@@ -27,7 +27,7 @@ class Problem(BaseModel):
 
 
 class Batch(Data):
-    """What a batch came to; the rows themselves are in the file."""
+    """The result of a batch: counts, samples and the path of the file that holds the rows."""
 
     model: str
     rows: int
@@ -39,54 +39,59 @@ class Batch(Data):
     rows_per_second: float
     output: str | None = None
     samples: list[dict[str, Any]] | None = None
-    errors: list[Problem] | None = None
+    errors: list[ErrorCount] | None = None
     notes: list[str] | None = None
 
     def as_text(self) -> str:
-        counted = "" if self.tokens is None else f", {self.prompt_tokens:,} tokens read, {self.tokens:,} written"
+        token_counts = "" if self.tokens is None else f", {self.prompt_tokens:,} tokens read, {self.tokens:,} written"
         head = (
-            f"{self.done:,} of {self.rows:,} rows done by {self.model} in {shown_seconds(self.seconds)} "
-            f"({self.rows_per_second:.3g}/s{counted})."
+            f"{self.done:,} of {self.rows:,} rows done by {self.model} in {format_seconds(self.seconds)} "
+            f"({self.rows_per_second:.3g}/s{token_counts})."
         )
         lines = [head, f"{self.failed:,} failed." if self.failed else "", self.output or ""]
-        lines += [f"{problem.rows:,} x [{problem.kind}] {problem.first}" for problem in self.errors or []]
+        lines += [f"{error.rows:,} x [{error.kind}] {error.first}" for error in self.errors or []]
         lines += [json.dumps(sample, ensure_ascii=False) for sample in self.samples or []]
         return "\n".join([line for line in lines if line] + (self.notes or []))
 
 
-def _object(member: str, kind: str = "string") -> dict[str, Any]:
-    """An object with one member for example: what else it takes is told where it is at home, and words here cost."""
-    return {"type": "object", "properties": {member: {"type": kind}}}
+def _object(member: str, kind: str = "string", **more: str) -> dict[str, Any]:
+    """The schema of an object with one member as an example.
+
+    Another tool publishes the whole schema: every user pays for each word. Some hosts refuse an object without members.
+    """
+    return {"type": "object", "properties": {member: {"type": kind}}, **more}
 
 
-# As ollama_decide has them.
-Questions = Annotated[list[Question], WithJsonSchema({"type": "array", "items": _object("question")})]
+Questions = Annotated[
+    list[ClosedQuestion],
+    WithJsonSchema({"type": "array", "items": _object("question"), "description": "As in ollama_decide."}),
+]
 
 
 @tool(title="Work through many inputs", toolset="work", hints=WRITES)
 async def ollama_batch(
     call: Call,
-    input: Annotated[list[str], Field(description="Texts, or a path: .txt lines, .csv/.jsonl rows, glob.")],
+    input: Annotated[list[str], Field(description="Texts, a glob, or a .txt, .csv or .jsonl of rows.")],
     prompt: Annotated[str, Field(description="Template: {text}, {column}.")] = "",
     questions: Questions = [],
-    embed: Annotated[bool, Field(description="Vectors instead of answers.")] = False,
-    system: str = "",
-    format: Annotated[Format, WithJsonSchema(_object("type"))] | None = None,
+    embed: Annotated[bool, Field(description="Write vectors.")] = False,
+    system: Annotated[str, Field(description="System prompt.")] = "",
+    format: Annotated[Format, WithJsonSchema(_object("type", description="JSON Schema."))] | None = None,
     output: Annotated[str, Field(description="New .jsonl, .csv, .npy.")] = "",
-    overwrite: bool = False,
-    limit: Annotated[int | None, Field(description="A trial of the first rows.")] = None,
-    chunk_chars: Annotated[int | None, Field(description="Cut one long file into pieces.")] = None,
-    model: str = "",
-    options: Annotated[Options, WithJsonSchema(_object("seed", "integer"))] | None = None,
-    think: Annotated[Think, WithJsonSchema({"type": "boolean"})] | None = None,
-    background: bool = False,
+    overwrite: Annotated[bool, Field(description="Replace output.")] = False,
+    limit: Annotated[int | None, Field(description="First rows only.")] = None,
+    chunk_chars: Annotated[int | None, Field(description="Split one long file.")] = None,
+    model: Annotated[str, Field(description="Model name.")] = "",
+    options: Annotated[Options, WithJsonSchema(_object("seed", "integer", description="Model options."))] | None = None,
+    think: Annotated[Think, WithJsonSchema({"type": "boolean", "description": "Think first."})] | None = None,
+    background: Background = False,
 ) -> Batch:
-    """Run a prompt, questions (as ollama_decide) or embed over many texts, rows, files or images, into a file. The
-    same call resumes.
+    """Run a prompt, questions or embed over many inputs, into a file. The same call resumes. Questions about a few
+    inputs: ollama_decide.
     """
-    from ollama_mcp.work.batch import Order, run_batch
+    from ollama_mcp.work.batch import BatchSpec, run_batch
 
-    order = Order(
+    spec = BatchSpec(
         input=input,
         prompt=prompt,
         questions=questions,
@@ -101,33 +106,33 @@ async def ollama_batch(
         options=options,
         think=think,
     )
-    return _shown(await run_batch(call, order), counts=not questions)
+    return _shown(await run_batch(call, spec), counts=not questions)
 
 
-def _shown(report: "Report", *, counts: bool) -> Batch:
-    sums, tally = report.sums, report.tally
+def _shown(report: "BatchReport", *, counts: bool) -> Batch:
+    totals, progress = report.totals, report.progress
     return Batch(
         model=report.model,
         rows=report.total,
-        done=sums.rows - sums.failed,
-        failed=sums.failed,
-        # Verdicts do not tell what they took.
-        prompt_tokens=tally.prompt_tokens if counts else None,
-        tokens=tally.tokens if counts else None,
-        seconds=round(tally.seconds, 2),
-        rows_per_second=round(tally.rate, 2),
+        done=totals.rows - totals.failed,
+        failed=totals.failed,
+        # Answers to questions do not tell their tokens.
+        prompt_tokens=progress.prompt_tokens if counts else None,
+        tokens=progress.tokens if counts else None,
+        seconds=round(progress.seconds, 2),
+        rows_per_second=round(progress.rate, 2),
         output=report.path or None,
-        samples=[_shortened(sample) for sample in sums.samples] if report.path else sums.samples or None,
-        errors=[Problem(kind=kind, rows=rows, first=first) for kind, (rows, first) in sums.kinds.items()] or None,
+        samples=[_shortened(sample) for sample in totals.samples] if report.path else totals.samples or None,
+        errors=[ErrorCount(kind=kind, rows=rows, first=first) for kind, (rows, first) in totals.kinds.items()] or None,
         notes=report.notes or None,
     )
 
 
 def _shortened(sample: dict[str, Any]) -> dict[str, Any]:
-    """A row as an example: long texts are cut, a vector is left out."""
+    """A row as a sample: long values are cut, a vector is left out."""
     return {name: _short(value) for name, value in sample.items() if name != "embedding"}
 
 
 def _short(value: Any) -> Any:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return value if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}…"
+    return value if len(text) <= MAX_SAMPLE_CHARS else f"{text[:MAX_SAMPLE_CHARS]}…"

@@ -1,16 +1,16 @@
-"""Creating a model from another one, from a Modelfile, or from model files."""
+"""Create a model from another one, from a Modelfile, or from model files."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from ollama_mcp import DESTROYS, Call, Data, InvalidArgument, NotAllowed, tool
-from ollama_mcp.formats.durations import shown_seconds
+from ollama_mcp.formats.durations import format_seconds
 from ollama_mcp.server.types import Background, Confirm, Digests, Parameters
 
 Quantization = Literal["F32", "F16", "BF16", "Q8_0", "Q4_K_S", "Q4_K_M"]
-MOST_NAMED = 5
-RARE = ("renderer", "parser", "requires", "capabilities", "info", "draft_files", "draft_quantize", "remote_host")
+MAX_NAMED = 5
+RARE_FIELDS = ("renderer", "parser", "requires", "capabilities", "info", "draft_files", "draft_quantize", "remote_host")
 
 More = Annotated[
     dict[str, Any],
@@ -19,14 +19,26 @@ More = Annotated[
             "type": "object",
             "properties": {"renderer": {"type": "string"}},
             "additionalProperties": True,
-            "description": "Rare fields: parser, requires, capabilities, info, draft_files, draft_quantize.",
+            "description": "Rare: parser, requires, capabilities, info, draft_files, draft_quantize.",
+        }
+    ),
+]
+
+Adapters = Annotated[
+    Digests,
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {"lora.gguf": {"type": "string"}},
+            "additionalProperties": True,
+            "description": "As files.",
         }
     ),
 ]
 
 
 class Example(BaseModel):
-    # An example turn built into a model; a comment, since a docstring would go into the tool list.
+    # A message of a conversation that is built into a model; no docstring, which would go into the tool list.
     model_config = ConfigDict(extra="forbid")
 
     role: Literal["system", "user", "assistant"]
@@ -34,7 +46,7 @@ class Example(BaseModel):
 
 
 class Created(Data):
-    """A model that now exists."""
+    """The model that was created."""
 
     model: str
     seconds: float
@@ -42,8 +54,8 @@ class Created(Data):
     note: str | None = None
 
     def as_text(self) -> str:
-        of = f" of {', '.join(self.uploaded)}" if self.uploaded else ""
-        done = f"{self.model} was created{of} in {shown_seconds(self.seconds)}."
+        source = f" from {', '.join(self.uploaded)}" if self.uploaded else ""
+        done = f"{self.model} was created{source} in {format_seconds(self.seconds)}."
         return f"{done}\n{self.note}" if self.note else done
 
 
@@ -53,29 +65,28 @@ async def ollama_create_model(
     model: Annotated[str, Field(description="Name of the new model.")],
     base: Annotated[str, Field(alias="from", description="Installed model to build on.")] = "",
     modelfile: Annotated[str, Field(description="A Modelfile's text or path.")] = "",
-    path: Annotated[str, Field(description="GGUF file or safetensors folder to upload.")] = "",
+    path: Annotated[str, Field(description="Local GGUF file or safetensors folder.")] = "",
     files: Digests | None = None,
-    system: Annotated[str, Field(description="System prompt built in.")] = "",
+    system: Annotated[str, Field(description="System prompt.")] = "",
     parameters: Parameters | None = None,
-    template: Annotated[str, Field(description="Prompt template in Go's notation.")] = "",
-    messages: Annotated[list[Example], Field(description="Example turns built in.")] = [],
+    template: Annotated[str, Field(description="Go template.")] = "",
+    messages: Annotated[list[Example], Field(description="Example messages.")] = [],
     license: Annotated[list[str], Field(description="License texts.")] = [],
-    quantize: Annotated[Quantization | None, Field(description="From F16, F32 or BF16 weights.")] = None,
-    adapters: Digests | None = None,
+    quantize: Annotated[Quantization | None, Field(description="Of F16, F32 or BF16 weights.")] = None,
+    adapters: Adapters | None = None,
     more: More | None = None,
     confirm: Confirm = False,
     background: Background = False,
 ) -> Created:
-    """Make a new model: of one of `from`, `modelfile`, `path` and `files`, with its own system prompt, options,
-    template or quantization, which win over the Modelfile's. Overwriting an existing name is confirmed first.
+    """Create a model from one of `from`, `modelfile`, `path` or `files`; other arguments override the Modelfile.
+    Overwriting a model is confirmed first.
     """
-    # Loaded with the first creation, not with the list of tools.
-    from ollama_mcp.server.creation import create
-    from ollama_mcp.server.recipes import read_recipe
+    # Imported with the first call, so that listing the tools stays fast.
+    from ollama_mcp.server.model_creation import create_model, read_definition
 
-    rare = _rare(more or {})
+    rare = _check_rare_fields(more or {})
     call.check_registry(model)
-    recipe = await read_recipe(call, base=base, modelfile=modelfile, path=path, files=files)
+    recipe = await read_definition(call, base=base, modelfile=modelfile, path=path, files=files)
     recipe.override(
         {
             "system": system,
@@ -90,8 +101,8 @@ async def ollama_create_model(
     if adapters:
         recipe.blobs["adapters"] = adapters
     await call.may_overwrite(model, confirmed=confirm)
-    transfer = await create(call, model, recipe)
-    call.hosts.made(model)
+    transfer = await create_model(call, model, recipe)
+    call.hosts.mark_created(model)
     return Created(
         model=model,
         seconds=round(transfer.seconds, 1),
@@ -101,18 +112,18 @@ async def ollama_create_model(
 
 
 def _first_few(names: list[str]) -> list[str]:
-    """A large model has hundreds of files."""
-    return names if len(names) <= MOST_NAMED else [*names[:MOST_NAMED], f"{len(names) - MOST_NAMED} more"]
+    # A large model has hundreds of files.
+    return names if len(names) <= MAX_NAMED else [*names[:MAX_NAMED], f"{len(names) - MAX_NAMED} more"]
 
 
-def _rare(more: dict[str, Any]) -> dict[str, Any]:
-    """The rare fields, by name; a remote_host would make Ollama send prompts elsewhere, so it is not taken."""
-    unknown = [name for name in more if name not in RARE]
+def _check_rare_fields(more: dict[str, Any]) -> dict[str, Any]:
+    """Return the rare fields if all are allowed: with a remote_host Ollama would send prompts to that host."""
+    unknown = [name for name in more if name not in RARE_FIELDS]
     if unknown:
-        raise InvalidArgument(f"more.{unknown[0]} is unknown.", next_step=f"Known: {', '.join(RARE[:-1])}.")
+        raise InvalidArgument(f"more has no field {unknown[0]!r}.", next_step=f"Known: {', '.join(RARE_FIELDS[:-1])}.")
     if "remote_host" in more:
         raise NotAllowed(
-            "more.remote_host is not taken: prompts would leave for that host.",
-            next_step="Cloud models are used by their name, such as 'gpt-oss:20b-cloud'.",
+            "more.remote_host is not allowed: prompts would be sent to that host.",
+            next_step="Use cloud models by their name, such as 'gpt-oss:20b-cloud'.",
         )
     return more

@@ -6,18 +6,19 @@ from pydantic import BaseModel, Field
 
 from ollama_mcp import INFERS, Call, Data, tool
 from ollama_mcp.server.failures import failure_text
-from ollama_mcp.server.text import table
-from ollama_mcp.server.types import ImageSources, ModelName
-from ollama_mcp.work.decide import Question
-from ollama_mcp.work.decide.inputs import Inputs, Judged
-from ollama_mcp.work.decide.judging import judge
+from ollama_mcp.server.formatting import format_table
+from ollama_mcp.server.types import Background, ImageSources, ModelName
+from ollama_mcp.work.decide import ClosedQuestion
+from ollama_mcp.work.decide.run import DecisionInputs, InputResult, decide_inputs
 
 # ollama_chat says where a name comes from; every user pays for the words in every session.
-_Model = Annotated[ModelName, Field(description=None)]
+_Model = Annotated[ModelName, Field(description="Model name.")]
+# Where the probabilities come from, by the method that answered.
+PROBABILITIES = {"decision": "its own probabilities", "logprobs": "its log-probabilities", "schema": "no probabilities"}
 
 
-class Row(BaseModel):
-    """The answer to a question about an input, or why there is none."""
+class DecisionRow(BaseModel):
+    """The answer to one question about one input, or the error in its place."""
 
     input: str
     question: str | None = None
@@ -35,54 +36,60 @@ class Decisions(Data):
 
     model: str
     way: str
-    rows: list[Row]
+    rows: list[DecisionRow]
     notes: list[str] | None = None
 
     def as_text(self) -> str:
         columns = ("input", "question", "answer", "probability", "confidence", "score", "note", "error")
-        one = len({row.question for row in self.rows if row.question}) == 1
-        cells = [[None if one and name == "question" else getattr(row, name) for name in columns] for row in self.rows]
-        ways = {"decision": "its own probabilities", "logprobs": "its log-probabilities", "schema": "its word only"}
-        head = f"Decided by {self.model} ({ways[self.way]})."
-        meaning = "confidence: how little the probabilities are spread, not how likely the answer is right."
-        spread = [meaning] if any(row.confidence is not None for row in self.rows) else []
-        return "\n".join([head, table(columns, cells), *spread, *(self.notes or [])])
+        # Told apart by nothing, the one question would only fill a column.
+        same = len({row.question for row in self.rows if row.question}) == 1
+        cells = [[None if same and name == "question" else getattr(row, name) for name in columns] for row in self.rows]
+        methods = {
+            "decision": "its own probabilities",
+            "logprobs": "its log-probabilities",
+            "schema": "no probabilities",
+        }
+        head = f"Decided by {self.model} ({methods[self.way]})."
+        explanation = "confidence: how little the probabilities are spread, not how likely the answer is right."
+        legend = [explanation] if any(row.confidence is not None for row in self.rows) else []
+        return "\n".join([head, format_table(columns, cells), *legend, *(self.notes or [])])
 
 
 @tool(title="Classify, score, check", toolset="work", hints=INFERS)
 async def ollama_decide(
     call: Call,
-    questions: list[Question],
-    texts: list[str] = [],
-    files: list[str] = [],
-    images: ImageSources = [],
+    questions: Annotated[
+        list[ClosedQuestion],
+        Field(description="Each with labels ('label: meaning'), levels (low first) or neither (yes/no)."),
+    ],
+    texts: Annotated[list[str], Field(description="Judged one by one.")] = [],
+    files: Annotated[list[str], Field(description="Paths or globs.")] = [],
+    images: Annotated[ImageSources, Field(description="Paths or base64.")] = [],
     model: _Model = "",
-    shuffle: bool = False,
-    background: bool = False,
+    shuffle: Annotated[bool, Field(description="Average over orders.")] = False,
+    background: Background = False,
 ) -> Decisions:
-    """Classify, score or check texts, files or images by a local model, with probabilities. Questions take labels
-    ('label: meaning'), levels (low first) or neither (yes/no). shuffle: several orders.
-    """
-    found = await judge(call, questions, Inputs(texts, files, images), model, shuffle=shuffle)
-    rows = [row for judged in found.rows for row in _rows(judged)]
-    rows += [Row(input=asked, error=why) for asked, why in found.unread]
+    """Classify, score or check a few texts, files or images, with probabilities. Many inputs: ollama_batch."""
+    found = await decide_inputs(call, questions, DecisionInputs(texts, files, images), model, shuffle=shuffle)
+    rows = [row for result in found.rows for row in _rows(result)]
+    rows += [DecisionRow(input=path, error=reason) for path, reason in found.unread]
     notes = found.notes
     if len(rows) > call.settings.limits.listed:
-        notes = [*notes, "So many answers are given without the probabilities of the other options."]
+        notes = [*notes, "With so many answers, the probabilities of the other options are left out."]
         rows = [row.model_copy(update={"probabilities": None}) for row in rows]
-    return Decisions(model=found.model, way=_way(found.way, rows), rows=rows, notes=notes or None)
+    return Decisions(model=found.model, way=_way(found.method, rows), rows=rows, notes=notes or None)
 
 
-def _way(meant: str, rows: list[Row]) -> str:
-    """How it was decided; where no row came by the letters, by the model's word after all."""
+def _way(method: str, rows: list[DecisionRow]) -> str:
+    """The method that answered: by schema after all where the model gave no letter for any row."""
     answered = [row for row in rows if row.answer is not None]
-    return "schema" if answered and all(row.probability is None for row in answered) else meant
+    return "schema" if answered and all(row.probability is None for row in answered) else method
 
 
-def _rows(judged: Judged) -> list[Row]:
-    if judged.error is not None:
-        return [Row(input=judged.input, error=failure_text(judged.error))]
+def _rows(result: InputResult) -> list[DecisionRow]:
+    if result.error is not None:
+        return [DecisionRow(input=result.input, error=failure_text(result.error))]
     return [
-        Row(input=judged.input, question=name, probability=verdict.probability, **verdict.as_json())
-        for name, verdict in judged.verdicts.items()
+        DecisionRow(input=result.input, question=name, probability=verdict.probability, **verdict.as_json())
+        for name, verdict in result.verdicts.items()
     ]

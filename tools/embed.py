@@ -1,7 +1,8 @@
-"""Texts as vectors, and how near they are to one another."""
+"""Embed texts: the similarity of each pair, or the raw vectors."""
 
 import asyncio
 import math
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from operator import mul
@@ -10,18 +11,20 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from ollama_mcp import INFERS, Call, Data, tool
-from ollama_mcp.api import EmbedResponse, Feature
+from ollama_mcp.api import EmbeddingsRequest, EmbedResponse, Feature
+from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.formats.options import split_options
-from ollama_mcp.server.text import table
+from ollama_mcp.formats.tokens import estimate_tokens
+from ollama_mcp.server.formatting import format_table
 from ollama_mcp.server.types import Background, EmbedModel, KeepAlive, LoadOptions
 from ollama_mcp.work.embedding import embed
 
-COMPARED = 100
-PAIRS_SHOWN = 50
+MAX_COMPARED = 100
+MAX_PAIRS = 50
 
 
 class Pair(BaseModel):
-    """Two inputs by their place in the list, and the cosine of their vectors: 1 is the same meaning."""
+    """Two inputs by their index, and the cosine of their vectors: 1 is the same meaning."""
 
     a: int
     b: int
@@ -29,7 +32,7 @@ class Pair(BaseModel):
 
 
 class Embeddings(Data):
-    """The outcome for the agent: similarities, or the vectors where asked for."""
+    """Similarities, or the vectors if requested."""
 
     model: str
     count: int
@@ -41,7 +44,7 @@ class Embeddings(Data):
     def as_text(self) -> str:
         parts = [f"{self.count} embeddings of {self.dimensions} dimensions by {self.model}."]
         if self.similarities:
-            parts.append(table(("a", "b", "similarity"), ((p.a, p.b, p.similarity) for p in self.similarities)))
+            parts.append(format_table(("a", "b", "similarity"), ((p.a, p.b, p.similarity) for p in self.similarities)))
         parts += [" ".join(f"{number:.6g}" for number in vector) for vector in self.vectors or []]
         return "\n".join([*parts, self.note] if self.note else parts)
 
@@ -51,25 +54,25 @@ async def ollama_embed(
     call: Call,
     input: Annotated[list[str], Field(description="One text or many.", min_length=1)],
     model: EmbedModel = "",
-    dimensions: Annotated[int | None, Field(ge=1, description="Shorter vectors, where the model can.")] = None,
-    vectors: Annotated[bool, Field(description="Return the raw vectors: thousands of tokens each.")] = False,
+    dimensions: Annotated[int | None, Field(ge=1, description="Shorter vectors, if the model can.")] = None,
+    vectors: Annotated[bool, Field(description="Raw vectors: thousands of tokens each.")] = False,
     options: LoadOptions | None = None,
     keep_alive: KeepAlive | None = None,
     background: Background = False,
 ) -> Embeddings:
-    """Compare a few texts by meaning: how similar each pair is, nearest first; the raw vectors on request. To search
-    texts or files by a query use ollama_rank.
-    """
+    """Compare a few texts by meaning: similarity of each pair, or raw vectors. To search by a query: ollama_rank."""
     call.check_count("embed_inputs", input, argument="input")
     chosen = await call.model(model, "embed")
     name = chosen.model
     _, beside = split_options(call.settings.defaults.options, options)
-    cut = beside.get("truncate")
-    if cut is None and (await call.client.server()).supports(Feature.EMBED):
-        # Else the vector of a text that is too long would stand for its beginning without a word.
-        cut = False
-    ask = partial(embed, call, name, truncate=cut, dimensions=dimensions, options=options, keep_alive=keep_alive)
-    rows = await _in_chunks(call, name, input, ask)
+    truncate = beside.get("truncate")
+    if truncate is None and (await call.client.server_version()).supports(Feature.EMBED):
+        # By default Ollama cuts a text that is too long, and the vector would silently stand for its beginning only.
+        truncate = False
+    request = partial(
+        embed, call, name, truncate=truncate, dimensions=dimensions, options=options, keep_alive=keep_alive
+    )
+    rows = await _embed_in_chunks(call, name, input, request)
     pairs, notes = await asyncio.to_thread(_compare, rows) if not vectors else ([], [])
     notes = [chosen.note, *notes] if chosen.note else notes
     size = len(rows[0])
@@ -85,34 +88,74 @@ async def ollama_embed(
     )
 
 
-async def _in_chunks(
-    call: Call, model: str, texts: Sequence[str], ask: Callable[[Sequence[str]], Awaitable[EmbedResponse]]
+async def _embed_in_chunks(
+    call: Call, model: str, texts: Sequence[str], request: Callable[[Sequence[str]], Awaitable[EmbedResponse]]
 ) -> list[list[float]]:
-    """All vectors in the order of the texts, a few dozen per request: Ollama works on them one by one anyway."""
+    """All vectors in the order of the texts, a few dozen per request: Ollama embeds them one by one anyway."""
     chunk = call.settings.limits.embed_chunk
     rows: list[list[float]] = []
     async with call.progress.phase(f"embedding {len(texts)} texts with {model}"):
         for start in range(0, len(texts), chunk):
-            rows += (await ask(texts[start : start + chunk])).embeddings
-            said = f"{len(rows)} of {len(texts)} texts"
-            await call.progress.update(len(rows), said.__str__, total=len(texts))
+            rows += (await request(texts[start : start + chunk])).embeddings
+            message = f"{len(rows)} of {len(texts)} texts"
+            await call.progress.update(len(rows), message.__str__, total=len(texts))
     return rows
 
 
 def _compare(rows: Sequence[Sequence[float]]) -> tuple[list[Pair], list[str]]:
     """The most similar pairs among the first hundred texts, and what was left out."""
-    compared = [_normalised(row) for row in rows[:COMPARED]]
+    # The pairs grow with the square of the texts: a hundred have 4,950.
+    compared = [_normalised(row) for row in rows[:MAX_COMPARED]]
     pairs = [
         Pair(a=a, b=b, similarity=round(sum(map(mul, compared[a], compared[b])), 4))
         for a in range(len(compared))
         for b in range(a + 1, len(compared))
     ]
     pairs.sort(key=lambda pair: -pair.similarity)
-    notes = [f"Only the first {COMPARED} texts were compared."] if len(rows) > COMPARED else []
-    notes += [f"The {PAIRS_SHOWN} nearest of {len(pairs)} pairs are shown."] if len(pairs) > PAIRS_SHOWN else []
-    return pairs[:PAIRS_SHOWN], notes
+    notes = [f"Only the first {MAX_COMPARED} texts were compared."] if len(rows) > MAX_COMPARED else []
+    notes += [f"The {MAX_PAIRS} nearest of {len(pairs)} pairs are shown."] if len(pairs) > MAX_PAIRS else []
+    return pairs[:MAX_PAIRS], notes
 
 
 def _normalised(row: Sequence[float]) -> list[float]:
     length = math.sqrt(sum(map(mul, row, row))) or 1.0
     return [number / length for number in row]
+
+
+class Embedding(Data):
+    """The vector of one text."""
+
+    embedding: list[float]
+    note: str | None = None
+
+    def as_text(self) -> str:
+        numbers = " ".join(f"{number:.6g}" for number in self.embedding)
+        return f"{numbers}\n{self.note}" if self.note else numbers
+
+
+@tool(title="Embed one text (legacy)", toolset="legacy", hints=INFERS)
+async def ollama_embeddings(
+    call: Call,
+    prompt: Annotated[str, Field(description="The text.")],
+    model: EmbedModel = "",
+    options: LoadOptions | None = None,
+    keep_alive: KeepAlive | None = None,
+) -> Embedding:
+    """Embed one text through Ollama's old endpoint and get the raw vector. Superseded by ollama_embed."""
+    plain, _ = split_options(call.settings.defaults.options, options)
+    chosen = await call.model(model, "embed")
+    request = EmbeddingsRequest(
+        model=chosen.model, prompt=prompt, options=plain or None, keep_alive=call.keep_alive(keep_alive)
+    )
+    start = time.monotonic()
+    response = await call.client.embeddings(request)
+    # The old endpoint reports neither tokens nor time.
+    call.store.usage.count(
+        chosen.model,
+        cloud=parse_name(chosen.model).is_cloud,
+        prompt_tokens=estimate_tokens(prompt),
+        tokens=0,
+        file_tokens=0,
+        seconds=time.monotonic() - start,
+    )
+    return Embedding(embedding=response.embedding, note=chosen.note or None)

@@ -11,13 +11,14 @@ from ollama_mcp.server.types import (
     Background,
     Format,
     GenerateInclude,
+    GenerateOptions,
     Images,
     KeepAlive,
     ModelName,
-    Options,
     Think,
 )
-from ollama_mcp.work.inference import Wish, answer, prepare
+from ollama_mcp.work.chat.request import InferenceRequest, prepare
+from ollama_mcp.work.chat.run import run
 
 
 @tool(title="Generate text", toolset="inference", hints=INFERS)
@@ -27,23 +28,22 @@ async def ollama_generate(
     model: ModelName = "",
     suffix: Annotated[str, Field(description="Text after the gap to fill; needs 'insert'.")] = "",
     raw: Annotated[bool, Field(description="Send the prompt without the model's template.")] = False,
-    system: str = "",
-    template: Annotated[str, Field(description="Go template instead of the model's.")] = "",
+    system: Annotated[str, Field(description="Instructions for the model.")] = "",
+    template: Annotated[str, Field(description="Go template to use instead of the model's.")] = "",
     images: Images = [],
     audio: Audio = [],
     format: Format | None = None,
     think: Think | None = None,
     context: Annotated[list[int], Field(description="From an earlier answer's include=['context'].")] = [],
-    options: Options | None = None,
+    options: GenerateOptions | None = None,
     keep_alive: KeepAlive | None = None,
-    include: Annotated[list[GenerateInclude], Field(description="More than the answer.")] = [],
+    include: Annotated[list[GenerateInclude], Field(description="Return these too.")] = [],
     background: Background = False,
 ) -> Answer:
     """Complete a raw prompt, use a template of your own, or fill a gap in code (suffix). For questions, conversations,
     files and tools use ollama_chat.
     """
-    way_out = "Use ollama_chat with too_long='split', or send less."
-    wish = Wish(
+    request = InferenceRequest(
         "generate",
         model,
         format,
@@ -52,21 +52,21 @@ async def ollama_generate(
         include,
         images,
         audio,
-        way_out=way_out,
-        carried=len(context),
-        needs=["insert"] if suffix else [],
+        remedy="Use ollama_chat with too_long='split', or send less.",
+        context_tokens=len(context),
+        capabilities=["insert"] if suffix else [],
     )
-    shared = await prepare(call, wish, [prompt, suffix, system, template])
-    request = GenerateRequest(
-        model=shared.model,
+    prepared = await prepare(call, request, [prompt, suffix, system, template])
+    body = GenerateRequest(
+        model=prepared.model,
         prompt=prompt,
         suffix=suffix or None,
         raw=raw or None,
         system=system or None,
         template=template or None,
         context=context or None,
-        images=shared.images or None,
+        images=prepared.images or None,
         keep_alive=call.keep_alive(keep_alive),
-        **shared.fields,
+        **prepared.fields,
     )
-    return await answer(call, request, shared)
+    return await run(call, body, prepared)

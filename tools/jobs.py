@@ -1,4 +1,4 @@
-"""Work that outlasts its call."""
+"""Following the jobs that long calls become."""
 
 from typing import Annotated, Literal
 
@@ -6,12 +6,12 @@ from mcp.types import CallToolResult, TextContent
 from pydantic import BaseModel, Field
 
 from ollama_mcp import READS, Call, Data, InvalidArgument, tool
+from ollama_mcp.server.formatting import format_table
 from ollama_mcp.server.jobs import Job
-from ollama_mcp.server.text import table
 
 
 class JobRow(BaseModel):
-    """One job, or a call that was cut."""
+    """One job, or a cancelled call whose text is kept."""
 
     id: str
     tool: str
@@ -30,53 +30,57 @@ class JobList(Data):
     def as_text(self) -> str:
         columns = ("id", "tool", "model", "state", "seconds", "so far")
         rows = ((row.id, row.tool, row.model, row.state, row.seconds, row.so_far) for row in self.jobs)
-        shown = table(columns, rows) if self.jobs else "No job is running and no result is kept."
+        shown = format_table(columns, rows) if self.jobs else "No job is running and no result is kept."
         return f"{shown}\n{self.note}" if self.note else shown
 
 
 @tool(title="Follow long work", toolset="system", hints=READS)
 async def ollama_job(
     call: Call,
-    action: Literal["list", "status", "result", "cancel"] = "list",
-    id: Annotated[str, Field(description="As the answer of the long call named it.")] = "",
+    action: Annotated[
+        Literal["list", "status", "result", "cancel"], Field(description="status and result wait for the end.")
+    ] = "list",
+    id: Annotated[str, Field(description="Job id, from the long call or from list.")] = "",
 ) -> JobList | CallToolResult:
-    """Get the rest of work that outlasted its call: status and result wait for its end as long as you can wait, cancel
-    stops it and gives what there is. list also names calls that were cut, with their text so far.
+    """Follow work that outlasted its call: get its result, or cancel it and keep what there is. list also names
+    cancelled calls whose text was kept.
 
-    Its results are those of other tools, so that no output schema can tell of them.
+    A result is that of another tool, so there is no output schema.
     """
     if action == "list":
-        return JobList(jobs=[_row(job) for job in call.jobs.of(call.caller)])
+        return JobList(jobs=[_row(job) for job in call.jobs.list_for(call.caller)])
     if not id:
         raise InvalidArgument("id is required.", next_step="ollama_job(action='list') names the jobs.")
-    job = call.jobs.find(id, call.caller)
+    job = call.jobs.get(id, call.caller)
     if action == "cancel":
         await call.jobs.cancel(job)
     else:
         await call.jobs.follow(job, call.caller, call.progress)
     if action == "status" or job.state == "running":
-        return JobList(jobs=[_row(job)], note=_next(job))
-    return job.result or _what_there_is(job, call.settings.limits.answer_chars)
+        return JobList(jobs=[_row(job)], note=_next_step(job))
+    return job.result or _partial_result(job, call.settings.limits.answer_chars)
 
 
 def _row(job: Job) -> JobRow:
     return JobRow(
-        id=job.id, tool=job.tool, model=job.subject, state=job.state, seconds=round(job.seconds), so_far=job.said
+        id=job.id, tool=job.tool, model=job.model, state=job.state, seconds=round(job.seconds), so_far=job.status_text
     )
 
 
-def _next(job: Job) -> str:
+def _next_step(job: Job) -> str:
     if job.state == "running":
-        return f"Still running; ollama_job(action='result', id='{job.id}') waits on."
-    return f"ollama_job(action='result', id='{job.id}') gives what there is."
+        return f"Still running; ollama_job(action='result', id='{job.id}') keeps waiting."
+    return f"ollama_job(action='result', id='{job.id}') returns the result."
 
 
-def _what_there_is(job: Job, limit: int) -> CallToolResult:
-    """The words of work that was stopped, apart from what is said about them."""
-    note = f"Stopped after {job.seconds:.0f} s; " + ("this is what had come." if job.text else "nothing had come.")
+def _partial_result(job: Job, limit: int) -> CallToolResult:
+    """What stopped work had written, with the note about it in a block of its own, so that neither is mistaken."""
+    note = f"Stopped after {job.seconds:.0f} s; " + (
+        "this is the text so far." if job.partial_text else "there was no text yet."
+    )
     if job.resumes:
-        note = f"Stopped: {job.said}. The same {job.tool} call goes on where it was."
-    if len(job.text) > limit:
-        note += f" Cut at {limit:,} of {len(job.text):,} characters (limits.answer_chars in the settings)."
-    texts = [job.text[:limit], note] if job.text else [note]
+        note = f"Stopped: {job.status_text}. The same {job.tool} call resumes."
+    if len(job.partial_text) > limit:
+        note += f" Cut at {limit:,} of {len(job.partial_text):,} characters (limits.answer_chars in the settings)."
+    texts = [job.partial_text[:limit], note] if job.partial_text else [note]
     return CallToolResult(content=[TextContent(type="text", text=text) for text in texts])

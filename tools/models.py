@@ -1,4 +1,4 @@
-"""What is installed, what a model can do, what is in memory."""
+"""Read-only tools about models: what is installed, what one model can do, what is loaded in memory."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,17 +8,17 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from ollama_mcp import READS, Call, Data, tool
-from ollama_mcp.formats.names import same_model
-from ollama_mcp.hosts.cards import capabilities_of, default_options, part_of
-from ollama_mcp.server.text import day, size, table
+from ollama_mcp.formats.model_names import same_model
+from ollama_mcp.hosts.model_cards import capabilities_of, card_section, default_options
+from ollama_mcp.server.formatting import format_bytes, format_date, format_table
 from ollama_mcp.server.types import ModelName
-from ollama_mcp.work.choosing import ranking
+from ollama_mcp.work.choosing import models_with_capability
 
 Part = Literal["parameters", "template", "license", "system", "messages", "modelfile", "model_info", "tensors"]
 
 
 class InstalledModel(BaseModel):
-    """One row of the list."""
+    """An installed model, as the list shows it."""
 
     name: str
     size_bytes: int
@@ -30,7 +30,7 @@ class InstalledModel(BaseModel):
 
 
 class InstalledModels(Data):
-    """The installed models, newest first, or with a capability asked for the best first."""
+    """The installed models: newest first, or best first where a capability was asked for."""
 
     models: list[InstalledModel]
     total: int
@@ -43,14 +43,14 @@ class InstalledModels(Data):
                 m.name,
                 m.parameters,
                 m.quantization,
-                size(m.size_bytes),
+                format_bytes(m.size_bytes),
                 m.context_length,
                 _list(m.capabilities),
                 m.modified,
             )
             for m in self.models
         )
-        shown = table(columns, rows) if self.models else ""
+        shown = format_table(columns, rows) if self.models else ""
         return "\n".join(part for part in (shown, self.note) if part)
 
 
@@ -60,22 +60,22 @@ async def ollama_list_models(
     capability: Annotated[
         str,
         Field(
-            description="Only models with it: completion, tools, vision, embedding, thinking, insert, audio, decision."
+            description="Only models with completion, tools, vision, embedding, thinking, insert, audio or decision."
         ),
     ] = "",
 ) -> InstalledModels:
-    """Find a model's exact name, or one that can do a task: lists the installed models with size, context length and
-    capabilities, newest first, by capability the best first.
+    """List the installed models with exact name, size, context length and capabilities: newest first, with capability
+    the best first.
     """
     installed = await call.client.tags()
     able = await call.hosts.capabilities(installed)
     wanted = [m for m in installed if not capability or capability.lower() in able[m.name]]
     notes: list[str] = []
     if capability and wanted:
-        names, chosen = await ranking(call, installed, capability.lower())
+        names, chosen = await models_with_capability(call, installed, capability.lower())
         wanted.sort(key=lambda m: names.index(m.name) if m.name in names else len(names))
-        taken = f"{chosen.model} ({chosen.why})" if chosen is not None else "none of them"
-        notes.append(f"Best first. A call that names no model takes {taken}.")
+        taken = f"{chosen.model} ({chosen.reason})" if chosen is not None else "none of them"
+        notes.append(f"Best first. A call without model uses {taken}.")
     limit = call.settings.limits.listed
     rows = [
         InstalledModel(
@@ -85,7 +85,7 @@ async def ollama_list_models(
             quantization=m.details.quantization_level or None,
             context_length=m.details.context_length,
             capabilities=able[m.name] or None,
-            modified=day(m.modified_at) or None,
+            modified=format_date(m.modified_at) or None,
         )
         for m in wanted[:limit]
     ]
@@ -95,10 +95,10 @@ async def ollama_list_models(
 
 def _notes(installed: int, wanted: int, limit: int, capability: str) -> list[str]:
     if not installed:
-        return ["No model is installed. ollama_pull_model downloads one, if the user wants that."]
+        return ["No model is installed. If the user agrees, ollama_pull_model downloads one."]
     if not wanted:
         return [f"None of the {installed} installed models has the capability {capability!r}."]
-    return [f"{limit} of {wanted} are shown; name a capability to narrow the list."] if wanted > limit else []
+    return [f"{limit} of {wanted} are shown; pass capability to narrow the list."] if wanted > limit else []
 
 
 class ModelDetails(Data):
@@ -123,7 +123,7 @@ class ModelDetails(Data):
 
     def as_text(self) -> str:
         shown = {name: value for name, value in self if value is not None and name not in ("included", "size_bytes")}
-        shown |= {"size": size(self.size_bytes)} if self.size_bytes else {}
+        shown |= {"size": format_bytes(self.size_bytes)} if self.size_bytes else {}
         head = [f"{name}: {_shown(value)}" for name, value in shown.items()]
         parts = [f"--- {name}\n{_PARTS.get(name, _shown)(value)}" for name, value in (self.included or {}).items()]
         return "\n".join(head + parts)
@@ -133,15 +133,13 @@ class ModelDetails(Data):
 async def ollama_show_model(
     call: Call,
     model: ModelName,
-    include: Annotated[list[Part], Field(description="Parts to show in full.")] = [],
-    verbose: Annotated[
-        bool, Field(description="With token tables and tensors in model_info and tensors: megabytes.")
-    ] = False,
+    include: Annotated[list[Part], Field(description="Parts to return in full.")] = [],
+    verbose: Annotated[bool, Field(description="Include token tables and tensors: megabytes.")] = False,
 ) -> ModelDetails:
-    """Check what one model can do before sending images, tools or a format: capabilities, context length, thinking
-    levels, size, default options. include gives the template, license, system prompt or Modelfile.
+    """Show what one model can do, before sending it images, tools or a format: capabilities, context length, thinking
+    levels, size, default options.
     """
-    found, running = await asyncio.gather(call.hosts.find(model), call.client.ps())
+    found, running = await asyncio.gather(call.hosts.find_model(model), call.client.ps())
     card = await call.client.show(model, verbose=verbose)
     return ModelDetails(
         model=model,
@@ -154,12 +152,12 @@ async def ollama_show_model(
         embedding_length=card.embedding_length,
         capabilities=capabilities_of(card) or None,
         thinking_levels=[str(value).lower() for value in card.thinking.values] if card.thinking else None,
-        modified=day(card.modified_at) or None,
+        modified=format_date(card.modified_at) or None,
         runs_on=card.remote_host or None,
         requires=card.requires or None,
         license_name=_license_name(card.license),
         default_options=default_options(card) or None,
-        included={part: part_of(card, part, model=model, verbose=verbose) for part in include} or None,
+        included={part: card_section(card, part, model=model, verbose=verbose) for part in include} or None,
     )
 
 
@@ -170,7 +168,7 @@ class LoadedModel(BaseModel):
     size_bytes: int
     gpu_percent: int
     context_length: int | None = None
-    expires_in_seconds: int | None = Field(None, description="Absent: stays for ever.")
+    expires_in_seconds: int | None = Field(None, description="Absent: stays loaded.")
 
 
 class LoadedModels(Data):
@@ -183,16 +181,16 @@ class LoadedModels(Data):
             return "No model is loaded."
         columns = ("name", "memory", "on GPU", "context", "unloads in")
         rows = (
-            (m.name, size(m.size_bytes), f"{m.gpu_percent}%", m.context_length, _expiry(m.expires_in_seconds))
+            (m.name, format_bytes(m.size_bytes), f"{m.gpu_percent}%", m.context_length, _expiry(m.expires_in_seconds))
             for m in self.models
         )
-        return table(columns, rows)
+        return format_table(columns, rows)
 
 
 @tool(title="List loaded models", toolset="models", hints=READS)
 async def ollama_list_running(call: Call) -> LoadedModels:
-    """See what is in memory when answers are slow or memory is short: each loaded model's memory, share on the GPU,
-    context length, and when it unloads.
+    """List the models loaded in memory, when answers are slow or memory is short: bytes, share on the GPU, context
+    length, time until unload. Whether Ollama answers: ollama_status.
     """
     return LoadedModels(
         models=[
@@ -208,15 +206,15 @@ async def ollama_list_running(call: Call) -> LoadedModels:
     )
 
 
-_YEARS_100 = 100 * 365 * 86_400
+_CENTURY_SECONDS = 100 * 365 * 86_400
 
 
 def _seconds_left(expires: datetime | None) -> int | None:
     if expires is None:
         return None
-    # keep_alive for ever arrives as a date some 292 years ahead.
+    # An unlimited keep_alive arrives as a date some 292 years ahead (the largest duration of Go).
     left = (expires - datetime.now(expires.tzinfo)).total_seconds()
-    return None if left > _YEARS_100 else max(0, round(left))
+    return None if left > _CENTURY_SECONDS else max(0, round(left))
 
 
 def _expiry(seconds: int | None) -> str:
@@ -247,6 +245,6 @@ _PARTS: dict[str, Callable[[Any], str]] = {"messages": _conversation, "tensors":
 
 
 def _license_name(text: str | None) -> str | None:
-    """The first line that says something; the whole license is a part to include."""
+    """The first line that is not blank, which names the license; `include` has the whole text."""
     lines = (line.strip() for line in (text or "").splitlines())
     return next((line[:80] for line in lines if line), None)

@@ -1,21 +1,21 @@
-"""What is nearest to a query in meaning, in files and texts."""
+"""Search in files and texts by meaning."""
 
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field
 
 from ollama_mcp import INFERS, Call, Data, tool
-from ollama_mcp.server.text import table
-from ollama_mcp.server.types import EmbedModel
+from ollama_mcp.server.formatting import format_table
+from ollama_mcp.server.types import Background, EmbedModel
 
 if TYPE_CHECKING:
-    from ollama_mcp.work.rank import Hit
+    from ollama_mcp.work.rank import RankedPlace
 
-# ollama_embed says what it takes; every user pays for the words in every session.
-_Model = Annotated[EmbedModel, Field(description=None)]
+# ollama_embed says which models these are; every user pays for the words in every session.
+_Model = Annotated[EmbedModel, Field(description="Embedding model.")]
 
 
-class Row(BaseModel):
+class Match(BaseModel):
     """A passage: lines of a file, as `files` of other tools take them, or the index of a text."""
 
     score: float
@@ -30,42 +30,47 @@ class Ranked(Data):
     model: str
     passages: int
     embedded: int
-    rows: list[Row]
+    rows: list[Match]
     notes: list[str] | None = None
 
     def as_text(self) -> str:
         new = f"{self.embedded:,} embedded now" if self.embedded else "all embedded before"
         head = f"Nearest of {self.passages:,} passages by {self.model} ({new})."
         cells = ((f"{row.score:.4f}", row.place or f"texts[{row.index}]", row.excerpt) for row in self.rows)
-        return "\n".join([head, table(("score", "place", "excerpt"), cells), *(self.notes or [])])
+        return "\n".join([head, format_table(("score", "place", "excerpt"), cells), *(self.notes or [])])
 
 
 @tool(title="Find by meaning", toolset="work", hints=INFERS)
 async def ollama_rank(
     call: Call,
-    query: str,
-    files: list[str] = [],
-    texts: list[str] = [],
-    k: int = 10,
+    query: Annotated[str, Field(description="What to find.")],
+    files: Annotated[list[str], Field(description="Paths, globs, 'a.py:10-80'.")] = [],
+    texts: Annotated[list[str], Field(description="Texts to search.")] = [],
+    k: Annotated[int, Field(description="How many places.")] = 10,
     model: _Model = "",
-    excerpts: bool = False,
-    background: bool = False,
+    excerpts: Annotated[bool, Field(description="Show how each begins.")] = False,
+    background: Background = False,
 ) -> Ranked:
-    """Search files, globs or texts by meaning: the places nearest to a query."""
+    """Search files or texts by meaning: the places nearest to a query. Similarity of pairs: ollama_embed."""
+    # Work is imported with the first call, so that listing the tools stays fast.
     from ollama_mcp.work.rank import rank
 
     found = await rank(call, query, files=files, texts=texts, count=k, model=model)
-    rows = [_row(hit, with_excerpt=excerpts) for hit in found.hits]
     return Ranked(
-        model=found.model, passages=found.passages, embedded=found.embedded, rows=rows, notes=found.notes or None
+        model=found.model,
+        passages=found.passages,
+        embedded=found.embedded,
+        rows=[_match(place, with_excerpt=excerpts) for place in found.places],
+        notes=found.notes or None,
     )
 
 
-def _row(hit: "Hit", *, with_excerpt: bool) -> Row:
-    is_text = hit.place.text >= 0
-    return Row(
-        score=hit.score,
-        place=None if is_text else str(hit.place),
-        index=hit.place.text if is_text else None,
-        excerpt=hit.excerpt if with_excerpt else None,
+def _match(ranked: "RankedPlace", *, with_excerpt: bool) -> Match:
+    # Without the text itself: the agent pays for excerpts only where it asks for them.
+    is_text = ranked.place.text_index >= 0
+    return Match(
+        score=ranked.score,
+        place=None if is_text else str(ranked.place),
+        index=ranked.place.text_index if is_text else None,
+        excerpt=ranked.excerpt if with_excerpt else None,
     )

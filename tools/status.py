@@ -1,4 +1,4 @@
-"""The state of the Ollama host; answers even when the host does not."""
+"""The state of the Ollama host and the usage so far; the tool succeeds even when the host is down."""
 
 import asyncio
 from typing import Annotated
@@ -7,13 +7,13 @@ from pydantic import BaseModel, WithJsonSchema
 
 from ollama_mcp import READS, Call, Data, __version__, tool
 from ollama_mcp.errors import OllamaMCPError
-from ollama_mcp.hosts.holes import warnings
+from ollama_mcp.hosts.vulnerabilities import version_warnings
 from ollama_mcp.server.failures import failure_text
-from ollama_mcp.server.text import size
-from ollama_mcp.store import Tally, UsageRow
+from ollama_mcp.server.formatting import format_bytes
+from ollama_mcp.store import UsageRow, UsageSummary
 
-# So many models are named in a span of time; the sums hold all.
-MODELS_SHOWN = 20
+# Models listed by name in each period; the sums include all of them.
+MAX_MODELS = 20
 
 
 class HostStatus(BaseModel):
@@ -31,8 +31,8 @@ class HostStatus(BaseModel):
     problem: str | None = None
 
 
-class Counts(BaseModel):
-    """What models did: answers given, tokens read and written, those read from files that the agent never saw."""
+class UsageCounts(BaseModel):
+    """Calls, tokens read and written, and the tokens read from files that did not pass through the agent."""
 
     calls: int
     prompt_tokens: int
@@ -41,59 +41,60 @@ class Counts(BaseModel):
     seconds: float
 
 
-class ModelCounts(Counts):
-    """What one model did."""
+class ModelUsage(UsageCounts):
+    """The usage of one model."""
 
     model: str
 
 
-class Span(BaseModel):
-    """What was done in a span of time by local models; what ollama.com did is apart, and in none of those sums."""
+class UsagePeriod(BaseModel):
+    """Usage in a period. Calls that ran on ollama.com are counted apart, and in none of the local sums."""
 
-    local: Counts | None = None
-    local_models: list[ModelCounts] | None = None
-    cloud: Counts | None = None
-    cloud_models: list[ModelCounts] | None = None
+    local: UsageCounts | None = None
+    local_models: list[ModelUsage] | None = None
+    cloud: UsageCounts | None = None
+    cloud_models: list[ModelUsage] | None = None
 
 
-# Written out, the counts would be most of what the list of tools says of this one.
-ShortSpan = Annotated[
-    Span, WithJsonSchema({"type": "object", "properties": {"local": {"type": "object"}, "cloud": {"type": "object"}}})
+# The counts written out would be most of this tool's output schema, which hosts show in the tool list.
+UsagePeriodField = Annotated[
+    UsagePeriod,
+    WithJsonSchema({"type": "object", "properties": {"local": {"type": "object"}, "cloud": {"type": "object"}}}),
 ]
 
 
-class Usage(BaseModel):
-    """What was done since this server started, and in all; nothing of it where counting is off."""
+class UsageReport(BaseModel):
+    """Usage since this server started and in total; both absent where counting is off or nothing was done."""
 
     counted: bool
-    this_run: ShortSpan | None = None
-    in_all: ShortSpan | None = None
+    this_run: UsagePeriodField | None = None
+    in_all: UsagePeriodField | None = None
 
 
-class Status(Data):
-    """All hosts, and this server's own state."""
+class StatusReport(Data):
+    """All hosts, the usage, and the state of this server."""
 
     server_version: str
     hosts: list[HostStatus]
     read_only: bool
-    usage: Usage
+    usage: UsageReport
 
     def as_text(self) -> str:
-        lines = [_line(host) for host in self.hosts]
+        lines = [_host_line(host) for host in self.hosts]
         lines.append(f"ollama-mcp-server {self.server_version}{', read-only' if self.read_only else ''}")
         return "\n".join([*lines, *_usage_lines(self.usage)])
 
 
 @tool(title="Show Ollama's status", toolset="system", hints=READS)
-async def ollama_status(call: Call) -> Status:
-    """Call this first when another tool fails: whether Ollama answers, its version, how many models are installed and
-    loaded, the cloud's state; free.
+async def ollama_status(call: Call) -> StatusReport:
+    """Check whether Ollama answers, when another tool fails: version, models installed and loaded, cloud state, usage.
+    Free. Memory of loaded models: ollama_list_running.
     """
-    host, usage = await asyncio.gather(_ask(call), _usage(call))
-    return Status(server_version=__version__, hosts=[host], read_only=call.settings.read_only, usage=usage)
+    host, usage = await asyncio.gather(_host_status(call), _usage(call))
+    return StatusReport(server_version=__version__, hosts=[host], read_only=call.settings.read_only, usage=usage)
 
 
-async def _ask(call: Call) -> HostStatus:
+async def _host_status(call: Call) -> HostStatus:
     client = call.client
     try:
         version = await client.version()
@@ -109,7 +110,7 @@ async def _ask(call: Call) -> HostStatus:
         installed=len(installed),
         disk_bytes=sum(model.size for model in installed),
         loaded=[model.name for model in loaded],
-        warnings=warnings(await client.server()) or None,
+        warnings=version_warnings(await client.server_version()) or None,
     )
 
 
@@ -121,27 +122,27 @@ async def _cloud(call: Call) -> str | None:
     return "disabled" if status.disabled else "enabled"
 
 
-async def _usage(call: Call) -> Usage:
+async def _usage(call: Call) -> UsageReport:
     totals = await call.store.usage.totals()
     if not totals.enabled:
-        return Usage(counted=False)
-    return Usage(counted=True, this_run=_span(totals.run), in_all=_span(totals.ever))
+        return UsageReport(counted=False)
+    return UsageReport(counted=True, this_run=_usage_period(totals.session), in_all=_usage_period(totals.all_time))
 
 
-def _span(tally: Tally) -> Span | None:
-    """The counts of a span of time; None where nothing was done."""
+def _usage_period(tally: UsageSummary) -> UsagePeriod | None:
+    """The usage of a period; None where there was none."""
     if not tally.local and not tally.cloud:
         return None
-    return Span(
-        local=_counts(tally.local_sum) if tally.local else None,
-        local_models=[_model(row) for row in tally.local[:MODELS_SHOWN]] or None,
-        cloud=_counts(tally.cloud_sum) if tally.cloud else None,
-        cloud_models=[_model(row) for row in tally.cloud[:MODELS_SHOWN]] or None,
+    return UsagePeriod(
+        local=_counts(tally.local_total) if tally.local else None,
+        local_models=[_model_usage(row) for row in tally.local[:MAX_MODELS]] or None,
+        cloud=_counts(tally.cloud_total) if tally.cloud else None,
+        cloud_models=[_model_usage(row) for row in tally.cloud[:MAX_MODELS]] or None,
     )
 
 
-def _counts(row: UsageRow) -> Counts:
-    return Counts(
+def _counts(row: UsageRow) -> UsageCounts:
+    return UsageCounts(
         calls=row.calls,
         prompt_tokens=row.prompt_tokens,
         tokens=row.tokens,
@@ -150,42 +151,42 @@ def _counts(row: UsageRow) -> Counts:
     )
 
 
-def _model(row: UsageRow) -> ModelCounts:
-    return ModelCounts(model=row.model, **_counts(row).model_dump())
+def _model_usage(row: UsageRow) -> ModelUsage:
+    return ModelUsage(model=row.model, **_counts(row).model_dump())
 
 
-def _usage_lines(usage: Usage) -> list[str]:
-    """What was done, in a line; nothing where there is nothing to tell."""
+def _usage_lines(usage: UsageReport) -> list[str]:
+    """The usage as one line; no line where there was none."""
     if not usage.counted:
         return ["Usage is not counted (setting store.usage)."]
     this_run, in_all = usage.this_run, usage.in_all
-    parts = [f"this run: {_said(this_run)}"] if this_run is not None else []
-    parts += [f"in all: {_said(in_all)}"] if in_all is not None and in_all != this_run else []
+    parts = [f"this run: {_period_text(this_run)}"] if this_run is not None else []
+    parts += [f"in all: {_period_text(in_all)}"] if in_all is not None and in_all != this_run else []
     words = "; ".join(parts)
     return [f"{words[0].upper()}{words[1:]}."] if words else []
 
 
-def _said(span: Span) -> str:
+def _period_text(span: UsagePeriod) -> str:
     local, cloud = span.local, span.cloud
     parts: list[str] = []
     if local is not None:
         parts.append(f"{_calls(local)}, {local.tokens:,} tokens written")
-        parts += [f"{local.file_tokens:,} read from files you did not see"] if local.file_tokens else []
+        parts += [f"{local.file_tokens:,} read from files that did not pass through you"] if local.file_tokens else []
     parts += [f"on ollama.com {_calls(cloud)}, {cloud.tokens:,} tokens written"] if cloud is not None else []
     return ", ".join(parts)
 
 
-def _calls(counts: Counts) -> str:
+def _calls(counts: UsageCounts) -> str:
     return "1 call" if counts.calls == 1 else f"{counts.calls:,} calls"
 
 
-def _line(host: HostStatus) -> str:
+def _host_line(host: HostStatus) -> str:
     if not host.reachable:
         return f"{host.name} ({host.url}) does not answer: {host.problem}"
     loaded = ", ".join(host.loaded or []) or "none"
     cloud = f", cloud {host.cloud}" if host.cloud else ""
     state = (
         f"{host.name} ({host.url}): Ollama {host.version}, {host.installed} models installed "
-        f"({size(host.disk_bytes)}), loaded: {loaded}{cloud}"
+        f"({format_bytes(host.disk_bytes)}), loaded: {loaded}{cloud}"
     )
     return "\n".join([state, *(f"warning: {warning}" for warning in host.warnings or [])])

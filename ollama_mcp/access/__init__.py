@@ -1,29 +1,28 @@
-"""What may be read, written and fetched, and the only code that does so: one list of folders per purpose."""
+"""Access to files and foreign addresses: the rules, and the only code that opens, writes and fetches by them."""
 
-from ollama_mcp.access.allowed import AllowedFolders, allow, default_file
-from ollama_mcp.access.door import Access
+from ollama_mcp.access.access import Access
+from ollama_mcp.access.allowed import AllowedFolders, allow_folder, allowed_folders_file
+from ollama_mcp.access.environment import RuntimeEnvironment
 from ollama_mcp.access.files import OpenedFile, open_file
-from ollama_mcp.access.globs import Found
+from ollama_mcp.access.globs import FoundFiles
 from ollama_mcp.access.output import Output
-from ollama_mcp.access.purpose import Purpose
-from ollama_mcp.access.rules import AccessRules, FolderNotAllowed
-from ollama_mcp.access.spelling import path_of_file_uri
-from ollama_mcp.access.surroundings import Surroundings
-from ollama_mcp.access.writable import WriteRules
+from ollama_mcp.access.path_syntax import path_of_file_uri
+from ollama_mcp.access.read_rules import FolderNotAllowed, Purpose, ReadRules
+from ollama_mcp.access.write_rules import WriteRules
 
 __all__ = [
     "Access",
-    "AccessRules",
     "AllowedFolders",
     "FolderNotAllowed",
-    "Found",
+    "FoundFiles",
     "OpenedFile",
     "Output",
     "Purpose",
-    "Surroundings",
+    "ReadRules",
+    "RuntimeEnvironment",
     "WriteRules",
-    "allow",
-    "default_file",
+    "allow_folder",
+    "allowed_folders_file",
     "open_file",
     "path_of_file_uri",
 ]

@@ -1,4 +1,4 @@
-"""The one place that opens a file that a call names."""
+"""Opens the files that a call names, after checking what was really opened."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ import stat
 from dataclasses import dataclass
 from types import TracebackType
 
-from ollama_mcp.access.handles import open_for_reading, path_of_descriptor
-from ollama_mcp.access.purpose import Purpose
-from ollama_mcp.access.rules import AccessRules
-from ollama_mcp.access.spelling import absolute_path
-from ollama_mcp.access.wording import quoted, shortened
+from ollama_mcp.access.descriptors import open_for_reading, path_of_descriptor
+from ollama_mcp.access.path_syntax import absolute_path
+from ollama_mcp.access.quoting import quoted, shortened
+from ollama_mcp.access.read_rules import Purpose, ReadRules
 from ollama_mcp.errors import DiskError, InvalidArgument, NotAllowed, OllamaMCPError
 
-_MOST_NAMES_LOOKED_AT = 5_000
-_CHUNK = 1 << 20
+# Comparing names takes time; a larger folder gives suggestions from a part of it.
+_MAX_NAMES_COMPARED = 5_000
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedFile:
-    """A file that was opened, judged and found readable; a context manager that closes it.
+    """A file that was opened and may be read; a context manager that closes it.
 
     Args:
         path: Its real path.
-        asked: The path as the call gave it.
+        requested: The path as the call gave it.
         size: Its size in bytes when it was opened; a file may grow while it is read.
         allocated: Bytes that really lie on the disk; far fewer than `size` in a sparse file.
         stream: The open file, unbuffered.
     """
 
     path: str
-    asked: str
+    requested: str
     size: int
     allocated: int
     stream: io.FileIO
@@ -47,11 +47,11 @@ class OpenedFile:
         self.stream.close()
 
     def read(self, limit: int, *, setting: str) -> bytes:
-        """Return the whole content, at most `limit` bytes of it.
+        """Return the whole content.
 
         Args:
-            limit: Most bytes that are read.
-            setting: Name of the setting that gives the limit, for the error.
+            limit: The most bytes that the file may have.
+            setting: Name of the setting that gives the limit, for the error message.
 
         Raises:
             InvalidArgument: The file is larger, or grew larger while it was read.
@@ -60,71 +60,74 @@ class OpenedFile:
         parts: list[bytes] = []
         left, piece = limit + 1, self.size + 1
         try:
-            # At once if it does not grow: many small parts would leave holes in the memory.
+            # One read unless the file grows: many small parts would fragment the memory.
             while self.size <= limit and left and (part := self.stream.read(min(piece, left))):
                 parts.append(part)
-                left, piece = left - len(part), _CHUNK
+                left, piece = left - len(part), _CHUNK_BYTES
         except OSError as error:
-            raise _disk_error(self.asked, error) from error
+            raise read_failed(self.requested, error) from error
         if self.size > limit or not left:
             raise InvalidArgument(
-                f"{quoted(self.asked)} is larger than {limit / 1e6:g} MB (setting {setting}).",
+                f"{quoted(self.requested)} is larger than {limit / 1e6:g} MB (setting {setting}).",
                 next_step="Give a smaller file, or raise the setting.",
             )
         return b"".join(parts)
 
 
-def open_file(text: str, purpose: Purpose, rules: AccessRules) -> OpenedFile:
-    """Open the file that a call's text names, if the rules let it be read for this purpose.
+def open_file(text: str, purpose: Purpose, rules: ReadRules) -> OpenedFile:
+    """Open the file that a call names, if the rules allow reading it for this purpose.
 
-    What was opened is judged by its descriptor, so neither a symlink nor a race leads around the rules. It does disk
-    work and belongs in a thread.
+    The check that counts is of the open descriptor, so neither a symlink nor a race leads around the rules. Does disk
+    work: call it in a thread.
 
     Args:
-        text: An absolute path, `~/...` or a `file://` URI; for text also one relative to the project worked in.
+        text: An absolute path, `~/...` or a `file://` URI; for images and text also a path relative to the project in
+            the working folder.
         purpose: What it is read for.
         rules: What may be read.
 
     Raises:
-        InvalidArgument: No such file (the closest names in its folder are given), or it is a folder.
-        NotAllowed: The rules forbid it; the same whether it exists or not.
-        DiskError: The system would not open it.
+        InvalidArgument: There is no such file (the message gives the closest names in its folder), or it is a folder.
+        NotAllowed: The rules forbid it; the message is the same whether it exists or not.
+        DiskError: The system could not open it.
     """
     rules.check_transport(text)
-    path = absolute_path(text, rules.facts.home, rules.base(purpose))
+    path = absolute_path(text, rules.environment.home, rules.base_folder(purpose))
     try:
-        # A first judgement by name: nothing outside is even opened, and nobody learns whether it exists.
-        rules.judge(os.path.realpath(path), purpose, asked=path)
-        check_regular(os.stat(path), path)
+        # A first check by path: nothing outside is even opened, and the error does not reveal whether it exists.
+        rules.check(os.path.realpath(path), purpose, requested=path)
+        check_regular_file(os.stat(path), path)
         descriptor = open_for_reading(path)
     except FileNotFoundError:
-        raise missing(path, purpose, rules) from None
+        raise file_not_found(path, purpose, rules) from None
     except OSError as error:
-        raise _disk_error(path, error) from error
+        raise read_failed(path, error) from error
     stream = io.FileIO(descriptor, "rb")
     try:
-        return _judged(stream, path, purpose, rules)
+        return _checked(stream, path, purpose, rules)
     except BaseException:
         stream.close()
         raise
 
 
-def _judged(stream: io.FileIO, path: str, purpose: Purpose, rules: AccessRules) -> OpenedFile:
+def _checked(stream: io.FileIO, path: str, purpose: Purpose, rules: ReadRules) -> OpenedFile:
     status = os.fstat(stream.fileno())
-    check_regular(status, path)
+    check_regular_file(status, path)
+    # A removed file has no path any more that could be checked.
     if status.st_nlink == 0:
         raise InvalidArgument(f"{quoted(path)} was removed while it was opened.", next_step="Check the path.")
     try:
         real = path_of_descriptor(stream.fileno())
     except OSError as error:
-        raise NotAllowed(f"{quoted(path)} is not read: the system does not tell where it really lies.") from error
-    rules.judge(real, purpose, asked=path, status=status)
+        raise NotAllowed(f"{quoted(path)} is not read: the system does not tell its real path.") from error
+    rules.check(real, purpose, requested=path, status=status)
+    # In units of 512 bytes whatever the block size; Windows has no such field.
     allocated: int = getattr(status, "st_blocks", -1) * 512
     return OpenedFile(real, path, status.st_size, allocated if allocated >= 0 else status.st_size, stream)
 
 
-def check_regular(status: os.stat_result, path: str) -> None:
-    """Refuse what is no regular file.
+def check_regular_file(status: os.stat_result, path: str) -> None:
+    """Refuse what is not a regular file.
 
     Raises:
         InvalidArgument: It is a folder.
@@ -139,38 +142,41 @@ def check_regular(status: os.stat_result, path: str) -> None:
         )
 
 
-def missing(path: str, purpose: Purpose, rules: AccessRules) -> OllamaMCPError:
-    """Return the error for a file that is not there, with the closest names that may be read."""
-    names = closest_names(path, purpose, rules)
-    hint = f"Closest there: {', '.join(quoted(name, 40) for name in names)}." if names else "Check the path."
+def file_not_found(path: str, purpose: Purpose, rules: ReadRules) -> OllamaMCPError:
+    """Return the error for a file that does not exist, with the closest names that may be read."""
+    names = _closest_names(path, purpose, rules)
+    hint = f"Closest names there: {', '.join(quoted(name, 40) for name in names)}." if names else "Check the path."
     if purpose is Purpose.IMAGE and "*" in path:
-        hint = f"Patterns are taken in files only. {hint}"
+        hint = f"Patterns are accepted in files only. {hint}"
     return InvalidArgument(f"There is no file {quoted(path)}.", next_step=hint)
 
 
-def closest_names(path: str, purpose: Purpose, rules: AccessRules) -> list[str]:
-    """Return up to three names in a missing file's folder that resemble its own; none that may not be read."""
+def read_failed(path: str, error: OSError) -> DiskError:
+    """Return the error for a file or folder that the system could not read."""
+    return DiskError(
+        f"{quoted(path)} could not be read: {shortened(error.strerror or type(error).__name__)}.",
+        next_step="Check the file and its permissions.",
+    )
+
+
+def _closest_names(path: str, purpose: Purpose, rules: ReadRules) -> list[str]:
+    """Return up to three names in a missing file's folder that resemble its own and may be read."""
     folder, name = os.path.split(path)
     try:
         with os.scandir(folder) as entries:
-            present = [entry.name for entry, _ in zip(entries, range(_MOST_NAMES_LOOKED_AT), strict=False)]
+            present = [entry.name for entry, _ in zip(entries, range(_MAX_NAMES_COMPARED), strict=False)]
     except OSError:
         return []
-    lower = {other.lower(): other for other in present}
-    similar = difflib.get_close_matches(name.lower(), lower, n=6, cutoff=0.6)
-    return [lower[other] for other in similar if _may_be_named(os.path.join(folder, lower[other]), purpose, rules)][:3]
+    by_lower_case = {other.lower(): other for other in present}
+    similar = difflib.get_close_matches(name.lower(), by_lower_case, n=6, cutoff=0.6)
+    names = [by_lower_case[other] for other in similar]
+    # A suggestion must not reveal a file that may not be read.
+    return [other for other in names if _may_be_read(os.path.join(folder, other), purpose, rules)][:3]
 
 
-def _may_be_named(path: str, purpose: Purpose, rules: AccessRules) -> bool:
+def _may_be_read(path: str, purpose: Purpose, rules: ReadRules) -> bool:
     try:
-        rules.judge(os.path.realpath(path), purpose, asked=path, status=os.stat(path))
+        rules.check(os.path.realpath(path), purpose, requested=path, status=os.stat(path))
     except (NotAllowed, OSError):
         return False
     return True
-
-
-def _disk_error(path: str, error: OSError) -> DiskError:
-    return DiskError(
-        f"{quoted(path)} could not be read: {shortened(error.strerror or type(error).__name__)}.",
-        next_step="Check the file and its rights.",
-    )

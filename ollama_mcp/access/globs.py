@@ -1,4 +1,4 @@
-"""Finding files by a pattern or in a folder, without learning anything about what may not be read."""
+"""Finds files by a pattern or in a folder, without revealing anything about what may not be read."""
 
 from __future__ import annotations
 
@@ -11,221 +11,228 @@ from dataclasses import dataclass, field
 from fnmatch import translate
 from itertools import islice
 
-from ollama_mcp.access.files import check_regular, missing
-from ollama_mcp.access.handles import canonical_folder, open_folder, path_of_descriptor
-from ollama_mcp.access.judgement import Judgement, Refusal
-from ollama_mcp.access.purpose import Purpose
-from ollama_mcp.access.rules import AccessRules
-from ollama_mcp.access.spelling import absolute_path
-from ollama_mcp.access.wording import quoted
-from ollama_mcp.errors import DiskError, InvalidArgument
+from ollama_mcp.access.descriptors import canonical_folder, open_folder, path_of_descriptor
+from ollama_mcp.access.files import check_regular_file, file_not_found, read_failed
+from ollama_mcp.access.path_syntax import absolute_path
+from ollama_mcp.access.quoting import quoted
+from ollama_mcp.access.read_rules import PathChecker, Purpose, ReadRules, Refusal
+from ollama_mcp.errors import InvalidArgument
 
-MOST_COUNTED = 100_000
-MOST_ENTRIES = 500_000
-NOT_REGULAR = "no regular files"
+MAX_FILES = 100_000
+MAX_ENTRIES = 500_000
+NOT_REGULAR = "not regular files"
 NOT_OPENED = "in folders that cannot be opened"
 _ANY_DEPTH = "**"
-_MAGIC = re.compile(r"[*?[]")
+_WILDCARD = re.compile(r"[*?[]")
 
-_Name = Callable[[str], object]
+_Match = Callable[[str], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The files that a pattern means.
+class FoundFiles:
+    """The files that match a pattern.
 
     Args:
-        paths: Their real paths in the order of the text, at most as many as were asked for.
+        paths: Their real paths in alphabetical order, at most as many as were asked for.
         total: How many there are; counting stops at 100,000.
-        left_out: What the pattern met but may not give, as counts by reason; a folder counts once.
+        skipped: What matched but may not be read, as counts by reason; a folder counts once.
     """
 
     paths: tuple[str, ...]
     total: int
-    left_out: dict[str, int] = field(default_factory=dict[str, int])
+    skipped: dict[str, int] = field(default_factory=dict[str, int])
 
     @property
     def note(self) -> str:
-        """What was left out, as "3 hidden or program-owned, 1 named like a key"; "" where nothing was."""
-        return ", ".join(f"{count} {reason}" for reason, count in sorted(self.left_out.items()))
+        """What was skipped, as in "3 hidden or program-owned, 1 named like a key"; "" if nothing was."""
+        return ", ".join(f"{count} {reason}" for reason, count in sorted(self.skipped.items()))
 
 
-def find(pattern: str, purpose: Purpose, rules: AccessRules, limit: int) -> Found:
-    """Return the files that a pattern or a path means, as far as the rules let them be read.
+def find(pattern: str, purpose: Purpose, rules: ReadRules, limit: int) -> FoundFiles:
+    """Return the files that match a pattern or path, as far as the rules allow reading them.
 
-    A path that exists is taken as it stands, whatever characters it has; a folder means all files below it. In a
-    pattern `*`, `?` and `[...]` match within a name and `**` any number of folders. Links are followed where they
-    stay in what may be read. Each file is judged once more by `open_file`. It does disk work and belongs in a thread.
+    A path that exists is taken literally, whatever characters it has; a folder stands for all files below it. In a
+    pattern `*`, `?` and `[...]` match within a name, and `**` matches any number of folders. Links are followed if they
+    stay within what may be read. `open_file` checks each file once more. Does disk work: call it in a thread.
 
     Args:
-        pattern: An absolute path or `~/...`; for text also one relative to the project worked in.
+        pattern: An absolute path or `~/...`; for images and text also one relative to the project in the
+            working folder.
         purpose: What the files are read for.
         rules: What may be read.
-        limit: Most paths that are returned.
+        limit: The maximum number of paths returned.
 
     Raises:
-        InvalidArgument: The part before the first wildcard is not there, or too many entries had to be looked at.
+        InvalidArgument: The part before the first wildcard does not exist, or the search met too many entries.
         NotAllowed: That part may not be read; nothing was listed.
         DiskError: The folder cannot be opened.
     """
     rules.check_transport(pattern)
-    path = absolute_path(pattern, rules.facts.home, rules.base(purpose))
+    path = absolute_path(pattern, rules.environment.home, rules.base_folder(purpose))
     try:
-        return _found(path, purpose, rules, limit)
+        return _find(path, purpose, rules, limit)
     except FileNotFoundError:
-        raise missing(path, purpose, rules) from None
+        raise file_not_found(path, purpose, rules) from None
     except OSError as error:
-        raise _not_opened(path, error) from error
+        raise read_failed(path, error) from error
 
 
-def _found(path: str, purpose: Purpose, rules: AccessRules, limit: int) -> Found:
-    judgement = rules.judgement(purpose)
+def _find(path: str, purpose: Purpose, rules: ReadRules, limit: int) -> FoundFiles:
+    checker = rules.checker(purpose)
     real = os.path.realpath(path)
-    if judgement.folder_refusal(real) is None and os.path.isdir(real):
-        return _walked(real, (_ANY_DEPTH,), path, judgement, limit)
-    if not _MAGIC.search(path) or (judgement.refusal(real) is None and os.path.lexists(path)):
-        _judge_single(real, path, rules, judgement)
-        check_regular(os.stat(real), path)
-        return Found((real,), 1)
+    # Whether a path is a folder is asked only where it may be read, so that the answer reveals nothing.
+    if checker.folder_refusal(real) is None and os.path.isdir(real):
+        return _walk(real, (_ANY_DEPTH,), path, checker, limit)
+    # A file that exists is taken literally, even if its name looks like a pattern: report[1].txt.
+    if not _WILDCARD.search(path) or (checker.refusal(real) is None and os.path.lexists(path)):
+        _check_single(real, path, rules, checker)
+        check_regular_file(os.stat(real), path)
+        return FoundFiles((real,), 1)
     prefix, parts = _split(path)
     real = os.path.realpath(prefix)
-    rules.judge(os.path.join(real, "*"), purpose, asked=path)
-    return _walked(real, parts, path, judgement, limit)
+    rules.check(os.path.join(real, "*"), purpose, requested=path)
+    return _walk(real, parts, path, checker, limit)
 
 
-def _judge_single(real: str, path: str, rules: AccessRules, judgement: Judgement) -> None:
-    # Whether something outside is a folder must not show: by its text a name without a suffix is taken for one.
-    is_folder_like = not os.path.splitext(real)[1] and judgement.refusal(real) is Refusal.OUTSIDE
-    rules.judge(os.path.join(real, "*") if is_folder_like else real, judgement.purpose, asked=path)
+def _check_single(real: str, path: str, rules: ReadRules, checker: PathChecker) -> None:
+    # The error must not reveal whether a path outside is a folder: a name without a suffix is always taken for one.
+    is_folder_like = not os.path.splitext(real)[1] and checker.refusal(real) is Refusal.OUTSIDE
+    rules.check(os.path.join(real, "*") if is_folder_like else real, checker.purpose, requested=path)
 
 
 def _split(path: str) -> tuple[str, tuple[str, ...]]:
-    """Split a pattern before its first part with a wildcard; of several `**` in a row one stays."""
+    """Split a pattern before its first part with a wildcard; repeated `**` in a row become one."""
     drive, rest = os.path.splitdrive(path)
     parts = [part for part in rest.split(os.sep) if part]
-    first = next(number for number, part in enumerate(parts) if _MAGIC.search(part))
+    first = next(number for number, part in enumerate(parts) if _WILDCARD.search(part))
     wild = parts[first:]
     kept = [part for number, part in enumerate(wild) if part != _ANY_DEPTH or wild[number - 1 : number] != [_ANY_DEPTH]]
     return drive + os.sep + os.sep.join(parts[:first]), tuple(kept)
 
 
-def _walked(folder: str, parts: tuple[str, ...], asked: str, judgement: Judgement, limit: int) -> Found:
+def _walk(folder: str, parts: tuple[str, ...], requested: str, checker: PathChecker, limit: int) -> FoundFiles:
     start = canonical_folder(folder)
-    # Judged again: another folder may have taken its place since.
-    if start is None or judgement.folder_refusal(start) is not None:
+    # Checked again: the folder may have been replaced since.
+    if start is None or checker.folder_refusal(start) is not None:
         raise InvalidArgument(
-            f"{quoted(asked)} matches nothing: {quoted(folder)} is no folder that can be opened.",
+            f"{quoted(requested)} matches nothing: {quoted(folder)} is not a folder that can be opened.",
             next_step="Check the path.",
         )
-    walk = _Walk(parts, asked, judgement)
+    walk = _PatternWalk(parts, requested, checker)
     walk.run(start)
-    return Found(tuple(sorted(walk.found)[:limit]), len(walk.found), {str(key): n for key, n in walk.left_out.items()})
+    skipped = {str(reason): count for reason, count in walk.skipped.items()}
+    return FoundFiles(tuple(sorted(walk.found)[:limit]), len(walk.found), skipped)
 
 
-class _Walk:
-    """One search. A state is the number of the pattern's part that the next name has to match.
+class _PatternWalk:
+    """One search, run as a nondeterministic automaton over the parts of the pattern.
 
-    Each folder carries the set of its states and meets each state once: neither many `**` nor links in a circle make
-    it work twice. `fnmatch` never goes back over a `*` once the text after it has matched, so its time is linear too.
+    A state is the index of the part that the next name must match. Each folder is visited with a set of states and
+    meets each state once, so neither many `**` nor circular links make the walk repeat itself. `fnmatch` never
+    backtracks over a `*` once the text after it has matched, so matching a name takes linear time.
     """
 
-    def __init__(self, parts: tuple[str, ...], asked: str, judgement: Judgement) -> None:
+    def __init__(self, parts: tuple[str, ...], requested: str, checker: PathChecker) -> None:
         self.found: set[str] = set()
-        self.left_out: Counter[str] = Counter()
-        self._names: list[_Name | None] = [
+        self.skipped: Counter[str] = Counter()
+        # One matcher for each part; None stands for `**`.
+        self._matchers: list[_Match | None] = [
             None if part == _ANY_DEPTH else re.compile(translate(os.path.normcase(part))).match for part in parts
         ]
-        self._asked = asked
-        self._judgement = judgement
+        self._requested = requested
+        self._checker = checker
+        # The states that each folder was visited with.
         self._seen: dict[str, frozenset[int]] = {}
         self._entries = 0
 
     def run(self, start: str) -> None:
-        """Look through a folder and those below it, in the order of their names."""
-        waiting = [(start, self._closed({0}))]
-        while waiting and len(self.found) < MOST_COUNTED:
-            folder, states = waiting.pop()
+        """Search a folder and those below it, in the order of their names."""
+        pending = [(start, self._closure({0}))]
+        while pending and len(self.found) < MAX_FILES:
+            folder, states = pending.pop()
             new = states - self._seen.get(folder, frozenset())
             if new:
                 self._seen[folder] = self._seen.get(folder, frozenset()) | new
-                waiting += reversed([*self._folders_in(folder, new)])
+                # Reversed, since the next folder is taken from the end.
+                pending += reversed([*self._scan(folder, new)])
 
-    def _closed(self, states: set[int]) -> frozenset[int]:
-        """Add what comes after a `**`, which may also stand for no folder at all."""
-        last = len(self._names) - 1
-        return frozenset(states | {state + 1 for state in states if state < last and self._names[state] is None})
+    def _closure(self, states: set[int]) -> frozenset[int]:
+        """Add the state after each `**`, since `**` also matches no folder at all."""
+        last = len(self._matchers) - 1
+        return frozenset(states | {state + 1 for state in states if state < last and self._matchers[state] is None})
 
-    def _after(self, name: str, states: frozenset[int]) -> tuple[bool, frozenset[int]]:
-        """Tell whether a file of this name is meant, and with which states a folder of this name goes on."""
-        name, last = os.path.normcase(name), len(self._names) - 1
-        met = {state for state in states if (match := self._names[state]) is None or match(name)}
-        onward = {state if self._names[state] is None else state + 1 for state in met}
-        return last in met, self._closed(onward - {last + 1})
+    def _advance(self, name: str, states: frozenset[int]) -> tuple[bool, frozenset[int]]:
+        """Return whether a file of this name matches, and the states for a folder of this name."""
+        name, last = os.path.normcase(name), len(self._matchers) - 1
+        matching = {state for state in states if (match := self._matchers[state]) is None or match(name)}
+        onward = {state if self._matchers[state] is None else state + 1 for state in matching}
+        return last in matching, self._closure(onward - {last + 1})
 
-    def _folders_in(self, folder: str, states: frozenset[int]) -> Iterator[tuple[str, frozenset[int]]]:
+    def _scan(self, folder: str, states: frozenset[int]) -> Iterator[tuple[str, frozenset[int]]]:
+        """Visit the entries of a folder; yield the folders to search next, with their states."""
         try:
-            with _listed(folder) as entries:
-                listed = sorted(islice(entries, MOST_ENTRIES + 1 - self._entries), key=lambda entry: entry.name)
-                self._count(len(listed))
+            with _scandir(folder) as entries:
+                listed = sorted(islice(entries, MAX_ENTRIES + 1 - self._entries), key=lambda entry: entry.name)
+                self._count_entries(len(listed))
                 for entry in listed:
-                    is_meant, onward = self._after(entry.name, states)
-                    if (is_meant or onward) and (real := self._met(entry, folder, is_meant)) and onward:
+                    is_match, onward = self._advance(entry.name, states)
+                    if (is_match or onward) and (real := self._visit(entry, folder, is_match)) and onward:
                         yield real, onward
         except OSError:
-            self.left_out[NOT_OPENED] += 1
+            self.skipped[NOT_OPENED] += 1
 
-    def _met(self, entry: os.DirEntry[str], folder: str, is_meant: bool) -> str | None:
-        """Note a file that is meant; return the real path of a folder, unless it may not be read."""
+    def _visit(self, entry: os.DirEntry[str], folder: str, is_match: bool) -> str | None:
+        """Record a file that matches; return the real path of a folder that may be read."""
         path = os.path.join(folder, entry.name)
         if _is_link(entry):
-            return self._link(path, is_meant)
+            return self._visit_link(path, is_match)
         if entry.is_dir(follow_symlinks=False):
-            return self._folder(path)
-        if is_meant:
-            self._file(path, entry.is_file(follow_symlinks=False))
+            return self._visit_folder(path)
+        if is_match:
+            self._visit_file(path, entry.is_file(follow_symlinks=False))
         return None
 
-    def _link(self, path: str, is_meant: bool) -> str | None:
+    def _visit_link(self, path: str, is_match: bool) -> str | None:
         real = os.path.realpath(path)
-        refusal = self._judgement.folder_refusal(path) or self._judgement.folder_refusal(real)
+        refusal = self._checker.folder_refusal(path) or self._checker.folder_refusal(real)
         if refusal is not None:
-            # Of where it leads nothing is told, not even whether there is something.
-            self.left_out[refusal] += 1
+            # Counted whatever the target is: nothing about it may be revealed, not even whether it exists.
+            self.skipped[refusal] += 1
         elif os.path.isdir(real):
             return real
-        elif is_meant:
-            self._file(real, os.path.isfile(real))
+        elif is_match:
+            self._visit_file(real, os.path.isfile(real))
         return None
 
-    def _folder(self, path: str) -> str | None:
-        refusal = self._judgement.folder_refusal(path)
+    def _visit_folder(self, path: str) -> str | None:
+        refusal = self._checker.folder_refusal(path)
         if refusal is not None:
-            self.left_out[refusal] += 1
+            self.skipped[refusal] += 1
         return path if refusal is None else None
 
-    def _file(self, path: str, is_regular: bool) -> None:
-        refusal = self._judgement.refusal(path)
+    def _visit_file(self, path: str, is_regular: bool) -> None:
+        refusal = self._checker.refusal(path)
         if refusal is not None or not is_regular:
-            self.left_out[refusal or NOT_REGULAR] += 1
-        elif len(self.found) < MOST_COUNTED:
+            self.skipped[refusal or NOT_REGULAR] += 1
+        elif len(self.found) < MAX_FILES:
             self.found.add(path)
 
-    def _count(self, entries: int) -> None:
-        self._entries += entries
-        if self._entries > MOST_ENTRIES:
+    def _count_entries(self, count: int) -> None:
+        self._entries += count
+        if self._entries > MAX_ENTRIES:
             raise InvalidArgument(
-                f"{quoted(self._asked)} goes through more than {MOST_ENTRIES:,} files and folders; "
+                f"{quoted(self._requested)} covers more than {MAX_ENTRIES:,} files and folders; "
                 f"{len(self.found):,} that match were found so far.",
                 next_step="Name a folder further down, or use fewer '**'.",
             )
 
 
 @contextmanager
-def _listed(folder: str) -> Generator[Iterator[os.DirEntry[str]]]:
-    """List a folder by its descriptor, and only where it still is what its real path says.
+def _scandir(folder: str) -> Generator[Iterator[os.DirEntry[str]]]:
+    """List a folder by its descriptor, once the descriptor has proved to be that of the checked path.
 
     Raises:
-        OSError: It cannot be opened, or another took its place.
+        OSError: It cannot be opened, or another folder took its place.
     """
     if os.scandir not in os.supports_fd:  # pragma: no cover - Windows
         with os.scandir(folder) as entries:
@@ -242,13 +249,6 @@ def _listed(folder: str) -> Generator[Iterator[os.DirEntry[str]]]:
 
 
 def _is_link(entry: os.DirEntry[str]) -> bool:
-    # Junctions of Windows are links by another name; Python 3.12 is the first to tell them.
+    # Junctions are the links of Windows; `is_junction` exists since Python 3.12.
     is_junction: Callable[[], bool] = getattr(entry, "is_junction", lambda: False)
     return entry.is_symlink() or is_junction()
-
-
-def _not_opened(path: str, error: OSError) -> DiskError:
-    return DiskError(
-        f"{quoted(path)} could not be read: {error.strerror or 'unknown reason'}.",
-        next_step="Check the file and its rights.",
-    )

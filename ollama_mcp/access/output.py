@@ -1,4 +1,4 @@
-"""The only code that writes results: whole or not at all, and nowhere else than where it was judged."""
+"""Writes results: completely or not at all, and only in the folder that was checked."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
 
-from ollama_mcp.access.file_names import check_name
-from ollama_mcp.access.handles import open_folder, path_of_descriptor
-from ollama_mcp.access.rules import AccessRules
-from ollama_mcp.access.spelling import absolute_path
-from ollama_mcp.access.surroundings import is_inside
-from ollama_mcp.access.wording import quoted, shortened
-from ollama_mcp.access.writable import WriteRules, outside, own_folder
+from ollama_mcp.access.descriptors import open_folder, path_of_descriptor
+from ollama_mcp.access.folders import is_inside
+from ollama_mcp.access.path_syntax import absolute_path
+from ollama_mcp.access.quoting import quoted, shortened
+from ollama_mcp.access.read_rules import ReadRules
+from ollama_mcp.access.write_rules import WriteRules, check_output_name, default_folder, outside_error
 from ollama_mcp.errors import DiskError, InvalidArgument, NotAllowed
 
+# O_EXCL and O_NOFOLLOW: never an existing file, and never through a link.
 _NEW_FILE = (
     os.O_WRONLY
     | os.O_CREAT
@@ -28,20 +28,20 @@ _NEW_FILE = (
     | getattr(os, "O_BINARY", 0)
     | getattr(os, "O_NOINHERIT", 0)
 )
-_BUFFER = 1 << 20
-_BY_DESCRIPTOR = os.open in os.supports_dir_fd
-# FAT and some network disks have no hard links.
+_BUFFER_BYTES = 1 << 20
+_HAS_DIR_FD = os.open in os.supports_dir_fd
+# What `os.link` answers on FAT and some network file systems, which have no hard links.
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-_FOLLOW = os.link not in os.supports_follow_symlinks
+_LINK_FOLLOWS = os.link not in os.supports_follow_symlinks
 
 
 class Output:
-    """A file that is yet to be written; a context manager that lets go of its folder.
+    """A file to be written; a context manager that releases its folder.
 
     Args:
         path: Its real absolute path.
-        folder: Descriptor of its folder; None where the system has none (Windows), names then serve.
-        overwrite: Whether what bears its name may be replaced.
+        folder: Descriptor of its folder; None on Windows, which has none, so paths are used instead.
+        overwrite: Whether an existing file of that name may be replaced.
     """
 
     def __init__(self, path: str, folder: int | None, *, overwrite: bool) -> None:
@@ -59,45 +59,47 @@ class Output:
         self.close()
 
     def close(self) -> None:
-        """Let go of the folder; what was not written then never is."""
+        """Release the folder; do not call `write` afterwards."""
         folder, self._folder = self._folder, None
         if folder is not None:
             os.close(folder)
 
     def write(self, chunks: Iterable[bytes]) -> int:
-        """Write the file: all of it under its name, or nothing. It does disk work and belongs in a thread.
+        """Write the file completely or not at all. Does disk work: call it in a thread.
 
         Returns:
-            How many bytes were written.
+            The number of bytes written.
 
         Raises:
-            NotAllowed: Another file took the name meanwhile, and may not be replaced.
-            DiskError: The disk is full, the folder was moved or removed, or the system would not write.
+            NotAllowed: A file of that name was created meanwhile and may not be replaced.
+            DiskError: The disk is full, the folder was moved or removed, or the system refused to write.
         """
+        # In the same folder, since a file cannot be renamed across file systems.
         temporary = f".ollama-mcp-{os.urandom(8).hex()}.part"
         try:
             self._check_folder()
             descriptor = os.open(self._at(temporary), _NEW_FILE, 0o600, dir_fd=self._folder)
             try:
-                written = _pour(descriptor, chunks)
+                written = _write_chunks(descriptor, chunks)
+                # Producing the chunks takes time, in which the folder may have been moved.
                 self._check_folder()
-                self._give_name(temporary)
+                self._publish(temporary)
             except BaseException:
                 self._remove(temporary)
                 raise
-            self._make_lasting()
+            self._sync_folder()
         except FileExistsError:
-            raise taken(self.path) from None
+            raise _already_exists(self.path) from None
         except OSError as error:
-            raise not_written(self.path, error) from error
+            raise _write_failed(self.path, error) from error
         return written
 
-    def check_free(self) -> None:
-        """Refuse early what writing would refuse in the end.
+    def check_writable(self) -> None:
+        """Refuse before the work what `write` would refuse after it.
 
         Raises:
             InvalidArgument: A folder has that name.
-            NotAllowed: A file has it and may not be replaced, or what has it is no ordinary file.
+            NotAllowed: A file has that name and may not be replaced, or what has it is not a regular file.
             DiskError: The folder cannot be written to.
         """
         try:
@@ -107,11 +109,11 @@ class Output:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise not_written(self.path, error) from error
+            raise _write_failed(self.path, error) from error
         if stat.S_ISDIR(status.st_mode):
             raise InvalidArgument(f"{quoted(self.path)} is a folder.", next_step="Give the name of a file in it.")
         if not self._overwrite:
-            raise taken(self.path)
+            raise _already_exists(self.path)
         if not stat.S_ISREG(status.st_mode) and not stat.S_ISLNK(status.st_mode):
             raise NotAllowed(
                 f"{quoted(self.path)} is a pipe, a socket or a device, which is not replaced.",
@@ -119,30 +121,32 @@ class Output:
             )
 
     def _at(self, name: str) -> str:
-        """Spell a name for the calls that take the folder's descriptor, or the whole path where there is none."""
+        """Return a name for calls with `dir_fd`, or the whole path where there is no descriptor."""
         return name if self._folder is not None else os.path.join(self._folder_path, name)
 
     def _check_folder(self) -> None:
-        """Make sure that the folder is where it was judged: nothing is written to where it was moved."""
+        """Fail if the folder is no longer where it was checked: its new place may not be written to."""
         if self._folder is not None and path_of_descriptor(self._folder) != self._folder_path:
             raise OSError(0, "its folder was moved or removed meanwhile")
 
-    def _give_name(self, temporary: str) -> None:
+    def _publish(self, temporary: str) -> None:
+        """Give the complete file its name, atomically."""
         source, target, folder = self._at(temporary), self._at(self._name), self._folder
         if self._overwrite:
             os.replace(source, target, src_dir_fd=folder, dst_dir_fd=folder)
             return
+        # `os.rename` would replace a file created meanwhile; a hard link fails then.
         try:
-            os.link(source, target, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=_FOLLOW)
+            os.link(source, target, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=_LINK_FOLLOWS)
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            self._give_name_without_link(source, target)
+            self._publish_without_link(source, target)
         else:
             self._remove(temporary)
 
-    def _give_name_without_link(self, source: str, target: str) -> None:
-        # The name is taken by an empty file first, and that one replaced.
+    def _publish_without_link(self, source: str, target: str) -> None:
+        # An empty file reserves the name (O_EXCL); then it is replaced.
         folder = self._folder
         os.close(os.open(target, _NEW_FILE, 0o600, dir_fd=folder))
         try:
@@ -155,71 +159,72 @@ class Output:
         with suppress(OSError):
             os.unlink(self._at(temporary), dir_fd=self._folder)
 
-    def _make_lasting(self) -> None:
-        # The file has its name already; a disk that cannot sync a folder takes nothing away from that.
+    def _sync_folder(self) -> None:
+        # The file already has its name: not every file system can sync a folder, and that is not a failure.
         if self._folder is not None:
             with suppress(OSError):
                 os.fsync(self._folder)
 
 
 def prepare_output(
-    text: str, suffixes: Sequence[str], rules: AccessRules, writing: WriteRules, *, overwrite: bool = False
+    text: str, suffixes: Sequence[str], rules: ReadRules, write_rules: WriteRules, *, overwrite: bool = False
 ) -> Output:
-    """Judge where results are to be written, before the work that makes them. It belongs in a thread.
+    """Check where results are to be written, before the work that produces them. Call it in a thread.
 
-    The folder is judged by its descriptor, which `Output` keeps: no link and no race leads elsewhere afterwards.
+    The folder is opened and its descriptor checked. `Output` keeps the descriptor, so neither a link nor a race can
+    lead elsewhere afterwards.
 
     Args:
         text: An absolute path, `~/...` or a `file://` URI; a relative path or bare name starts from the first folder
-            that may be written to. Its folder must exist; only ~/ollama-mcp itself is made.
+            that may be written to. The folder must exist; only ~/ollama-mcp is created.
         suffixes: Endings that the name may have, such as ".jsonl".
         rules: The rules of the client.
-        writing: What may be written.
-        overwrite: Whether a file of that name may be replaced; of a link, the link is, not what it leads to.
+        write_rules: What may be written.
+        overwrite: Whether an existing file may be replaced; a symlink is replaced itself, not its target.
 
     Raises:
-        InvalidArgument: The name is none, its ending is another, or its folder does not exist.
+        InvalidArgument: The name is invalid, has another ending, or its folder does not exist.
         NotAllowed: The rules forbid it, or the file exists.
         DiskError: The folder cannot be opened or written to.
     """
-    writing.check_asked(text, rules)
-    check_name(text, suffixes)
-    folders = writing.folders(rules.facts)
+    write_rules.check_enabled(text, rules)
+    check_output_name(text, suffixes)
+    folders = write_rules.folders(rules.environment)
     if not folders:
-        raise outside(text, folders)
-    path = absolute_path(text, rules.facts.home, folders[0])
-    # Once more for what a file: URI had in codes.
-    check_name(path, suffixes)
+        raise outside_error(text, folders)
+    path = absolute_path(text, rules.environment.home, folders[0])
+    # Again, for percent-encoded characters of a file: URI.
+    check_output_name(path, suffixes)
     try:
-        return _prepared(path, rules, writing, overwrite=overwrite)
+        return _prepare(path, rules, write_rules, overwrite=overwrite)
     except OSError as error:
-        # A folder that is swapped while its path is followed.
-        raise not_written(path, error) from error
+        # A folder that is replaced while its path is resolved.
+        raise _write_failed(path, error) from error
 
 
-def _prepared(path: str, rules: AccessRules, writing: WriteRules, *, overwrite: bool) -> Output:
+def _prepare(path: str, rules: ReadRules, write_rules: WriteRules, *, overwrite: bool) -> Output:
     folder, name = os.path.split(path)
     folder = os.path.realpath(folder)
-    # A first judgement by name: whether a folder outside exists does not show.
-    writing.judge(os.path.join(folder, name), rules, asked=path)
-    own = own_folder(rules.facts)
-    if is_inside(folder, own) and own in writing.folders(rules.facts):
-        _make(own)
-    descriptor, real = _opened(folder)
+    # A first check by path, so that an error never reveals whether a folder outside exists.
+    write_rules.check(os.path.join(folder, name), rules, requested=path)
+    default = default_folder(rules.environment)
+    if is_inside(folder, default) and default in write_rules.folders(rules.environment):
+        _make_folder(default)
+    descriptor, real = _open_folder(folder)
     output = Output(os.path.join(real, name), descriptor, overwrite=overwrite)
     try:
-        writing.judge(output.path, rules, asked=path)
-        output.check_free()
+        write_rules.check(output.path, rules, requested=path)
+        output.check_writable()
     except BaseException:
         output.close()
         raise
     return output
 
 
-def _opened(folder: str) -> tuple[int | None, str]:
-    """Open a folder; return its descriptor, where the system has one, and its real path."""
+def _open_folder(folder: str) -> tuple[int | None, str]:
+    """Open a folder; return its descriptor, None where the system has none, and its real path."""
     try:
-        if not _BY_DESCRIPTOR:
+        if not _HAS_DIR_FD:
             if not os.path.isdir(folder):
                 raise FileNotFoundError
             return None, os.path.realpath(folder, strict=True)
@@ -230,45 +235,44 @@ def _opened(folder: str) -> tuple[int | None, str]:
             os.close(descriptor)
             raise
     except (FileNotFoundError, NotADirectoryError):
-        raise _no_folder(folder) from None
+        raise _folder_not_found(folder) from None
 
 
-def _no_folder(folder: str) -> InvalidArgument:
+def _folder_not_found(folder: str) -> InvalidArgument:
     closest = folder
     while not os.path.isdir(closest):
         closest = os.path.dirname(closest)
     return InvalidArgument(
-        f"There is no folder {quoted(folder)}; folders are not made.",
-        next_step=f"The closest that exists is {quoted(closest)}; make the folder first, or give a file there.",
+        f"There is no folder {quoted(folder)}; folders are not created.",
+        next_step=f"The closest existing folder is {quoted(closest)}; create the folder first, or give a file there.",
     )
 
 
-def _make(folder: str) -> None:
+def _make_folder(folder: str) -> None:
     with suppress(FileExistsError):
         os.mkdir(folder, 0o700)
 
 
-def _pour(descriptor: int, chunks: Iterable[bytes]) -> int:
+def _write_chunks(descriptor: int, chunks: Iterable[bytes]) -> int:
     written = 0
-    with io.BufferedWriter(io.FileIO(descriptor, "wb"), _BUFFER) as stream:
+    with io.BufferedWriter(io.FileIO(descriptor, "wb"), _BUFFER_BYTES) as stream:
         for chunk in chunks:
             written += stream.write(chunk)
         stream.flush()
+        # The content must be on the disk before the name is, or a crash could leave an empty file under it.
         os.fsync(descriptor)
     return written
 
 
-def taken(path: str) -> NotAllowed:
-    """Return the error for a name that something has already."""
+def _already_exists(path: str) -> NotAllowed:
     return NotAllowed(
-        f"{quoted(path)} exists already and is not replaced unasked.",
+        f"{quoted(path)} already exists and is not replaced unless requested.",
         next_step="Give another name, or overwrite: true.",
     )
 
 
-def not_written(path: str, error: OSError) -> DiskError:
-    """Return the error for what the system would not do."""
+def _write_failed(path: str, error: OSError) -> DiskError:
     return DiskError(
         f"{quoted(path)} could not be written: {shortened(error.strerror or type(error).__name__)}.",
-        next_step="Check the folder, its rights and the space on the disk. Nothing was left there.",
+        next_step="Check the folder, its permissions and the free space on the disk. Nothing was left there.",
     )

@@ -1,13 +1,12 @@
-"""Ollama's HTTP API: a typed client with streams that can be cancelled and errors that say what happened.
+"""Ollama's HTTP API: a typed client with cancellable streams and errors that explain themselves.
 
-A name's module is imported when the name is first asked for, so a process that starts pays for what it uses.
+A name's module is imported at its first use, so that starting a process does not pay for what it does not use.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ollama_mcp.api.answers import ChatStream, ChunkStream, GenerateStream, ProgressStream
     from ollama_mcp.api.client import OllamaClient
     from ollama_mcp.api.events import (
         ChatChunk,
@@ -19,16 +18,17 @@ if TYPE_CHECKING:
         Stats,
         ToolCall,
     )
-    from ollama_mcp.api.exchange import Timeouts
+    from ollama_mcp.api.http_session import ClientTimeouts
+    from ollama_mcp.api.inference_streams import ChatStream, ChunkStream, GenerateStream
     from ollama_mcp.api.requests import (
+        ChatMessage,
         ChatRequest,
         CreateRequest,
+        DecisionQuestion,
         DecisionRequest,
         EmbeddingsRequest,
         EmbedRequest,
         GenerateRequest,
-        Message,
-        Question,
     )
     from ollama_mcp.api.responses import (
         Account,
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
         CloudStatus,
         DecisionResponse,
         DecisionUsage,
-        Details,
         EmbeddingsResponse,
         EmbedResponse,
         FetchedPage,
         ModelCard,
+        ModelDetails,
         ModelSummary,
         NoulAnswer,
         Recommendation,
@@ -49,41 +49,44 @@ if TYPE_CHECKING:
         SearchResult,
         ThinkingLevels,
     )
-    from ollama_mcp.api.stream import Stream
+    from ollama_mcp.api.stream import ProgressStream, Stream
     from ollama_mcp.api.versions import Feature, ServerVersion, parse_version
 
-_HOMES = {
-    "answers": "ChatStream ChunkStream GenerateStream ProgressStream",
+_MODULES = {
     "client": "OllamaClient",
     "events": "ChatChunk ChatResponse Chunk GenerateChunk GenerateResponse ProgressEvent Stats ToolCall",
-    "exchange": "Timeouts",
+    "http_session": "ClientTimeouts",
+    "inference_streams": "ChatStream ChunkStream GenerateStream",
     "requests": (
-        "ChatRequest CreateRequest DecisionRequest EmbeddingsRequest EmbedRequest GenerateRequest Message Question"
+        "ChatMessage ChatRequest CreateRequest DecisionQuestion DecisionRequest EmbeddingsRequest EmbedRequest "
+        "GenerateRequest"
     ),
     "responses": (
-        "Account ChoiceAnswer CloudStatus DecisionResponse DecisionUsage Details EmbeddingsResponse "
-        "EmbedResponse FetchedPage ModelCard ModelSummary NoulAnswer Recommendation RunningModel "
-        "ScoreAnswer SearchResult ThinkingLevels"
+        "Account ChoiceAnswer CloudStatus DecisionResponse DecisionUsage EmbeddingsResponse EmbedResponse FetchedPage "
+        "ModelCard ModelDetails ModelSummary NoulAnswer Recommendation RunningModel ScoreAnswer SearchResult "
+        "ThinkingLevels"
     ),
-    "stream": "Stream",
+    "stream": "ProgressStream Stream",
     "versions": "Feature ServerVersion parse_version",
 }
 
 __all__ = [
     "Account",
     "ChatChunk",
+    "ChatMessage",
     "ChatRequest",
     "ChatResponse",
     "ChatStream",
     "ChoiceAnswer",
     "Chunk",
     "ChunkStream",
+    "ClientTimeouts",
     "CloudStatus",
     "CreateRequest",
+    "DecisionQuestion",
     "DecisionRequest",
     "DecisionResponse",
     "DecisionUsage",
-    "Details",
     "EmbedRequest",
     "EmbedResponse",
     "EmbeddingsRequest",
@@ -94,14 +97,13 @@ __all__ = [
     "GenerateRequest",
     "GenerateResponse",
     "GenerateStream",
-    "Message",
     "ModelCard",
+    "ModelDetails",
     "ModelSummary",
     "NoulAnswer",
     "OllamaClient",
     "ProgressEvent",
     "ProgressStream",
-    "Question",
     "Recommendation",
     "RunningModel",
     "ScoreAnswer",
@@ -110,14 +112,13 @@ __all__ = [
     "Stats",
     "Stream",
     "ThinkingLevels",
-    "Timeouts",
     "ToolCall",
     "parse_version",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    for module, names in _HOMES.items():
+    for module, names in _MODULES.items():
         if name in names.split():
             value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
             return value

@@ -1,7 +1,7 @@
-"""What streams deliver: light classes built from a line of JSON, and the whole replies that they add up to.
+"""The events of streams, light dataclasses built from a line of JSON, and the whole responses that they add up to.
 
-Durations are nanoseconds as Ollama sends them; `..._seconds` gives seconds. Fields that a server left out are None
-or empty, so 0 and absent can be told apart where that matters.
+Durations are nanoseconds as Ollama sends them; `..._seconds` gives seconds. Fields that a server left out are None or
+empty, so that 0 and absent can be told apart where that matters.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 @dataclass(slots=True)
 class ToolCall:
-    """A call that the model asks for."""
+    """A tool call that the model requests."""
 
     name: str
     arguments: Json
@@ -23,14 +23,14 @@ class ToolCall:
 
     @classmethod
     def from_json(cls, data: Any) -> ToolCall:
-        """Read one of `tool_calls`; raises ValueError where it has another shape."""
+        """Parse an item of `tool_calls`; raises ValueError where it has another shape."""
         function = _object(_object(data, "tool_calls[]").get("function"), "tool_calls[].function")
         arguments = _object(function.get("arguments") or {}, "tool_calls[].function.arguments")
         call_id = data.get("id") or function.get("id")
         return cls(_text(function, "name"), arguments, call_id, function.get("index"))
 
     def to_json(self) -> Json:
-        """The form that messages carry."""
+        """The form used in messages."""
         function: Json = {"name": self.name, "arguments": self.arguments}
         if self.index is not None:
             function["index"] = self.index
@@ -51,7 +51,7 @@ class Stats:
 
     @classmethod
     def from_json(cls, data: Json) -> Stats:
-        """Read the counters of a final line; what is no number is left out."""
+        """Parse the counters of a final line; values that are not numbers are left out."""
         values = {name: data.get(name) for name in cls.__slots__}
         return cls(**{name: value for name, value in values.items() if isinstance(value, int)})
 
@@ -77,13 +77,13 @@ class Stats:
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Speed of writing; None where a figure is missing."""
+        """Speed of writing; None where a value is missing."""
         return self.eval_count / (self.eval_duration / 1e9) if self.eval_count and self.eval_duration else None
 
 
 @dataclass(slots=True)
 class Chunk:
-    """A piece of an answer. `text` and `thinking` are what is new; the rest mostly comes with the last one."""
+    """A piece of an answer. `text` and `thinking` are what is new; the rest mostly comes with the last chunk."""
 
     text: str = ""
     thinking: str = ""
@@ -96,8 +96,8 @@ class Chunk:
     remote_model: str | None = None
     remote_host: str | None = None
 
-    def read_shared(self, data: Json) -> None:
-        """Take the fields that generate and chat have in common."""
+    def read_common_fields(self, data: Json) -> None:
+        """Read the fields that generate and chat share."""
         self.model = data.get("model") or ""
         if logprobs := data.get("logprobs"):
             self.logprobs = _objects(logprobs, "logprobs")
@@ -111,17 +111,17 @@ class Chunk:
 
 @dataclass(slots=True)
 class GenerateChunk(Chunk):
-    """A piece of an answer of POST /api/generate; `context` comes with the last one."""
+    """A chunk of POST /api/generate; `context` comes with the last one."""
 
     context: list[int] | None = None
 
     @classmethod
     def from_json(cls, data: Json) -> GenerateChunk:
-        """Read a line; raises ValueError where it is none of generate's."""
+        """Parse a line; raises ValueError where generate sends no such line."""
         if "response" not in data and "done" not in data:
             raise ValueError("neither 'response' nor 'done'")
         chunk = cls(_text(data, "response"), _text(data, "thinking"))
-        chunk.read_shared(data)
+        chunk.read_common_fields(data)
         if calls := data.get("tool_calls"):
             chunk.tool_calls = _tool_calls(calls)
         chunk.context = data.get("context") or None
@@ -130,16 +130,16 @@ class GenerateChunk(Chunk):
 
 @dataclass(slots=True)
 class ChatChunk(Chunk):
-    """A piece of an answer of POST /api/chat."""
+    """A chunk of POST /api/chat."""
 
     @classmethod
     def from_json(cls, data: Json) -> ChatChunk:
-        """Read a line; raises ValueError where it is none of chat's."""
+        """Parse a line; raises ValueError where chat sends no such line."""
         if "message" not in data and "done" not in data:
             raise ValueError("neither 'message' nor 'done'")
         message = _object(data.get("message") or {}, "message")
         chunk = cls(_text(message, "content"), _text(message, "thinking"))
-        chunk.read_shared(data)
+        chunk.read_common_fields(data)
         if calls := message.get("tool_calls"):
             chunk.tool_calls = _tool_calls(calls)
         return chunk
@@ -147,7 +147,7 @@ class ChatChunk(Chunk):
 
 @dataclass(slots=True)
 class ProgressEvent:
-    """A line of create, pull or push; `total` and `completed` are bytes and absent where they say nothing."""
+    """A line of create, pull or push; `total` and `completed` are bytes, None for steps without a size."""
 
     status: str
     digest: str | None = None
@@ -156,28 +156,28 @@ class ProgressEvent:
 
     @classmethod
     def from_json(cls, data: Json) -> ProgressEvent:
-        """Read a line; raises ValueError without a status."""
+        """Parse a line; raises ValueError without a status."""
         if "status" not in data:
             raise ValueError("no 'status'")
         total = data.get("total")
-        # Ollama leaves zeros out, so a layer of known size without `completed` has just begun.
+        # Ollama omits zeros, so a layer of known size without `completed` has just begun.
         completed = data.get("completed", None if total is None else 0)
         return cls(_text(data, "status"), data.get("digest") or None, total, completed)
 
     @property
     def done(self) -> bool:
-        """Whether this is the last line of a success."""
+        """Whether this is the last line, which reports success."""
         return self.status == "success"
 
 
 @dataclass(slots=True)
 class GenerateResponse(GenerateChunk):
-    """A whole answer of POST /api/generate: all pieces put together."""
+    """A whole answer of POST /api/generate: all chunks combined."""
 
 
 @dataclass(slots=True)
 class ChatResponse(ChatChunk):
-    """A whole answer of POST /api/chat: all pieces put together."""
+    """A whole answer of POST /api/chat: all chunks combined."""
 
 
 def _seconds(nanoseconds: int | None) -> float | None:
@@ -190,18 +190,18 @@ def _text(data: Json, name: str) -> str:
         return value
     if value is None:
         return ""
-    raise ValueError(f"{name!r} is no text")
+    raise ValueError(f"{name!r} is not a string")
 
 
 def _object(value: Any, name: str) -> Json:
     if not isinstance(value, dict):
-        raise ValueError(f"{name!r} is no object")
+        raise ValueError(f"{name!r} is not an object")
     return cast("Json", value)
 
 
 def _objects(value: Any, name: str) -> list[Json]:
     if not isinstance(value, list):
-        raise ValueError(f"{name!r} is no list")
+        raise ValueError(f"{name!r} is not a list")
     return [_object(item, f"{name}[]") for item in cast("list[Any]", value)]
 
 

@@ -1,6 +1,6 @@
-"""Answers of the endpoints that do not stream, read leniently: unknown fields are skipped, null counts as absent.
+"""Responses of the endpoints that do not stream, parsed leniently: unknown fields are ignored, null counts as absent.
 
-Servers leave out what is zero or empty, so nearly every field has a default. Sizes are bytes, durations nanoseconds.
+Servers omit what is zero or empty, so nearly every field has a default. Sizes are bytes, durations nanoseconds.
 """
 
 from collections.abc import Mapping
@@ -10,42 +10,42 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
-def _time(value: Any) -> datetime | None:
-    """A time as Go writes it (RFC 3339, up to nanoseconds); None for what is none."""
+def _parse_time(value: Any) -> datetime | None:
+    """A time as Go writes it (RFC 3339, up to nanoseconds); None for anything else."""
     try:
         return datetime.fromisoformat(value)
     except (TypeError, ValueError):
         return None
 
 
-def _list(value: Any) -> Any:
+def _null_as_empty(value: Any) -> Any:
     return [] if value is None else value
 
 
-class Entries(BaseModel):
-    """Base of answers that are one list: Go writes an empty one as null, but a server that is no Ollama has no key."""
+class ListResponseModel(BaseModel):
+    """Base of responses that are one list: Go writes an empty list as null, and only a foreign server omits the key."""
 
     model_config = ConfigDict(extra="ignore", defer_build=True)
 
 
-Time = Annotated[datetime | None, BeforeValidator(_time)]
+Timestamp = Annotated[datetime | None, BeforeValidator(_parse_time)]
 
 
-class Answer(BaseModel):
-    """Base of all answers."""
+class ResponseModel(BaseModel):
+    """Base of all responses."""
 
     model_config = ConfigDict(extra="ignore", defer_build=True, protected_namespaces=())
 
     @model_validator(mode="before")
     @classmethod
-    def _null_is_absent(cls, data: Any) -> Any:
+    def _drop_nulls(cls, data: Any) -> Any:
         if isinstance(data, Mapping):
             return {key: value for key, value in data.items() if value is not None}  # pyright: ignore[reportUnknownVariableType] # any JSON
         return data
 
 
-class Details(Answer):
-    """What a model is: format, family, size and quantization as Ollama writes them ("7.6B", "Q4_K_M")."""
+class ModelDetails(ResponseModel):
+    """Format, family, size and quantization of a model as Ollama writes them ("7.6B", "Q4_K_M")."""
 
     parent_model: str = ""
     format: str = ""
@@ -57,42 +57,42 @@ class Details(Answer):
     embedding_length: int | None = None
 
 
-class ModelSummary(Answer):
-    """An installed model. `size` is its size on disk, `digest` the manifest's sha256 in hex."""
+class ModelSummary(ResponseModel):
+    """An installed model. `size` is its size on disk, `digest` the manifest's SHA-256 in hex."""
 
     name: str
     model: str = ""
     remote_model: str | None = None
     remote_host: str | None = None
-    modified_at: Time = None
+    modified_at: Timestamp = None
     size: int = 0
     digest: str = ""
-    details: Details = Field(default_factory=Details)
+    details: ModelDetails = Field(default_factory=ModelDetails)
     capabilities: list[str] | None = None
 
 
-class RunningModel(Answer):
-    """A loaded model. `size` is its memory, `size_vram` the part of it on GPUs."""
+class RunningModel(ResponseModel):
+    """A loaded model. `size` is its memory, `size_vram` the part of that on GPUs."""
 
     name: str
     model: str = ""
     size: int = 0
     size_vram: int = 0
     digest: str = ""
-    details: Details = Field(default_factory=Details)
-    expires_at: Time = None
+    details: ModelDetails = Field(default_factory=ModelDetails)
+    expires_at: Timestamp = None
     context_length: int | None = None
 
 
-class ThinkingLevels(Answer):
-    """Values that `think` takes for a model, and its default."""
+class ThinkingLevels(ResponseModel):
+    """The values that `think` takes for a model, and its default."""
 
     values: list[bool | str] = []
     default: bool | str | None = None
 
 
-class ModelCard(Answer):
-    """All about one model. `modelfile` holds a path of the server's disk in its FROM line."""
+class ModelCard(ResponseModel):
+    """The details of one model. The FROM line of `modelfile` contains a path on the server's disk."""
 
     modelfile: str = ""
     license: str = ""
@@ -102,7 +102,7 @@ class ModelCard(Answer):
     system: str = ""
     renderer: str | None = None
     parser: str | None = None
-    details: Details = Field(default_factory=Details)
+    details: ModelDetails = Field(default_factory=ModelDetails)
     messages: list[dict[str, Any]] = []
     remote_model: str | None = None
     remote_host: str | None = None
@@ -111,12 +111,12 @@ class ModelCard(Answer):
     tensors: list[dict[str, Any]] = []
     capabilities: list[str] | None = None
     thinking: ThinkingLevels | None = None
-    modified_at: Time = None
+    modified_at: Timestamp = None
     requires: str | None = None
 
     @property
     def architecture(self) -> str:
-        """The architecture that prefixes the keys of `model_info`."""
+        """The architecture, which prefixes the keys of `model_info`."""
         return str(self.model_info.get("general.architecture") or self.details.family)
 
     @property
@@ -140,7 +140,7 @@ class ModelCard(Answer):
         return value if isinstance(value, int) else None
 
 
-class EmbedResponse(Answer):
+class EmbedResponse(ResponseModel):
     """Vectors in the order of the inputs."""
 
     model: str = ""
@@ -151,7 +151,7 @@ class EmbedResponse(Answer):
 
     @property
     def total_seconds(self) -> float | None:
-        """Queue, load and work together."""
+        """Queue, load and inference together."""
         return None if self.total_duration is None else self.total_duration / 1e9
 
     @property
@@ -160,21 +160,21 @@ class EmbedResponse(Answer):
         return None if self.load_duration is None else self.load_duration / 1e9
 
 
-class EmbeddingsResponse(Answer):
+class EmbeddingsResponse(ResponseModel):
     """One vector; empty for an empty text."""
 
     embedding: list[float] = []
 
 
-class CloudStatus(Answer):
-    """Whether the host may use ollama.com, and what decided that (none, env, config or both)."""
+class CloudStatus(ResponseModel):
+    """Whether ollama.com is disabled on the host, and by what (none, env, config or both)."""
 
     disabled: bool = False
     source: str = "none"
 
 
-class Account(Answer):
-    """Whom the host is signed in as at ollama.com."""
+class Account(ResponseModel):
+    """The account at ollama.com that the host is signed in to."""
 
     id: str = ""
     name: str = ""
@@ -182,7 +182,7 @@ class Account(Answer):
     plan: str = ""
 
 
-class Recommendation(Answer):
+class Recommendation(ResponseModel):
     """A model that Ollama recommends."""
 
     model: str
@@ -193,15 +193,15 @@ class Recommendation(Answer):
     required_plan: str | None = None
 
 
-class SearchResult(Answer):
-    """A page that a web search found; `content` is its relevant text."""
+class SearchResult(ResponseModel):
+    """A page found by a web search; `content` is its relevant text."""
 
     title: str = ""
     url: str = ""
     content: str = ""
 
 
-class FetchedPage(Answer):
+class FetchedPage(ResponseModel):
     """A page as text, with the links on it."""
 
     title: str = ""
@@ -209,8 +209,8 @@ class FetchedPage(Answer):
     links: list[str] = []
 
 
-class ChoiceAnswer(Answer):
-    """One key of the criteria. `confidence` is how little the probabilities are spread, not how likely it is right."""
+class ChoiceAnswer(ResponseModel):
+    """One key of the criteria. `confidence` is how concentrated the probabilities are, not how likely it is right."""
 
     type: Literal["choice"]
     choice: str
@@ -218,15 +218,15 @@ class ChoiceAnswer(Answer):
     confidence: float | None = None
 
 
-class NoulAnswer(Answer):
+class NoulAnswer(ResponseModel):
     """The probability of true."""
 
     type: Literal["noul"]
     noul: float
 
 
-class ScoreAnswer(Answer):
-    """The mean position on the ordered list, from 0 to n - 1."""
+class ScoreAnswer(ResponseModel):
+    """The mean position in the ordered list, from 0 to n - 1."""
 
     type: Literal["score"]
     score: float
@@ -235,14 +235,14 @@ class ScoreAnswer(Answer):
     confidence: float | None = None
 
 
-class DecisionUsage(Answer):
-    """Tokens of a decision."""
+class DecisionUsage(ResponseModel):
+    """The tokens that a decision used."""
 
     input_tokens: int = 0
     output_tokens: int = 0
 
 
-class DecisionResponse(Answer):
+class DecisionResponse(ResponseModel):
     """An answer for each question, by its name."""
 
     model: str = ""
@@ -250,37 +250,37 @@ class DecisionResponse(Answer):
     usage: DecisionUsage = Field(default_factory=DecisionUsage)
 
 
-class ModelList(Entries):
+class ModelList(ListResponseModel):
     """GET /api/tags."""
 
-    models: Annotated[list[ModelSummary], BeforeValidator(_list)]
+    models: Annotated[list[ModelSummary], BeforeValidator(_null_as_empty)]
 
 
-class RunningList(Entries):
+class RunningList(ListResponseModel):
     """GET /api/ps."""
 
-    models: Annotated[list[RunningModel], BeforeValidator(_list)]
+    models: Annotated[list[RunningModel], BeforeValidator(_null_as_empty)]
 
 
-class StatusAnswer(Answer):
+class StatusResponse(ResponseModel):
     """GET /api/status."""
 
     cloud: CloudStatus = Field(default_factory=CloudStatus)
 
 
-class VersionAnswer(Answer):
+class VersionResponse(ResponseModel):
     """GET /api/version."""
 
     version: str
 
 
-class RecommendationList(Answer):
+class RecommendationList(ResponseModel):
     """GET /api/experimental/model-recommendations."""
 
     recommendations: list[Recommendation] = []
 
 
-class SearchAnswer(Answer):
+class SearchResponse(ResponseModel):
     """POST /api/experimental/web_search."""
 
     results: list[SearchResult] = []

@@ -1,64 +1,78 @@
-"""Streams of events: line by line from the socket, errors of every line raised, closed the moment nobody reads on."""
+"""Streams of newline-delimited JSON (NDJSON): bytes to lines to events, closed as soon as nobody reads on."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, cast
 
-from ollama_mcp.api import broken, failures
-from ollama_mcp.api.lines import MAX_LINE, LineBuffer, LineTooLong, parse_line
+from ollama_mcp.api import error_mapping
 from ollama_mcp.errors import ApiError, InternalError, Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ollama_mcp.api.exchange import Exchange
+    from ollama_mcp.api.events import Json, ProgressEvent
+    from ollama_mcp.api.http_session import ApiResponse
 
-_IN_THREAD = 256 * 2**10
+MAX_LINE = 16 * 2**20
+# Bytes from which a line is parsed in a thread, so that the event loop is not blocked.
+_PARSE_IN_THREAD = 256 * 2**10
 # What follows the last line is the end of the HTTP message, which is already on its way.
 _DRAIN_SECONDS = 1.0
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# The forms of a lone surrogate: escaped, or as bytes that the json module lets pass.
+_SURROGATE_MARK = re.compile(rb"\\u[dD]|\xed")
 
-class Event(Protocol):
+
+class StreamEvent(Protocol):
     """What a stream delivers."""
 
     @property
     def done(self) -> bool:
-        """Whether it is the last one of a whole answer."""
+        """Whether it is the last event of a complete response."""
         ...
 
 
-E = TypeVar("E", bound=Event)
+E = TypeVar("E", bound=StreamEvent)
 
 
 class Stream(Generic[E]):
-    """Events of a running request; the request is sent when the stream is entered or first read.
+    """Events of a running request, which is sent when the stream is entered or first read.
 
     `async with client.chat(request) as stream: async for chunk in stream: ...`. Leaving early, cancelling and `aclose`
-    close the connection, which is how Ollama is told to stop.
+    close the connection, which tells Ollama to stop.
 
     Reading raises an ApiError for an error line, a broken connection, or an end before the last event; its `partial`
-    holds the text that had come.
+    holds the text received so far.
+
+    Args:
+        send: Sends the request.
+        parse: Makes an event of a line's JSON object; raises ValueError where it does not fit.
+        idle: Seconds within which a whole line must come; None for no limit.
     """
 
     def __init__(
         self,
-        send: Callable[[], Awaitable[Exchange]],
-        read: Callable[[dict[str, Any]], E],
+        send: Callable[[], Awaitable[ApiResponse]],
+        parse: Callable[[Json], E],
         *,
         idle: float | None,
     ) -> None:
         self._send = send
-        self._read = read
+        self._parse = parse
         self._idle = idle
-        self._exchange: Exchange | None = None
+        self._response: ApiResponse | None = None
         self._buffer = LineBuffer()
         self._lines: deque[bytes] = deque()
-        self._line_began = 0.0
+        self._line_started = 0.0
         self._last: E | None = None
-        self._done = self._ended = self._closed = False
+        # The last event was read; the response was read to its end; the stream was closed.
+        self._done = self._exhausted = self._closed = False
 
     @property
     def text(self) -> str:
@@ -71,13 +85,13 @@ class Stream(Generic[E]):
         return ""
 
     async def __aenter__(self) -> Self:
-        if self._exchange is None and not self._closed:
+        if self._response is None and not self._closed:
             try:
-                self._exchange = await self._send()
+                self._response = await self._send()
             except BaseException:
                 self._closed = True
                 raise
-            self._line_began = monotonic()
+            self._line_started = monotonic()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -88,16 +102,16 @@ class Stream(Generic[E]):
 
     async def __anext__(self) -> E:
         try:
-            if self._exchange is None:
+            if self._response is None:
                 await self.__aenter__()
             while not self._lines:
-                if self._ended or self._closed:
+                if self._response is None or self._exhausted or self._closed:
                     raise StopAsyncIteration
-                await self._receive()
-            event = await self._event(self._lines.popleft())
+                await self._receive(self._response)
+            event = await self._parse_line(self._lines.popleft())
             self._done = self._done or event.done
             self._last = event
-            self._take(event)
+            self._record(event)
         except ApiError as error:
             await self.aclose()
             error.partial = self.text
@@ -108,21 +122,21 @@ class Stream(Generic[E]):
         return event
 
     async def aclose(self) -> None:
-        """End the request; its connection is kept only if the answer was read to its end."""
+        """End the request; its connection is kept only if the response was read to its end."""
         if self._closed:
             return
         self._closed = True
-        self._stop_holding()
-        if self._exchange is None:
+        self._flush()
+        if self._response is None:
             return
         try:
-            while self._done and not self._ended:
-                await self._receive()
+            while self._done and not self._exhausted:
+                await self._receive(self._response)
         finally:
-            await self._exchange.aclose()
+            await self._response.aclose()
 
-    async def _read_on(self) -> E:
-        """Read to the end and return the last event."""
+    async def _read_to_end(self) -> E:
+        """Read all events and return the last one."""
         async with self:
             async for _ in self:
                 pass
@@ -130,71 +144,147 @@ class Stream(Generic[E]):
             raise InternalError("The stream was closed before anything was read.")
         return self._last
 
-    def _take(self, event: E) -> None:
-        """Note what an event brought."""
+    def _record(self, event: E) -> None:
+        """Keep what an event brings."""
 
-    def _stop_holding(self) -> None:
-        """Make text that was held back part of `text`, since nothing more will come."""
+    def _flush(self) -> None:
+        """Release text that was held back, since nothing more will come."""
 
-    async def _receive(self) -> None:
-        """Read the next bytes into lines; at the end, make sure that the answer was whole."""
-        part = await (self._after_last() if self._done else self._open_exchange.part())
-        if part is None:
-            self._ended = True
-            if (rest := self._buffer.rest()).strip():
+    async def _receive(self, response: ApiResponse) -> None:
+        """Read the next bytes into lines; at the end, make sure that the response was complete."""
+        chunk = await (self._read_trailer(response) if self._done else response.read_chunk())
+        if chunk is None:
+            self._exhausted = True
+            if (rest := self._buffer.take_rest()).strip():
                 self._lines.append(rest)
             elif not self._done:
-                raise self._unfinished()
+                raise self._incomplete_error(response)
             return
         try:
-            self._lines.extend(self._buffer.feed(part))
+            self._lines.extend(self._buffer.feed(chunk))
         except LineTooLong:
-            raise self._not_ollama(f"a line exceeds {MAX_LINE // 2**20} MB") from None
+            raise self._unexpected(f"a line exceeds {MAX_LINE // 2**20} MB") from None
         now = monotonic()
         if self._lines:
-            self._line_began = now
-        elif self._idle is not None and now - self._line_began > self._idle:
-            raise broken.silent(self._open_exchange.where, self._idle, began=True)
+            self._line_started = now
+        elif self._idle is not None and now - self._line_started > self._idle:
+            # A server that trickles bytes without ever ending a line is as stuck as a silent one.
+            raise error_mapping.timeout_error(response.request_info, self._idle, started=True)
 
-    async def _after_last(self) -> bytes | None:
-        """Read what follows the last line, mostly the end of the HTTP message.
+    async def _read_trailer(self, response: ApiResponse) -> bytes | None:
+        """Read what follows the last line, normally the end of the HTTP message.
 
-        Only after it the connection can serve again; a server that holds the end back loses the connection.
+        Only then can the connection be reused; a server that holds the end back loses the connection.
         """
         try:
             async with asyncio.timeout(_DRAIN_SECONDS):
-                return await self._open_exchange.part()
+                return await response.read_chunk()
         except (TimeoutError, ApiError):
             return None
 
-    async def _event(self, line: bytes) -> E:
+    async def _parse_line(self, line: bytes) -> E:
         try:
-            data = await asyncio.to_thread(parse_line, line) if len(line) > _IN_THREAD else parse_line(line)
+            data = await asyncio.to_thread(parse_json, line) if len(line) > _PARSE_IN_THREAD else parse_json(line)
         except ValueError:
-            raise self._not_ollama(f"{failures.shown_body(line)} is not JSON") from None
+            raise self._unexpected(f"{error_mapping.quote_body(line)} is not JSON") from None
         if not isinstance(data, dict):
-            raise self._not_ollama(f"{failures.shown_body(line)} is not an object")
-        fields = cast("dict[str, Any]", data)
+            raise self._unexpected(f"{error_mapping.quote_body(line)} is not a JSON object")
+        fields = cast("Json", data)
         if "error" in fields:
-            raise failures.from_error(self._open_exchange.where, fields, None)
+            raise error_mapping.error_from_json(cast("ApiResponse", self._response).request_info, fields, None)
         try:
-            return self._read(fields)
+            return self._parse(fields)
         except (ValueError, TypeError, AttributeError) as error:
-            raise self._not_ollama(f"{error} in {failures.shown_body(line)}") from None
+            raise self._unexpected(f"{error} in {error_mapping.quote_body(line)}") from None
 
-    @property
-    def _open_exchange(self) -> Exchange:
-        return cast("Exchange", self._exchange)
+    def _unexpected(self, what: str) -> ApiError:
+        return error_mapping.unexpected_response(cast("ApiResponse", self._response).request_info, what)
 
-    def _not_ollama(self, what: str) -> ApiError:
-        return failures.not_ollama(self._open_exchange.where, what)
-
-    def _unfinished(self) -> ApiError:
+    def _incomplete_error(self, response: ApiResponse) -> ApiError:
         if self._last is None:
-            return self._not_ollama("the answer is empty")
-        where = self._open_exchange.where
-        return where.error(
+            return self._unexpected("the response is empty")
+        info = response.request_info
+        return info.error(
             Interrupted,
-            f"The answer of {where.place} to {where.endpoint} ended before its last line.",
-            "The model may have repeated itself (raise options.repeat_penalty) or the server was stopped; ask again.",
+            f"The response of {info.host_label} to {info.endpoint} ended before its last line.",
+            "The model may have repeated itself (raise options.repeat_penalty) or the server was stopped; try again.",
         )
+
+
+class ProgressStream(Stream["ProgressEvent"]):
+    """Steps of create, pull or push."""
+
+    async def collect(self) -> ProgressEvent:
+        """Read to the end and return the last step, a success."""
+        return await self._read_to_end()
+
+
+class LineTooLong(Exception):
+    """A line exceeds MAX_LINE."""
+
+
+class LineBuffer:
+    """Splits bytes into lines; a line may come in any number of chunks.
+
+    Only "\\n" ends a line, since JSON strings may contain U+2028 and the like; "\\r" is white space to JSON.
+    """
+
+    def __init__(self, limit: int = MAX_LINE) -> None:
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take the next bytes and return the lines that they complete, blank ones left out.
+
+        Raises:
+            LineTooLong: The line in progress exceeds the limit; it is dropped.
+        """
+        *lines, rest = data.split(b"\n")
+        # Nearly always a chunk is one whole line, and there is nothing to join.
+        if lines and (self._parts or len(lines[0]) > self._limit):
+            self._hold(lines[0])
+            lines[0] = self.take_rest()
+        if rest:
+            self._hold(rest)
+        return [line for line in lines if line and not line.isspace()]
+
+    def take_rest(self) -> bytes:
+        """Return what came after the last line end, and forget it."""
+        line = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts.clear()
+        self._size = 0
+        return line
+
+    def _hold(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._size > self._limit:
+            self._parts.clear()
+            self._size = 0
+            raise LineTooLong
+        self._parts.append(part)
+
+
+def parse_json(line: bytes) -> Any:
+    """The JSON of a line; a lone surrogate, which could not be encoded again, becomes U+FFFD.
+
+    Raises:
+        ValueError: The line is not JSON, or is nested deeper than Python reads.
+    """
+    try:
+        data = json.loads(line)
+        return _replace_surrogates(data) if _SURROGATE_MARK.search(line) else data
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _replace_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_replace_surrogates(item) for item in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {
+            _replace_surrogates(name): _replace_surrogates(item) for name, item in cast("dict[str, Any]", value).items()
+        }
+    return value

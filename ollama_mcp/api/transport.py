@@ -1,7 +1,7 @@
 """The HTTP transport: an httpx transport over a free list of httpcore connections.
 
-httpx's own pool walks over all its connections for every request, so it slows down with the number of requests in
-flight. Here a request takes an idle connection from a list, or opens one; how many may run at once is decided above.
+httpx's own pool scans all its connections for every request, so it slows down with the number of requests in flight.
+Here a request takes an idle connection from a list, or opens one; callers limit how many run at once.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 # nginx closes idle connections after 75 s, load balancers after 60 s; Ollama's own server never does.
 KEEPALIVE_SECONDS = 20.0
-MAX_IDLE = 64
+MAX_IDLE_CONNECTIONS = 64
 
-_SAME_NAME = (
+_ERROR_NAMES = (
     "ConnectTimeout",
     "ReadTimeout",
     "WriteTimeout",
@@ -33,63 +33,63 @@ _SAME_NAME = (
     "RemoteProtocolError",
     "UnsupportedProtocol",
 )
-_MAPPED: dict[type[Exception], type[httpx.TransportError]] = {
-    getattr(httpcore, name): getattr(httpx, name) for name in _SAME_NAME
+_HTTPX_ERRORS: dict[type[Exception], type[httpx.TransportError]] = {
+    getattr(httpcore, name): getattr(httpx, name) for name in _ERROR_NAMES
 }
 
 
 class FreeListTransport(httpx.AsyncBaseTransport):
-    """Sends requests to one or more origins over HTTP/1.1, keeping idle connections for the next request.
+    """Sends requests to one or more origins over HTTP/1.1 and keeps idle connections for further requests.
 
-    A connection goes back to the list only after its answer was read to the end; one whose request was cancelled or
-    whose answer was left unread is closed, which is how Ollama learns that nobody waits any more.
+    A connection returns to the list only after its response was read to the end. One whose request was cancelled or
+    whose response was left unread is closed, which is how Ollama learns that nobody waits any more.
 
     Args:
-        tls: Builds the TLS context at the first https connection, since reading CA files takes tens of milliseconds.
+        create_tls_context: Called at the first https connection, since reading CA files takes tens of milliseconds.
     """
 
-    def __init__(self, tls: Callable[[], Awaitable[ssl.SSLContext]]) -> None:
-        self._tls = tls
-        self._context: ssl.SSLContext | None = None
+    def __init__(self, create_tls_context: Callable[[], Awaitable[ssl.SSLContext]]) -> None:
+        self._create_tls_context = create_tls_context
+        self._cached_tls_context: ssl.SSLContext | None = None
         self._idle: dict[str, deque[tuple[float, _Connection]]] = {}
         self._closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and return its answer, of which only the head was read.
+        """Send a request and return its response, of which only the head has been read.
 
-        The read limit of `extensions["timeout"]` covers the wait for the head of the answer; `idle`, where given,
-        the waits for its further bytes.
+        The `read` limit of `extensions["timeout"]` applies to the head of the response; `idle`, if given, to each
+        further read.
         """
         url = request.url
         port = url.port or (443 if url.scheme == "https" else 80)
         origin = httpcore.Origin(url.raw_scheme, url.raw_host, port)
-        connection = await self._take(origin)
-        limits = dict(request.extensions.get("timeout", {}))
-        sent = httpcore.Request(
+        connection = await self._acquire(origin)
+        timeouts = dict(request.extensions.get("timeout", {}))
+        core_request = httpcore.Request(
             request.method,
             httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=port, target=url.raw_path),
             headers=request.headers.raw,
             content=cast("AsyncIterable[bytes]", request.stream),
-            extensions={"timeout": limits},
+            extensions={"timeout": timeouts},
         )
         try:
-            answer = await connection.handle_async_request(sent)
+            core_response = await connection.handle_async_request(core_request)
         except BaseException as error:
-            await connection.abandon()
+            await connection.abort()
             raise _httpx_error(error) from error
-        # httpcore reads the limit when the body is first asked for, so this is the moment to change it.
-        limits["read"] = limits.get("idle", limits.get("read"))
-        body = _Body(answer, lambda: self._release(origin, connection))
-        return httpx.Response(answer.status, headers=answer.headers, stream=body, request=request)
+        # httpcore looks the limit up when the body is first read, so it can still be changed here.
+        timeouts["read"] = timeouts.get("idle", timeouts.get("read"))
+        body = _Body(core_response, lambda: self._release(origin, connection))
+        return httpx.Response(core_response.status, headers=core_response.headers, stream=body, request=request)
 
     async def aclose(self) -> None:
-        """Close what is idle; connections still in use are closed as their answers end."""
+        """Close the idle connections; those in use are closed as their responses end."""
         self._closed = True
         for idle in self._idle.values():
             while idle:
                 await idle.pop()[1].aclose()
 
-    async def _take(self, origin: httpcore.Origin) -> _Connection:
+    async def _acquire(self, origin: httpcore.Origin) -> _Connection:
         idle = self._idle.get(str(origin))
         while idle:
             _, connection = idle.pop()
@@ -105,21 +105,21 @@ class FreeListTransport(httpx.AsyncBaseTransport):
             idle.append((now, connection))
         elif not connection.is_closed():
             await connection.aclose()
-        while idle and (len(idle) > MAX_IDLE or now - idle[0][0] > KEEPALIVE_SECONDS):
+        while idle and (len(idle) > MAX_IDLE_CONNECTIONS or now - idle[0][0] > KEEPALIVE_SECONDS):
             await idle.popleft()[1].aclose()
 
     async def _tls_context(self) -> ssl.SSLContext:
-        if self._context is None:
-            self._context = await self._tls()
-        return self._context
+        if self._cached_tls_context is None:
+            self._cached_tls_context = await self._create_tls_context()
+        return self._cached_tls_context
 
 
-class _Sockets(httpcore.AsyncNetworkBackend):
-    """Opens the socket of one connection and remembers it."""
+class _SocketRecorder(httpcore.AsyncNetworkBackend):
+    """Opens the socket of one connection and keeps a reference to it."""
 
     def __init__(self) -> None:
         self.opened: httpcore.AsyncNetworkStream | None = None
-        # Its type is open upstream, since anyio is optional there.
+        # httpcore types it as Any, since anyio is optional there.
         self._inner = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
 
     async def connect_tcp(
@@ -135,31 +135,31 @@ class _Sockets(httpcore.AsyncNetworkBackend):
 
 
 class _Connection(httpcore.AsyncHTTPConnection):
-    """A connection that can be given up at any moment.
+    """A connection that can be aborted at any moment.
 
-    httpcore closes none that was cancelled within its TLS handshake, or between connecting and sending.
+    httpcore itself leaves a socket open that is cancelled during its TLS handshake, or between connecting and sending.
     """
 
     def __init__(self, origin: httpcore.Origin, context: ssl.SSLContext | None) -> None:
-        self._sockets = _Sockets()
+        self._sockets = _SocketRecorder()
         super().__init__(origin, ssl_context=context, keepalive_expiry=KEEPALIVE_SECONDS, network_backend=self._sockets)
 
-    async def abandon(self) -> None:
-        """Close it, however far it came."""
+    async def abort(self) -> None:
+        """Close it in whatever state it is."""
         await self.aclose()
         if self._sockets.opened is not None:
             await self._sockets.opened.aclose()
 
 
 class _Body(httpx.AsyncByteStream):
-    """The bytes of an answer as they come; gives the connection back at the end, or closes it when left early."""
+    """The bytes of a response as they come; releases the connection at the end, or closes it when left early."""
 
-    def __init__(self, answer: httpcore.Response, release: Callable[[], Awaitable[None]]) -> None:
-        self._answer = answer
+    def __init__(self, response: httpcore.Response, release: Callable[[], Awaitable[None]]) -> None:
+        self._response = response
         self._release = release
         self._closed = False
-        # An asynchronous generator, which only the type of httpcore's stream leaves open.
-        self._parts = cast("AsyncGeneratorType[bytes, None]", aiter(cast("AsyncIterable[bytes]", answer.stream)))
+        # An asynchronous generator; only the declared type of httpcore's stream is wider.
+        self._parts = cast("AsyncGeneratorType[bytes, None]", aiter(cast("AsyncIterable[bytes]", response.stream)))
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -177,16 +177,16 @@ class _Body(httpx.AsyncByteStream):
         if self._closed:
             return
         self._closed = True
-        await self._answer.aclose()
-        # Somebody may be waiting in it; they see the connection close and end it themselves.
+        await self._response.aclose()
+        # A reader in another task may be waiting in it: it sees the connection close and ends the generator itself.
         if not self._parts.ag_running:
             await self._parts.aclose()
         await self._release()
 
 
 def _httpx_error(error: BaseException) -> BaseException:
-    """httpx's error of the same name for one of httpcore's; others stay."""
-    for kind, mapped in _MAPPED.items():
+    """httpx's error of the same name for one of httpcore's; other errors as they are."""
+    for kind, mapped in _HTTPX_ERRORS.items():
         if isinstance(error, kind):
             return mapped(str(error))
     return error

@@ -1,20 +1,31 @@
-"""What Ollama could do since when: the one place for differences between its versions.
+"""Differences between Ollama's versions: which version introduced what, and the check before a request.
 
 Older servers ignore request fields that they do not know, so a field that matters is checked here before it is sent.
-Source: Ollama's release notes and the recorded answers of v0.5.7, v0.17.7 and v0.33.
+Source: Ollama's release notes and the recorded responses of v0.5.7, v0.17.7 and v0.33.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from time import monotonic
+from typing import TYPE_CHECKING
 
+from ollama_mcp.errors import ApiError, UnsupportedByVersion
+
+if TYPE_CHECKING:
+    from ollama_mcp.api.http_session import RequestInfo
+
+# A server may be updated while this process runs.
+_CACHE_SECONDS = 60.0
 _NUMBERS = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
 
 
 class Feature(Enum):
-    """Something that came with a version: (first version, what it is called in a message)."""
+    """A feature that a version introduced: (first version, its name in messages)."""
 
     EMBED = ((0, 2, 6), "POST /api/embed")
     FORMAT_SCHEMA = ((0, 5, 0), "a JSON Schema as format")
@@ -37,24 +48,24 @@ class Feature(Enum):
 
     @property
     def since(self) -> tuple[int, int, int]:
-        """First version that has it."""
+        """The first version that has it."""
         return self.value[0]
 
     @property
     def since_text(self) -> str:
-        """First version that has it, as text: "0.12.11"."""
+        """The first version that has it, as text: "0.12.11"."""
         return ".".join(map(str, self.since))
 
     @property
     def title(self) -> str:
-        """What it is called in a message."""
+        """Its name in messages."""
         return self.value[1]
 
 
-# The first version that no longer makes a model of safetensors (release notes).
-SAFETENSORS_GONE = (0, 35, 0)
+# The first version that no longer creates a model from safetensors files (release notes).
+SAFETENSORS_REMOVED = (0, 35, 0)
 
-# Routes that answer "404 page not found" where the server is older.
+# Routes that an older server answers with "404 page not found".
 ROUTES: dict[str, Feature] = {
     "/api/embed": Feature.EMBED,
     "/api/me": Feature.ME,
@@ -68,18 +79,18 @@ ROUTES: dict[str, Feature] = {
 
 @dataclass(frozen=True, order=True, slots=True)
 class ServerVersion:
-    """A server's version; compares by its numbers. 0.0.0 (a local build) and unreadable ones are not `known`."""
+    """A server's version, compared by its numbers; 0.0.0 (a local build) and unreadable ones are not `known`."""
 
     numbers: tuple[int, int, int]
     text: str = field(compare=False)
 
     @property
     def known(self) -> bool:
-        """Whether the numbers say anything."""
+        """Whether the numbers mean anything."""
         return self.numbers != (0, 0, 0)
 
     def supports(self, feature: Feature) -> bool:
-        """Whether the server has the feature; True where its version is not known, so the server gets asked."""
+        """Whether the server has the feature; True for an unknown version, so that the server decides."""
         return not self.known or self.numbers >= feature.since
 
     def __str__(self) -> str:
@@ -87,8 +98,56 @@ class ServerVersion:
 
 
 def parse_version(text: str) -> ServerVersion:
-    """Read "0.33.0", "v0.12.0-rc1", "0.35" or "0.33.0-simulator"; a suffix does not count, nonsense is 0.0.0."""
+    """Parse "0.33.0", "v0.12.0-rc1", "0.35" or "0.33.0-simulator"; suffixes are ignored, other text is 0.0.0."""
     match = _NUMBERS.match(text.strip())
     if match is None:
         return ServerVersion((0, 0, 0), text)
     return ServerVersion((int(match[1]), int(match[2]), int(match[3] or 0)), text)
+
+
+class VersionGate:
+    """Refuses requests that a server is too old for; keeps its version for a minute.
+
+    Args:
+        fetch: Asks the server for its version.
+    """
+
+    def __init__(self, fetch: Callable[[], Awaitable[str]]) -> None:
+        self._fetch = fetch
+        self._cached: tuple[float, ServerVersion] | None = None
+        self._lock = asyncio.Lock()
+
+    async def version(self) -> ServerVersion:
+        """The version; concurrent callers share one request."""
+        async with self._lock:
+            if self._cached is not None and monotonic() - self._cached[0] < _CACHE_SECONDS:
+                return self._cached[1]
+            return await self.refresh()
+
+    async def refresh(self) -> ServerVersion:
+        """The version, asked for now."""
+        version = parse_version(await self._fetch())
+        self._cached = monotonic(), version
+        return version
+
+    async def check(self, features: Sequence[Feature], request: RequestInfo) -> bool:
+        """Whether the response has to be checked for the features, since the server's version is unknown.
+
+        Raises:
+            UnsupportedByVersion: The server is older than one of the features.
+        """
+        version = await self.version()
+        for feature in features:
+            if not version.supports(feature):
+                raise unsupported_feature(request, feature, version)
+        return not version.known
+
+
+def unsupported_feature(request: RequestInfo, feature: Feature, version: ServerVersion | None = None) -> ApiError:
+    """The error of a feature that the server is too old for, or, without a version, that it was seen to ignore."""
+    reason = f"is Ollama {version}" if version is not None else "ignored it"
+    return request.error(
+        UnsupportedByVersion,
+        f"{feature.title} needs Ollama {feature.since_text} or later; {request.host_label} {reason}.",
+        "Update Ollama on that host, or omit that argument.",
+    )

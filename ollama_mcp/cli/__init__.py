@@ -1,4 +1,4 @@
-"""The command line: `ollama-mcp-server [serve]`, demo, config, tools, call, simulate, allow."""
+"""The command line: `ollama-mcp-server [serve]`, demo, config, allow, tools, call, simulate."""
 
 from __future__ import annotations
 
@@ -7,23 +7,37 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ollama_mcp.cli.parser import build_parser
+from ollama_mcp.cli.options import build_parser
 from ollama_mcp.errors import OllamaMCPError
+
+# The module and the function of each command; "simulate" is a program of its own.
+_COMMANDS = {
+    "serve": ("serve", "serve"),
+    "demo": ("demo", "demo"),
+    "config": ("config", "config"),
+    "allow": ("config", "allow"),
+    "tools": ("tools", "list_tools"),
+    "call": ("tools", "call_tool"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code is 0, 1 for a failure, 2 for wrong use or a wrong setting."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    if given[:1] == ["simulate"]:
-        # The simulator is a program of its own, with its own options.
+    """Run a command.
+
+    Returns:
+        The exit code: 0, 1 for a failure, 2 for wrong use or a wrong setting.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["simulate"]:
+        # Before our own parser, which would refuse the simulator's options.
         from ollama_mcp.simulator.process import main as simulate
 
-        return simulate(given[1:], program="ollama-mcp-server simulate")
-    options = build_parser().parse_args(given)
-    # Each command lives in its own module, imported only now: serving must not pay for the demo's tables.
-    module = importlib.import_module(f"ollama_mcp.cli.{options.command}")
+        return simulate(arguments[1:], program="ollama-mcp-server simulate")
+    options = build_parser().parse_args(arguments)
+    module, function = _COMMANDS[options.command]
     try:
-        return module.run(options)
+        # Imported only now: serving must not pay for the demo's tables.
+        return getattr(importlib.import_module(f"ollama_mcp.cli.{module}"), function)(options)
     except OllamaMCPError as error:
         print(f"ollama-mcp-server: {error}", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""`ollama-mcp-server config show | schema | check`."""
+"""`ollama-mcp-server config show | schema | check`, and `allow FOLDER`, which adds to the configuration."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ollama_mcp.cli.settings import cloud_key, load
+from ollama_mcp.access import allow_folder, allowed_folders_file
+from ollama_mcp.cli.options import cloud_key, load_from_options
 from ollama_mcp.errors import InvalidArgument
-from ollama_mcp.settings import Loaded, Settings, SettingsError
-from ollama_mcp.settings.load import SECRETS, fields
+from ollama_mcp.settings import LoadedSettings, Settings, SettingsError
+from ollama_mcp.settings.load import SECRET_SETTINGS, iter_settings
 
-_USER = re.compile(r"[^/@\s]+@")
+_URL_CREDENTIALS = re.compile(r"[^/@\s]+@")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Print what was asked for."""
+def config(options: argparse.Namespace) -> int:
+    """Print the settings or their JSON Schema, or check them."""
     if options.action == "schema":
         print(json.dumps(Settings.model_json_schema(), indent=2))
         return 0
-    loaded = load(options)
+    loaded = load_from_options(options)
     if options.action == "show":
         _show(loaded)
     else:
@@ -30,48 +31,65 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _show(loaded: Loaded) -> None:
+def allow(options: argparse.Namespace) -> int:
+    """Add a folder to the config file in use, or to the user's own list. Running servers apply it at once."""
+    file = load_from_options(options).config_file or allowed_folders_file()
+    folder = allow_folder(options.folder, file=file)
+    print(f"{folder} may now be read, with everything below it that is not hidden ({file}).")
+    return 0
+
+
+def _show(loaded: LoadedSettings) -> None:
     print(f"# config file: {loaded.config_file or 'none'}")
-    for path, _ in fields():
+    for path, _ in iter_settings():
         value = _value(loaded.settings, path)
-        # An address may carry a user and a password.
-        shown = '"(set)"' if path in SECRETS and value else _USER.sub("(set)@", json.dumps(value, ensure_ascii=False))
+        # An address may contain a user and a password.
+        shown = (
+            '"(set)"'
+            if path in SECRET_SETTINGS and value
+            else _URL_CREDENTIALS.sub("(set)@", json.dumps(value, ensure_ascii=False))
+        )
         print(f"{path} = {shown}  # {loaded.origins.get(path, 'default')}")
     print(f"OLLAMA_API_KEY is {'set' if cloud_key() else 'not set'}.")
 
 
-def _check(loaded: Loaded) -> None:
-    """Everything that a start or the first call would refuse or skip, without starting."""
-    from ollama_mcp.formats.host import base_url
-    from ollama_mcp.server.defaults import check_defaults
+def _check(loaded: LoadedSettings) -> None:
+    """Report everything that a start or the first call would refuse or skip, without starting."""
+    from ollama_mcp.formats.host_url import normalize_host_url
+    from ollama_mcp.server.arguments import check_defaults
     from ollama_mcp.server.guidance.prompts import load_prompts
-    from ollama_mcp.server.loader import load_tools
-    from ollama_mcp.server.selection import select_tools
+    from ollama_mcp.server.registry import load_tools
+    from ollama_mcp.server.toolsets import select_tools
 
     settings = loaded.settings
     check_defaults(settings)
     _check_host(settings)
     tools = select_tools(load_tools(settings.tools.folders), settings, cloud_key=bool(cloud_key()))
     prompts, problems = load_prompts(settings.prompts.folders)
-    offered = [name for name, prompt in prompts.items() if prompt.is_possible(tools)]
-    print(f"The settings are right. Ollama: {base_url(settings.host)}; {len(tools)} tools: {', '.join(tools)}.")
+    offered = [name for name, prompt in prompts.items() if prompt.is_available(tools)]
+    print(
+        f"The settings are valid. Ollama: {normalize_host_url(settings.host)}; {len(tools)} tools: {', '.join(tools)}."
+    )
     print(f"{len(offered)} prompts: {', '.join(offered)}.")
     for problem in problems:
         print(f"Note: {problem}")
 
 
 def _check_host(settings: Settings) -> None:
-    """Refuse what no request to the host could be sent with."""
-    from ollama_mcp.api.address import checked_headers
-    from ollama_mcp.api.tls import context
+    """Check what every request to the host needs: headers, API key, CA file.
 
-    _named("headers", lambda: checked_headers(settings.headers, None))
-    _named("api_key", lambda: checked_headers({}, settings.api_key))
+    Raises:
+        SettingsError: Names the setting that no request could be sent with.
+    """
+    from ollama_mcp.api.host_config import build_headers, create_tls_context
+
+    _check_setting("headers", lambda: build_headers(settings.headers, None))
+    _check_setting("api_key", lambda: build_headers({}, settings.api_key))
     if settings.ca_file:
-        _named("ca_file", lambda: asyncio.run(context(verify=True, ca_file=settings.ca_file)))
+        _check_setting("ca_file", lambda: asyncio.run(create_tls_context(verify=True, ca_file=settings.ca_file)))
 
 
-def _named(setting: str, check: Callable[[], object]) -> None:
+def _check_setting(setting: str, check: Callable[[], object]) -> None:
     try:
         check()
     except InvalidArgument as error:

@@ -15,37 +15,39 @@ from pathlib import Path
 from rich.console import Console
 
 from ollama_mcp.cli.demo_steps import LETTERS, Demo
-from ollama_mcp.cli.settings import as_arguments, load
+from ollama_mcp.cli.options import load_from_options, to_arguments
 from ollama_mcp.errors import OllamaMCPError
-from ollama_mcp.formats.host import base_url
+from ollama_mcp.formats.host_url import normalize_host_url
 
 SIMULATED_GENERATION = "latest"
 
 
-def run(options: argparse.Namespace) -> int:
-    """Show the server at work; 0 when every step did what it should."""
-    settings = load(options).settings
+def demo(options: argparse.Namespace) -> int:
+    """Run the demo and return 0 when every step succeeded, else 1."""
+    settings = load_from_options(options).settings
     console = Console()
-    demo = _demo(console, base_url(settings.host), as_arguments(options), simulator=options.simulator)
-    return asyncio.run(demo)
+    steps = _run(console, normalize_host_url(settings.host), to_arguments(options), simulator=options.simulator)
+    return asyncio.run(steps)
 
 
-async def _demo(console: Console, url: str, arguments: list[str], *, simulator: bool) -> int:
-    found = 0 if simulator else await _installed(console, url)
-    if found:
+async def _run(console: Console, url: str, arguments: list[str], *, simulator: bool) -> int:
+    count = 0 if simulator else await _count_models(console, url)
+    if count:
         console.print(
-            f"[bold]Ollama answers at {url}[/] with {found} models; the demo uses them and changes nothing unasked."
+            f"[bold]Ollama answers at {url}[/] with {count} models; "
+            "the demo uses them and asks before it changes anything."
         )
         return await _with_client(console, url, arguments, real=True)
-    async with _simulated(console) as simulated:
+    async with _simulator(console) as simulated:
         return await _with_client(console, simulated, arguments, real=False)
 
 
-async def _installed(console: Console, url: str) -> int:
-    """How many models an Ollama at the address has; 0 where none answers."""
-    from ollama_mcp.api import OllamaClient, Timeouts
+async def _count_models(console: Console, url: str) -> int:
+    """The number of installed models of the Ollama at `url`; 0 where none answers."""
+    from ollama_mcp.api import ClientTimeouts, OllamaClient
 
-    async with OllamaClient(url, timeouts=Timeouts(connect=2.0)) as client:
+    # A short timeout: where no Ollama answers, the simulator takes over.
+    async with OllamaClient(url, timeouts=ClientTimeouts(connect=2.0)) as client:
         try:
             count = len(await client.tags())
         except OllamaMCPError as error:
@@ -57,9 +59,9 @@ async def _installed(console: Console, url: str) -> int:
 
 
 @asynccontextmanager
-async def _simulated(console: Console) -> AsyncGenerator[str]:
+async def _simulator(console: Console) -> AsyncGenerator[str]:
     from ollama_mcp.simulator import Simulator
-    from ollama_mcp.simulator.runner import Latency
+    from ollama_mcp.simulator.scheduler import Latency
 
     # Slow enough that progress can be seen, quick enough for a demo.
     pace = Latency(load=1.0, token=0.015, transfer=1e8)
@@ -78,7 +80,7 @@ async def _with_client(console: Console, url: str, arguments: list[str], *, real
         server = StdioServerParameters(
             command=sys.executable,
             args=["-m", "ollama_mcp", *arguments],
-            env={**os.environ, "OLLAMA_HOST": url, "PYTHONPATH": _import_path(), **_only_for_demo(letters, real=real)},
+            env={**os.environ, "OLLAMA_HOST": url, "PYTHONPATH": _import_path(), **_demo_settings(letters, real=real)},
         )
         console.print(f"[dim]server: {sys.executable} -m ollama_mcp (stdio), OLLAMA_HOST={url}[/]\n")
         async with Client(server, mode="legacy") as client:
@@ -86,27 +88,27 @@ async def _with_client(console: Console, url: str, arguments: list[str], *, real
     if failed:
         console.print(f"[red]{failed} steps failed.[/]")
     else:
-        console.print("[green]All steps did what they should.[/] Add the server to your host: see README.md.")
+        console.print("[green]All steps succeeded.[/] Add the server to your host: see README.md.")
     return 1 if failed else 0
 
 
 @contextmanager
 def _letters() -> Generator[Path]:
-    """A file to hand over, in a folder of its own."""
+    """A text file to ask about, in a temporary folder of its own."""
     with tempfile.TemporaryDirectory(prefix="ollama-mcp-demo-") as folder:
         letters = Path(folder) / "letters.txt"
         letters.write_text(LETTERS, encoding="utf-8")
         yield letters
 
 
-def _only_for_demo(letters: Path, *, real: bool) -> dict[str, str]:
-    """Settings of the demo's server: it may read the letters, and counts no simulated work among the user's."""
+def _demo_settings(letters: Path, *, real: bool) -> dict[str, str]:
+    """Environment of the demo's server: it may read the letters; on the simulator it leaves the user's store alone."""
     settings = {"OLLAMA_MCP_READ__TEXT_FOLDERS": json.dumps([str(letters.parent)])}
     return settings if real else settings | {"OLLAMA_MCP_STORE__PATH": ":memory:"}
 
 
 def _import_path() -> str:
-    """The place this package was imported from, so that the server process finds the same one."""
+    """PYTHONPATH of the server process: first the folder that this package was imported from."""
     import ollama_mcp
 
     root = str(Path(ollama_mcp.__file__).resolve().parent.parent)

@@ -17,14 +17,14 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-PULLED = "smollm2:135m"
+PULLED_MODEL = "smollm2:135m"
 _SCHEMA = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
     "required": ["name", "age"],
 }
 _TEXTS = ["The cat sleeps on the sofa.", "A cat naps on the couch.", "The stock market fell on Monday."]
-_SHOWN = 1_200
+_MAX_SHOWN_CHARS = 1_200
 LETTERS = """From: Ada
 The lamp came broken, for the second time. I want my money back.
 
@@ -38,7 +38,15 @@ How long is the warranty of the compiler?
 
 @dataclass
 class Demo:
-    """One run of the demo over a connected client."""
+    """One run of the demo over a connected client.
+
+    Args:
+        console: Where it prints.
+        client: The connected client.
+        letters: A file to ask about.
+        real: Whether it runs on a real Ollama rather than on the simulator.
+        asks: Whether there is a terminal to ask the user on.
+    """
 
     console: Console
     client: Client
@@ -49,20 +57,20 @@ class Demo:
     step: int = 0
 
     async def run(self) -> int:
-        """All steps in order; returns how many failed."""
+        """Run all steps in order and return how many failed."""
         await self.call("Is Ollama there?", "ollama_status")
         models = await self.call("What is installed?", "ollama_list_models", show=self._table)
-        if await self.may_change(f"download {PULLED}"):
-            await self.call("Download a model, with progress", "ollama_pull_model", model=PULLED)
-        chat = self._with(models, "completion")
+        if await self.may_change(f"download {PULLED_MODEL}"):
+            await self.call("Download a model, with progress", "ollama_pull_model", model=PULLED_MODEL)
+        chat = self._smallest_with(models, "completion")
         if chat:
             await self.call("What can it do?", "ollama_show_model", model=chat)
             await self.call(
-                "Ask it something; the words come as progress",
+                "Ask it something; its words arrive as progress",
                 "ollama_chat",
                 model=chat,
                 prompt="Why is the sky blue? Two sentences.",
-                think=False if "thinking" in self._able(models, chat) else None,
+                think=False if "thinking" in self._capabilities(models, chat) else None,
                 options={"num_predict": 80, "temperature": 0},
             )
             await self.call(
@@ -73,11 +81,11 @@ class Demo:
                 format=_SCHEMA,
                 options={"temperature": 0, "num_predict": 200},
             )
-            await self._work(chat, models)
-        await self._image(models)
-        embedder = self._with(models, "embedding")
+            await self._file_and_labels(chat, models)
+        await self._ask_about_image(models)
+        embedder = self._smallest_with(models, "embedding")
         if embedder:
-            await self.call("How near are these texts?", "ollama_embed", model=embedder, input=_TEXTS)
+            await self.call("How similar are these texts?", "ollama_embed", model=embedder, input=_TEXTS)
         else:
             self.skip("embeddings", "no installed model has the capability 'embedding'")
         await self.call("A mistake gets a useful answer", "ollama_chat", expect_error=True, model="lama3", prompt="Hi")
@@ -88,11 +96,19 @@ class Demo:
     async def call(
         self, title: str, tool: str, *, show: Any = None, expect_error: bool = False, **arguments: Any
     ) -> CallToolResult:
-        """One step: call the tool, show progress while it works and the result after."""
+        """Run one step: call the tool, show its progress, then its result.
+
+        Args:
+            title: What the step shows.
+            tool: The tool.
+            show: Renders a result for rich; a panel with its text by default.
+            expect_error: Whether the step is meant to fail.
+            arguments: Arguments of the call; None leaves one out.
+        """
         self.step += 1
         arguments = {name: value for name, value in arguments.items() if value is not None}
         self.console.print(f"[bold cyan]{self.step}. {title}[/]")
-        self.console.print(f"   [dim]{escape(tool)}({escape(_short(arguments))})[/]")
+        self.console.print(f"   [dim]{escape(tool)}({escape(_call_arguments(arguments))})[/]")
         started = time.monotonic()
         with self.console.status("...") as status:
 
@@ -102,15 +118,18 @@ class Demo:
 
             result = await self.client.call_tool(tool, arguments, progress_callback=show_progress)
         seconds = time.monotonic() - started
-        good = bool(result.is_error) == expect_error
-        self.failed += not good
-        self.console.print(show(result) if show and good else self._panel(result, good=good, seconds=seconds))
+        is_expected = bool(result.is_error) == expect_error
+        self.failed += not is_expected
+        self.console.print(
+            show(result) if show and is_expected else self._panel(result, is_expected=is_expected, seconds=seconds)
+        )
         return result
 
     async def may_change(self, what: str) -> bool:
-        """Whether the demo may change something: always on the simulator, else only where the user says yes."""
+        """Whether the demo may change something: on the simulator always, else where the user agrees."""
         if not self.real:
             return True
+        # In a pipe or a CI job nobody can agree.
         if not self.asks:
             self.skip(what, "it would change your Ollama, and there is no terminal to ask on")
             return False
@@ -118,18 +137,18 @@ class Demo:
         return answer.strip().lower() in ("y", "yes")
 
     def skip(self, what: str, why: str) -> None:
-        """Say that a step is left out, and why."""
+        """Print that a step is left out, and why."""
         self.console.print(f"[yellow]Skipped: {what} ({why}).[/]\n")
 
-    async def _work(self, chat: str, models: CallToolResult) -> None:
-        """What spares an agent the reading: a file in an answer, labels for texts."""
+    async def _file_and_labels(self, chat: str, models: CallToolResult) -> None:
+        """Calls that save an agent reading: a question about a file, labels for texts."""
         await self.call(
             "Hand over a file; only the answer and a receipt come back",
             "ollama_chat",
             model=chat,
             prompt="Who wants what? One line for each letter.",
             files=[str(self.letters)],
-            think=False if "thinking" in self._able(models, chat) else None,
+            think=False if "thinking" in self._capabilities(models, chat) else None,
             options={"num_predict": 80, "temperature": 0},
         )
         await self.call(
@@ -140,15 +159,15 @@ class Demo:
             texts=LETTERS.split("\n\n"),
         )
 
-    async def _image(self, models: CallToolResult) -> None:
-        eyes = self._with(models, "vision")
-        if not eyes:
+    async def _ask_about_image(self, models: CallToolResult) -> None:
+        vision_model = self._smallest_with(models, "vision")
+        if not vision_model:
             self.skip("image question", "no installed model has the capability 'vision'")
             return
         await self.call(
             "Ask about an image",
             "ollama_chat",
-            model=eyes,
+            model=vision_model,
             prompt="What is in this picture?",
             images=[_picture()],
             options={"num_predict": 60, "temperature": 0},
@@ -165,28 +184,32 @@ class Demo:
             )
         return table
 
-    def _panel(self, result: CallToolResult, *, good: bool, seconds: float) -> Panel:
+    def _panel(self, result: CallToolResult, *, is_expected: bool, seconds: float) -> Panel:
         blocks = [block.text for block in result.content if isinstance(block, TextContent)]
         if result.structured_content is not None and "value" in result.structured_content:
             blocks = [json.dumps(result.structured_content["value"], ensure_ascii=False)]
         text = "\n".join(blocks)
-        style = "green" if good and not result.is_error else "yellow" if good else "red"
-        return Panel(escape(text[:_SHOWN]), border_style=style, subtitle=f"{seconds:.2f} s", subtitle_align="right")
+        style = "red" if not is_expected else "yellow" if result.is_error else "green"
+        return Panel(
+            escape(text[:_MAX_SHOWN_CHARS]), border_style=style, subtitle=f"{seconds:.2f} s", subtitle_align="right"
+        )
 
-    def _with(self, models: CallToolResult, capability: str) -> str:
-        able = [row for row in _rows(models) if capability in row.get("capabilities", [])]
-        here = [row for row in able if not row["name"].endswith("cloud")]
-        return min(here, key=lambda row: row["size_bytes"])["name"] if here else ""
+    def _smallest_with(self, models: CallToolResult, capability: str) -> str:
+        """The name of the smallest local model with a capability, or ""."""
+        capable = [row for row in _rows(models) if capability in row.get("capabilities", [])]
+        # Cloud models run on ollama.com, with the user's account.
+        local = [row for row in capable if not row["name"].endswith("cloud")]
+        return min(local, key=lambda row: row["size_bytes"])["name"] if local else ""
 
-    def _able(self, models: CallToolResult, name: str) -> list[str]:
-        return [able for row in _rows(models) if row["name"] == name for able in row.get("capabilities", [])]
+    def _capabilities(self, models: CallToolResult, name: str) -> list[str]:
+        return [one for row in _rows(models) if row["name"] == name for one in row.get("capabilities", [])]
 
 
 def _rows(result: CallToolResult) -> list[dict[str, Any]]:
     return cast("dict[str, Any]", result.structured_content or {}).get("models", [])
 
 
-def _short(arguments: dict[str, Any]) -> str:
+def _call_arguments(arguments: dict[str, Any]) -> str:
     parts = (f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in arguments.items())
     return ", ".join(part if len(part) <= 100 else f"{part[:97]}..." for part in parts)
 

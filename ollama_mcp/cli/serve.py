@@ -8,26 +8,26 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Literal
 
-from ollama_mcp.cli.settings import cloud_key, load
+from ollama_mcp.cli.options import cloud_key, load_from_options
 
 if TYPE_CHECKING:
     from ollama_mcp.server.app import OllamaServer
-    from ollama_mcp.settings.http import HttpSettings
+    from ollama_mcp.settings.model import HttpSettings
 
 
-def run(options: argparse.Namespace) -> int:
-    """Serve until the client goes or a signal comes."""
-    gc.disable()
-    loaded = load(options)
+def serve(options: argparse.Namespace) -> int:
+    """Serve until the client disconnects or a signal comes."""
+    gc.disable()  # collecting during the imports takes a tenth of a start; `import_sdk` enables it again
+    loaded = load_from_options(options)
     settings = loaded.settings
     if settings.transport == "stdio":
         from ollama_mcp.server.transports.pipes import claim_stdio
 
-        # Before anything is imported that might print: a user's tool file, or a library.
+        # Before anything is imported that might print: a library, or a user's tool file.
         claim_stdio()
-    # Before the SDK sets up logging of its own; stdout belongs to the protocol.
-    line = "%(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr, format=line)
+    # Before the SDK sets up logging of its own. On stderr, since stdout belongs to the protocol.
+    line_format = "%(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr, format=line_format)
     from ollama_mcp.server.sdk import import_sdk
 
     import_sdk()

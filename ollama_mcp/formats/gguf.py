@@ -1,7 +1,7 @@
-"""The header of a GGUF file: what it says about the model, read with every count and offset checked.
+"""Reads the header of a GGUF file, which describes the model, with every count and offset checked.
 
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, versions 2 and 3, little-endian. The weights are
-never read; a file that promises more than it has is refused before anything is allocated for it.
+never read; a file that claims more than it contains is refused before anything is allocated for it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MAX_STRING = 16 * 1024 * 1024
 _MAX_DIMENSIONS = 4
 _MAX_NESTING = 4
 _MAX_ALIGNMENT = 65_536
-_PIECE = 1024 * 1024
+_CHUNK = 1024 * 1024
 
 # Value types of the metadata: struct format of the scalars; 8 is a string, 9 an array.
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -83,7 +83,7 @@ FILE_TYPES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
+class GGUFTensor:
     """One tensor: its name, its type ("F16", "Q4_K", ...) and its dimensions."""
 
     name: str
@@ -92,42 +92,42 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Header:
-    """What stands before the weights: key-value metadata and the list of tensors."""
+class GGUFHeader:
+    """What precedes the weights: key-value metadata and the list of tensors."""
 
     metadata: dict[str, Any]
-    tensors: tuple[Tensor, ...] = ()
+    tensors: tuple[GGUFTensor, ...] = ()
 
     @property
     def architecture(self) -> str:
-        """Such as "llama" or "bert"; "" where the file does not say."""
+        """Such as "llama" or "bert"; "" where the file names none."""
         return str(self.metadata.get("general.architecture", ""))
 
     @cached_property
     def parameter_count(self) -> int:
-        """Numbers in all tensors; what the metadata states where they are not listed in full."""
+        """The number of weights: as the metadata states it, else counted over the listed tensors."""
         stated = self.metadata.get("general.parameter_count")
         return stated if isinstance(stated, int) else sum(math.prod(tensor.shape) for tensor in self.tensors)
 
     @property
     def quantization(self) -> str:
-        """Such as "Q4_K_M"; "" where the file does not say."""
+        """Such as "Q4_K_M"; "" where the file names none."""
         kind = self.metadata.get("general.file_type")
         return FILE_TYPES.get(kind, "") if isinstance(kind, int) else ""
 
     @property
     def chat_template(self) -> str:
-        """The Jinja template inside the file; "" if it has none."""
+        """The Jinja template in the file; "" if it has none."""
         return str(self.metadata.get("tokenizer.chat_template", ""))
 
     @property
     def is_embedding(self) -> bool:
-        """Whether the model makes embeddings: only those pool their tokens."""
+        """Whether it is an embedding model: only those pool their tokens."""
         return f"{self.architecture}.pooling_type" in self.metadata
 
     @property
     def part(self) -> tuple[int, int]:
-        """Which part of a split model the file is, from 0, and of how many; (0, 1) for a whole one."""
+        """The part of a split model that the file is, from 0, and the number of parts; (0, 1) for a whole model."""
         number, count = self.metadata.get("split.no"), self.metadata.get("split.count")
         return (number, count) if isinstance(number, int) and isinstance(count, int) else (0, 1)
 
@@ -137,17 +137,17 @@ class Header:
         return value if isinstance(value, int) else 0
 
 
-def read_header(file: BinaryIO, size: int, *, longest_array: int = 1024, argument: str = "file") -> Header:
-    """The header of a GGUF file.
+def read_gguf_header(file: BinaryIO, size: int, *, longest_array: int = 1024, argument: str = "file") -> GGUFHeader:
+    """Parse the header of a GGUF file.
 
     Args:
         file: Open for reading in binary, at its start.
         size: Bytes of the whole file, against which all counts and offsets are checked.
         longest_array: Metadata arrays with more elements (token lists) become None.
-        argument: Name of the argument for the error text.
+        argument: Name of the argument in the error text.
 
     Raises:
-        InvalidArgument: It is no GGUF file, it breaks off, or it promises what it does not hold.
+        InvalidArgument: Not a GGUF file, a truncated one, or one that claims more than it contains.
     """
     return _Reader(file, size, longest_array, argument).header()
 
@@ -155,48 +155,51 @@ def read_header(file: BinaryIO, size: int, *, longest_array: int = 1024, argumen
 class _Reader:
     def __init__(self, file: BinaryIO, size: int, longest_array: int, argument: str) -> None:
         self._file, self._size, self._argument = file, size, argument
-        self._longest = longest_array
-        self._place = 0
+        self._longest_array = longest_array
+        self._offset = 0
 
-    def header(self) -> Header:
-        if self._take(4, "its magic number") != MAGIC:
-            raise self._broken("it does not begin with 'GGUF'")
+    def header(self) -> GGUFHeader:
+        if self._read(4, "its magic number") != MAGIC:
+            raise self._error("it does not begin with 'GGUF'")
         version = self._scalar("I")
         if version not in (2, 3):
-            raise self._broken(f"its version is {version}, only 2 and 3 are known")
+            raise self._error(f"its version is {version}, only 2 and 3 are supported")
+        # `least`: name length, dimensions, type and offset of a tensor; key length, type and value of an entry.
         tensors = self._count("Q", "tensors", least=8 + 4 + 4 + 8)
         entries = self._count("Q", "metadata entries", least=8 + 4 + 1)
         metadata: dict[str, Any] = {}
         for _ in range(entries):
             key = self._string("a metadata key")
             metadata[key] = self._value(self._scalar("I"), key, 0)
-        # The further parts of a split model tell their place in it and nothing else.
+        # The further parts of a split model name their position in it and nothing else.
         if not isinstance(metadata.get("general.architecture"), str) and "split.no" not in metadata:
-            raise self._broken("it names no architecture")
+            raise self._error("it names no architecture")
         found = [self._tensor() for _ in range(tensors)]
         self._check_data(found, metadata.get("general.alignment", 32))
-        return Header(metadata, tuple(tensor for tensor, _, _ in found))
+        return GGUFHeader(metadata, tuple(tensor for tensor, _, _ in found))
 
-    def _tensor(self) -> tuple[Tensor, int, int]:
-        """A tensor, the offset of its data, and their bytes."""
+    def _tensor(self) -> tuple[GGUFTensor, int, int]:
+        """A tensor, the offset of its data, and their size in bytes."""
         name = self._string("a tensor's name")
         count = self._scalar("I")
         if count > _MAX_DIMENSIONS:
-            raise self._broken(f"tensor {name[:60]!r} has {count} dimensions, at most {_MAX_DIMENSIONS} are known")
+            raise self._error(f"tensor {name[:60]!r} has {count} dimensions, at most {_MAX_DIMENSIONS} are supported")
         shape = tuple(self._scalar("Q") for _ in range(count))
         kind, offset = self._scalar("I"), self._scalar("Q")
         if kind not in _TYPES:
-            raise self._broken(f"tensor {name[:60]!r} has the unknown type {kind}")
+            raise self._error(f"tensor {name[:60]!r} has the unknown type {kind}")
         label, block, width = _TYPES[kind]
-        return Tensor(name, label, shape), offset, -(-math.prod(shape) // block) * width
+        # -(-a // b) rounds up: the last block may be partly filled.
+        return GGUFTensor(name, label, shape), offset, -(-math.prod(shape) // block) * width
 
-    def _check_data(self, tensors: list[tuple[Tensor, int, int]], alignment: Any) -> None:
+    def _check_data(self, tensors: list[tuple[GGUFTensor, int, int]], alignment: Any) -> None:
         if not isinstance(alignment, int) or not 0 < alignment <= _MAX_ALIGNMENT:
-            raise self._broken(f"its alignment is {alignment!r}")
-        start = -(-self._place // alignment) * alignment
+            raise self._error(f"its alignment is {alignment!r}")
+        # The weights begin at the next multiple of the alignment.
+        start = -(-self._offset // alignment) * alignment
         for tensor, offset, length in tensors:
             if start + offset + length > self._size:
-                raise self._broken(f"tensor {tensor.name[:60]!r} ends behind the end of the file")
+                raise self._error(f"tensor {tensor.name[:60]!r} ends beyond the end of the file")
 
     def _value(self, kind: int, key: str, depth: int) -> Any:
         if kind == _STRING:
@@ -204,55 +207,56 @@ class _Reader:
         if kind == _ARRAY:
             return self._array(key, depth)
         if kind not in _SCALARS:
-            raise self._broken(f"{key[:60]!r} has the unknown value type {kind}")
+            raise self._error(f"{key[:60]!r} has the unknown value type {kind}")
         return self._scalar(_SCALARS[kind])
 
     def _array(self, key: str, depth: int) -> list[Any] | None:
         if depth >= _MAX_NESTING:
-            raise self._broken(f"{key[:60]!r} nests arrays deeper than {_MAX_NESTING}")
+            raise self._error(f"{key[:60]!r} nests arrays deeper than {_MAX_NESTING}")
         kind = self._scalar("I")
+        # Strings and arrays begin with a length of 8 bytes.
         width = struct.calcsize(f"<{_SCALARS[kind]}") if kind in _SCALARS else 8
         count = self._count("Q", f"elements of {key[:60]!r}", least=width, most=self._size)
-        if count > self._longest:
-            return self._pass_over(kind, key, depth, count)
+        if count > self._longest_array:
+            return self._skip_array(kind, key, depth, count)
         if kind in _SCALARS:
-            return list(struct.unpack(f"<{count}{_SCALARS[kind]}", self._take(count * width, key[:60])))
+            return list(struct.unpack(f"<{count}{_SCALARS[kind]}", self._read(count * width, key[:60])))
         return [self._value(kind, key, depth + 1) for _ in range(count)]
 
-    def _pass_over(self, kind: int, key: str, depth: int, count: int) -> None:
-        """Read an array that is not kept, so that however long it claims to be, it takes no memory."""
+    def _skip_array(self, kind: int, key: str, depth: int, count: int) -> None:
+        """Read past an array without keeping it, so that it takes no memory, however long it claims to be."""
         if kind not in _SCALARS:
             for _ in range(count):
                 self._value(kind, key, depth + 1)
             return
         left = count * struct.calcsize(f"<{_SCALARS[kind]}")
         while left:
-            left -= len(self._take(min(left, _PIECE), key[:60]))
+            left -= len(self._read(min(left, _CHUNK), key[:60]))
 
     def _count(self, kind: str, what: str, *, least: int, most: int = _MAX_ENTRIES) -> int:
         count = self._scalar(kind)
-        if count > most or count * least > self._size - self._place:
-            raise self._broken(f"it claims {count:,} {what}, more than it can hold")
+        if count > most or count * least > self._size - self._offset:
+            raise self._error(f"it claims {count:,} {what}, more than it can contain")
         return count
 
     def _string(self, what: str) -> str:
         length = self._scalar("Q")
-        if length > min(_MAX_STRING, self._size - self._place):
-            raise self._broken(f"{what} claims {length:,} bytes, more than the file can hold")
-        return self._take(length, what).decode("utf-8", "replace")
+        if length > min(_MAX_STRING, self._size - self._offset):
+            raise self._error(f"{what} claims {length:,} bytes, more than the file can contain")
+        return self._read(length, what).decode("utf-8", "replace")
 
     def _scalar(self, kind: str) -> Any:
-        return struct.unpack(f"<{kind}", self._take(struct.calcsize(f"<{kind}"), "a number"))[0]
+        return struct.unpack(f"<{kind}", self._read(struct.calcsize(f"<{kind}"), "a number"))[0]
 
-    def _take(self, count: int, what: str) -> bytes:
+    def _read(self, count: int, what: str) -> bytes:
         data = self._file.read(count)
         if len(data) != count:
-            raise self._broken(f"it breaks off at byte {self._place + len(data):,}, in {what}")
-        self._place += count
+            raise self._error(f"it is truncated at byte {self._offset + len(data):,}, in {what}")
+        self._offset += count
         return data
 
-    def _broken(self, why: str) -> InvalidArgument:
+    def _error(self, reason: str) -> InvalidArgument:
         return InvalidArgument(
-            f"{self._argument} is no GGUF file that Ollama could load: {why}.",
-            next_step="Give a model file in GGUF format; a download that broke off has to be fetched again.",
+            f"{self._argument} is not a GGUF file that Ollama can load: {reason}.",
+            next_step="Use a model file in GGUF format; repeat a download that was interrupted.",
         )

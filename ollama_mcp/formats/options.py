@@ -1,7 +1,7 @@
 """Ollama's model options: name, type, range, default, meaning; one table for checks, errors, guides and the simulator.
 
-Source: section 1.8 of the API contract that the recordings hold (Ollama v0.5 to v0.40). `typical_p` is left out on
-purpose: v0.34.1 to v0.34.4 refuse any request that carries it.
+Source: the recorded API contract (Ollama v0.5 to v0.40). `typical_p` is left out on purpose: v0.34.1 to v0.34.4 refuse
+any request that carries it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ OptionType = Literal["integer", "number", "boolean", "strings"]
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option. `reloads`: changing it between calls makes Ollama load the model anew."""
+    """One option. `reloads`: changing it between calls makes Ollama reload the model."""
 
     name: str
     type: OptionType
@@ -30,7 +30,7 @@ class Option:
 
     @property
     def allowed(self) -> str:
-        """Type and range in words."""
+        """Type and range as text."""
         if self.type == "strings":
             return "a list of strings"
         if self.type == "boolean":
@@ -42,18 +42,23 @@ class Option:
 
 
 def _plain(bound: float) -> str:
-    """Without an exponent, which a model may take for another number."""
+    """The number without an exponent, which a model may misread."""
     return f"{bound:.0f}" if bound == int(bound) else f"{bound:g}"
 
 
-# Ollama hands whole numbers on as 32 bits; what exceeds them becomes another number without a word.
+# Ollama passes whole numbers on as 32 bits; larger ones silently become other numbers.
 _INT32 = 2**31 - 1
 
 _TABLE = (
     Option("temperature", "number", "0.8", "Randomness; 0 takes the likeliest token each time.", 0, 10),
     Option("seed", "integer", "-1", "Same seed, model and options give the same text; -1 is random.", -1, _INT32),
     Option(
-        "num_predict", "integer", "-1", "Most tokens to generate; -1 leaves it to Ollama (10 x num_ctx).", -2, 1_000_000
+        "num_predict",
+        "integer",
+        "-1",
+        "Most tokens to generate; -1 leaves it to Ollama (10 x num_ctx).",
+        -2,
+        1_000_000,
     ),
     Option(
         "num_ctx",
@@ -77,19 +82,19 @@ _TABLE = (
     Option("num_gpu", "integer", "-1", "Layers on the GPU; -1 chooses, 0 is CPU only.", -1, _INT32, reloads=True),
     Option("main_gpu", "integer", "auto", "GPU that holds the small tensors.", 0, _INT32, reloads=True),
     Option("use_mmap", "boolean", "auto", "Map the model file instead of reading it.", reloads=True),
-    # More threads than a machine can start kill the process that runs the model.
+    # More threads than a machine can start crash the process that runs the model.
     Option("num_thread", "integer", "0", "CPU threads; 0 chooses.", 0, 1024, reloads=True),
     Option("draft_num_predict", "integer", "4", "Tokens a draft model proposes at once.", 0, _INT32, reloads=True),
 )
 OPTIONS: dict[str, Option] = {option.name: option for option in _TABLE}
 
-# Kept beside `options` by Ollama's API; taken out of them before the request is made.
-BESIDE_OPTIONS = ("truncate", "shift", "top_logprobs")
+# Accepted in `options` for convenience; in Ollama's API they are fields of the request itself.
+TOP_LEVEL_OPTIONS = ("truncate", "shift", "top_logprobs")
 
-REFUSED = {
+BLOCKED_OPTIONS = {
     "typical_p": "Ollama v0.34.1 to v0.34.4 refuse every request that carries it; use top_p or min_p instead",
 }
-GONE = frozenset(
+REMOVED_OPTIONS = frozenset(
     (
         "tfs_z",
         "penalize_newline",
@@ -107,11 +112,11 @@ GONE = frozenset(
 
 
 def check_options(options: dict[str, Any], *, also: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The options as Ollama wants them: known names, right types, values in range.
+    """The options as Ollama takes them: known names, correct types, values in range.
 
     Args:
-        options: As a caller gave them. Numbers as text and a single stop text are put right; null is dropped.
-        also: Further names that the caller takes out itself (`truncate`, ...), for the closest-name help.
+        options: As a caller gave them. Numbers as text and a single stop text are converted; null is dropped.
+        also: Further names that the caller handles itself (`truncate`, ...), for the suggestion of a close name.
 
     Raises:
         InvalidArgument: Names the option, its value and what is allowed.
@@ -120,28 +125,28 @@ def check_options(options: dict[str, Any], *, also: tuple[str, ...] = ()) -> dic
 
 
 def split_options(defaults: dict[str, Any], given: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The given options over the defaults, and apart from them what Ollama's API keeps beside options."""
+    """The given options over the defaults, and separately those of TOP_LEVEL_OPTIONS."""
     merged = {**defaults, **(given or {})}
-    beside = {name: merged.pop(name) for name in BESIDE_OPTIONS if name in merged}
-    return merged, beside
+    top_level = {name: merged.pop(name) for name in TOP_LEVEL_OPTIONS if name in merged}
+    return merged, top_level
 
 
 def _checked(name: str, value: Any, also: tuple[str, ...]) -> Any:
     option = OPTIONS.get(name)
     if option is None:
-        raise _unknown(name, also)
+        raise _unknown_option(name, also)
     try:
-        converted = _CONVERT[option.type](value)
+        converted = _CONVERTERS[option.type](value)
     except (TypeError, ValueError, OverflowError):
-        raise _wrong(option, value) from None
+        raise _invalid_value(option, value) from None
     if isinstance(converted, int | float) and not isinstance(converted, bool):
         low, high = option.minimum, option.maximum
         if (low is not None and converted < low) or (high is not None and converted > high):
-            raise _wrong(option, value)
+            raise _invalid_value(option, value)
         if name == "num_predict" and converted == 0:
             raise InvalidArgument(
-                "options.num_predict 0 does not mean no tokens: some Ollama versions take it as no limit.",
-                next_step="Leave it out, or give 1 or more.",
+                "options.num_predict 0 does not mean no tokens: some Ollama versions treat it as no limit.",
+                next_step="Omit it, or use 1 or more.",
             )
     return converted
 
@@ -167,9 +172,9 @@ def _number(value: Any) -> float:
 def _boolean(value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    words = {"true": True, "false": False}
-    if isinstance(value, str) and value.lower() in words:
-        return words[value.lower()]
+    values = {"true": True, "false": False}
+    if isinstance(value, str) and value.lower() in values:
+        return values[value.lower()]
     raise TypeError
 
 
@@ -180,27 +185,23 @@ def _strings(value: Any) -> list[str]:
     return items
 
 
-_CONVERT = {"integer": _integer, "number": _number, "boolean": _boolean, "strings": _strings}
+_CONVERTERS = {"integer": _integer, "number": _number, "boolean": _boolean, "strings": _strings}
 
 
-def _wrong(option: Option, value: Any) -> InvalidArgument:
+def _invalid_value(option: Option, value: Any) -> InvalidArgument:
     shown = repr(value)
     return InvalidArgument(
-        f"options.{option.name} is {shown if len(shown) <= 60 else shown[:60] + '…'}, but takes {option.allowed}.",
+        f"options.{option.name} is {shown if len(shown) <= 60 else shown[:60] + '…'}, but must be {option.allowed}.",
         next_step=f"Meaning: {option.meaning}",
     )
 
 
-def _unknown(name: str, also: tuple[str, ...]) -> InvalidArgument:
-    if name in REFUSED:
-        return InvalidArgument(f"options.{name} is never sent: {REFUSED[name]}.")
-    if name in GONE:
-        return InvalidArgument(
-            f"options.{name} was removed from Ollama and is ignored by it.", next_step="Leave it out."
-        )
+def _unknown_option(name: str, also: tuple[str, ...]) -> InvalidArgument:
+    if name in BLOCKED_OPTIONS:
+        return InvalidArgument(f"options.{name} is never sent: {BLOCKED_OPTIONS[name]}.")
+    if name in REMOVED_OPTIONS:
+        return InvalidArgument(f"options.{name} was removed from Ollama and is ignored by it.", next_step="Omit it.")
     names = [*OPTIONS, *also]
     close = difflib.get_close_matches(name.lower(), names, n=1)
     hint = f"Did you mean {close[0]!r}? " if close else ""
-    return InvalidArgument(
-        f"options.{name[:60]} is no option of Ollama.", next_step=f"{hint}Known: {', '.join(names)}."
-    )
+    return InvalidArgument(f"Ollama has no option {name[:60]!r}.", next_step=f"{hint}Known: {', '.join(names)}.")

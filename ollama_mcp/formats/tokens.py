@@ -1,8 +1,8 @@
-"""How many tokens a text is, roughly: no tokenizer is at hand, but letters, digits, marks and scripts tell much.
+"""Estimates how many tokens a text has without a tokenizer, by its letters, digits, punctuation and scripts.
 
 The weights are fitted to the mean of four public tokenizers (Qwen, Mistral's Tekken, Llama 2's SentencePiece, DeepSeek)
-over prose in seventeen languages, code, JSON, CSV, logs and base64; what they miss for one model is learnt from its
-real counts (`ollama_mcp.work.fitting`).
+over prose in seventeen languages, code, JSON, CSV, logs and base64; the deviation of a single model is learnt from its
+actual counts (`ollama_mcp.work.chat.context_window`).
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-# A longer text is judged by as much of it, taken evenly: an estimate must not take longer than sending does.
-_SAMPLED = 60_000
-_PIECES = 30
+# A longer text is estimated from a sample of this size, since an estimate must not take longer than sending.
+_SAMPLE_SIZE = 60_000
+_SAMPLE_PIECES = 30
 
 _ASCII_CLASS = {
     code: "a" if chr(code).isalpha() else "0" if chr(code).isdigit() else "_" if chr(code).isspace() else "."
@@ -21,18 +21,18 @@ _ASCII_CLASS = {
 _LETTERS_PER_TOKEN = 5.2
 _PER_WORD = 0.25
 _PER_DIGIT = 0.95
-_PER_MARK = 0.68
-_PER_BREAK = 0.4
-# Vocabularies are mostly English: a Latin text with many marked letters is cut into smaller pieces.
-_FOREIGN_SHARE = 0.008
-_FOREIGN_LETTERS_PER_TOKEN = 3.3
-# Longer than words are: base64 and hex, which hardly share pieces with a vocabulary.
-_ODD = re.compile(r"[A-Za-z0-9+/]{25,}")
-_ODD_PER_TOKEN = 1.3
+_PER_PUNCTUATION = 0.68
+_PER_NEWLINE = 0.4
+# Vocabularies are mostly English: Latin text with many accented letters is split into smaller tokens.
+_ACCENTED_SHARE = 0.008
+_ACCENTED_LETTERS_PER_TOKEN = 3.3
+# Longer than words: base64 and hex, which share few tokens with a vocabulary.
+_ENCODED_DATA = re.compile(r"[A-Za-z0-9+/]{25,}")
+_ENCODED_CHARACTERS_PER_TOKEN = 1.3
 
-# First code point after the script, tokens per character; what is not named is a byte or two per token.
+# First code point after the script, tokens per character; of other scripts a token is a byte or two.
 _SCRIPTS = (
-    (0x0250, 1.0),  # Latin with marks
+    (0x0250, 1.0),  # Latin with accents
     (0x0370, 0.8),
     (0x0400, 0.8),  # Greek
     (0x0590, 0.42),  # Cyrillic, Armenian
@@ -45,43 +45,43 @@ _SCRIPTS = (
     (0xD7B0, 0.85),  # Chinese, Japanese, Korean
     (0x10000, 1.0),
 )
-_BEYOND = 2.5
+_TOKENS_PER_OTHER_CHARACTER = 2.5
 
 
 def estimate_tokens(text: str) -> int:
-    """About how many tokens a model's tokenizer makes of a text; usually within a quarter of the truth."""
-    if len(text) <= _SAMPLED:
+    """About how many tokens a model's tokenizer makes of a text; usually within 25 % of the actual count."""
+    if len(text) <= _SAMPLE_SIZE:
         return round(_estimate(text))
-    size = _SAMPLED // _PIECES
-    step = (len(text) - size) / (_PIECES - 1)
-    starts = [round(step * piece) for piece in range(_PIECES)]
+    size = _SAMPLE_SIZE // _SAMPLE_PIECES
+    step = (len(text) - size) / (_SAMPLE_PIECES - 1)
+    starts = [round(step * piece) for piece in range(_SAMPLE_PIECES)]
     sample = sum(_estimate(text[start : start + size]) for start in starts)
-    return round(sample * len(text) / (size * _PIECES))
+    return round(sample * len(text) / (size * _SAMPLE_PIECES))
 
 
 def _estimate(text: str) -> float:
     plain = text.encode("ascii", "ignore").decode("ascii")
     if len(plain) == len(text):
-        return _of_ascii(plain, _LETTERS_PER_TOKEN)
+        return _estimate_ascii(plain, _LETTERS_PER_TOKEN)
     others = Counter(char for char in text if ord(char) > 127)
-    marked = sum(count for char, count in others.items() if ord(char) < 0x250)
-    foreign = marked > _FOREIGN_SHARE * len(plain)
-    tokens = sum(count * _weight(ord(char)) for char, count in others.items())
-    return tokens + _of_ascii(plain, _FOREIGN_LETTERS_PER_TOKEN if foreign else _LETTERS_PER_TOKEN)
+    accented = sum(count for char, count in others.items() if ord(char) < 0x250)
+    is_accented = accented > _ACCENTED_SHARE * len(plain)
+    tokens = sum(count * _tokens_per_character(ord(char)) for char, count in others.items())
+    return tokens + _estimate_ascii(plain, _ACCENTED_LETTERS_PER_TOKEN if is_accented else _LETTERS_PER_TOKEN)
 
 
-def _of_ascii(text: str, letters_per_token: float) -> float:
-    usual = _ODD.sub("", text)
-    classes = usual.translate(_ASCII_CLASS)
+def _estimate_ascii(text: str, letters_per_token: float) -> float:
+    words = _ENCODED_DATA.sub("", text)
+    classes = words.translate(_ASCII_CLASS)
     return (
         classes.count("a") / letters_per_token
         + len(text.split()) * _PER_WORD
         + classes.count("0") * _PER_DIGIT
-        + classes.count(".") * _PER_MARK
-        + text.count("\n") * _PER_BREAK
-        + (len(text) - len(usual)) / _ODD_PER_TOKEN
+        + classes.count(".") * _PER_PUNCTUATION
+        + text.count("\n") * _PER_NEWLINE
+        + (len(text) - len(words)) / _ENCODED_CHARACTERS_PER_TOKEN
     )
 
 
-def _weight(code: int) -> float:
-    return next((weight for end, weight in _SCRIPTS if code < end), _BEYOND)
+def _tokens_per_character(code: int) -> float:
+    return next((tokens for end, tokens in _SCRIPTS if code < end), _TOKENS_PER_OTHER_CHARACTER)

@@ -1,4 +1,4 @@
-"""Which Ollama host serves a call. One host is a pool of one."""
+"""The Ollama hosts of a process, and what is known of their models."""
 
 from ollama_mcp.hosts.pool import HostPool
 

@@ -1,4 +1,4 @@
-"""Images from anywhere, made ready for a model."""
+"""Images from any source, prepared for a model: read, checked, scaled and re-encoded."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from ollama_mcp.access import Access
 from ollama_mcp.errors import InvalidArgument, OllamaMCPError
-from ollama_mcp.media.anatomy import UnusableMedia
-from ollama_mcp.media.gate import SLOTS, gate
-from ollama_mcp.media.prepared import PreparedImage
-from ollama_mcp.media.sources import Source, source_of
+from ollama_mcp.media.limiter import SLOTS, shared_limiter
+from ollama_mcp.media.sources import Source, parse_source, with_position
 from ollama_mcp.settings.access import ImageSettings
+
+if TYPE_CHECKING:
+    from ollama_mcp.media.image_conversion import PreparedImage
 
 
 async def prepare_images(
     sources: Sequence[str], *, access: Access, settings: ImageSettings, model: str
 ) -> list[PreparedImage]:
-    """Return images that Ollama takes, in the order of their sources.
+    """Return images in a form that Ollama takes, in the order of their sources.
 
     The work is done in threads, two images at a time, a heavy one alone.
 
     Args:
         sources: Absolute paths, `~/...`, `file://` URIs, http(s) addresses, data: URIs or base64.
         access: What this client may read and fetch.
-        settings: Limits and form.
+        settings: Limits, size and quality.
         model: Name of the model, which may have its own longest edge.
 
     Raises:
@@ -44,53 +46,47 @@ async def prepare_images(
         )
     edge = longest_edge(settings, model)
     prepared: dict[int, PreparedImage] = {}
-    waiting = iter(enumerate(sources, start=1))
+    # Shared by the workers: each takes the next source when it is done with one.
+    pending = iter(enumerate(sources, start=1))
 
-    async def lane() -> None:
-        for number, text in waiting:
-            prepared[number] = await _prepare(text, f"image {number} of {len(sources)}", access, settings, edge)
+    async def worker() -> None:
+        for number, text in pending:
+            prepared[number] = await _prepare_image(text, f"image {number} of {len(sources)}", access, settings, edge)
 
     failure: BaseException | None = None
     try:
-        async with asyncio.TaskGroup() as lanes:
+        async with asyncio.TaskGroup() as workers:
             for _ in range(SLOTS):
-                lanes.create_task(lane())
-    except* OllamaMCPError as failed:
-        failure = failed.exceptions[0]
+                workers.create_task(worker())
+    except* OllamaMCPError as errors:
+        failure = errors.exceptions[0]
+    # Raised here, not in the `except*` clause, which would wrap it in a group again.
     if failure is not None:
         raise failure
     return [prepared[number] for number in sorted(prepared)]
 
 
 def longest_edge(settings: ImageSettings, model: str) -> int:
-    """Return the longest edge in pixels for a model: the longest pattern that matches its name, else the default."""
+    """Return the longest edge in pixels for a model, by the longest pattern that matches its name, else the default."""
     name = model.lower()
     matching = [pattern for pattern in settings.max_edge_by_model if fnmatchcase(name, pattern.lower())]
     return settings.max_edge_by_model[max(matching, key=len)] if matching else settings.max_edge
 
 
-async def _prepare(text: str, place: str, access: Access, settings: ImageSettings, edge: int) -> PreparedImage:
+async def _prepare_image(text: str, position: str, access: Access, settings: ImageSettings, edge: int) -> PreparedImage:
     source: Source | None = None
     try:
-        source = source_of(text)
+        source = parse_source(text)
         if source.kind == "url":
             source = replace(source, fetched=await access.fetch(source.text))
         chosen = source
-        # Pillow is loaded with the first image, in a thread, not at the start of every server.
-        await gate().run(partial(import_module, "ollama_mcp.media.worker"))
-        from ollama_mcp.media import worker
+        # Pillow is imported with the first image, in a thread, not at the start of every server.
+        await shared_limiter().run(partial(import_module, "ollama_mcp.media.image_conversion"))
+        from ollama_mcp.media import image_conversion
 
-        weight = await gate().run(lambda: worker.measure(chosen, access, settings, edge))
-        return await gate().run(
-            lambda: worker.convert(chosen, access, settings, edge, weight), SLOTS if weight.heavy else 1
+        cost = await shared_limiter().run(lambda: image_conversion.measure_image(chosen, access, settings, edge))
+        return await shared_limiter().run(
+            lambda: image_conversion.convert_image(chosen, access, settings, edge, cost), SLOTS if cost.heavy else 1
         )
     except OllamaMCPError as error:
-        raise placed(error, place, source) from error.__cause__
-
-
-def placed(error: OllamaMCPError, place: str, source: Source | None) -> OllamaMCPError:
-    """Return the error with the image's place in the list, and its source where the message lacks it."""
-    subject = f"{place}: {source.shown}: " if source and isinstance(error, UnusableMedia) else f"{place}: "
-    error.message = subject + error.message
-    error.args = (error.message,)
-    return error
+        raise with_position(error, position, source) from error.__cause__

@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -23,31 +23,30 @@ from mcp.types import CallToolResult, InputRequiredResult, Tool
 from ollama_mcp import __version__
 from ollama_mcp.errors import InvalidArgument, NotAllowed, OllamaMCPError
 from ollama_mcp.hosts import HostPool
-from ollama_mcp.hosts.in_use import InUse
-from ollama_mcp.server.bound import BACKGROUND, BoundTool
-from ollama_mcp.server.call import Call
-from ollama_mcp.server.caller import Caller, caller_of
-from ollama_mcp.server.confirmation import Confirmations, Consent
-from ollama_mcp.server.defaults import check_defaults
-from ollama_mcp.server.failures import failure_result, unexpected, with_help
-from ollama_mcp.server.forms import Forms, NeedsInput, can_ask, is_modern
-from ollama_mcp.server.guidance import GuidedServer, register_guidance
-from ollama_mcp.server.guidance.updates import changed
-from ollama_mcp.server.icons import icons
-from ollama_mcp.server.instructions import instructions
-from ollama_mcp.server.jobs import Job, Jobs
-from ollama_mcp.server.loader import load_tools
-from ollama_mcp.server.progress import Progress, Send
-from ollama_mcp.server.selection import enabled_toolsets, select_tools
+from ollama_mcp.hosts.model_activity import ActiveCalls
+from ollama_mcp.server.arguments import check_defaults
+from ollama_mcp.server.bound_tool import BACKGROUND, BoundTool
+from ollama_mcp.server.call import Call, Caller, caller_of
+from ollama_mcp.server.confirmation import Consent, PendingConfirmations
+from ollama_mcp.server.elicitation import Forms, NeedsInput, can_show_forms, is_modern
+from ollama_mcp.server.failures import failure_result, internal_error, with_suggestions
+from ollama_mcp.server.guidance import GuidedServer, notify_changes, register_guidance
+from ollama_mcp.server.icons import server_icons
+from ollama_mcp.server.instructions import build_instructions
+from ollama_mcp.server.jobs import Job, JobManager
+from ollama_mcp.server.registry import load_tools
+from ollama_mcp.server.toolsets import enabled_toolsets, select_tools
 from ollama_mcp.settings import Settings
-from ollama_mcp.settings.model import Tools
+from ollama_mcp.settings.model import ToolSettings
 from ollama_mcp.store import Store
 from ollama_mcp.work.choosing import ModelHabits
+from ollama_mcp.work.progress import Progress, Send
 
 if TYPE_CHECKING:
     from mcp.server.caching import CacheableMethod
 
     from ollama_mcp.access import Access
+    from ollama_mcp.server.elicitation import UserQuestion
     from ollama_mcp.server.folders import GrantedFolders
     from ollama_mcp.server.guidance.guidance import Guidance
     from ollama_mcp.server.registry import ToolSpec
@@ -63,7 +62,7 @@ _FIXED: tuple[CacheableMethod, ...] = (
     "resources/templates/list",
     "server/discover",
 )
-_MOST_CALLERS = 1_000
+_MAX_CALLERS = 1_000
 _FOR_A_WHILE = CacheHint(ttl_ms=300_000)
 
 
@@ -85,12 +84,12 @@ class OllamaServer(GuidedServer):
     ) -> None:
         self.ollama_settings = settings
         self.hosts = hosts or HostPool(settings, api_key=api_key)
-        self.in_use = InUse()
-        self.store = Store.of(settings)
+        self.in_use = ActiveCalls()
+        self.store = Store.from_settings(settings)
         self._habits: dict[str, ModelHabits] = {}
         keep = settings.jobs
-        self.jobs = Jobs(keep.limit, keep.keep_seconds, keep.keep_cut_seconds, keep.keep_bytes)
-        self._confirmations = Confirmations()
+        self.jobs = JobManager(keep.limit, keep.keep_seconds, keep.keep_cut_seconds, keep.keep_bytes)
+        self._confirmations = PendingConfirmations()
         self._forms = Forms(settings.policy.answer_seconds)
         self._allowed = allowed
         self._asked_roots = False
@@ -103,16 +102,16 @@ class OllamaServer(GuidedServer):
                 NAME,
                 title="Ollama",
                 description="Local models through Ollama.",
-                instructions=instructions(toolsets, settings),
+                instructions=build_instructions(toolsets, settings),
                 version=__version__,
-                icons=icons(),
+                icons=server_icons(),
                 cache_hints=dict.fromkeys(_FIXED, _FOR_A_WHILE),
                 subscriptions=self.updates,
                 log_level="WARNING",
                 lifespan=_lifespan,
             )
         register_guidance(self)
-        if settings.tools.include or settings.tools.exclude or settings.tools.always_load != Tools().always_load:
+        if settings.tools.include or settings.tools.exclude or settings.tools.always_load != ToolSettings().always_load:
             # A misspelt tool must stop the start, and only the loaded tools can tell.
             assert self.bound_tools is not None
 
@@ -135,19 +134,19 @@ class OllamaServer(GuidedServer):
 
     @cached_property
     def _folders(self) -> GrantedFolders:
-        from ollama_mcp.access import default_file
+        from ollama_mcp.access import allowed_folders_file
         from ollama_mcp.server.folders import GrantedFolders
 
-        return GrantedFolders(self._allowed or default_file())
+        return GrantedFolders(self._allowed or allowed_folders_file())
 
     @cached_property
     def access(self) -> Access:
         """What this server may read and fetch; made with the first file or address."""
-        from ollama_mcp.access import Access, AccessRules, Surroundings, WriteRules
+        from ollama_mcp.access import Access, ReadRules, RuntimeEnvironment, WriteRules
 
-        facts = replace(Surroundings.of_this_process(), over_http=self.ollama_settings.transport != "stdio")
-        rules = AccessRules(self.ollama_settings.read, facts, self._folders)
-        return Access(rules, self.ollama_settings.urls, writing=WriteRules.of(self.ollama_settings))
+        facts = replace(RuntimeEnvironment.current(), over_http=self.ollama_settings.transport != "stdio")
+        rules = ReadRules(self.ollama_settings.read, facts, self._folders)
+        return Access(rules, self.ollama_settings.urls, write_rules=WriteRules.from_settings(self.ollama_settings))
 
     async def aclose(self) -> None:
         """End all work, close all connections, write down what was learnt and counted."""
@@ -172,121 +171,143 @@ class OllamaServer(GuidedServer):
     ) -> CallToolResult | InputRequiredResult:
         """Call a tool; whatever goes wrong becomes a result that an agent can act on.
 
-        A question to the user is a result too where the protocol has it so; elsewhere it is asked meanwhile.
+        The steps: find the tool, check the arguments, run it, and hand it over as a job where it outlasts the client's
+        patience. Where the tool has a question to the user, the question is asked and the tool runs again from its
+        beginning, with the answers so far. Clients since protocol 2026-07-28 get the question as a result and make the
+        call again; elsewhere it is asked while the call waits.
         """
         try:
-            return await self._ask_and_call(self._bound(name), arguments, context)
+            tool = self._offered_tool(name)
+            progress = Progress(_progress_sender(context))
+            caller = caller_of(context, self.ollama_settings, has_progress=progress.wanted)
+            granted: set[str] = set()
+            if context is not None and context.request_state:
+                granted = self._forms.take_answer(context)
+            while True:
+                call = self._call(tool, context, caller, progress, granted)
+                checked = tool.arguments.check(arguments)
+                background = bool(checked.pop(BACKGROUND, False))
+                try:
+                    if not tool.is_long or not self._keeps_jobs(background=background):
+                        return await self._run(tool, call, checked, context)
+                    job = Job(name, str(checked.get("model", "")), caller.owner, progress, call.consent)
+                    job.resumes = tool.spec.hints.resumes
+                    result = await self.jobs.run(
+                        job,
+                        self._run(tool, call, checked, context),
+                        caller,
+                        background=background,
+                        asks_midway=tool.asks_midway,
+                    )
+                    return tool.handover(job) if result is None else result
+                except NeedsInput as pause:
+                    assert context is not None
+                    if is_modern(context):
+                        return self._forms.input_required(pause.question, granted)
+                    granted.add(await self._forms.ask(context, pause.question, progress))
         except Exception as error:
             return await self._failure(error, name)
 
-    async def _ask_and_call(
-        self, tool: BoundTool, arguments: dict[str, Any], context: Context[None, Any] | None
-    ) -> CallToolResult | InputRequiredResult:
-        """Run the tool, as often as it takes until every question that it has is answered."""
-        settings = self.ollama_settings
-        progress = Progress(_sender(context))
-        caller = caller_of(context, settings, has_progress=progress.wanted)
-        granted = self._forms.take(context)
+    async def _run(
+        self, tool: BoundTool, call: Call, arguments: dict[str, Any], context: Context[None, Any] | None
+    ) -> CallToolResult:
+        """Run the tool and return its result, or its error as one: a job has no call that could report it.
+
+        A folder that the tool may not read is looked for among the client's roots, once, and then becomes a question
+        to a user who can be asked.
+
+        Raises:
+            NeedsInput: The user has to answer before the tool can go on.
+        """
         while True:
-            consent = Consent(tool.spec.name, settings.policy, self._confirmations, can_ask(context), granted)
-            call = Call(
-                settings=settings,
-                hosts=self.hosts,
-                make_access=lambda: self.access,
-                progress=progress,
-                consent=consent,
-                in_use=self.in_use,
-                jobs=self.jobs,
-                caller=caller,
-                store=self.store,
-                habits=self._habits_of(caller),
-            )
             try:
-                return await self._carry_out(tool, call, tool.arguments.check(arguments), context)
-            except NeedsInput as pause:
-                assert context is not None
-                if is_modern(context):
-                    return self._forms.result(pause.question, granted)
-                granted.add(await self._forms.ask(context, pause.question, progress))
+                result = await tool.call(call, arguments)
+                await notify_changes(self, tool.name)
+                return result
+            except NeedsInput:
+                raise
+            except NotAllowed as error:
+                if await self._learn_roots(error, context):
+                    continue
+                if question := self._folder_question(error, call):
+                    raise NeedsInput(question) from None
+                return await self._failure(error, tool.name)
+            except Exception as error:
+                return await self._failure(error, tool.name)
+
+    def _call(
+        self, tool: BoundTool, context: Context[None, Any] | None, caller: Caller, progress: Progress, granted: set[str]
+    ) -> Call:
+        """The context of a call."""
+        policy = self.ollama_settings.policy
+        return Call(
+            settings=self.ollama_settings,
+            hosts=self.hosts,
+            make_access=lambda: self.access,
+            store=self.store,
+            progress=progress,
+            in_use=self.in_use,
+            habits=self._habits_of(caller),
+            consent=Consent(tool.name, policy, self._confirmations, partial(can_show_forms, context), granted),
+            jobs=self.jobs,
+            caller=caller,
+        )
 
     def _habits_of(self, caller: Caller) -> ModelHabits:
         """What the caller used before; nothing for one that cannot be told from another."""
         if caller.owner is None:
             return ModelHabits()
-        while len(self._habits) >= _MOST_CALLERS and caller.owner not in self._habits:
+        while len(self._habits) >= _MAX_CALLERS and caller.owner not in self._habits:
+            # The oldest: a dict keeps the order of insertion.
             del self._habits[next(iter(self._habits))]
-        return self._habits.setdefault(caller.owner, ModelHabits())
+        if (habits := self._habits.get(caller.owner)) is None:
+            habits = self._habits[caller.owner] = ModelHabits()
+        return habits
 
-    async def _carry_out(
-        self, tool: BoundTool, call: Call, arguments: dict[str, Any], context: Context[None, Any] | None
-    ) -> CallToolResult:
-        """Run the tool to its end, or as long as the client waits where the work can go on without it."""
-        if not tool.is_long:
-            return await self._run(tool, call, arguments, context)
-        background = bool(arguments.pop(BACKGROUND, False))
-        if JOB_TOOL not in self.bound_tools:
-            if background:
-                raise NotAllowed(
-                    f"background needs {JOB_TOOL}, which is not offered.",
-                    next_step="The user can add the toolset 'system' to tools.toolsets in the settings.",
-                )
-            return await self._run(tool, call, arguments, context)
-        job = Job(tool.spec.name, str(arguments.get("model", "")), call.caller.owner, call.progress, call.consent)
-        job.resumes = tool.spec.hints.resumes
-        work = self._result(tool, call, arguments, context)
-        result = await self.jobs.carry(job, work, call.caller, background=background, asks_midway=tool.asks_midway)
-        return result if result is not None else tool.handover(job)
+    def _keeps_jobs(self, *, background: bool) -> bool:
+        """Whether work may go on as a job: only where the tool that gives its result is offered.
 
-    async def _result(
-        self, tool: BoundTool, call: Call, arguments: dict[str, Any], context: Context[None, Any] | None
-    ) -> CallToolResult:
-        """The result of a tool that may have no call any more which could report its failure."""
-        try:
-            return await self._run(tool, call, arguments, context)
-        except NeedsInput:
-            raise
-        except Exception as error:
-            return await self._failure(error, tool.spec.name)
+        Raises:
+            NotAllowed: A job is asked for, and it is not.
+        """
+        if JOB_TOOL in self.bound_tools:
+            return True
+        if background:
+            raise NotAllowed(
+                f"background needs {JOB_TOOL}, which is not offered.",
+                next_step="The user can add the toolset 'system' to tools.toolsets in the settings.",
+            )
+        return False
 
-    async def _run(
-        self, tool: BoundTool, call: Call, arguments: dict[str, Any], context: Context[None, Any] | None
-    ) -> CallToolResult:
-        """Run the tool; a folder that it may not read becomes a question to a user who can be asked."""
-        try:
-            result = await tool.call(call, arguments)
-            await changed(self, tool.spec.name)
-            return result
-        except NotAllowed as error:
-            if self.ollama_settings.transport != "stdio":
-                raise
-            if await self._learn_roots(error, context):
-                return await self._run(tool, call, arguments, context)
-            if call.consent.has_forms and not call.consent.detached:
-                question = self._folders.question(error)
-                if question is not None:
-                    raise NeedsInput(question) from None
-            raise
+    def _folder_question(self, error: NotAllowed, call: Call) -> UserQuestion | None:
+        """The question whether a refused folder may be read; None where nobody can be asked, or is to be."""
+        if self.ollama_settings.transport != "stdio" or not call.consent.has_forms or call.consent.detached:
+            return None
+        return self._folders.permission_question(error)
 
     async def _learn_roots(self, error: NotAllowed, context: Context[None, Any] | None) -> bool:
         """Ask the client for its roots, once and only when a folder was refused; whether there are any."""
         from ollama_mcp.access import FolderNotAllowed
 
-        if self._asked_roots or not self.ollama_settings.read.client_roots or not isinstance(error, FolderNotAllowed):
+        is_asked = self._asked_roots or not self.ollama_settings.read.client_roots
+        if is_asked or self.ollama_settings.transport != "stdio" or not isinstance(error, FolderNotAllowed):
             return False
-        from ollama_mcp.server.roots import roots_of
+        from ollama_mcp.server.folders import client_roots
 
         self._asked_roots = True
-        roots = await roots_of(context)
-        rules = self.access.rules
-        self.access = replace(self.access, rules=replace(rules, facts=replace(rules.facts, roots=roots)))
+        roots = await client_roots(context)
+        rules = self.access.read_rules
+        self.access = replace(
+            self.access, read_rules=replace(rules, environment=replace(rules.environment, roots=roots))
+        )
         return bool(roots)
 
     async def _failure(self, error: Exception, tool: str) -> CallToolResult:
         if isinstance(error, OllamaMCPError):
-            return failure_result(await with_help(error, self.hosts, self.bound_tools))
-        return failure_result(unexpected(error, tool))
+            return failure_result(await with_suggestions(error, self.hosts, self.bound_tools))
+        return failure_result(internal_error(error, tool))
 
-    def _bound(self, name: str) -> BoundTool:
+    def _offered_tool(self, name: str) -> BoundTool:
         tool = self.bound_tools.get(name)
         if tool is None and name in self._specs:
             raise NotAllowed(
@@ -309,7 +330,7 @@ async def _lifespan(server: MCPServer[None]) -> AsyncGenerator[None]:
             await server.aclose()
 
 
-def _sender(context: Context[None, Any] | None) -> Send | None:
+def _progress_sender(context: Context[None, Any] | None) -> Send | None:
     """How to report progress, or None where the client gave no token."""
     meta = context.request_context.meta if context is not None else None
     if context is None or not meta or not ("progress_token" in meta or "progressToken" in meta):

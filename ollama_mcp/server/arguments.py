@@ -1,27 +1,30 @@
-"""A tool's arguments: signature -> published schema -> checked values, with errors an agent can act on."""
+"""A tool's arguments: the published schema from a signature, and checked values from the JSON of a call."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from ollama_mcp.errors import InvalidArgument
+from ollama_mcp.formats.durations import keep_alive_seconds
+from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.server.call import Call
-from ollama_mcp.server.coercion import coerce
 from ollama_mcp.server.registry import ToolFunction
-from ollama_mcp.server.schema import portable
-from ollama_mcp.server.types import OnlyWhere
-from ollama_mcp.settings.model import Settings
+from ollama_mcp.server.schema import Schema, portable
+from ollama_mcp.server.types import RequiresSetting, check_call_options
+from ollama_mcp.settings import Settings, SettingsError
 
 _SHOWN = 80
+# Tools of this process times the settings that shape their arguments; a test process makes many servers.
+_KEPT_MODELS = 512
 
 
 @dataclass
@@ -34,14 +37,12 @@ class Arguments:
     @cached_property
     def call_parameter(self) -> str | None:
         """Name of the parameter that receives the Call."""
-        return next((name for name, hint in self._hints.items() if hint is Call), None)
+        return next((name for name, hint in _hints(self.function).items() if hint is Call), None)
 
     @cached_property
-    def schema(self) -> dict[str, Any]:
+    def schema(self) -> Schema:
         """The published input schema."""
-        schema = portable(self._model.model_json_schema())
-        schema.setdefault("properties", {})
-        return {**schema, "required": schema.get("required", []), "additionalProperties": False}
+        return _input_schema(self.function, self.call_parameter, frozenset(self._hidden))
 
     def check(self, given: dict[str, Any]) -> dict[str, Any]:
         """The arguments to call the function with.
@@ -49,6 +50,7 @@ class Arguments:
         Raises:
             InvalidArgument: Names the argument, its value and what is allowed.
         """
+        # Hosts spell an argument that is left out as null.
         present = {name: value for name, value in given.items() if value is not None}
         try:
             model = self._model.model_validate(cast("dict[str, Any]", coerce(present, self.schema)))
@@ -57,24 +59,14 @@ class Arguments:
         return {name: getattr(model, name) for name in model.model_fields_set}
 
     @cached_property
-    def _hints(self) -> dict[str, Any]:
-        return get_type_hints(self.function, include_extras=True)
-
-    @cached_property
     def _hidden(self) -> dict[str, str]:
         """Arguments that the settings leave out, and what would offer each."""
-        marked = ((name, _marker(hint)) for name, hint in self._hints.items())
-        return {name: mark.remedy for name, mark in marked if mark is not None and not mark.holds(self.settings)}
+        marked = ((name, _marker(hint)) for name, hint in _hints(self.function).items())
+        return {name: mark.remedy for name, mark in marked if mark is not None and not mark.is_met(self.settings)}
 
     @cached_property
     def _model(self) -> type[BaseModel]:
-        fields: dict[str, Any] = {}
-        for name, parameter in inspect.signature(self.function).parameters.items():
-            if name != self.call_parameter and name not in self._hidden:
-                required = parameter.default is inspect.Parameter.empty
-                fields[name] = (self._hints[name], ... if required else parameter.default)
-        config = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
-        return create_model(f"{self.function.__name__}_arguments", __config__=config, **fields)
+        return _argument_model(self.function, self.call_parameter, frozenset(self._hidden))
 
     def _explain(self, error: ValidationError) -> InvalidArgument:
         errors = error.errors(include_url=False)
@@ -86,31 +78,126 @@ class Arguments:
             return inner
         path = _path(first["loc"])
         known = list(self._model.model_fields)
+        field = self._model.model_fields.get(str(first["loc"][0]))
+        meaning = field.description if field is not None and field.description else ""
         match first["type"]:
             case "missing":
-                field = self._model.model_fields.get(str(first["loc"][0]))
-                return InvalidArgument(f"{path} is required.", next_step=_meaning(field))
+                return InvalidArgument(f"{path} is required.", next_step=meaning)
             case "extra_forbidden" if path in self._hidden:
                 return InvalidArgument(
                     f"{path} is off in the settings.", next_step=f"Leave it out. {self._hidden[path]}"
                 )
             case "extra_forbidden" if len(first["loc"]) == 1:
                 return InvalidArgument(
-                    f"{path} is no argument of {self.function.__name__}.", next_step=_closest(path, known)
+                    f"{self.function.__name__} has no argument {path}.", next_step=_closest(path, known)
                 )
             case "extra_forbidden":
                 return InvalidArgument(f"{path} is unknown.", next_step="Leave it out.")
             case _:
-                field = self._model.model_fields.get(str(first["loc"][0]))
-                return InvalidArgument(
-                    f"{path} is {_shown(first['input'])}: {_reason(first)}.", next_step=_meaning(field)
-                )
+                return InvalidArgument(f"{path} is {_shown(first['input'])}: {_reason(first)}.", next_step=meaning)
 
 
-def _marker(hint: Any) -> OnlyWhere | None:
+def coerce(value: Any, schema: Schema) -> Any:
+    """The value as the schema wants it where that is beyond doubt, else unchanged.
+
+    Models get types wrong in a few known ways: "42" for an integer, "true" for a boolean, one string where a list is
+    wanted, JSON text where an object is wanted, a number where text is wanted, null for an absent member.
+    """
+    kinds = {str(branch["type"]) for branch in schema.get("anyOf") or (schema,) if "type" in branch}
+    if isinstance(value, str):
+        # An object given as JSON text is not the string that the same argument also takes.
+        is_text = "string" in kinds and not ("object" in kinds and value.lstrip()[:1] == "{")
+        if kinds and not is_text:
+            value = _parse_text(value, kinds)
+    elif isinstance(value, int | float) and not isinstance(value, bool) and kinds == {"string"}:
+        value = str(value)
+    if "array" in kinds and value is not None and not isinstance(value, list):
+        value = [value]
+    if isinstance(value, list):
+        items = cast("Schema", schema.get("items") or {})
+        return [coerce(item, items) for item in cast("list[Any]", value)]
+    known = cast("dict[str, Schema]", schema.get("properties") or {})
+    if not isinstance(value, dict) or not known:
+        return value
+    members = cast("dict[str, Any]", value)
+    return {
+        name: coerce(item, known.get(name, {}))
+        for name, item in members.items()
+        if item is not None or name not in known
+    }
+
+
+def check_defaults(settings: Settings) -> None:
+    """Hold the settings' defaults of calls to what a call itself is held to.
+
+    Raises:
+        SettingsError: A default that would fail each call; names the setting and what it takes.
+    """
+    defaults = settings.defaults
+    for name in ("model", "chat", "generate", "embed", "vision", "decide"):
+        if model := getattr(defaults, name):
+            _check_default(name, parse_name, model)
+    if defaults.keep_alive is not None:
+        _check_default("keep_alive", keep_alive_seconds, defaults.keep_alive)
+    _check_default("options", check_call_options, defaults.options)
+
+
+def _check_default(name: str, check: Callable[[Any], object], value: object) -> None:
+    try:
+        check(value)
+    except InvalidArgument as error:
+        raise SettingsError(f"setting defaults.{name}: {error.message}", next_step=error.next_step) from None
+
+
+@lru_cache(_KEPT_MODELS)
+def _hints(function: ToolFunction) -> dict[str, Any]:
+    return get_type_hints(function, include_extras=True)
+
+
+@lru_cache(_KEPT_MODELS)
+def _argument_model(function: ToolFunction, call_parameter: str | None, hidden: frozenset[str]) -> type[BaseModel]:
+    """The pydantic model of a function's arguments; building one costs milliseconds, so each is built once."""
+    fields: dict[str, Any] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name != call_parameter and name not in hidden:
+            required = parameter.default is inspect.Parameter.empty
+            fields[name] = (_hints(function)[name], ... if required else parameter.default)
+    config = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
+    return create_model(f"{function.__name__}_arguments", __config__=config, **fields)
+
+
+@lru_cache(_KEPT_MODELS)
+def _input_schema(function: ToolFunction, call_parameter: str | None, hidden: frozenset[str]) -> Schema:
+    schema = portable(_argument_model(function, call_parameter, hidden).model_json_schema())
+    schema.setdefault("properties", {})
+    return {**schema, "required": schema.get("required", []), "additionalProperties": False}
+
+
+def _marker(hint: Any) -> RequiresSetting | None:
     """The marker in an annotated type."""
     items = get_args(hint) if get_origin(hint) is Annotated else ()
-    return next((item for item in items if isinstance(item, OnlyWhere)), None)
+    return next((item for item in items if isinstance(item, RequiresSetting)), None)
+
+
+def _parse_text(text: str, kinds: set[str]) -> Any:
+    """A string as the JSON value that it spells, where that is of a wanted kind."""
+    if "boolean" in kinds and text.strip().lower() in ("true", "false"):
+        return text.strip().lower() == "true"
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return parsed if _kinds_of(parsed) & kinds else text
+
+
+def _kinds_of(value: Any) -> set[str]:
+    if isinstance(value, bool):
+        return {"boolean"}
+    if isinstance(value, int):
+        return {"integer", "number"}
+    if isinstance(value, float):
+        return {"integer", "number"} if value.is_integer() else {"number"}
+    return {"object"} if isinstance(value, dict) else {"array"} if isinstance(value, list) else set()
 
 
 def _reason(error: ErrorDetails) -> str:
@@ -133,10 +220,6 @@ def _reason(error: ErrorDetails) -> str:
 def _path(location: tuple[int | str, ...]) -> str:
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return text.lstrip(".")
-
-
-def _meaning(field: FieldInfo | None) -> str:
-    return field.description if field is not None and field.description else ""
 
 
 def _closest(name: str, known: list[str]) -> str:

@@ -1,81 +1,87 @@
-"""The context of one tool call: the host to talk to, the settings, progress, confirmation."""
+"""What a tool gets beside its arguments: the context of the call, the client, and what the user agreed to."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ollama_mcp.errors import InvalidArgument, NotAllowed, OllamaMCPError
-from ollama_mcp.formats.names import parse_name, same_model
+from ollama_mcp.errors import InvalidArgument, NotAllowed
+from ollama_mcp.formats.model_names import parse_name, same_model
+from ollama_mcp.server.client_timeouts import answer_deadline
+from ollama_mcp.work.context import CallContext
 
 if TYPE_CHECKING:
-    from ollama_mcp.access import Access
-    from ollama_mcp.api import OllamaClient
-    from ollama_mcp.hosts import HostPool
-    from ollama_mcp.hosts.in_use import InUse
-    from ollama_mcp.server.caller import Caller
+    from mcp.server.mcpserver import Context
+
     from ollama_mcp.server.confirmation import Action, Consent
-    from ollama_mcp.server.jobs import Jobs
-    from ollama_mcp.server.progress import Progress
+    from ollama_mcp.server.jobs import JobManager
     from ollama_mcp.settings import Settings
-    from ollama_mcp.store import Store
-    from ollama_mcp.work.choosing import Chosen, ModelHabits, Task
+    from ollama_mcp.work.choosing import ModelChoice, Task
+
+EVERYBODY = "everybody"
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """What a tool gets beside its arguments.
+class Caller:
+    """The client of one call.
 
     Args:
-        settings: The settings of this start.
-        hosts: The Ollama hosts.
-        make_access: Gives what may be read from this machine and fetched from others.
-        progress: Where to report progress; a no-op when the client wants none.
-        consent: What the user agreed to, for tools that destroy.
-        in_use: The models that calls of this server use now.
-        jobs: The work that goes on after its call.
-        caller: Who calls.
-        store: What outlives the call.
-        habits: The models that this caller used before.
+        owner: Whose jobs it sees; None for a client that cannot be told from another, which knows a job by its id only.
+        patience: Seconds after which long work should be handed over as a job; None waits.
     """
 
-    settings: Settings
-    hosts: HostPool
-    make_access: Callable[[], Access]
-    progress: Progress
+    owner: str | None = EVERYBODY
+    patience: float | None = None
+
+
+def caller_of(context: Context[None, Any] | None, settings: Settings, *, has_progress: bool) -> Caller:
+    """The client behind a call; a call without a context is made by this process itself, which waits."""
+    if context is None:
+        return Caller()
+    params = context.session.client_params
+    name = params.client_info.name if params is not None else ""
+    seconds = settings.jobs.call_seconds or answer_deadline(name, has_progress=has_progress)
+    return Caller(EVERYBODY if settings.transport == "stdio" else _owner(context), seconds)
+
+
+def _owner(context: Context[None, Any]) -> str | None:
+    """Over HTTP: the name of the token, else the session, which has a secret id."""
+    from mcp.server.auth.middleware.auth_context import get_access_token
+
+    if (token := get_access_token()) is not None:
+        return f"token {token.client_id}"
+    request = context.request_context.request
+    if request is None:
+        return None
+    session = request.headers.get("mcp-session-id") or request.query_params.get("session_id")
+    return f"session {session}" if session else None
+
+
+@dataclass(frozen=True, slots=True)
+class Call(CallContext):
+    """The context of a tool call.
+
+    Args:
+        consent: What the user agreed to, for tools that destroy.
+        jobs: The work that goes on after its call.
+        caller: The client that calls.
+    """
+
     consent: Consent
-    in_use: InUse
-    jobs: Jobs
+    jobs: JobManager
     caller: Caller
-    store: Store
-    habits: ModelHabits
 
     @property
     def tool(self) -> str:
         """Name of the tool that is called."""
         return self.consent.tool
 
-    @property
-    def client(self) -> OllamaClient:
-        """The client of the host that serves this call."""
-        return self.hosts.client()
-
-    @property
-    def access(self) -> Access:
-        """What may be read from this machine and fetched from others; made with the first use."""
-        return self.make_access()
-
-    async def model(self, name: str, task: Task) -> Chosen:
+    async def model(self, name: str, task: Task) -> ModelChoice:
         """The model to use where the call names none; see `ollama_mcp.work.choosing`."""
         from ollama_mcp.work.choosing import choose
 
         return await choose(self, name, task)
-
-    def keep_alive(self, given: float | str | None) -> float | str | None:
-        """The keep_alive to send: the caller's, else the settings', else none, since it changes the model for all."""
-        return given if given is not None else self.settings.defaults.keep_alive
 
     def check_count(self, limit: str, given: Sequence[object], *, argument: str = "") -> None:
         """Hold a list argument to the limit of the settings.
@@ -89,10 +95,6 @@ class Call:
                 f"{argument or limit} has {len(given):,} items, at most {most:,} are taken.",
                 next_step=f"Send fewer, or raise limits.{limit} in the settings.",
             )
-
-    def tell_loading(self, model: str) -> asyncio.Task[None]:
-        """Find out, beside the call, whether it waits for the model to load, and let the progress say so."""
-        return asyncio.create_task(self._tell_loading(model))
 
     def check_registry(self, name: str, *, argument: str = "model", insecure: bool = False) -> None:
         """Refuse a name whose host the settings do not list: Ollama would connect to it from inside its network.
@@ -119,9 +121,9 @@ class Call:
         Raises:
             OllamaMCPError: As `confirm`, where the name is taken.
         """
-        if self.hosts.has_made(name) or (source and same_model(name, source)):
+        if self.hosts.has_created(name) or (source and same_model(name, source)):
             return
-        found = await self.hosts.find(name)
+        found = await self.hosts.find_model(name)
         if found is not None:
             await self.confirm(
                 f"{found.name} exists ({found.digest[:12]}) and would be overwritten.",
@@ -155,12 +157,3 @@ class Call:
             NotAllowed: The settings refuse it; names the setting.
         """
         self.consent.require(consequence, subject=subject, confirmed=confirmed, action=action)
-
-    async def _tell_loading(self, model: str) -> None:
-        if not self.progress.wanted:
-            return
-        try:
-            loaded = any(same_model(running.name, model) for running in await self.client.ps())
-        except OllamaMCPError:
-            return
-        await self.progress.say(f"{model} reads the prompt" if loaded else f"loading {model}")

@@ -1,25 +1,28 @@
-"""Destroying steps need the user's yes: by a form, or by `confirm: true` after an answer that said what would happen.
+"""The user's consent to destructive steps: by a form, or by `confirm: true` after [needs_confirmation] was returned.
 
-The argument is set by an agent, which may have been talked into it; so it never stands in for a form that can be shown.
+An agent sets that argument, and a text that it read may have talked it into it. So the argument never replaces a form
+that can be shown, and alone, without the refusal before it, it does nothing.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from ollama_mcp.errors import Declined, NeedsConfirmation, NotAllowed
-from ollama_mcp.server.forms import NeedsInput, Question
-from ollama_mcp.settings.model import Policy
+from ollama_mcp.server.elicitation import NeedsInput, UserQuestion
+from ollama_mcp.settings.model import PolicySettings
 
 Action = Literal["delete", "overwrite", "push", "pull", "unload"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 
 VALID_SECONDS = 600.0
-_MOST = 1_000
+_MAX_PENDING = 1_000
 
-_WORDS: dict[Action, tuple[str, str]] = {
+# For each action: the subject of a refusal, and what the form's checkbox says after "Yes, ".
+_PHRASES: dict[Action, tuple[str, str]] = {
     "delete": ("Deleting models", "delete it"),
     "overwrite": ("Overwriting models", "overwrite it"),
     "push": ("Publishing models", "publish it"),
@@ -28,86 +31,108 @@ _WORDS: dict[Action, tuple[str, str]] = {
 }
 
 
-class Confirmations:
-    """The questions answered to agents in this process; an answer is good once, for its subject, for ten minutes."""
+class PendingConfirmations:
+    """The confirmations that agents were asked for; each is good once, for one tool and subject, for ten minutes."""
 
     def __init__(self) -> None:
         self._asked: dict[tuple[str, str], float] = {}
 
     def check(self, tool: str, subject: str, consequence: str, *, confirmed: bool) -> None:
-        """Pass when this very question was asked before and `confirmed` is set, else ask it.
+        """Return if this was asked for before and `confirmed` is set.
 
         Raises:
-            NeedsConfirmation: With the consequence.
+            NeedsConfirmation: Otherwise; the message is the consequence.
         """
         now = time.monotonic()
-        self._asked = {key: at for key, at in list(self._asked.items())[-_MOST:] if now - at < VALID_SECONDS}
+        # The oldest go first, so that a client which never confirms cannot fill the memory.
+        self._asked = {key: at for key, at in list(self._asked.items())[-_MAX_PENDING:] if now - at < VALID_SECONDS}
         if confirmed and self._asked.pop((tool, subject), None) is not None:
             return
         self._asked[tool, subject] = now
         raise NeedsConfirmation(
-            f"Nothing was done yet. {consequence}",
+            f"Nothing has been done yet. {consequence}",
             next_step=f"If the user agrees, call {tool} again with the same arguments and confirm=true.",
         )
 
 
 @dataclass(slots=True)
 class Consent:
-    """What the user agreed to in one call, and how more of it can be had.
+    """What the user agreed to in one call, and how to ask for more.
 
     Args:
         tool: Name of the tool that is called.
         policy: The settings for each action.
-        confirmations: Questions answered to agents so far, of all calls.
-        has_forms: Whether the client can show the user a form.
-        granted: Keys of the questions that the user said yes to for this call.
-        detached: Whether the call was answered while its work goes on, so that nobody can be asked any more.
+        confirmations: What agents were asked to confirm, of all calls.
+        can_ask: Tells whether the client can show the user a form now.
+        granted_keys: Keys of the questions that the user answered with yes for this call.
+        detached: Whether the call has been answered while its work goes on, so that nobody can be asked.
     """
 
     tool: str
-    policy: Policy
-    confirmations: Confirmations
-    has_forms: bool = False
-    granted: set[str] = field(default_factory=set[str])
+    policy: PolicySettings
+    confirmations: PendingConfirmations
+    can_ask: Callable[[], bool]
+    granted_keys: set[str] = field(default_factory=set[str])
     detached: bool = False
 
+    @property
+    def has_forms(self) -> bool:
+        """Whether the client can show the user a form."""
+        return self.can_ask()
+
+    def detach(self) -> None:
+        """Mark the call as answered.
+
+        Whether the client has forms is looked up a last time: its connection to the call ends now.
+        """
+        has_forms = self.has_forms
+        self.can_ask = lambda: has_forms
+        self.detached = True
+
     def check(self, action: Action) -> None:
-        """Refuse what no answer could allow.
+        """Refuse an action that no answer of the user could allow.
 
         Raises:
             NotAllowed: Names the setting.
         """
-        way = getattr(self.policy, action)
-        if way == "deny" or (action == "push" and way == "ask" and not self.has_forms):
-            why = "is switched off" if way == "deny" else "needs a form to ask the user, which this client cannot show"
-            other = "'ask'" if way == "deny" else "'confirm' or 'allow'"
+        mode = getattr(self.policy, action)
+        # For publishing, an agent's `confirm` counts only where the user has set that.
+        if mode == "deny" or (action == "push" and mode == "ask" and not self.has_forms):
+            reason = "is disabled" if mode == "deny" else "needs a form to ask the user, which this client cannot show"
+            alternative = "'ask'" if mode == "deny" else "'confirm' or 'allow'"
             raise NotAllowed(
-                f"{_WORDS[action][0]} {why} (setting policy.{action}).",
-                next_step=f"The user can set policy.{action} to {other} in the settings.",
+                f"{_PHRASES[action][0]} {reason} (setting policy.{action}).",
+                next_step=f"The user can set policy.{action} to {alternative} in the settings.",
             )
 
     def require(self, consequence: str, *, subject: str, confirmed: bool, action: Action) -> None:
-        """Pass where the user agreed to this very thing or the settings want no yes.
+        """Return if the user agreed to exactly this, or if the settings require no consent.
+
+        Args:
+            consequence: What would happen, as a full sentence.
+            subject: What is affected, exactly (name and digest): another subject is another question.
+            confirmed: The tool's `confirm` argument.
+            action: The action, whose setting says how consent is obtained.
 
         Raises:
-            NeedsInput: A form is to be shown; the call runs again with its answer.
-            NeedsConfirmation: No form can be shown; an agent has to ask.
+            NeedsInput: A form has to be shown; the call then runs again with its answer.
+            NeedsConfirmation: No form can be shown; the agent has to ask the user.
             NotAllowed: The settings refuse it.
         """
         self.check(action)
-        way = getattr(self.policy, action)
-        question = Question(
+        mode = getattr(self.policy, action)
+        question = UserQuestion(
             key=f"{action} {subject}",
             message=consequence,
-            label=f"Yes, {_WORDS[action][1]}",
+            label=f"Yes, {_PHRASES[action][1]}",
             refusal=Declined(
                 f"The user did not agree, and nothing was done. {consequence}",
                 next_step="Do not try again unless the user asks for it.",
             ),
         )
-        if way == "allow" or question.key in self.granted:
+        if mode == "allow" or question.key in self.granted_keys:
             return
-        if way == "ask" and self.has_forms:
+        if mode == "ask" and self.has_forms:
             if self.detached:
                 raise NeedsConfirmation(
                     f"Nothing was done. {consequence}", next_step=f"Call {self.tool} again without background."

@@ -1,4 +1,4 @@
-"""The boundary where an error becomes the text that an agent reads."""
+"""Where an error becomes the result that an agent reads: kind, message, next step, with what the host can add."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mcp.types import CallToolResult, TextContent
 
 from ollama_mcp.errors import ApiError, InternalError, ModelNotFound, OllamaMCPError, Unsupported
-from ollama_mcp.formats.names import parse_name
+from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.server.results import META
 
 if TYPE_CHECKING:
@@ -21,14 +21,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_CHARS = 400
-_NEEDS = {"chat": "completion", "generate": "completion", "embeddings": "embedding", "embed": "embedding"}
+MAX_CHARS = 400
+_CAPABILITY_OF_OPERATION = {
+    "chat": "completion",
+    "generate": "completion",
+    "embeddings": "embedding",
+    "embed": "embedding",
+}
 _UNSUPPORTED = re.compile(r"does not support (\w+)")
-_TOOL = re.compile(r"ollama_[a-z_]+")
+_TOOL_NAME = re.compile(r"ollama_[a-z_]+")
 
 
 def failure_result(error: OllamaMCPError) -> CallToolResult:
-    """The wire form: a text that is complete in itself, then the partial answer untouched; kind in `_meta`."""
+    """The error result: a text that is complete by itself, then the unchanged partial answer; the kind is in `_meta`."""
     content = [TextContent(type="text", text=failure_text(error))]
     if error.partial:
         content.append(TextContent(type="text", text=error.partial))
@@ -37,59 +42,67 @@ def failure_result(error: OllamaMCPError) -> CallToolResult:
 
 
 def failure_text(error: OllamaMCPError) -> str:
-    """`[kind] what failed and why. what to do next`, at most 400 characters; the next step is kept whole."""
+    """`[kind] what failed and why. What to do next.`, at most 400 characters; the message is cut before the next step."""
     head, tail = f"[{error.kind}] {error.message}".strip(), error.next_step.strip()
-    room = MOST_CHARS - len(tail) - 1 if tail else MOST_CHARS
+    room = MAX_CHARS - len(tail) - 1 if tail else MAX_CHARS
     if len(head) > room:
         head = f"{head[: max(room, 120) - 1]}…"
-    return f"{head} {tail}".strip()[:MOST_CHARS]
+    return f"{head} {tail}".strip()[:MAX_CHARS]
 
 
-def unexpected(error: Exception, tool: str) -> OllamaMCPError:
-    """Our own fault, told without a traceback; the log has it."""
+def internal_error(error: Exception, tool: str) -> OllamaMCPError:
+    """A fault of this server as an error without details. The log has the traceback."""
     log.error("%s failed unexpectedly", tool, exc_info=error)
     return InternalError(
-        f"{tool} failed on our side ({type(error).__name__}).",
-        next_step="Try once more; if it stays, report it with the server's stderr log.",
+        f"{tool} failed inside this server ({type(error).__name__}).",
+        next_step="Try once more; if it fails again, report it with the server's stderr log.",
     )
 
 
-async def with_help(error: OllamaMCPError, hosts: HostPool, tools: Collection[str]) -> OllamaMCPError:
-    """The error with what the host knows: closest installed names, or models that have the capability."""
+async def with_suggestions(error: OllamaMCPError, hosts: HostPool, tools: Collection[str]) -> OllamaMCPError:
+    """The error with a next step from what is installed: the closest names, or models with the capability.
+
+    Args:
+        error: The error; its next step is replaced.
+        hosts: The Ollama hosts.
+        tools: Names of the offered tools; no other is named.
+    """
     if isinstance(error, ModelNotFound) and error.model and "pull" not in error.endpoint:
-        hosts.forget(error.model)
-        error.next_step = _not_found_help(error.model, await hosts.installed(), tools)
+        hosts.invalidate(error.model)
+        error.next_step = _not_found_remedy(error.model, await hosts.installed(), tools)
     elif isinstance(error, Unsupported):
         match = _UNSUPPORTED.search(error.detail)
         if match is not None:
-            error.next_step = _capable_help(_NEEDS.get(match[1], match[1]), await hosts.installed())
+            error.next_step = _capable_models_remedy(
+                _CAPABILITY_OF_OPERATION.get(match[1], match[1]), await hosts.installed()
+            )
     elif isinstance(error, ApiError) and not error.next_step and "ollama_status" in tools:
-        error.next_step = "ollama_status shows what the host says."
-    error.next_step = _only_known_tools(error.next_step, tools)
+        error.next_step = "ollama_status shows the state of the host."
+    error.next_step = _drop_unknown_tools(error.next_step, tools)
     return error
 
 
-def _not_found_help(model: str, installed: list[ModelSummary], tools: Collection[str]) -> str:
-    close = closest(model, [summary.name for summary in installed])
+def _not_found_remedy(model: str, installed: list[ModelSummary], tools: Collection[str]) -> str:
+    close = closest_names(model, [summary.name for summary in installed])
     parts = [f"Closest: {', '.join(repr(name) for name in close)}."] if close else []
     if not installed:
         parts.append("No model is installed.")
     elif "ollama_list_models" in tools:
         parts.append("Call ollama_list_models to see all;")
     if "ollama_pull_model" in tools:
-        parts.append(f"ollama_pull_model(model={model!r}) downloads it, if the user wants that.")
+        parts.append(f"ollama_pull_model(model={model!r}) downloads it, if the user agrees.")
     return " ".join(parts)
 
 
-def closest(name: str, known: list[str], most: int = 3) -> list[str]:
-    """Up to three of the known names that are nearest to a misspelt one."""
+def closest_names(name: str, known: list[str], most: int = 3) -> list[str]:
+    """The known names that are nearest to a misspelt one, at most `most`."""
     try:
         wanted = parse_name(name)
     except OllamaMCPError:
         return []
     stem = wanted.model.lower()
     by_stem = [other for other in known if other.lower().partition(":")[0].rpartition("/")[2] == stem]
-    # The default tag stands in almost every name, so it would make any two of them alike.
+    # Almost every name has the default tag, which would make any two of them similar.
     bare = {other.lower().removesuffix(":latest"): other for other in reversed(known)}
     near = difflib.get_close_matches(wanted.short.lower().removesuffix(":latest"), list(bare), n=most, cutoff=0.5)
     stems = {other.lower().partition(":")[0]: other for other in reversed(known)}
@@ -97,16 +110,16 @@ def closest(name: str, known: list[str], most: int = 3) -> list[str]:
     return list(dict.fromkeys([*by_stem, *(bare[found] for found in near), *near_stems]))[:most]
 
 
-def _capable_help(capability: str, installed: list[ModelSummary]) -> str:
+def _capable_models_remedy(capability: str, installed: list[ModelSummary]) -> str:
     able = [summary.name for summary in installed if capability in (summary.capabilities or [])]
     if able:
         return f"Installed with {capability!r}: {', '.join(able[:5])}."
-    return f"ollama_list_models(capability={capability!r}) looks for an installed model that has it."
+    return f"ollama_list_models(capability={capability!r}) lists installed models that have it."
 
 
-def _only_known_tools(text: str, tools: Collection[str]) -> str:
-    """Sentences that name a tool which is not offered are dropped: an agent would try to call it."""
-    if all(name in tools for name in _TOOL.findall(text)):
+def _drop_unknown_tools(text: str, tools: Collection[str]) -> str:
+    """Drop sentences that name a tool which is not offered: an agent would try to call it."""
+    if all(name in tools for name in _TOOL_NAME.findall(text)):
         return text
-    kept = [part for part in re.split(r"(?<=[.;]) ", text) if all(name in tools for name in _TOOL.findall(part))]
+    kept = [part for part in re.split(r"(?<=[.;]) ", text) if all(name in tools for name in _TOOL_NAME.findall(part))]
     return " ".join(kept)

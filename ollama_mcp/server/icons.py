@@ -1,4 +1,7 @@
-"""The server's icon: a ring with a gap, a dot at home in it. Drawn for this project."""
+"""The server's icon, as data: a ring with a gap and a dot in it. Drawn for this project.
+
+Servers of protocol 2026-07-28 introduce themselves with every answer, so both forms together stay under 800 bytes.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ PNG = (
 )
 
 
-def icons() -> list[Icon]:
-    """The icon as PNG, which every host that shows icons can show, and as SVG."""
+def server_icons() -> list[Icon]:
+    """The icon as PNG, which every host that shows icons must support, and as SVG, which is optional for hosts."""
     return [
         Icon(src=f"data:image/png;base64,{PNG}", mime_type="image/png", sizes=["48x48"]),
         Icon(src=f"data:image/svg+xml,{SVG}", mime_type="image/svg+xml", sizes=["any"]),

@@ -1,10 +1,20 @@
-"""The tool decorator, and what it keeps of each tool."""
+"""The tool decorator, and the loader of tool files: the shipped tools/ folder, then the user's own folders."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import importlib.util
+import logging
+import sys
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
+
+from ollama_mcp._paths import shipped_path
+from ollama_mcp.settings.model import TOOLSETS
+
+log = logging.getLogger(__name__)
 
 ToolFunction = Callable[..., Awaitable[Any]]
 
@@ -63,8 +73,8 @@ class ToolSpec:
         return " ".join(doc.strip().split("\n\n", 1)[0].split())
 
 
-# Filled while the loader runs a tool file; the loader takes the specs out again.
-collected: list[ToolSpec] = []
+# The decorator fills it while the loader executes a tool file; the loader takes the specs out again.
+_collected: list[ToolSpec] = []
 
 
 def tool(*, title: str, toolset: str, hints: Hints) -> Callable[[ToolFunction], ToolFunction]:
@@ -80,7 +90,56 @@ def tool(*, title: str, toolset: str, hints: Hints) -> Callable[[ToolFunction], 
     """
 
     def register(function: ToolFunction) -> ToolFunction:
-        collected.append(ToolSpec(function, title, toolset, hints))
+        _collected.append(ToolSpec(function, title, toolset, hints))
         return function
 
     return register
+
+
+def load_tools(folders: Iterable[str] = ()) -> dict[str, ToolSpec]:
+    """All tools by name, in the order of the toolsets, then of files and definitions.
+
+    A user's file never replaces a built-in tool, and one that fails is skipped with one line on stderr.
+    """
+    specs = dict(_shipped_tools())
+    for folder in folders:
+        path = Path(folder).expanduser()
+        for spec in _load_folder(path, f"ollama_mcp.user_tools.{path.name}_", strict=False):
+            if spec.name in specs:
+                log.warning("tool %r of %s is skipped: a tool of that name is there already", spec.name, path)
+            else:
+                specs[spec.name] = spec
+    return specs
+
+
+@cache
+def _shipped_tools() -> dict[str, ToolSpec]:
+    """The shipped tools; their files are executed once a process, however many servers it makes."""
+    specs = _load_folder(shipped_path("tools"), "ollama_mcp.tools.", strict=True)
+    order = {toolset: place for place, toolset in enumerate(TOOLSETS)}
+    return {spec.name: spec for spec in sorted(specs, key=lambda spec: order[spec.toolset])}
+
+
+def _load_folder(folder: Path, prefix: str, *, strict: bool) -> list[ToolSpec]:
+    found: list[ToolSpec] = []
+    for file in sorted(folder.glob("*.py")):
+        if file.name.startswith("_"):
+            continue
+        try:
+            found += _load_file(file, prefix + file.stem)
+        except Exception as error:
+            if strict:
+                raise
+            log.warning("tool file %s is skipped: %s: %s", file, type(error).__name__, str(error).partition("\n")[0])
+    return found
+
+
+def _load_file(file: Path, name: str) -> list[ToolSpec]:
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    _collected.clear()
+    spec.loader.exec_module(module)
+    return _collected.copy()

@@ -1,4 +1,4 @@
-"""What tools return, and how it goes over the wire.
+"""The results of tools on the wire.
 
 Some hosts show the model the text blocks, most show structuredContent instead, and on errors only the text; so each is
 complete alone, and a plain answer has no structuredContent at all.
@@ -12,9 +12,11 @@ from typing import Any, ClassVar
 from mcp.types import CallToolResult, TextContent
 from pydantic import BaseModel, ConfigDict
 
-from ollama_mcp.work.answers import MISSING, Answer
+from ollama_mcp.work.chat.result import MISSING, Answer
 
 META = "ollama-mcp-server"
+# What stands in the text too, for hosts that show the model nothing else.
+_EXTRAS = ("thinking", "stats", "logprobs", "context")
 
 
 class Data(BaseModel):
@@ -31,19 +33,19 @@ class Data(BaseModel):
 def answer_result(answer: Answer, limit: int) -> CallToolResult:
     """The wire form of an answer; text over `limit` characters is cut, and a note says so."""
     notes = list(answer.notes)
-    text = _cut(answer.text, limit, notes)
-    words = [text] if text or not answer.tool_calls else []
-    words += [f"call {call['name']} {json.dumps(call['arguments'], ensure_ascii=False)}" for call in answer.tool_calls]
-    structured = _structured(answer, text, notes, limit)
-    content = [TextContent(type="text", text="\n".join(words))]
+    text = answer.text if len(answer.text) <= limit else _cut(answer.text, limit, notes)
+    lines = [text] if text or not answer.tool_calls else []
+    lines += [f"call {call['name']} {json.dumps(call['arguments'], ensure_ascii=False)}" for call in answer.tool_calls]
+    structured = _structured(answer, text, notes, limit) if answer.is_structured else None
+    blocks = ["\n".join(lines)]
     if notes:
-        content.append(TextContent(type="text", text="\n".join(notes)))
-    if structured is None:
-        return CallToolResult(content=list(content), _meta=_meta("usage", answer.usage))
-    extra = {key: structured[key] for key in ("thinking", "stats", "logprobs", "context") if key in structured}
+        blocks.append("\n".join(notes))
+    extra = {key: structured[key] for key in _EXTRAS if key in structured} if structured else {}
     if extra:
-        content.append(TextContent(type="text", text=json.dumps(extra, ensure_ascii=False)))
-    return CallToolResult(content=list(content), structured_content=structured, _meta=_meta("usage", answer.usage))
+        blocks.append(json.dumps(extra, ensure_ascii=False))
+    meta = {f"{META}/usage": answer.usage} if answer.usage else None
+    content = [TextContent(type="text", text=block) for block in blocks]
+    return CallToolResult(content=list(content), structured_content=structured, _meta=meta)
 
 
 def data_result(data: Data, limit: int) -> CallToolResult:
@@ -54,21 +56,19 @@ def data_result(data: Data, limit: int) -> CallToolResult:
     return CallToolResult(content=list(content), structured_content=data.model_dump(mode="json", exclude_none=True))
 
 
-def _structured(answer: Answer, text: str, notes: list[str], limit: int) -> dict[str, Any] | None:
-    rich = {
+def _structured(answer: Answer, text: str, notes: list[str], limit: int) -> dict[str, Any]:
+    """The whole answer as one object."""
+    parts = {
         "tool_calls": answer.tool_calls or None,
         "thinking": None if answer.thinking is None else _cut(answer.thinking, limit, notes),
         "logprobs": answer.logprobs,
         "stats": answer.stats,
         "context": answer.context,
     }
-    rich = {key: value for key, value in rich.items() if value is not None}
-    cites = any("quote" in source for source in answer.sources)
-    if answer.value is MISSING and not rich and not cites:
-        return None
+    parts = {name: value for name, value in parts.items() if value is not None}
     head = {"text": text} if answer.value is MISSING else {"value": answer.value}
-    said = {"notes": notes, "sources": answer.sources}
-    return head | rich | {name: items for name, items in said.items() if items} | {"model": answer.model}
+    lists = {"notes": notes, "sources": answer.sources}
+    return head | parts | {name: items for name, items in lists.items() if items} | {"model": answer.model}
 
 
 def _cut(text: str, limit: int, notes: list[str]) -> str:
@@ -79,7 +79,3 @@ def _cut(text: str, limit: int, notes: list[str]) -> str:
         "options.num_predict) or a higher limits.answer_chars in the server's settings."
     )
     return text[:limit]
-
-
-def _meta(kind: str, content: dict[str, Any]) -> dict[str, Any] | None:
-    return {f"{META}/{kind}": content} if content else None

@@ -67,9 +67,9 @@ def _flattened(node: Schema) -> Schema:
 
 def _is_noise(key: str, value: Any) -> bool:
     # A property may be called "title": its value is then a schema, and it never comes this way (see _MAPS).
-    # Unknown members are refused all the same; saying so at each level costs tokens.
+    # Open is what an object is where nothing is said; closed is checked by us all the same. Saying it costs tokens.
     return (
         (key == "title" and isinstance(value, str))
         or (key == "default" and value in (None, False, "", [], {}))
-        or (key == "additionalProperties" and value is False)
+        or (key == "additionalProperties" and isinstance(value, bool))
     )

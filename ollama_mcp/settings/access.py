@@ -1,4 +1,4 @@
-"""Settings of what may be read and fetched, and how images are made ready for a model."""
+"""Settings for access to files and addresses, and for the images and sounds that come from there."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class ReadSettings(BaseModel):
 
     image_folders: list[str] = Field(
         default=["~"],
-        description="Folders whose images and audio may be read, with all below them but what is hidden. '~' is home.",
+        description="Folders whose images and sounds may be read, with all below except what is hidden. '~' is home.",
     )
     text_folders: list[str] = Field(
         default=[],
-        description="Folders whose text files may be read, with all below them but what is hidden or named like a key.",
+        description="Folders whose text files may be read, with all below except what is hidden or named like a key.",
     )
     upload_folders: list[str] = Field(
         default=[],
@@ -28,21 +28,21 @@ class ReadSettings(BaseModel):
     )
     working_folder: Literal["auto", "never"] = Field(
         default="auto",
-        description="'auto': the folder the server was started in may be read too, where it is no root, system folder "
-        "or parent of home; its text and model files only where it is a project. 'never': it does not count.",
+        description="'auto': the folder the server was started in may be read too, unless it is a root, a system "
+        "folder or a parent of home; its text and model files only if it is a project. 'never': it may not.",
     )
     client_roots: bool = Field(
         default=True,
-        description="Whether the folders that a client on stdio declares as its roots may be read.",
+        description="Allow reading the folders that a client on stdio declares as its roots.",
     )
     temp_images: bool = Field(
         default=True,
-        description="Whether images in the temporary folder may be read, if they belong to the user of this server.",
+        description="Allow reading images in the temporary folder that belong to the user of this server.",
     )
     over_http: bool = Field(
         default=False,
-        description="Whether clients on HTTP that showed a token may name files at all; the folders listed here and by "
-        "`ollama-mcp-server allow` count then, home, working folder and temporary folder do not.",
+        description="Let clients on HTTP that present a token name files. Then the folders listed here and by "
+        "`ollama-mcp-server allow` count; home, the working folder and the temporary folder do not.",
     )
 
 
@@ -53,34 +53,36 @@ class WriteSettings(BaseModel):
 
     folders: list[str] = Field(
         default=[],
-        description="Folders that results may be written to, with all below them but what is hidden. '~' is home.",
+        description="Folders that results may be written to, with all below except what is hidden. '~' is home.",
     )
     working_folder: Literal["auto", "never"] = Field(
         default="auto",
-        description="'auto': the folder the server was started in may be written to where it is a project. 'never': it "
-        "does not count. Where nothing may be written to otherwise, ~/ollama-mcp is, and is made when first needed.",
+        description="'auto': the folder the server was started in may be written to if it is a project. 'never': it "
+        "may not. If nothing else may be written to, ~/ollama-mcp may; it is created when first needed.",
     )
 
 
 class UrlSettings(BaseModel):
-    """Whether and how an image is fetched from an address that a call names."""
+    """Whether and how images are fetched from addresses that a call names."""
 
     model_config = ConfigDict(extra="forbid")
 
-    enabled: bool = Field(default=False, description="Whether http(s) addresses of images are fetched at all.")
+    enabled: bool = Field(default=False, description="Fetch images from http(s) addresses.")
     ports: list[Port] = Field(default=[80, 443], description="Ports that may be connected to.")
     max_bytes: int = Field(default=20_000_000, gt=0, description="Largest body that is read, in bytes.")
-    timeout: float = Field(default=10.0, gt=0, description="Time for one fetch with all its redirects, in seconds.")
-    max_redirects: int = Field(default=3, ge=0, le=10, description="Redirects that are followed, each judged anew.")
+    timeout: float = Field(default=10.0, gt=0, description="Seconds for one fetch with all its redirects.")
+    max_redirects: int = Field(
+        default=3, ge=0, le=10, description="Redirects that are followed; each target is checked anew."
+    )
     trusted_proxy: str = Field(
         default="",
         description="Address of a proxy that itself keeps requests out of the internal network, such as "
-        "'http://proxy.example:3128'. Names are then resolved and judged by the proxy; empty: no proxy.",
+        "'http://proxy.example:3128'. The proxy then resolves and checks the names. Empty: no proxy.",
     )
 
 
 class ImageSettings(BaseModel):
-    """Limits of images, and the form in which they go to a model."""
+    """Limits of images, and the form in which they are sent to a model."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -88,12 +90,12 @@ class ImageSettings(BaseModel):
         default=1568,
         ge=16,
         le=16_384,
-        description="Longest edge in pixels that is sent; larger images are reduced, smaller ones never enlarged.",
+        description="Longest edge in pixels that is sent; larger images are scaled down, smaller ones never up.",
     )
     max_edge_by_model: dict[str, Annotated[int, Field(ge=16, le=16_384)]] = Field(
         default={},
         description="Longest edge in pixels for models whose name matches the pattern ('gemma3*'); the longest "
-        "pattern that matches counts.",
+        "matching pattern applies.",
     )
     jpeg_quality: int = Field(default=90, ge=1, le=100, description="Quality of the JPEG that is sent, 1 to 100.")
     max_bytes: int = Field(default=50_000_000, gt=0, description="Largest image or audio file that is read, in bytes.")
@@ -107,7 +109,7 @@ class ImageSettings(BaseModel):
 
 
 class AudioSettings(BaseModel):
-    """Whether sounds go to models that hear; their files, addresses, sizes and number are under the rules of images."""
+    """Whether sounds are sent to models with 'audio'; the rules of images apply to their sources, sizes and number."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -1,4 +1,4 @@
-"""Every setting: its section, type, limits and meaning. Defaults live here and, the same, in config.json."""
+"""All settings: sections, types, limits and meanings. The defaults are here and, identical, in config.json."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ollama_mcp.settings.access import AudioSettings, ImageSettings, ReadSettings, UrlSettings, WriteSettings
-from ollama_mcp.settings.http import HttpSettings
 
-Toolset = Literal["inference", "models", "work", "system", "blobs", "web", "legacy"]
 TOOLSETS: tuple[str, ...] = ("inference", "models", "work", "system", "blobs", "web", "legacy")
 DEFAULT_TOOLSETS: tuple[str, ...] = ("inference", "models", "work", "system")
 
 
-class Section(BaseModel):
-    """A group of settings; unknown names in it are refused."""
+class SettingsSection(BaseModel):
+    """A group of settings; unknown names in it are errors."""
 
+    # `defer_build`: pydantic builds the validators with the first use, not with every start.
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
-class Defaults(Section):
-    """What a call gets when it does not say."""
+class DefaultSettings(SettingsSection):
+    """What applies where a call names no value."""
 
     model: str = Field(default="", description="Model for every task that has none of its own.")
     chat: str = Field(default="", description="Model for ollama_chat.")
@@ -33,34 +32,33 @@ class Defaults(Section):
         default_factory=dict, description="Model options sent with every chat and generate."
     )
     keep_alive: str | float | None = Field(
-        default=None, description="How long models stay loaded ('10m', seconds, -1 for ever); null leaves it to Ollama."
+        default=None, description="How long models stay loaded ('10m', seconds, -1 for ever); null: Ollama decides."
     )
 
 
-class Timeouts(Section):
-    """Time limits towards Ollama, in seconds; 0 is no limit."""
+class TimeoutSettings(SettingsSection):
+    """Time limits for Ollama, in seconds; 0 is no limit."""
 
     connect: float = Field(default=5.0, ge=0.1, le=600, description="Seconds to reach the Ollama host.")
     first_byte: float = Field(
-        default=0.0, ge=0, description="Seconds until an answer begins (loading and queueing count); 0 waits."
+        default=0.0, ge=0, description="Seconds until an answer begins, with loading and queueing; 0 is no limit."
     )
-    idle: float = Field(default=300.0, ge=0, description="Seconds between two pieces of an answer; 0 waits.")
-    quick: float = Field(default=30.0, ge=1, description="Seconds for calls that do no work: version, list, show.")
+    idle: float = Field(default=300.0, ge=0, description="Seconds between two parts of an answer; 0 is no limit.")
+    quick: float = Field(default=30.0, ge=1, description="Seconds for calls that run no model: version, list, show.")
 
 
-class Limits(Section):
-    """Sizes that a call may have."""
+class LimitSettings(SettingsSection):
+    """Limits on the size of a call."""
 
     num_ctx: int = Field(
-        default=32_768, ge=512, description="Largest context in tokens that is asked for where a call names none."
+        default=32_768, ge=512, description="Largest context in tokens that is requested where a call names none."
     )
     files: int = Field(default=500, ge=1, description="Files in one call; a batch takes any number.")
     file_bytes: int = Field(default=20_000_000, ge=1_000, description="Bytes of one text file or document.")
     passages: int = Field(default=200_000, ge=1, description="Passages that one ollama_rank call searches.")
     questions: int = Field(default=64, ge=1, le=64, description="Questions in one ollama_decide call.")
-
     answer_chars: int = Field(
-        default=40_000, ge=1_000, description="Characters of text in one result; the rest is cut with a note."
+        default=40_000, ge=1_000, description="Characters of text in one result; the rest is cut off, with a note."
     )
     prompt_bytes: int = Field(
         default=50_000_000, ge=1_000, description="Bytes of text in one call's prompt or messages."
@@ -71,11 +69,11 @@ class Limits(Section):
     embed_chunk: int = Field(default=64, ge=1, le=512, description="Texts sent to Ollama in one request.")
     listed: int = Field(default=200, ge=1, description="Rows in one list result.")
     pull_confirm_gb: float = Field(
-        default=5.0, ge=0, description="Gigabytes above which a download is confirmed by the user (policy.pull)."
+        default=5.0, ge=0, description="Gigabytes above which the user confirms a download (policy.pull)."
     )
 
 
-class Tools(Section):
+class ToolSettings(SettingsSection):
     """Which tools are offered."""
 
     toolsets: list[str] = Field(
@@ -83,94 +81,98 @@ class Tools(Section):
         description=f"Toolsets: {', '.join(TOOLSETS)}; 'all'; 'default' is {', '.join(DEFAULT_TOOLSETS)}, "
         "and web where OLLAMA_API_KEY or `web` is set.",
     )
-    include: list[str] = Field(default_factory=list, description="Single tools beside the toolsets.")
-    exclude: list[str] = Field(default_factory=list, description="Tools left out, whatever offers them.")
+    include: list[str] = Field(default_factory=list, description="Tools offered in addition to the toolsets.")
+    exclude: list[str] = Field(
+        default_factory=list, description="Tools that are not offered, even if listed elsewhere."
+    )
     folders: list[str] = Field(default_factory=list, description="Folders with your own tool files (*.py).")
     always_load: list[str] = Field(
         default_factory=lambda: ["ollama_chat"],
-        description="Tools that a host which searches for tools should always show to the model.",
+        description="Tools that MCP hosts with tool search should always show to the model.",
     )
 
 
-class Prompts(Section):
-    """Prompts beside the shipped ones."""
+class PromptSettings(SettingsSection):
+    """Prompts in addition to the shipped ones."""
 
     folders: list[str] = Field(default_factory=list, description="Folders with your own prompt files (*.md).")
 
 
-Answering = Literal["ask", "confirm", "allow", "deny"]
-"""How the user's yes is had: by a form, by the argument `confirm` of a second call, not at all, or never."""
+ConfirmationMode = Literal["ask", "confirm", "allow", "deny"]
+"""How an operation is confirmed: by a form, by the argument `confirm` of a second call, not at all, or never."""
 
 
-class Policy(Section):
-    """What may be done to models, and how the user's yes is had.
+class PolicySettings(SettingsSection):
+    """What may be done to models, and how the user confirms it.
 
-    `ask` shows the user a form, and where the client can show none takes `confirm: true` after a first answer that
-    says what would happen; `confirm` takes that argument always; `allow` asks nobody; `deny` refuses.
+    `ask` shows the user a form; where the client cannot show one, it accepts `confirm: true` after a first result that
+    says what would happen. `confirm` always requires that argument, `allow` asks nobody, and `deny` refuses.
     """
 
-    delete: Answering = Field(default="ask", description="Deleting a model: ask, confirm, allow or deny.")
-    overwrite: Answering = Field(
-        default="ask", description="Creating or copying over a model that this server did not make: likewise."
+    delete: ConfirmationMode = Field(default="ask", description="Deleting a model: ask, confirm, allow or deny.")
+    overwrite: ConfirmationMode = Field(
+        default="ask", description="Replacing a model that this server did not make, by create or copy: likewise."
     )
-    push: Answering = Field(
-        default="ask", description="Publishing a model: likewise, but refused where 'ask' can show no form."
+    push: ConfirmationMode = Field(
+        default="ask", description="Publishing a model: likewise, but 'ask' refuses if no form can be shown."
     )
-    pull: Answering = Field(default="ask", description="Downloading more than is usual: likewise.")
-    unload: Answering = Field(default="ask", description="Unloading a model that another call uses: likewise.")
+    pull: ConfirmationMode = Field(default="ask", description="Downloading more than limits.pull_confirm_gb: likewise.")
+    unload: ConfirmationMode = Field(
+        default="ask", description="Unloading a model that another call is using: likewise."
+    )
     cloud_images: Literal["allow", "deny"] = Field(
-        default="deny", description="Whether images and sounds may go to a model that runs on ollama.com."
+        default="deny", description="Sending images and sounds to a model on ollama.com: allow or deny."
     )
     cloud_files: Literal["allow", "deny"] = Field(
-        default="deny", description="Whether the text of files may go to a model that runs on ollama.com."
+        default="deny", description="Sending the text of files to a model on ollama.com: allow or deny."
     )
     cloud_batch: Literal["allow", "deny"] = Field(
-        default="deny", description="Whether ollama_batch may use a model that runs on ollama.com."
+        default="deny", description="Using a model on ollama.com in ollama_batch: allow or deny."
     )
     answer_seconds: float = Field(default=600.0, gt=0, description="Seconds that a form waits for the user's answer.")
     registries: list[str] = Field(
         default_factory=lambda: ["registry.ollama.ai", "hf.co", "huggingface.co"],
-        description="Hosts that a model name may point to in pull, push, create and copy.",
+        description="Registry hosts that a model name may contain in pull, push, create and copy.",
     )
     insecure_registries: list[str] = Field(
-        default_factory=list, description="Listed registries that may be reached without TLS checks (`insecure`)."
+        default_factory=list, description="Listed registries that may be used without TLS verification (`insecure`)."
     )
 
 
-class Jobs(Section):
-    """Long calls that go on after their answer."""
+class JobSettings(SettingsSection):
+    """Long calls that continue as jobs after their first result."""
 
     call_seconds: float = Field(
-        default=0.0, ge=0, description="Seconds after which a long call goes on as a job; 0 goes by the client."
+        default=0.0, ge=0, description="Seconds after which a long call continues as a job; 0: depends on the client."
     )
-    limit: int = Field(default=20, ge=1, description="Jobs that run at once; as many ended ones are kept.")
+    limit: int = Field(default=20, ge=1, description="Jobs that run at once; the same number of finished ones is kept.")
     keep_seconds: float = Field(default=3_600.0, gt=0, description="Seconds that the result of a job is kept.")
     keep_cut_seconds: float = Field(
         default=600.0, gt=0, description="Seconds that the text of a cancelled call or job is kept."
     )
-    keep_bytes: int = Field(default=20_000_000, ge=0, description="About how much all kept results may take.")
+    keep_bytes: int = Field(default=20_000_000, ge=0, description="Approximate size of all kept results, in bytes.")
 
 
-class Work(Section):
+class WorkSettings(SettingsSection):
     """Work on many inputs."""
 
     parallel: int = Field(
         default=4,
         ge=1,
         le=64,
-        description="Requests of one call that Ollama has at once; it queues what it cannot run.",
+        description="Requests of one call that are sent to Ollama at once; it queues what it cannot run.",
     )
     largest_gb: float = Field(
         default=16.0, gt=0, description="Largest model, in gigabytes on disk, that is chosen where a call names none."
     )
 
 
-class Store(Section):
+class StoreSettings(SettingsSection):
     """What outlives a call, in one SQLite file: checkpoints, embeddings, token estimates, counters."""
 
     path: str = Field(
         default="",
-        description="The file; empty: store.sqlite3 in the user's data folder; ':memory:' keeps nothing on the disk.",
+        description="The file; empty: store.sqlite3 in the user's data folder; ':memory:': nothing is kept on disk.",
     )
     usage: bool = Field(
         default=True, description="Count calls and tokens by model; the counts never leave this machine."
@@ -178,11 +180,45 @@ class Store(Section):
     embeddings_mb: int = Field(default=1_000, ge=1, description="Megabytes of embeddings that are kept.")
 
 
-class Settings(Section):
+class HttpSettings(SettingsSection):
+    """Where streamable HTTP and SSE are served, to whom, and the limits of one client.
+
+    A client is an address: all programs on this machine that connect from 127.0.0.1 share its limits.
+    """
+
+    host: str = Field(
+        default="127.0.0.1", description="Loopback address to listen on; other addresses are not allowed."
+    )
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 chooses a free one.")
+    socket: str = Field(default="", description="Path of a Unix socket (mode 0600) to listen on instead of a port.")
+    stateless: bool = Field(default=False, description="Serve streamable HTTP without sessions.")
+    allowed_hosts: list[str] = Field(
+        default_factory=list,
+        description="Accepted Host headers in addition to the loopback names, with or without a port.",
+    )
+    allowed_origins: list[str] = Field(
+        default_factory=list, description="Web origins whose pages may connect, such as 'http://localhost:6274'."
+    )
+    body_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        description="Seconds for a request's body to arrive; large bodies get one more per 256 KiB.",
+    )
+    gone_seconds: float = Field(
+        default=5.0, ge=0, description="Seconds after which the call of a disconnected client is cancelled."
+    )
+    session_seconds: float = Field(default=1800.0, gt=0, description="Seconds after which an idle session ends.")
+    max_sessions: int = Field(default=500, ge=1, description="Sessions open per client.")
+    max_streams: int = Field(default=200, ge=1, description="Event streams (GET) open per client.")
+    max_calls: int = Field(default=1_000, ge=1, description="Calls in flight per client.")
+    max_unfinished: int = Field(default=100, ge=1, description="Requests per client whose body has not arrived yet.")
+
+
+class Settings(SettingsSection):
     """All settings of one server process."""
 
     host: str = Field(
-        default="", description="Address of Ollama, by OLLAMA_HOST's rules; empty is http://127.0.0.1:11434."
+        default="", description="Address of Ollama, in the format of OLLAMA_HOST; empty: http://127.0.0.1:11434."
     )
     api_key: str = Field(
         default="", description="Key sent to this host as a bearer token, for an Ollama behind a proxy."
@@ -190,20 +226,20 @@ class Settings(Section):
     headers: dict[str, str] = Field(default_factory=dict, description="Extra headers sent to this host.")
     ca_file: str = Field(default="", description="PEM file with the certificates to trust for an https host.")
     read_only: bool = Field(
-        default=False, description="Offer only tools that change nothing; wins over every other choice."
+        default=False, description="Offer only tools that change nothing; overrides every other setting."
     )
     web: bool = Field(
         default=False, description="Offer ollama_web_search and ollama_web_fetch through a signed-in Ollama."
     )
-    defaults: Defaults = Field(default_factory=Defaults)
-    timeouts: Timeouts = Field(default_factory=Timeouts)
-    limits: Limits = Field(default_factory=Limits)
-    tools: Tools = Field(default_factory=Tools)
-    prompts: Prompts = Field(default_factory=Prompts)
-    policy: Policy = Field(default_factory=Policy)
-    jobs: Jobs = Field(default_factory=Jobs)
-    work: Work = Field(default_factory=Work)
-    store: Store = Field(default_factory=Store)
+    defaults: DefaultSettings = Field(default_factory=DefaultSettings)
+    timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    tools: ToolSettings = Field(default_factory=ToolSettings)
+    prompts: PromptSettings = Field(default_factory=PromptSettings)
+    policy: PolicySettings = Field(default_factory=PolicySettings)
+    jobs: JobSettings = Field(default_factory=JobSettings)
+    work: WorkSettings = Field(default_factory=WorkSettings)
+    store: StoreSettings = Field(default_factory=StoreSettings)
     images: ImageSettings = Field(default_factory=ImageSettings)
     audio: AudioSettings = Field(default_factory=AudioSettings)
     read: ReadSettings = Field(default_factory=ReadSettings)

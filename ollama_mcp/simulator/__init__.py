@@ -7,7 +7,7 @@ from ollama_mcp.simulator.answers import Answer
 from ollama_mcp.simulator.cloud import CloudSimulator
 from ollama_mcp.simulator.faults import Fault
 from ollama_mcp.simulator.process import run
-from ollama_mcp.simulator.runner import Latency
+from ollama_mcp.simulator.scheduler import Latency
 from ollama_mcp.simulator.server import Simulator
 
 __all__ = ["Answer", "CloudSimulator", "Fault", "Latency", "Simulator", "run"]

@@ -1,37 +1,37 @@
-"""What a model answers: as a test scripted it, or as the simulator makes it up."""
+"""Answers of a model: scripted by a test, or planned by the simulator."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from ollama_mcp.simulator.encoding import Object
-from ollama_mcp.simulator.tokens import Token, pieces
+from ollama_mcp.simulator.go_json import Object
+from ollama_mcp.simulator.language import Token, tokenize
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The next answer of a model, as a test wants it.
+    """The next answer of a model, as a test scripts it.
 
     Args:
-        text: The answer: a text, cut into words by itself, or its pieces, one for each line of a stream.
-        thinking: The thinking before it, likewise.
+        text: The answer: a string, which is split into words, or its pieces, one for each line of a stream.
+        thinking: The thinking before it, in the same form.
         tool_calls: Calls such as `{"name": "get_weather", "arguments": {"city": "Paris"}}`.
-        done_reason: "stop", "length", ...; "" leaves the field out.
+        done_reason: "stop", "length", ...; "" omits the field.
         prompt_tokens: `prompt_eval_count`; None counts the prompt.
         tokens: `eval_count`; None counts the pieces.
         delay: Seconds before each piece.
-        first_delay: Seconds before the first piece, as a slow prompt takes.
-        hold: Wait for this event before piece number `hold_after`; a string names one that `release` sets.
-        hold_after: Pieces that go out before the hold.
-        error: After the pieces the runner fails with this text.
-        status: Status of that error where no piece was sent.
-        no_done: The stream ends without its last line, as the repeat guard of servers before v0.34.1 has it.
-        lines: Exact lines instead of everything above, without line breaks; sent with stream false too.
-        chances: For each piece of the text, the probabilities of the tokens that could stand there, likeliest first;
-            the logprobs and top_logprobs of the answer are theirs.
+        first_delay: Seconds before the first piece, as for a slow prompt.
+        hold: Wait for this event before piece number `hold_after`; a string names an event that `release` sets.
+        hold_after: Pieces that are sent before the hold.
+        error: The runner fails with this text after the pieces.
+        status: Status of that error if no piece was sent.
+        no_done: The stream ends without its last line, like the repetition limit of servers before v0.34.1.
+        lines: Exact lines instead of all of the above, without line breaks; also sent if stream is false.
+        chances: For each piece of the text, the probabilities of the possible tokens, most likely first; they become
+            the logprobs and top_logprobs of the answer.
     """
 
     text: str | Sequence[str] = ""
@@ -52,8 +52,8 @@ class Answer:
 
 
 @dataclass
-class Plan:
-    """An answer ready to be sent: tokens of thinking, then tokens of text, then tool calls."""
+class ResponsePlan:
+    """An answer ready to be sent: tokens of thinking, tokens of text, and tool calls, in this order."""
 
     thinking: list[Token] = field(default_factory=list[Token])
     content: list[Token] = field(default_factory=list[Token])
@@ -63,12 +63,12 @@ class Plan:
 
     @property
     def tokens(self) -> int:
-        """How many tokens it has."""
+        """The number of tokens; a tool call counts as eight."""
         return len(self.thinking) + len(self.content) + 8 * len(self.calls)
 
-    def cut(self, limit: int) -> None:
-        """End it after `limit` tokens, as num_predict does."""
-        # An answer of exactly the limit ended by itself.
+    def truncate(self, limit: int) -> None:
+        """Truncate it to `limit` tokens, as num_predict does."""
+        # An answer of exactly `limit` tokens is not truncated: its done_reason stays "stop".
         if limit < 0 or self.tokens <= limit:
             return
         self.done_reason = "length"
@@ -76,85 +76,83 @@ class Plan:
         self.thinking = self.thinking[:limit]
         self.calls = []
 
-    def guard(self, most: int) -> bool:
-        """End it where more than `most` tokens in a row are the same but for spaces; whether that was so."""
-        tokens, same, before = [*self.thinking, *self.content], 0, ""
-        for place, token in enumerate(tokens):
+    def truncate_repetition(self, limit: int) -> bool:
+        """Truncate it where more than `limit` tokens in a row are equal except for spaces; returns whether it did."""
+        tokens, repeats, previous = [*self.thinking, *self.content], 0, ""
+        for position, token in enumerate(tokens):
             text = token.text.strip()
-            same, before = (same + 1 if place and text == before else 1), text
-            if same > most:
-                self.thinking = self.thinking[:place]
-                self.content = self.content[: max(place - len(self.thinking), 0)]
+            repeats, previous = (repeats + 1 if position and text == previous else 1), text
+            if repeats > limit:
+                self.thinking = self.thinking[:position]
+                self.content = self.content[: max(position - len(self.thinking), 0)]
                 self.calls = []
                 return True
         return False
 
-    def stop_at(self, stops: Sequence[str]) -> None:
-        """End the text before the first of the stop texts."""
+    def truncate_at_stop(self, stops: Sequence[str]) -> None:
+        """Truncate the text before the first stop string."""
         text = "".join(token.text for token in self.content)
-        # A stop text may begin inside one token and end in the next, so the whole text is searched.
-        ends = [place for stop in stops if stop and (place := text.find(stop)) >= 0]
+        # A stop string may span tokens, so the joined text is searched.
+        ends = [position for stop in stops if stop and (position := text.find(stop)) >= 0]
         if not ends:
             return
-        left, kept = min(ends), list[Token]()
+        remaining, kept = min(ends), list[Token]()
         for token in self.content:
-            if left <= 0:
+            if remaining <= 0:
                 break
-            kept.append(
-                token if len(token.text) <= left else Token(token.text[:left], token.logprob, token.alternatives)
-            )
-            left -= len(token.text)
+            kept.append(replace(token, text=token.text[:remaining]))
+            remaining -= len(token.text)
         self.content, self.calls, self.done_reason = kept, [], "stop"
 
 
-def plan_of(script: Answer) -> Plan:
+def plan_from_script(script: Answer) -> ResponsePlan:
     """A scripted answer as a plan."""
     content = _tokens(script.text)
-    for place, chances in enumerate(script.chances[: len(content)]):
-        content[place] = _token(content[place].text, chances)
-    return Plan(_tokens(script.thinking), content, list(script.tool_calls), script.done_reason, script)
+    for position, chances in enumerate(script.chances[: len(content)]):
+        content[position] = _token(content[position].text, chances)
+    return ResponsePlan(_tokens(script.thinking), content, list(script.tool_calls), script.done_reason, script)
 
 
 def _tokens(text: str | Sequence[str]) -> list[Token]:
-    return [_token(piece, {piece: 0.9}) for piece in (pieces(text) if isinstance(text, str) else text)]
+    return [_token(piece, {piece: 0.9}) for piece in (tokenize(text) if isinstance(text, str) else text)]
 
 
 def _token(text: str, chances: Mapping[str, float]) -> Token:
-    """A token, with all that could stand in its place; what is impossible has the logarithm that Go's JSON can hold."""
+    """A token with its alternatives; probability 0 becomes -1e9, because JSON has no infinity."""
     logprobs = {token: math.log(chance) if chance > 0 else -1e9 for token, chance in chances.items()}
     return Token(text, logprobs.get(text, -1e9), tuple(logprobs.items()))
 
 
 class Scripts:
-    """Queues of scripted answers, one for each model; "*" is for any model."""
+    """Queues of scripted answers, one for each model; "*" is any model."""
 
     def __init__(self) -> None:
         self._queues: dict[str, list[Answer]] = {}
         self._events: dict[str, asyncio.Event] = {}
 
     def add(self, model: str, *answers: Answer) -> None:
-        """Answers to come, in order."""
+        """Append answers to the queue of a model."""
         self._queues.setdefault(model, []).extend(answers)
 
     def take(self, model: str) -> Answer | None:
-        """The next answer of a model, if one is scripted."""
-        # What was said for this very model goes before what was said for any.
+        """Remove and return the next answer for a model; None if there is none."""
+        # The queue of the model takes precedence over the one for any model.
         for name in (model, "*"):
             if queue := self._queues.get(name):
                 return queue.pop(0)
         return None
 
     def event(self, hold: asyncio.Event | str) -> asyncio.Event:
-        """The event of a hold."""
+        """The event of a hold, created on first use if it is a name."""
         return self._events.setdefault(hold, asyncio.Event()) if isinstance(hold, str) else hold
 
     def release(self, name: str) -> None:
-        """Set a named event: what holds for it goes on."""
+        """Set a named event, so that the answers that hold for it continue."""
         self.event(name).set()
 
     def clear(self) -> None:
-        """Forget all answers and events; what holds goes on."""
-        # An answer that still holds would keep its request, and the test, for ever.
+        """Remove all answers, and release the ones that hold."""
+        # A hold without an event would block its request, and the test, forever.
         for event in self._events.values():
             event.set()
         self._queues.clear()

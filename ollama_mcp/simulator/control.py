@@ -1,77 +1,79 @@
-"""The simulator's own endpoints under /_simulator/: faults, scripts, state and log, for tests in other processes."""
+"""The control endpoints under /_simulator/: faults, scripts, settings, state and request log, for other processes."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from ollama_mcp.simulator.answers import Answer
-from ollama_mcp.simulator.encoding import Object, as_list, as_object, timestamp
-from ollama_mcp.simulator.faults import described, fault_of
-from ollama_mcp.simulator.http import Request
-from ollama_mcp.simulator.machine import Account
-from ollama_mcp.simulator.reply import Reply
+from ollama_mcp.simulator.faults import parse_fault
+from ollama_mcp.simulator.go_json import Object, as_list, as_object, timestamp
+from ollama_mcp.simulator.http import HttpRequest
+from ollama_mcp.simulator.machine import AccountState
+from ollama_mcp.simulator.response import ResponseWriter
 
 if TYPE_CHECKING:
     from ollama_mcp.simulator.server import Simulator
 
 
-async def serve(simulator: Simulator, request: Request, reply: Reply) -> None:
-    """Serve a control request; 400 with the reason where it makes no sense."""
+async def serve(simulator: Simulator, request: HttpRequest, response: ResponseWriter) -> None:
+    """Serve a control request; 400 with the reason if it is invalid."""
     try:
-        _serve(simulator, request, reply)
+        _serve(simulator, request, response)
     except (TypeError, ValueError) as error:
-        reply.json({"error": str(error)}, 400)
+        response.json({"error": str(error)}, 400)
 
 
-def _serve(simulator: Simulator, request: Request, reply: Reply) -> None:
-    # Unlike the API of Ollama this one is strict: a typing error in a test should be seen.
+def _serve(simulator: Simulator, request: HttpRequest, response: ResponseWriter) -> None:
+    # Strict, unlike the API of Ollama: a typo in a test must not go unnoticed.
     body: Any = json.loads(request.body) if request.body else {}
     match request.method, request.path.removeprefix("/_simulator/"):
         case "GET", "faults":
-            reply.json([described(rule) for rule in simulator.faults.rules])
+            response.json([asdict(rule) for rule in simulator.faults.rules])
         case "POST", "faults":
-            rules = [fault_of(as_object(entry)) for entry in (as_list(body) or [body])]
+            rules = [parse_fault(as_object(entry)) for entry in (as_list(body) or [body])]
             simulator.faults.add(*rules)
-            reply.json([described(rule) for rule in rules], 201)
+            response.json([asdict(rule) for rule in rules], 201)
         case "DELETE", "faults":
             simulator.faults.clear()
-            reply.send(204)
+            response.send(204)
         case "GET", "state":
-            reply.json(_state(simulator))
+            response.json(_state(simulator))
         case "GET", "requests":
-            reply.json([seen.as_json() for seen in simulator.requests])
+            response.json([entry.to_json() for entry in simulator.requests])
         case "DELETE", "requests":
             simulator.log.clear()
-            reply.send(204)
+            response.send(204)
         case "POST", "script":
-            answers = [answer_of(as_object(entry)) for entry in as_list(as_object(body).get("answers"))]
+            answers = [parse_answer(as_object(entry)) for entry in as_list(as_object(body).get("answers"))]
             simulator.script(str(as_object(body).get("model", "*")), *answers)
-            reply.json({"scripted": len(answers)}, 201)
+            response.json({"scripted": len(answers)}, 201)
         case "DELETE", "script":
             simulator.scripts.clear()
-            reply.send(204)
+            response.send(204)
         case "POST", "settings":
-            _set(simulator, as_object(body))
-            reply.send(204)
+            _change_settings(simulator, as_object(body))
+            response.send(204)
         case "POST", "release":
             simulator.release(str(as_object(body).get("hold", "")))
-            reply.send(204)
+            response.send(204)
         case _:
-            reply.json({"error": "The simulator has faults, script, release, settings, state and requests here."}, 404)
+            response.json(
+                {"error": "Unknown control endpoint; known: faults, script, release, settings, state, requests."}, 404
+            )
 
 
-def _set(simulator: Simulator, given: Object) -> None:
-    """Change the account, the registry, the latency, or how long models stay.
+def _change_settings(simulator: Simulator, data: Object) -> None:
+    """Change the account, the registry, the latency, or the default keep-alive.
 
     Raises:
-        ValueError: An unknown setting or field.
+        ValueError: A setting or field is unknown.
     """
     machine = simulator.machine
-    for name, value in given.items():
+    for name, value in data.items():
         match name:
-            case "account" if value in get_args(Account):
+            case "account" if value in get_args(AccountState):
                 machine.account = value
             case "keep_alive" if isinstance(value, int | float):
                 machine.scheduler.keep_alive = float(value)
@@ -81,25 +83,25 @@ def _set(simulator: Simulator, given: Object) -> None:
                 for key, part in as_object(value).items():
                     setattr(machine.registry, key, part)
             case _:
-                raise ValueError(f"There is no setting {name!r} with the value {value!r}.")
+                raise ValueError(f"Unknown setting or invalid value: {name!r} = {value!r}.")
 
 
-def answer_of(given: Object) -> Answer:
+def parse_answer(data: Object) -> Answer:
     """A scripted answer from JSON.
 
     Raises:
-        ValueError: An unknown field.
+        ValueError: A field is unknown.
     """
     known = {entry.name for entry in fields(Answer)}
-    if unknown := set(given) - known:
+    if unknown := set(data) - known:
         raise ValueError(f"An answer has no field {sorted(unknown)[0]!r}; known: {', '.join(sorted(known))}.")
-    return Answer(**given)
+    return Answer(**data)
 
 
 def _state(simulator: Simulator) -> Object:
     machine = simulator.machine
     return {
-        "version": machine.reported,
+        "version": machine.reported_version,
         "models": [model.name.short for model in machine.store.listed()],
         "running": [
             {"model": runner.model.name.short, "active": runner.active, "expires_at": timestamp(runner.expires)}
@@ -107,7 +109,7 @@ def _state(simulator: Simulator) -> Object:
         ],
         "loads": machine.scheduler.loads,
         "requests": simulator.log.total,
-        "in_flight": [seen.as_json() for seen in simulator.in_flight],
+        "in_flight": [entry.to_json() for entry in simulator.in_flight],
         "disconnects": [
             {"path": gone.request.path, "milliseconds": round(gone.milliseconds, 3), "lines": gone.lines}
             for gone in simulator.disconnects

@@ -1,7 +1,7 @@
-"""What differs between Ollama's versions, as far as a client can see it; one property per difference.
+"""Differences between versions of Ollama that a client can observe, one property each.
 
-v0.5.7, v0.17.7 and v0.33 were recorded. What is marked `documented` comes from Ollama's release notes and documentation
-up to v0.40 and was not recorded from a running server.
+v0.5.7, v0.17.7 and v0.33 were recorded. Properties marked `documented` come from Ollama's release notes and
+documentation up to v0.40 and were not recorded from a running server.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from functools import cached_property
 
 RECORDED = ("0.5.7", "0.17.7", "0.33.0")
 DEFAULT = "0.33.0"
-# No difference of an older one is known here.
+# Differences of older versions are not implemented.
 OLDEST = "0.1.44"
 LATEST = "0.40.12"
 _VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?(?:[-+].*)?")
 
 
 class Generation:
-    """A version of Ollama. `0.0.0` (a build from source) counts as the default one, as clients should treat it.
+    """A version of Ollama. `0.0.0`, a build from source, behaves like the default version.
 
     Args:
-        version: Such as "0.17.7"; "latest" for the newest that is documented.
+        version: Such as "0.17.7"; "latest" is the newest documented one.
 
     Raises:
-        ValueError: It is no version, or one that nothing is known of.
+        ValueError: Not a version, or older or newer than the supported ones.
     """
 
     def __init__(self, version: str) -> None:
@@ -34,25 +34,25 @@ class Generation:
             self._number = _numbers(DEFAULT)
         if not _numbers(OLDEST) <= self._number <= _numbers(LATEST):
             raise ValueError(
-                f"The simulator does not play Ollama {version}: the oldest that it plays is {OLDEST}, the newest"
-                f" {LATEST} ('latest')."
+                f"The simulator does not support Ollama {version}: the oldest version is {OLDEST}, the newest {LATEST}"
+                " ('latest')."
             )
 
     def since(self, *number: int) -> bool:
-        """Whether this generation is at least version `number`."""
+        """Whether this is version `number` or newer."""
         return self._number >= number
 
     def between(self, first: tuple[int, ...], end: tuple[int, ...]) -> bool:
-        """Whether this generation is at least `first` and below `end`."""
+        """Whether this is version `first` or newer, and older than `end`."""
         return first <= self._number < end
 
     @cached_property
-    def wrong_method_is_405(self) -> bool:
+    def has_405(self) -> bool:
         return self.since(0, 7, 0)
 
     @cached_property
     def status_before_stream(self) -> bool:
-        """Errors before the first line carry their status; before, all streams were 200 with an error line."""
+        """Errors before the first line have their status; older servers answered 200 with an error line."""
         return self.since(0, 12, 6)
 
     @cached_property
@@ -64,8 +64,8 @@ class Generation:
         return self.since(0, 9, 0)
 
     @cached_property
-    def thinks_unasked(self) -> bool:
-        """A model that can think does so unless `think` is false."""
+    def thinks_by_default(self) -> bool:
+        """A thinking model thinks unless `think` is false."""
         return self.since(0, 12, 4)
 
     @cached_property
@@ -77,58 +77,58 @@ class Generation:
         return self.since(0, 11, 11)
 
     @cached_property
-    def native_templates(self) -> bool:
-        """llama-server runs the models: chat templates of the GGUF count, and errors come as JSON in a string."""
+    def has_native_templates(self) -> bool:
+        """llama-server runs the models, with the chat template of the GGUF file; its errors are JSON in a string."""
         return self.since(0, 30, 0)
 
     @cached_property
-    def trims_names(self) -> bool:
-        """Names are checked the same way everywhere, and `:cloud` and `:local` mean something."""
+    def has_strict_names(self) -> bool:
+        """All endpoints check names in the same way, and `:cloud` and `:local` have a meaning."""
         return self.since(0, 18, 0)
 
     @cached_property
-    def hears(self) -> bool:
+    def has_audio(self) -> bool:
         """Models that take sounds among the images; documented."""
         return self.since(0, 20, 0)
 
     @cached_property
-    def decides(self) -> bool:
+    def has_decisions(self) -> bool:
         """POST /v1/systemone and decision models; documented."""
         return self.since(0, 35, 0)
 
     @cached_property
-    def describes_thinking(self) -> bool:
-        """`show` lists the values of `think`, and any string is taken; documented."""
+    def lists_think_values(self) -> bool:
+        """`show` lists the values of `think`, and any string is accepted; documented."""
         return self.since(0, 34, 2)
 
     @cached_property
-    def counts_cached_prompt(self) -> bool:
+    def has_cached_prompt_count(self) -> bool:
         """`prompt_eval_cached_count` in the last line; documented."""
         return self.since(0, 33, 3)
 
     @cached_property
     def repeat_guard_is_error(self) -> bool:
-        """documented"""
+        """A model that repeats itself ends with an error, not without its last line; documented."""
         return self.since(0, 34, 1)
 
     @cached_property
-    def refuses_typical_p(self) -> bool:
-        """documented"""
+    def rejects_typical_p(self) -> bool:
+        """The option `typical_p` is an error; documented."""
         return self.between((0, 34, 1), (0, 35, 0))
 
     @cached_property
-    def fills_renderer(self) -> bool:
-        """`show` tells renderer, parser and template_source; documented."""
+    def has_template_source(self) -> bool:
+        """`show` has `template_source`; documented."""
         return self.since(0, 40, 0)
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    """The numbers of a version; a suffix such as "-rc1" does not count.
+    """The numbers of a version without a suffix such as "-rc1".
 
     Raises:
-        ValueError: It is none.
+        ValueError: Not a version.
     """
     match = _VERSION.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is no version of Ollama; give one such as {DEFAULT!r}, or 'latest'.")
+        raise ValueError(f"{text!r} is not a version of Ollama; use one such as {DEFAULT!r}, or 'latest'.")
     return tuple(int(part or 0) for part in match.groups())

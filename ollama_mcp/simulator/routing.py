@@ -1,4 +1,4 @@
-"""Which handler serves a request: routes by generation, the router's own refusals, the Host and Origin checks."""
+"""The routes of each generation, the router's own 404 and 405, and the Host and Origin checks."""
 
 from __future__ import annotations
 
@@ -10,27 +10,17 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from ollama_mcp.simulator.generations import Generation
-from ollama_mcp.simulator.http import Request
+from ollama_mcp.simulator.http import HttpRequest
 from ollama_mcp.simulator.machine import Machine
-from ollama_mcp.simulator.reply import Reply
-from ollama_mcp.simulator.routes import (
-    account,
-    blobs,
-    creations,
-    decisions,
-    embeddings,
-    inference,
-    models,
-    pulls,
-    pushes,
-)
+from ollama_mcp.simulator.response import ResponseWriter
+from ollama_mcp.simulator.routes import account, create, decisions, embeddings, inference, models, transfers
 
-Handler = Callable[[Machine, Request, Reply], Awaitable[None]]
+Handler = Callable[[Machine, HttpRequest, ResponseWriter], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class Route:
-    """A handler for some methods, from a version on."""
+    """A handler for some methods, since a version."""
 
     methods: str
     handler: Handler
@@ -50,10 +40,10 @@ _ROUTES: dict[str, list[Route]] = {
     "/api/embeddings": [Route("POST", embeddings.embeddings)],
     "/api/copy": [Route("POST", models.copy)],
     "/api/delete": [Route("DELETE", models.delete)],
-    "/api/pull": [Route("POST", pulls.pull)],
-    "/api/push": [Route("POST", pushes.push)],
-    "/api/create": [Route("POST", creations.create)],
-    "/api/blobs/:digest": [Route("HEAD", blobs.head), Route("POST", blobs.post)],
+    "/api/pull": [Route("POST", transfers.pull)],
+    "/api/push": [Route("POST", transfers.push)],
+    "/api/create": [Route("POST", create.create)],
+    "/api/blobs/:digest": [Route("HEAD", transfers.check_blob), Route("POST", transfers.store_blob)],
     "/v1/models": [Route("GET", models.openai_models)],
     "/api/me": [Route("POST", account.me, (0, 12, 0))],
     "/api/signout": [Route("POST", account.signout, (0, 12, 1))],
@@ -69,30 +59,30 @@ _LOCAL_ORIGINS = ("localhost", "127.0.0.1", "0.0.0.0")
 _APP_SCHEMES = ("app", "file", "tauri", "vscode-webview", "vscode-file")
 
 
-async def dispatch(machine: Machine, request: Request, reply: Reply) -> None:
-    """Serve a request, or refuse it as the router does."""
-    # Before routing, as the real server does it: even an unknown path gives 403.
+async def dispatch(machine: Machine, request: HttpRequest, response: ResponseWriter) -> None:
+    """Serve a request, or reject it as the router does."""
+    # Checked before routing, like the real server: even an unknown path gives 403.
     if not _host_allowed(request.headers.get("host", "")) or not _origin_allowed(request.headers.get("origin")):
-        return reply.send(403)
-    routes = _found(request.path, machine.generation)
+        return response.send(403)
+    routes = _routes_for(request.path, machine.generation)
     for route in routes:
         if request.method in route.methods.split():
-            return await route.handler(machine, request, reply)
-    # Before v0.7.0 a wrong method was an unknown path.
-    if routes and machine.generation.wrong_method_is_405:
+            return await route.handler(machine, request, response)
+    # Before v0.7.0 a wrong method was treated like an unknown path.
+    if routes and machine.generation.has_405:
         allowed = ", ".join(method for route in routes for method in route.methods.split())
-        return reply.text(405, "405 method not allowed", headers={"Allow": allowed})
-    reply.text(404, "404 page not found")
+        return response.text(405, "405 method not allowed", headers={"Allow": allowed})
+    response.text(404, "404 page not found")
 
 
-def _found(path: str, generation: Generation) -> list[Route]:
+def _routes_for(path: str, generation: Generation) -> list[Route]:
     path = "/api/blobs/:digest" if _BLOB.fullmatch(path) else path
     return [route for route in _ROUTES.get(path, []) if generation.since(*route.since)]
 
 
 @lru_cache(maxsize=64)
 def _host_allowed(header: str) -> bool:
-    # An IPv6 address without port ends in its bracket.
+    # An IPv6 address without a port ends with its bracket.
     host = header.rsplit(":", 1)[0] if not header.endswith("]") else header
     host = host.strip("[]").lower()
     if host in ("", "localhost") or host.endswith((".localhost", ".local", ".internal")):

@@ -1,4 +1,4 @@
-"""The simulator as a running server: in a test's own event loop, or as a process of its own."""
+"""The simulator as an HTTP server in the running event loop."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from typing import Self
 
 from ollama_mcp.simulator import control
 from ollama_mcp.simulator.answers import Answer, Scripts
-from ollama_mcp.simulator.breakage import FaultyReply, stand_in
-from ollama_mcp.simulator.cards import KINDS
-from ollama_mcp.simulator.failures import Failure
-from ollama_mcp.simulator.faults import Fault, Faults
-from ollama_mcp.simulator.http import Connection, Request, Upload
-from ollama_mcp.simulator.log import Disconnect, Log, Seen
-from ollama_mcp.simulator.machine import Account, Machine, Registry
-from ollama_mcp.simulator.reply import Reply
-from ollama_mcp.simulator.routes.blobs import BlobUpload
+from ollama_mcp.simulator.errors import ErrorResponse
+from ollama_mcp.simulator.faults import Fault, FaultRules, FaultyResponseWriter, respond_with_fault
+from ollama_mcp.simulator.http import BodySink, Connection, HttpRequest
+from ollama_mcp.simulator.library import KINDS
+from ollama_mcp.simulator.machine import AccountState, Machine
+from ollama_mcp.simulator.registry import Registry
+from ollama_mcp.simulator.request_log import Disconnect, LoggedRequest, RequestLog
+from ollama_mcp.simulator.response import ResponseWriter
+from ollama_mcp.simulator.routes.transfers import BlobUpload
 from ollama_mcp.simulator.routing import dispatch
-from ollama_mcp.simulator.runner import Latency
-from ollama_mcp.simulator.store import Store
+from ollama_mcp.simulator.scheduler import Latency
+from ollama_mcp.simulator.store import ModelStore
 
 
 class Simulator:
-    """An Ollama without models. Use it as an async context manager; it listens while the block runs.
+    """An Ollama without models; an async context manager that listens while its block runs.
 
     Args:
-        version: The Ollama version to play, "latest" for the newest documented; None plays v0.33.0 and says so with
-            "-simulator" behind the number.
-        models: Installed models, by name or by what they are for ("chat", "thinking", "vision", "embed", ...);
-            None installs one of each.
+        version: The Ollama version to simulate, "latest" for the newest documented one; None simulates v0.33.0 and
+            reports "0.33.0-simulator".
+        models: Installed models, by name or by kind ("chat", "thinking", "vision", "embed", ...); None installs one
+            of each of these four.
         host: Address to listen on.
-        port: Port to listen on; 0 takes a free one.
-        latency: Seconds per token of an answer, or a Latency; 0 answers at once.
-        account: How the server stands with ollama.com.
-        num_parallel: Requests that one model runs at a time.
+        port: Port to listen on; 0 selects a free one.
+        latency: Seconds per token of an answer, or a Latency; 0 answers immediately.
+        account: State of the account on ollama.com.
+        num_parallel: Requests that a model runs at a time.
         max_queue: Requests that may wait for a load.
         max_loaded: Models in memory at a time.
-        faults: Rules in force from the start.
+        faults: Rules that are active from the start.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Simulator:
         host: str = "127.0.0.1",
         port: int = 0,
         latency: float | Latency = 0.0,
-        account: Account = "signed_in",
+        account: AccountState = "signed_in",
         num_parallel: int = 1,
         max_queue: int = 512,
         max_loaded: int = 3,
@@ -57,9 +57,9 @@ class Simulator:
     ) -> None:
         speed = latency if isinstance(latency, Latency) else Latency(token=latency)
         self.machine = Machine.build(version, models, speed, account, num_parallel, max_queue, max_loaded)
-        self.faults = Faults()
+        self.faults = FaultRules()
         self.faults.add(*faults)
-        self.log = Log()
+        self.log = RequestLog()
         self._host, self._port = host, port
         self._server: asyncio.Server | None = None
         self._connections: set[Connection] = set()
@@ -74,13 +74,13 @@ class Simulator:
         await self.stop()
 
     async def start(self) -> None:
-        """Listen."""
+        """Start listening."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connection, self._host, self._port, backlog=1024)
+        self._server = await loop.create_server(self._new_connection, self._host, self._port, backlog=1024)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Stop listening, drop all clients, end all work."""
+        """Stop listening, reset all connections and cancel all work."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -91,11 +91,11 @@ class Simulator:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.machine.close()
-        # The transports close in the next turn of the loop, which may be the last one.
+        # Transports close in the next iteration of the event loop, which may be the last one.
         await asyncio.sleep(0)
 
     async def pause(self) -> None:
-        """Stop listening, so that connections are refused; those that stand stay."""
+        """Stop listening, so that connections are refused; open connections are kept."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -107,12 +107,12 @@ class Simulator:
 
     @property
     def url(self) -> str:
-        """Base URL without a slash at its end."""
+        """Base URL without a trailing slash."""
         return f"http://{self._host}:{self._port}"
 
     @property
     def gpu_bytes(self) -> int:
-        """Memory of the GPU, which each loaded model fills as far as it fits; 0 has none."""
+        """Memory of the GPU in bytes, for the `size_vram` of each loaded model; 0 is no GPU."""
         return self.machine.gpu_bytes
 
     @gpu_bytes.setter
@@ -120,18 +120,18 @@ class Simulator:
         self.machine.gpu_bytes = size
 
     @property
-    def requests(self) -> list[Seen]:
+    def requests(self) -> list[LoggedRequest]:
         """The requests so far, oldest first."""
         return list(self.log.requests)
 
     @property
-    def in_flight(self) -> list[Seen]:
-        """The requests that are being served now."""
-        return sorted(self.log.active, key=lambda seen: seen.number)
+    def in_flight(self) -> list[LoggedRequest]:
+        """The requests that are being served."""
+        return sorted(self.log.in_flight, key=lambda entry: entry.number)
 
     @property
     def disconnects(self) -> list[Disconnect]:
-        """The clients that went away before their answer was whole."""
+        """The clients that disconnected before their response was complete."""
         return self.log.disconnects
 
     @property
@@ -141,55 +141,59 @@ class Simulator:
 
     @property
     def registry(self) -> Registry:
-        """What pulls and pushes meet."""
+        """The registry for pulls and pushes."""
         return self.machine.registry
 
     @property
-    def store(self) -> Store:
-        """Models and blobs."""
+    def store(self) -> ModelStore:
+        """The installed models and blobs."""
         return self.machine.store
 
     def script(self, model: str, *answers: Answer) -> None:
-        """Say what a model answers next; "*" is any model. Names as in `models`, with or without tag."""
+        """Set the next answers of a model, named as in `models`, with or without tag; "*" is any model."""
         known = self.machine.store.find(KINDS.get(model, model))
         self.scripts.add(known.name.short if known else model, *answers)
 
     def release(self, name: str) -> None:
-        """Let the answers go on that hold for this name."""
+        """Release the answers that hold for this name."""
         self.scripts.release(name)
 
-    def _connection(self) -> Connection:
-        return Connection(self._serve, self._upload_for, self._connections)
+    def _new_connection(self) -> Connection:
+        return Connection(self._serve, self._body_sink_for, self._connections)
 
-    def _upload_for(self, request: Request) -> Upload | None:
+    def _body_sink_for(self, request: HttpRequest) -> BodySink | None:
         return BlobUpload() if request.method == "POST" and request.path.startswith("/api/blobs/") else None
 
-    async def _serve(self, connection: Connection, request: Request) -> None:
-        # Neither faults nor the log: the controls must work while everything else is broken.
+    async def _serve(self, connection: Connection, request: HttpRequest) -> None:
+        # Not subject to faults and not logged: the controls must work while everything else fails.
         if request.path.startswith("/_simulator/"):
-            return await control.serve(self, request, Reply(connection, request))
-        seen = self.log.begin(request.method, request.path, request.headers, request.body)
-        struck = self.faults.strike(request.path, seen.model) if self.faults.rules else []
-        reply = FaultyReply(connection, request, struck) if struck else Reply(connection, request)
-        gone = False
+            return await control.serve(self, request, ResponseWriter(connection, request))
+        entry = self.log.begin(request.method, request.path, request.headers, request.body)
+        faults = self.faults.matching(request.path, entry.model) if self.faults.rules else []
+        response = FaultyResponseWriter(connection, request, faults) if faults else ResponseWriter(connection, request)
+        disconnected = False
         try:
-            for rule in struck:
-                if await stand_in(rule, reply):
+            for fault in faults:
+                if await respond_with_fault(fault, response):
                     return
-            await self._answer(request, reply)
-        # The connection cancels its request when the client goes, and when a fault ends it here.
+            await self._respond(request, response)
+        # The connection cancels its request when the client disconnects, and when a fault closes it.
         except asyncio.CancelledError:
-            gone = not connection.ended_here
+            disconnected = not connection.closed_by_server
             raise
         finally:
-            if isinstance(reply, FaultyReply) and reply.runner_died and (model := self.store.find(seen.model)):
+            if (
+                isinstance(response, FaultyResponseWriter)
+                and response.runner_died
+                and (model := self.store.find(entry.model))
+            ):
                 self.machine.scheduler.kill(model)
-            seen.status, seen.lines = reply.status, reply.lines
-            self.log.end(seen, gone=gone)
+            entry.status, entry.lines = response.status, response.lines
+            self.log.end(entry, disconnected=disconnected)
 
-    async def _answer(self, request: Request, reply: Reply) -> None:
+    async def _respond(self, request: HttpRequest, response: ResponseWriter) -> None:
         try:
-            await dispatch(self.machine, request, reply)
-        except Failure as failure:
-            await reply.error(failure.body, failure.status)
-        await reply.end()
+            await dispatch(self.machine, request, response)
+        except ErrorResponse as error:
+            await response.error(error.body, error.status)
+        await response.end()

@@ -1,22 +1,21 @@
-"""What outlives a call, in one SQLite file: checkpoints of batches, embeddings, notes on models, counters."""
+"""What outlives a call, in one SQLite file: batch checkpoints, embeddings, observations of models, usage counts."""
 
-from ollama_mcp.store.batches import Batches
-from ollama_mcp.store.embeddings import Embeddings
-from ollama_mcp.store.models import ModelNotes
-from ollama_mcp.store.runs import BatchRun, CheckpointLost, RowResult
+from ollama_mcp.store.batches import Batches, BatchRun, CheckpointLost, RowResult
+from ollama_mcp.store.embeddings import EmbeddingCache
+from ollama_mcp.store.models import ModelStats
 from ollama_mcp.store.store import Store
-from ollama_mcp.store.usage import Tally, Totals, Usage, UsageRow
+from ollama_mcp.store.usage import UsageCounter, UsageRow, UsageSummary, UsageTotals
 
 __all__ = [
     "BatchRun",
     "Batches",
     "CheckpointLost",
-    "Embeddings",
-    "ModelNotes",
+    "EmbeddingCache",
+    "ModelStats",
     "RowResult",
     "Store",
-    "Tally",
-    "Totals",
-    "Usage",
+    "UsageCounter",
     "UsageRow",
+    "UsageSummary",
+    "UsageTotals",
 ]

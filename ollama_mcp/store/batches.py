@@ -1,74 +1,335 @@
-"""Checkpoints of batches: what each row came to, kept row by row until the output is written."""
+"""Checkpoints of batches: the outcome of each row, kept until the output is written.
+
+`Batches` finds or begins a run. `BatchRun` saves its records, many at a time, and reads them page by page.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ollama_mcp.store.database import transaction
-from ollama_mcp.store.runs import BatchRun, clear
+from ollama_mcp.errors import DiskError
+from ollama_mcp.store.writes import transaction
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from ollama_mcp.store.database import Database
 
+T = TypeVar("T")
+
 KEPT_DAYS = 30
-_SECONDS_OF_DAY = 86_400
+_SECONDS_PER_DAY = 86_400
+# A page of records ends with whichever comes first; a single record may be larger.
+_PAGE_ROWS = 500
+_PAGE_BYTES = 4_000_000
+_DELETED_ROWS = 1_000
+_FREED_PAGES = 2_000
+# How exactly it is recorded when a run was last used; a finer value would write more often.
+_TOUCH_SECONDS = 3_600
 
 _FIND = "SELECT id, total, about FROM runs WHERE key = ?"
 _COUNT = "SELECT count(*) FILTER (WHERE error = 0), count(*) FILTER (WHERE error = 1) FROM records WHERE run = ?"
+_EXISTS = "SELECT 1 FROM runs WHERE id = ? AND key IS NOT NULL"
+_TOUCH = "UPDATE runs SET touched = ? WHERE id = ? AND touched < ?"
+_INSERT = "INSERT INTO records (run, row, error, record) VALUES (?, ?, ?, ?) ON CONFLICT (run, row) DO NOTHING"
+_REPLACE_FAILURE = "UPDATE records SET error = ?, record = ? WHERE run = ? AND row = ? AND error = 1"
+_SAVED = "SELECT row FROM records WHERE run = ? AND row BETWEEN ? AND ?"
+_FAILED = "SELECT row FROM records WHERE run = ? AND error = 1 AND row > ? ORDER BY row LIMIT ?"
+_PAGE = "SELECT row, record, error FROM records WHERE run = ? AND row > ? ORDER BY row LIMIT ?"
+_DELETE = "DELETE FROM records WHERE rowid IN (SELECT rowid FROM records WHERE run = ? LIMIT ?)"
+
+
+class CheckpointLost(DiskError):
+    """The run is no longer in the store, nor any of its records."""
+
+
+class RowResult(NamedTuple):
+    """The outcome of a row.
+
+    Attributes:
+        row: Number of the row.
+        record: What the caller saved of it.
+        error: Whether it failed.
+    """
+
+    row: int
+    record: bytes
+    error: bool
 
 
 class Batches:
-    """The runs of batches that are not over.
+    """The runs of batches that are not finished.
 
     Attributes:
-        lasting: Whether they outlive the process; not where the store is in memory.
+        persistent: Whether they outlive the process; False if the store is in memory.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.lasting = database.path is not None
+        self.persistent = database.path is not None
 
-    async def open(self, key: str, *, total: int | None, about: dict[str, Any]) -> BatchRun:
-        """Find the run with this key, or begin it; runs that nobody has touched for 30 days are deleted.
+    async def open(self, key: str, *, total: int | None, metadata: dict[str, Any]) -> BatchRun:
+        """Find the run with this key, or begin it; runs that were not used for 30 days are deleted.
 
         Args:
-            key: Tells one request from all others; a hash of all that decides its outcome.
-            total: Rows in all, where that is known.
-            about: Whatever is to be known of the run later; JSON. A run that is found keeps what it began with.
+            key: Identifies the request: a hash of everything that decides its outcome.
+            total: The number of rows, if known.
+            metadata: What is to be known of the run later, as JSON. A run that is found keeps what it began with.
 
         Raises:
             DiskError: The store cannot be used.
         """
-        run, done, failed, kept, known = await self._database.run(
-            lambda connection: _open(connection, key, total, about)
-        )
-        for old in await self._database.run(_forgotten):
-            await clear(self._database, old)
-        return BatchRun(self._database, run, key, total=kept, about=known, done=done, failed=failed)
+        run = await self._database.run(partial(_open, key=key, total=total, metadata=metadata))
+        for unfinished in await self._database.run(_marked_for_deletion):
+            await _delete_run(self._database, unfinished)
+        return BatchRun(self._database, key, *run)
+
+
+class BatchRun:
+    """A run: which rows are done, and with which outcome. It holds what users gave and models answered.
+
+    One caller at a time may work on a run; its rows may be saved by any number of tasks.
+
+    Attributes:
+        key: The key that it was opened with.
+        total: The number of rows, if known.
+        metadata: What was said of it when it began.
+        done: Rows that succeeded.
+        failed: Rows that failed.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        key: str,
+        run: int,
+        total: int | None,
+        metadata: dict[str, Any],
+        done: int,
+        failed: int,
+    ) -> None:
+        self._database, self._id = database, run
+        self.key, self.total, self.metadata, self.done, self.failed = key, total, metadata, done, failed
+        self._waiting: list[tuple[RowResult, asyncio.Future[None]]] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    async def missing(self, first: int, last: int) -> list[int]:
+        """Return the rows from `first` to `last`, both included, that have no record, in order.
+
+        Raises:
+            DiskError: The store cannot be used, or the run is no longer in it.
+        """
+        saved = await self._run(lambda connection: _rows(connection, _SAVED, (self._id, first, last)))
+        return [row for row in range(first, last + 1) if row not in saved]
+
+    async def failures(self, *, after: int = -1, count: int = 10_000) -> list[int]:
+        """Return the next `count` rows that failed, in order, beginning after a row.
+
+        Raises:
+            DiskError: The store cannot be used, or the run is no longer in it.
+        """
+        return sorted(await self._run(lambda connection: _rows(connection, _FAILED, (self._id, after, count))))
+
+    async def save(self, index: int, record: bytes, *, error: bool) -> None:
+        """Save the outcome of a row; once this returns, it survives the end of the process.
+
+        Rows that wait at the same moment share one write. A later outcome replaces a failure, but never a success.
+
+        Raises:
+            DiskError: The store cannot be used, or the run is no longer in it; the row is not saved.
+        """
+        saved = asyncio.get_running_loop().create_future()
+        self._waiting.append((RowResult(index, record, error), saved))
+        # One writer at a time, so that rows gather while it waits for the disk.
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write())
+        await saved
+
+    async def records(self) -> AsyncGenerator[RowResult]:
+        """Yield all records in the order of their rows, with a few megabytes in memory at a time and nothing locked.
+
+        Raises:
+            DiskError: The store cannot be used, or the run is no longer in it.
+        """
+        after = -1
+        while page := await self._run(partial(_page, run=self._id, after=after)):
+            for record in page:
+                yield record
+            after = page[-1].row
+
+    async def reset(self) -> None:
+        """Delete all records, so that the run starts anew. They are overwritten, as with `remove`.
+
+        Raises:
+            DiskError: The store cannot be used.
+        """
+        await _delete_records(self._database, self._id)
+        await _release_space(self._database)
+        self.done = self.failed = 0
+
+    async def remove(self) -> None:
+        """Delete the run with all its records.
+
+        The records hold content of the user. They are overwritten with zeros in the file, and the write-ahead log is
+        truncated as far as other processes that are reading allow it; what the disk itself keeps of old blocks is out
+        of reach. A removal that is interrupted is completed when a batch is opened.
+
+        Raises:
+            DiskError: The store cannot be used.
+        """
+        # First, so that a removal that is interrupted cannot be continued as a run.
+        await self._database.run(lambda connection: _mark_for_deletion(connection, self._id))
+        await _delete_run(self._database, self._id)
+        self.done = self.failed = 0
+
+    async def _run(self, work: Callable[[Connection], T]) -> T:
+        """Read from the run, and fail if it is gone: in a store that was replaced, "no rows" would be wrong."""
+
+        def checked(connection: Connection) -> T:
+            _check_exists(connection, self._id)
+            return work(connection)
+
+        return await self._database.run(checked)
+
+    async def _write(self) -> None:
+        """Write while rows are waiting: those that arrive during one write share the next."""
+        while self._waiting:
+            group, self._waiting = self._waiting, []
+            rows = [row for row, _ in group]
+            try:
+                new, recovered = await self._database.run(partial(_save, run=self._id, rows=rows))
+            except BaseException as error:
+                _fail(group, error)
+                # Cancellation ends the writer. After an ordinary error the rows that wait get their own attempt.
+                if not isinstance(error, Exception):
+                    raise
+                continue
+            self.failed += sum(row.error for row in new) - recovered
+            self.done += sum(not row.error for row in new) + recovered
+            for _, saved in group:
+                if not saved.done():
+                    saved.set_result(None)
+
+
+def _fail(group: list[tuple[RowResult, asyncio.Future[None]]], error: BaseException) -> None:
+    """Pass an error on to the tasks that wait for their rows."""
+    for _, saved in group:
+        if saved.done():
+            continue
+        if isinstance(error, Exception):
+            saved.set_exception(error)
+        else:
+            saved.cancel()
+
+
+async def _delete_run(database: Database, run: int) -> None:
+    """Delete what is left of a run that is marked for deletion, and give its space back to the disk.
+
+    Raises:
+        DiskError: The store cannot be used.
+    """
+    await _delete_records(database, run)
+    await database.run(lambda connection: connection.execute("DELETE FROM runs WHERE id = ?", (run,)).rowcount)
+    await _release_space(database)
+
+
+async def _delete_records(database: Database, run: int) -> None:
+    # In steps, so that others can write in between and the write-ahead log stays short.
+    while await database.run(lambda connection: connection.execute(_DELETE, (run, _DELETED_ROWS)).rowcount):
+        pass
+
+
+async def _release_space(database: Database) -> None:
+    while await database.run_or_default(_vacuum_step, False):
+        pass
 
 
 def _open(
-    connection: Connection, key: str, total: int | None, about: dict[str, Any]
-) -> tuple[int, int, int, int | None, dict[str, Any]]:
+    connection: Connection, *, key: str, total: int | None, metadata: dict[str, Any]
+) -> tuple[int, int | None, dict[str, Any], int, int]:
+    """Return id, total, metadata, and the numbers of done and failed rows."""
     now = int(time.time())
     with transaction(connection):
-        old = now - KEPT_DAYS * _SECONDS_OF_DAY
-        connection.execute("UPDATE runs SET key = NULL WHERE touched < ? AND key <> ?", (old, key))
+        # Only marked here: deleting takes many steps, in which others must be able to write.
+        expired = now - KEPT_DAYS * _SECONDS_PER_DAY
+        connection.execute("UPDATE runs SET key = NULL WHERE touched < ? AND key <> ?", (expired, key))
         connection.execute(
+            # A total that is not known yet does not erase one that is.
             "INSERT INTO runs VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT (key) DO UPDATE SET total = coalesce(excluded.total, total), touched = excluded.touched",
-            (secrets.randbits(62), key, total, json.dumps(about), now),
+            (secrets.randbits(62), key, total, json.dumps(metadata), now),
         )
-    run, kept, known = connection.execute(_FIND, (key,)).fetchone()
+    run, kept_total, kept_metadata = connection.execute(_FIND, (key,)).fetchone()
     done, failed = connection.execute(_COUNT, (run,)).fetchone()
-    return run, done, failed, kept, json.loads(known)
+    return run, kept_total, json.loads(kept_metadata), done, failed
 
 
-def _forgotten(connection: Connection) -> list[int]:
-    """Runs whose deletion was decided but has not come to its end."""
+def _mark_for_deletion(connection: Connection, run: int) -> None:
+    """Remove the key of a run in one step: from here on it is not found any more."""
+    connection.execute("UPDATE runs SET key = NULL WHERE id = ?", (run,))
+
+
+def _marked_for_deletion(connection: Connection) -> list[int]:
     return [run for (run,) in connection.execute("SELECT id FROM runs WHERE key IS NULL")]
+
+
+def _check_exists(connection: Connection, run: int) -> None:
+    if connection.execute(_EXISTS, (run,)).fetchone() is None:
+        raise CheckpointLost(
+            "The checkpoint of this batch is no longer in the store: it was removed, or the file was replaced.",
+            next_step="Make the same call again: it starts anew.",
+        )
+
+
+def _save(connection: Connection, run: int, rows: list[RowResult]) -> tuple[list[RowResult], int]:
+    """Write rows; return those that are new, and how many rows that had failed have now succeeded."""
+    new: list[RowResult] = []
+    recovered = 0
+    now = int(time.time())
+    with transaction(connection):
+        _check_exists(connection, run)
+        connection.execute(_TOUCH, (now, run, now - _TOUCH_SECONDS))
+        for row in rows:
+            if connection.execute(_INSERT, (run, row.row, row.error, row.record)).rowcount == 1:
+                new.append(row)
+            elif connection.execute(_REPLACE_FAILURE, (row.error, row.record, run, row.row)).rowcount == 1:
+                recovered += not row.error
+    return new, recovered
+
+
+def _rows(connection: Connection, statement: str, values: tuple[int, ...]) -> set[int]:
+    return {row for (row,) in connection.execute(statement, values)}
+
+
+def _page(connection: Connection, run: int, after: int) -> list[RowResult]:
+    page: list[RowResult] = []
+    size = 0
+    cursor = connection.execute(_PAGE, (run, after, _PAGE_ROWS))
+    for row, record, error in cursor:
+        page.append(RowResult(row, record, bool(error)))
+        size += len(record)
+        if size >= _PAGE_BYTES:
+            break
+    # An open cursor keeps its read transaction, which stops others from truncating the write-ahead log.
+    cursor.close()
+    return page
+
+
+def _vacuum_step(connection: Connection) -> bool:
+    """Give some free pages back to the disk, and truncate the log after the last; return whether more remain."""
+    before = _free_pages(connection)
+    connection.execute(f"PRAGMA incremental_vacuum({_FREED_PAGES})").fetchall()
+    if 0 < _free_pages(connection) < before:
+        return True
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return False
+
+
+def _free_pages(connection: Connection) -> int:
+    return connection.execute("PRAGMA freelist_count").fetchone()[0]

@@ -1,14 +1,14 @@
-"""The tables, as the steps that made them: entry n leads a file of version n to version n + 1.
+"""The schema of the store, as migrations: entry n takes a file from version n to version n + 1.
 
-A step that has been released is never changed; what is new is a new entry.
+A released migration never changes; every change of the schema is a new entry.
 """
 
 from __future__ import annotations
 
-# "oMCP": tells `file` and us whose database it is.
+# "oMCP": tells this server, and the command `file`, whose database it is.
 APPLICATION_ID = 0x6F4D4350
 
-_NOTES = (
+_MODELS_AND_USAGE = (
     """CREATE TABLE models (
         digest TEXT PRIMARY KEY, ratio REAL, samples INTEGER NOT NULL DEFAULT 0, on_gpu INTEGER
     ) WITHOUT ROWID""",
@@ -18,7 +18,7 @@ _NOTES = (
     ) WITHOUT ROWID""",
 )
 
-# Keys and vectors apart: a look-up, the day of the last use and the choice of what goes read and write no vectors.
+# Keys and vectors are apart, so that lookups, the day of the last use and evictions neither read nor write vectors.
 _EMBEDDINGS = (
     "CREATE TABLE spaces (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
     """CREATE TABLE embedding_keys (
@@ -30,7 +30,7 @@ _EMBEDDINGS = (
     "INSERT INTO embedding_size VALUES (0)",
 )
 
-# The ids of runs are random: in a file that took another's place, no run has the id of an old one.
+# The ids of runs are random, so that in a file that took the place of another no run has the id of an old one.
 _BATCHES = (
     """CREATE TABLE runs (
         id INTEGER PRIMARY KEY, key TEXT UNIQUE, total INTEGER, about TEXT NOT NULL, touched INTEGER NOT NULL
@@ -42,4 +42,4 @@ _BATCHES = (
     "CREATE INDEX failed_records ON records (run, row) WHERE error = 1",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_NOTES, _EMBEDDINGS, _BATCHES)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_MODELS_AND_USAGE, _EMBEDDINGS, _BATCHES)

@@ -1,4 +1,4 @@
-"""What was done by which model: calls, tokens, seconds. The counts never leave the machine."""
+"""Counts of calls, tokens and seconds by model. They never leave the machine."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ollama_mcp.store.database import transaction
-from ollama_mcp.store.write_behind import WriteBehind
+from ollama_mcp.store.writes import WriteBehind, transaction
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from ollama_mcp.store.database import Database
 
 _READ = "SELECT model, cloud, calls, prompt_tokens, tokens, file_tokens, seconds FROM usage"
-# Differences are added, so that what several processes count adds up.
+# Differences are added, so that the counts of several processes add up.
 _ADD = """INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (model, cloud) DO UPDATE SET
     calls = calls + excluded.calls, prompt_tokens = prompt_tokens + excluded.prompt_tokens,
     tokens = tokens + excluded.tokens, file_tokens = file_tokens + excluded.file_tokens,
@@ -26,7 +25,7 @@ _Counts = dict[tuple[str, bool], "UsageRow"]
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """What one model did.
+    """The counts of one model.
 
     Attributes:
         model: Its name.
@@ -34,7 +33,7 @@ class UsageRow:
         calls: Answers that it gave.
         prompt_tokens: Tokens that it read.
         tokens: Tokens that it wrote.
-        file_tokens: Tokens that it read from files, which the agent never saw.
+        file_tokens: Those of `prompt_tokens` that came from files, which the agent never saw.
         seconds: Time that the answers took.
     """
 
@@ -59,34 +58,34 @@ class UsageRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """Counts of a span of time: a row for each model, the one that wrote most first; the cloud's apart."""
+class UsageSummary:
+    """Counts of a period: a row for each model, the one that wrote most first. Those of ollama.com stand apart."""
 
     local: tuple[UsageRow, ...] = ()
     cloud: tuple[UsageRow, ...] = ()
 
     @property
-    def local_sum(self) -> UsageRow:
-        """The local models together; the row has no name."""
+    def local_total(self) -> UsageRow:
+        """The sum of all local models, in a row without a name."""
         return sum(self.local, UsageRow("", False))
 
     @property
-    def cloud_sum(self) -> UsageRow:
-        """The cloud's models together; the row has no name."""
+    def cloud_total(self) -> UsageRow:
+        """The sum of all models on ollama.com, in a row without a name."""
         return sum(self.cloud, UsageRow("", True))
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
-    """Counts of this run of the server, and of all that used the same store; empty where counting is off."""
+class UsageTotals:
+    """Counts of this run of the server, and of all runs with the same store; empty if counting is off."""
 
     enabled: bool
-    run: Tally
-    ever: Tally
+    session: UsageSummary
+    all_time: UsageSummary
 
 
-class Usage:
-    """Counts calls. Counting costs microseconds; the file is written some moments later.
+class UsageCounter:
+    """Counts calls. Counting takes microseconds; the file is written some moments later.
 
     Args:
         database: Where the counts are kept.
@@ -96,39 +95,41 @@ class Usage:
     def __init__(self, database: Database, *, enabled: bool) -> None:
         self.enabled = enabled
         self._database = database
-        self._run: _Counts = {}
+        self._session: _Counts = {}
         self._pending: _Counts = {}
-        self._later = WriteBehind(self._write)
+        self._writer = WriteBehind(self._write)
 
     def count(
         self, model: str, *, cloud: bool, prompt_tokens: int, tokens: int, file_tokens: int, seconds: float
     ) -> None:
-        """Count one answer of a model; called in the event loop."""
+        """Count one answer of a model; call it in the event loop."""
         if not self.enabled:
             return
         row = UsageRow(model, cloud, 1, prompt_tokens, tokens, file_tokens, seconds)
-        _add(self._run, [row])
+        _add(self._session, [row])
         _add(self._pending, [row])
-        self._later.soon()
+        self._writer.schedule()
 
-    async def totals(self) -> Totals:
+    async def totals(self) -> UsageTotals:
         """Return the counts of this run and of all time."""
         if not self.enabled:
-            return Totals(False, Tally(), Tally())
-        await self._later.now()
-        ever: _Counts = {}
-        _add(ever, await self._database.try_to_run(_read, []))
-        _add(ever, self._pending.values())
-        return Totals(True, _tally(self._run), _tally(ever))
+            return UsageTotals(False, UsageSummary(), UsageSummary())
+        await self._writer.flush()
+        all_time: _Counts = {}
+        _add(all_time, await self._database.run_or_default(_read, []))
+        # What could not be written, or was counted during the read.
+        _add(all_time, self._pending.values())
+        return UsageTotals(True, _summary(self._session), _summary(all_time))
 
     async def aclose(self) -> None:
         """Write the last counts."""
-        await self._later.now()
+        await self._writer.flush()
 
     async def _write(self) -> None:
         pending, self._pending = self._pending, {}
         rows = list(pending.values())
-        if rows and not await self._database.try_to_run(lambda connection: _put(connection, rows), False):
+        # Counts that could not be written wait for the next time.
+        if rows and not await self._database.run_or_default(lambda connection: _put(connection, rows), False):
             _add(self._pending, rows)
 
 
@@ -139,9 +140,9 @@ def _add(counts: _Counts, rows: Iterable[UsageRow]) -> None:
         counts[key] = row if known is None else known + row
 
 
-def _tally(counts: _Counts) -> Tally:
+def _summary(counts: _Counts) -> UsageSummary:
     rows = sorted(counts.values(), key=lambda row: (-row.tokens, -row.calls, row.model))
-    return Tally(tuple(row for row in rows if not row.cloud), tuple(row for row in rows if row.cloud))
+    return UsageSummary(tuple(row for row in rows if not row.cloud), tuple(row for row in rows if row.cloud))
 
 
 def _read(connection: Connection) -> list[UsageRow]:

@@ -1,4 +1,4 @@
-"""Which model does a task where the call names none: one readable rule."""
+"""Chooses the model for a call that names none, by one readable rule."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from ollama_mcp.errors import InvalidArgument, ModelNotFound
-from ollama_mcp.formats.names import parse_name, same_model
-from ollama_mcp.hosts.contexts import gpu_shares
+from ollama_mcp.formats.model_names import parse_name, same_model
+from ollama_mcp.hosts.model_activity import fully_on_gpu
 
 if TYPE_CHECKING:
     from ollama_mcp.api import ModelSummary, RunningModel
-    from ollama_mcp.settings.model import Defaults
+    from ollama_mcp.settings.model import DefaultSettings
     from ollama_mcp.work.context import CallContext
 
 Task = Literal["chat", "generate", "embed", "decide"]
@@ -33,7 +33,7 @@ _MADE_FOR_OTHER_THINGS = frozenset({"image", "decision", "embedding"})
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An installed model, as far as the choice needs to know it.
+    """An installed model, reduced to what the choice depends on.
 
     Args:
         name: Its name.
@@ -56,29 +56,29 @@ AnyCandidate = TypeVar("AnyCandidate", bound=Candidate)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a model is wanted for.
+class ModelRequirements:
+    """What a model must be able to do.
 
     Args:
         task: The task.
-        also: Capabilities that it needs beside those of the task, such as "vision".
+        extra_capabilities: Capabilities needed beside those of the task, such as "vision".
         largest_gb: Largest model in gigabytes (powers of 1,000) on disk that is taken without being known to run on
             the GPU.
     """
 
     task: Task
-    also: frozenset[str] = frozenset()
+    extra_capabilities: frozenset[str] = frozenset()
     largest_gb: float = 16.0
 
     @property
-    def needs(self) -> list[str]:
+    def capabilities(self) -> list[str]:
         """All capabilities that it needs, the rarest first; to decide there is another way, 'decision'."""
-        return [*sorted(self.also), "embedding" if self.task == "embed" else "completion"]
+        return [*sorted(self.extra_capabilities), "embedding" if self.task == "embed" else "completion"]
 
-    def suits(self, model: Candidate) -> bool:
+    def is_met_by(self, model: Candidate) -> bool:
         """Whether a model can do it and is made for it; never one that runs on ollama.com."""
         able = set(model.capabilities)
-        if model.is_cloud or not self.also <= able:
+        if model.is_cloud or not self.extra_capabilities <= able:
             return False
         if self.task == "embed":
             return "embedding" in able
@@ -88,16 +88,16 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """A model for a task; `why` this one, and a note that says so, are empty where the caller named it."""
+class ModelChoice:
+    """The model for a task; the reason, and a note that states it, are empty where the caller named the model."""
 
     model: str
     note: str = ""
-    why: str = ""
+    reason: str = ""
 
 
 class ModelHabits:
-    """The models that one caller named lately for each task, the last first.
+    """The models that one caller named for each task, the most recent first.
 
     A name is kept whether or not its call succeeds: it counts only while such a model is installed and can do what is
     asked, so that a misspelt one changes nothing.
@@ -107,41 +107,46 @@ class ModelHabits:
         self._names: dict[Task, list[str]] = {}
 
     def recent(self, task: Task) -> Sequence[str]:
-        """The names, the last first."""
+        """The names, the most recent first."""
         return self._names.get(task, ())
 
-    def use(self, task: Task, model: str) -> None:
+    def record(self, task: Task, model: str) -> None:
         """Remember a model that a call named."""
-        others = [name for name in self.recent(task) if not same_model(name, model)]
+        known = self._names.get(task, ())
+        if known and known[0] == model:
+            return
+        others = [name for name in known if not same_model(name, model)]
         self._names[task] = [model, *others][:_KEPT]
 
 
-def pick(candidates: Iterable[Candidate], wanted: Wanted, *, default: str = "", usual: Sequence[str] = ()) -> str:
-    """The rule: the settings' own model, else the one that this caller named last, else the first in order.
+def pick_model(
+    candidates: Iterable[Candidate], wanted: ModelRequirements, *, default: str = "", recent: Sequence[str] = ()
+) -> str:
+    """The rule: the configured model, else the one that this caller named last, else the best ranked.
 
-    The settings are taken at their word, the caller's last model only while it is installed and suits.
+    A configured model is taken without a check; the caller's last one only while it is installed and able.
 
     Args:
         candidates: The installed models.
-        wanted: What for.
-        default: The settings' model, or "".
-        usual: The models that the caller named before, the last first.
+        wanted: What it must be able to do.
+        default: The configured model, or "".
+        recent: The models that the caller named before, the most recent first.
 
     Returns:
         Its name; "" where there is none.
     """
     if default:
         return default
-    suitable = in_order(candidates, wanted)
-    for name in usual:
+    suitable = rank_candidates(candidates, wanted)
+    for name in recent:
         for model in suitable:
             if same_model(model.name, name):
                 return model.name
     return suitable[0].name if suitable else ""
 
 
-def in_order(candidates: Iterable[AnyCandidate], wanted: Wanted) -> list[AnyCandidate]:
-    """The models that suit, the best first.
+def rank_candidates(candidates: Iterable[AnyCandidate], wanted: ModelRequirements) -> list[AnyCandidate]:
+    """The models that meet the requirements, the best first.
 
     To decide, decision models go first. Then: what is known to run wholly on the GPU, the largest first; what is not
     too large, the largest first; the rest, the smallest first. What is loaded goes before what is of equal size.
@@ -153,27 +158,29 @@ def in_order(candidates: Iterable[AnyCandidate], wanted: Wanted) -> list[AnyCand
         size = model.size if too_large else -model.size
         return not helps, not model.on_gpu, too_large, size, not model.is_loaded, model.name
 
-    return sorted(filter(wanted.suits, candidates), key=place)
+    return sorted(filter(wanted.is_met_by, candidates), key=place)
 
 
-def wanted_for(capability: str, largest_gb: float) -> Wanted:
-    """What a model with a capability is wanted for."""
+def requirements_for(capability: str, largest_gb: float) -> ModelRequirements:
+    """The requirements that stand for one capability."""
     tasks: dict[str, Task] = {"embedding": "embed", "decision": "decide", "insert": "generate"}
     plain = capability in ("completion", "embedding", "decision")
-    return Wanted(tasks.get(capability, "chat"), frozenset() if plain else frozenset({capability}), largest_gb)
+    return ModelRequirements(
+        tasks.get(capability, "chat"), frozenset() if plain else frozenset({capability}), largest_gb
+    )
 
 
-def configured(defaults: Defaults, task: Task, *, vision: bool = False) -> tuple[str, str]:
+def configured_model(defaults: DefaultSettings, task: Task, *, vision: bool = False) -> tuple[str, str]:
     """The settings' model for a task and the setting that names it; ("", "") without one."""
     settings = ["vision", task, "model"] if vision else [task, "model"]
     named = ((getattr(defaults, setting), f"defaults.{setting}") for setting in settings)
     return next((pair for pair in named if pair[0]), ("", ""))
 
 
-def candidate_of(
+def as_candidate(
     model: ModelSummary, able: Sequence[str], running: Sequence[RunningModel], known: Mapping[str, bool]
 ) -> Candidate:
-    """What the choice needs to know of an installed model.
+    """An installed model as a candidate.
 
     Args:
         model: The model as it is listed.
@@ -187,25 +194,25 @@ def candidate_of(
         capabilities=tuple(able),
         is_cloud=bool(model.remote_host) or parse_name(model.name).is_cloud,
         is_loaded=any(same_model(one.name, model.name) for one in running),
-        on_gpu={**known, **gpu_shares(running)}.get(model.digest, False),
+        on_gpu={**known, **fully_on_gpu(running)}.get(model.digest, False),
     )
 
 
-async def candidates_among(call: CallContext, installed: Sequence[ModelSummary]) -> list[Candidate]:
-    """What the choice needs to know of the installed models."""
+async def list_candidates(call: CallContext, installed: Sequence[ModelSummary]) -> list[Candidate]:
+    """The installed models as candidates."""
     able = await call.hosts.capabilities(installed)
-    running = await call.hosts.contexts.running()
-    known = await call.store.models.known_on_gpu()
-    return [candidate_of(model, able[model.name], running, known) for model in installed if is_name(model.name)]
+    running = await call.hosts.loaded_models.all()
+    known = await call.store.models.gpu_placements()
+    return [as_candidate(model, able[model.name], running, known) for model in installed if is_valid_name(model.name)]
 
 
 async def choose(
     call: CallContext, name: str, task: Task, *, vision: bool = False, also: Collection[str] = ()
-) -> Chosen:
-    """The model to use: the one that was named, else by the rule of `pick`.
+) -> ModelChoice:
+    """The model to use: the one that was named, else the one that `pick_model` chooses.
 
     Args:
-        kit: What is at hand; its habits learn the name.
+        call: The context of the call; its habits record the name.
         name: The model that the caller named, or "".
         task: The task.
         vision: Whether there are images.
@@ -216,23 +223,23 @@ async def choose(
     """
     if name:
         if not parse_name(name).is_cloud:
-            call.habits.use(task, name)
-        return Chosen(name)
+            call.habits.record(task, name)
+        return ModelChoice(name)
     needs = frozenset({"vision", *also} if vision else also)
-    wanted = Wanted(task, needs, call.settings.work.largest_gb)
+    wanted = ModelRequirements(task, needs, call.settings.work.largest_gb)
     candidates: list[Candidate] = []
-    if not _default(call, wanted)[0]:
-        candidates = await candidates_among(call, await call.hosts.listed.get())
-    chosen = _chosen(call, candidates, wanted)
+    if not _configured_model(call, wanted)[0]:
+        candidates = await list_candidates(call, await call.hosts.tags_cache.get())
+    chosen = _choose(call, candidates, wanted)
     if chosen is None:
-        raise _nothing(call, candidates, wanted)
+        raise _no_model_error(call, candidates, wanted)
     return chosen
 
 
-async def ranking(
+async def models_with_capability(
     call: CallContext, installed: Sequence[ModelSummary], capability: str
-) -> tuple[list[str], Chosen | None]:
-    """What a call that needs a capability and names no model takes.
+) -> tuple[list[str], ModelChoice | None]:
+    """The models with a capability, and the one that a call which names none would take.
 
     Args:
         call: The context of the call.
@@ -242,34 +249,34 @@ async def ranking(
     Returns:
         The names of the models that suit, the first to be taken first; and what is taken now, where anything is.
     """
-    wanted = wanted_for(capability, call.settings.work.largest_gb)
-    candidates = await candidates_among(call, installed)
-    chosen = _chosen(call, candidates, wanted)
-    names = [model.name for model in in_order(candidates, wanted)]
+    wanted = requirements_for(capability, call.settings.work.largest_gb)
+    candidates = await list_candidates(call, installed)
+    chosen = _choose(call, candidates, wanted)
+    names = [model.name for model in rank_candidates(candidates, wanted)]
     if chosen is not None:
         names.sort(key=lambda name: not same_model(name, chosen.model))
     return names, chosen
 
 
-def _default(call: CallContext, wanted: Wanted) -> tuple[str, str]:
-    return configured(call.settings.defaults, wanted.task, vision="vision" in wanted.also)
+def _configured_model(call: CallContext, wanted: ModelRequirements) -> tuple[str, str]:
+    return configured_model(call.settings.defaults, wanted.task, vision="vision" in wanted.extra_capabilities)
 
 
-def _chosen(call: CallContext, candidates: Sequence[Candidate], wanted: Wanted) -> Chosen | None:
-    default, setting = _default(call, wanted)
+def _choose(call: CallContext, candidates: Sequence[Candidate], wanted: ModelRequirements) -> ModelChoice | None:
+    default, setting = _configured_model(call, wanted)
     usual = call.habits.recent(wanted.task)
-    model = pick(candidates, wanted, default=default, usual=usual)
+    model = pick_model(candidates, wanted, default=default, recent=usual)
     if not model:
         return None
     if default or any(same_model(model, before) for before in usual):
         why = setting or "as before"
-        return Chosen(model, f"Model: {model} ({why}).", why)
-    why = _why(candidates, wanted)
-    return Chosen(model, f"Chose {model} ({why}); name a model to use another.", why)
+        return ModelChoice(model, f"Model: {model} ({why}).", why)
+    why = _choice_reason(candidates, wanted)
+    return ModelChoice(model, f"Chose {model} ({why}); name a model to use another.", why)
 
 
-def _why(candidates: Sequence[Candidate], wanted: Wanted) -> str:
-    suitable = in_order(candidates, wanted)
+def _choice_reason(candidates: Sequence[Candidate], wanted: ModelRequirements) -> str:
+    suitable = rank_candidates(candidates, wanted)
     first, limit = suitable[0], f"{wanted.largest_gb:g} GB"
     if len(suitable) == 1:
         return "the only one installed for this"
@@ -280,15 +287,15 @@ def _why(candidates: Sequence[Candidate], wanted: Wanted) -> str:
     return f"smallest, all exceed {limit}" if first.size > wanted.largest_gb * GIGABYTE else f"largest up to {limit}"
 
 
-def _nothing(call: CallContext, candidates: Sequence[Candidate], wanted: Wanted) -> ModelNotFound:
-    needs = " and ".join(map(repr, wanted.needs))
+def _no_model_error(call: CallContext, candidates: Sequence[Candidate], wanted: ModelRequirements) -> ModelNotFound:
+    needs = " and ".join(map(repr, wanted.capabilities))
     message = f"No model was named, and none of the {len(candidates)} installed here has {needs} for this."
     if not candidates:
         message = f"No model was named, and none is installed on {call.hosts.url}."
     elif any(model.is_cloud for model in candidates):
         message += " Those of ollama.com are used only when named."
-    suggested = next(SUGGESTED[need] for need in wanted.needs if need in SUGGESTED)
-    setting = "vision" if "vision" in wanted.also else wanted.task
+    suggested = next(SUGGESTED[need] for need in wanted.capabilities if need in SUGGESTED)
+    setting = "vision" if "vision" in wanted.extra_capabilities else wanted.task
     return ModelNotFound(
         message,
         host=call.hosts.url,
@@ -297,8 +304,8 @@ def _nothing(call: CallContext, candidates: Sequence[Candidate], wanted: Wanted)
     )
 
 
-def is_name(text: str) -> bool:
-    """Whether a listed model could be called by that name."""
+def is_valid_name(text: str) -> bool:
+    """Whether a listed name follows Ollama's rules: a server may list what no request could name."""
     try:
         parse_name(text)
     except InvalidArgument:

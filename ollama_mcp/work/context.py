@@ -1,92 +1,70 @@
-"""What work needs from the call that it is done for; the call of the server is such a thing."""
+"""The context of one call: settings, hosts, files, the store and progress, as the work behind a tool needs them."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ollama_mcp.errors import OllamaMCPError
+from ollama_mcp.formats.model_names import same_model
 
 if TYPE_CHECKING:
-    import asyncio
-
     from ollama_mcp.access import Access
     from ollama_mcp.api import OllamaClient
     from ollama_mcp.hosts import HostPool
-    from ollama_mcp.hosts.in_use import InUse
+    from ollama_mcp.hosts.model_activity import ActiveCalls
     from ollama_mcp.settings import Settings
     from ollama_mcp.store import Store
     from ollama_mcp.work.choosing import ModelHabits
+    from ollama_mcp.work.progress import Progress
 
 
-class Reporter(Protocol):
-    """Where progress is reported.
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """What a call works with; the server's `Call` extends it by what concerns the client.
 
-    Attributes:
-        text: Gives what the model has written so far; set by who reads the answer.
+    Args:
+        settings: The settings of this start.
+        hosts: The Ollama hosts.
+        make_access: Returns the guard of files and URLs, which is built at first use.
+        store: What outlives the call.
+        progress: Where progress is reported.
+        in_use: The models that calls of this server use now.
+        habits: The models that this caller named before.
     """
 
-    text: Callable[[], str]
-
-    def phase(self, text: str) -> AbstractAsyncContextManager[None]:
-        """Say `text` now and now and then until the block ends."""
-        ...
-
-    async def say(self, text: str) -> None:
-        """Say something now."""
-        ...
-
-    async def update(self, done: float, text: Callable[[], str], total: float | None = None) -> None:
-        """Report units done, and how many there are where that is known."""
-        ...
-
-
-class CallContext(Protocol):
-    """What is at hand: settings, hosts, files, the store, progress."""
-
-    @property
-    def settings(self) -> Settings:
-        """The settings of this start."""
-        ...
-
-    @property
-    def hosts(self) -> HostPool:
-        """The Ollama hosts."""
-        ...
+    settings: Settings
+    hosts: HostPool
+    make_access: Callable[[], Access]
+    store: Store
+    progress: Progress
+    in_use: ActiveCalls
+    habits: ModelHabits
 
     @property
     def client(self) -> OllamaClient:
         """The client of the host that serves the call."""
-        ...
+        return self.hosts.client()
 
     @property
     def access(self) -> Access:
         """What may be read, written and fetched."""
-        ...
-
-    @property
-    def store(self) -> Store:
-        """What outlives the call."""
-        ...
-
-    @property
-    def progress(self) -> Reporter:
-        """Where to report progress."""
-        ...
-
-    @property
-    def in_use(self) -> InUse:
-        """The models that calls use now."""
-        ...
-
-    @property
-    def habits(self) -> ModelHabits:
-        """The models that this caller used before."""
-        ...
+        return self.make_access()
 
     def keep_alive(self, given: float | str | None) -> float | str | None:
-        """The keep_alive to send."""
-        ...
+        """The keep_alive to send: the caller's, else the settings', else none, since it changes the model for all."""
+        return given if given is not None else self.settings.defaults.keep_alive
 
-    def tell_loading(self, model: str) -> asyncio.Task[None]:
-        """Let the progress say, beside the call, whether the model is loading."""
-        ...
+    def report_loading(self, model: str) -> asyncio.Task[None]:
+        """Find out, beside the call, whether it waits for the model to load, and report that as progress."""
+        return asyncio.create_task(self._report_loading(model))
+
+    async def _report_loading(self, model: str) -> None:
+        try:
+            loaded = any(same_model(running.name, model) for running in await self.client.ps())
+        except OllamaMCPError:
+            # The call itself will say what is wrong with the host.
+            return
+        await self.progress.say(f"{model} reads the prompt" if loaded else f"loading {model}")

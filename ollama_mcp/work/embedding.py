@@ -1,4 +1,4 @@
-"""Asking a model for vectors, counting what that took, and the form in which vectors are kept."""
+"""Requests for embedding vectors, with their usage recorded, and the binary form in which vectors are stored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from operator import mul
 from typing import TYPE_CHECKING, Any
 
 from ollama_mcp.errors import BadAnswer
-from ollama_mcp.formats.names import parse_name
+from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.formats.options import split_options
 from ollama_mcp.formats.tokens import estimate_tokens
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ollama_mcp.api import EmbedResponse
     from ollama_mcp.work.context import CallContext
 
-# The largest number of 32 bits (IEEE 754).
-_LARGEST = 3.4e38
+# About the largest 32-bit float (IEEE 754).
+_MAX_FLOAT32 = 3.4e38
 
 
 async def embed(
@@ -31,19 +31,19 @@ async def embed(
     dimensions: int | None = None,
     options: dict[str, Any] | None = None,
     keep_alive: float | str | None = None,
-    of_files: Sequence[str] = (),
+    file_texts: Sequence[str] = (),
 ) -> EmbedResponse:
     """Embed texts in one request.
 
     Args:
         call: The context of the call.
         model: The model.
-        texts: What is embedded.
+        texts: The texts.
         truncate: Whether a text that is too long is cut; False makes it an error, None leaves it to the server.
-        dimensions: The length of the vectors, where the model can give shorter ones.
-        options: The caller's options, beside those of the settings.
+        dimensions: The length of the vectors, for models that can return shorter ones.
+        options: The caller's options, in addition to those of the settings.
         keep_alive: How long the model stays loaded, or None.
-        of_files: Those of the texts that come from files, which the agent never saw.
+        file_texts: Those of the texts that come from files; usage counts what the agent did not have to read.
 
     Raises:
         OllamaMCPError: The host or the model fails, or a text is too long.
@@ -59,35 +59,36 @@ async def embed(
         options=plain or None,
         keep_alive=call.keep_alive(keep_alive),
     )
-    with call.in_use.using(model):
+    with call.in_use.track(model):
         answer = await call.client.embed(request)
     call.store.usage.count(
         model,
         cloud=parse_name(model).is_cloud,
         prompt_tokens=answer.prompt_eval_count or 0,
         tokens=0,
-        file_tokens=await asyncio.to_thread(_tokens, of_files) if of_files else 0,
+        file_tokens=await asyncio.to_thread(_tokens, file_texts) if file_texts else 0,
         seconds=answer.total_seconds or 0.0,
     )
     return answer
 
 
-def pack(vectors: Sequence[Sequence[float]], model: str, *, unit: bool = False) -> list[bytes]:
-    """Return vectors as 32-bit floats, little-endian. Work for a thread.
+def pack_vectors(vectors: Sequence[Sequence[float]], model: str, *, unit: bool = False) -> list[bytes]:
+    """Return vectors as 32-bit floats, little-endian; blocking, call it in a thread.
 
     Args:
         vectors: The vectors.
-        model: The model that gave them.
-        unit: Whether they are scaled to length one; a vector of zeros stays.
+        model: The model that returned them, for the error.
+        unit: Whether to scale them to length one; a vector of zeros stays as it is.
 
     Raises:
-        BadAnswer: A vector has no numbers, or such as 32 bits cannot hold.
+        BadAnswer: A vector is empty, or has numbers that 32 bits cannot hold.
     """
     packed: list[bytes] = []
     for vector in vectors:
         length = math.sqrt(sum(map(mul, vector, vector)))
-        if not vector or not length <= _LARGEST:
-            raise BadAnswer("A text got a vector without usable numbers.", model=model)
+        # Written so that NaN, for which every comparison is false, is refused too.
+        if not vector or not length <= _MAX_FLOAT32:
+            raise BadAnswer("The model returned a vector without usable numbers.", model=model)
         numbers = [number / length for number in vector] if unit and length else vector
         packed.append(struct.pack(f"<{len(vector)}f", *numbers))
     return packed

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from ollama_mcp.access import AccessRules, Surroundings
+from ollama_mcp.access import ReadRules, RuntimeEnvironment
 from ollama_mcp.settings.access import ReadSettings
+from tests.access.fake_network import Site, answer, listening
 
 CANARY = "CANARY-7f3a91"
 
 
 @dataclass
 class Machine:
-    """Folders of one test; `facts` describes them as the running process would find them."""
+    """Folders of one test; `environment` describes them as the running process would find them."""
 
     base: Path
     home: Path
@@ -23,15 +25,15 @@ class Machine:
     temp: Path
     work: Path
 
-    def facts(
+    def environment(
         self,
         *,
         working_folder: Path | None = None,
         roots: tuple[str, ...] = (),
         over_http: bool = False,
         has_token: bool = False,
-    ) -> Surroundings:
-        return Surroundings(
+    ) -> RuntimeEnvironment:
+        return RuntimeEnvironment(
             home=str(self.home),
             working_folder=str(working_folder or self.work),
             temp_folders=(str(self.temp),),
@@ -40,8 +42,8 @@ class Machine:
             has_token=has_token,
         )
 
-    def rules(self, settings: ReadSettings | None = None) -> AccessRules:
-        return AccessRules(settings or ReadSettings(), self.facts())
+    def rules(self, settings: ReadSettings | None = None) -> ReadRules:
+        return ReadRules(settings or ReadSettings(), self.environment())
 
 
 def put(path: Path, text: str = CANARY) -> Path:
@@ -58,3 +60,9 @@ def machine(tmp_path: Path) -> Machine:
     put(made.home / "Pictures" / "cat.png", "ok")
     put(made.outside / "secret.png")
     return made
+
+
+@pytest.fixture
+async def site() -> AsyncGenerator[Site]:
+    async with listening({"/a.png": answer(b"pixels")}) as made:
+        yield made

@@ -8,105 +8,87 @@ import gzip
 import socket
 import ssl
 import tracemalloc
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 
-from ollama_mcp.access import Access, AccessRules
-from ollama_mcp.access.addresses import is_own_address, is_public
-from ollama_mcp.access.network import Blocked, GuardedNetwork
+from ollama_mcp.access import Access, ReadRules
 from ollama_mcp.errors import InvalidArgument, NotAllowed, OllamaMCPError
 from ollama_mcp.settings.access import ReadSettings, UrlSettings
 from tests.access.conftest import CANARY, Machine
-from tests.access.web import OTHER_PUBLIC, PUBLIC, Detour, Handler, Names, Site, answer, listening, redirect
+from tests.access.fake_network import (
+    NOT_PUBLIC,
+    OTHER_PUBLIC,
+    PUBLIC,
+    Detour,
+    Handler,
+    Names,
+    Site,
+    answer,
+    listening,
+    redirect,
+)
 
 ON = UrlSettings(enabled=True)
 
 
-@pytest.fixture
-async def site() -> AsyncGenerator[Site]:
-    async with listening({"/a.png": answer(b"pixels")}) as made:
-        yield made
-
-
-def access(machine: Machine, site: Site, urls: UrlSettings = ON, names: Names | None = None) -> tuple[Access, Detour]:
+def make_access(
+    machine: Machine, site: Site, urls: UrlSettings = ON, names: Names | None = None
+) -> tuple[Access, Detour]:
     detour = Detour({PUBLIC: site})
     resolver = names or Names({"public.test": [[PUBLIC]]})
-    return Access(AccessRules(ReadSettings(), machine.facts()), urls, resolver, detour), detour
+    return Access(ReadRules(ReadSettings(), machine.environment()), urls, resolver, detour), detour
 
 
-async def refusal(door: Access, url: str) -> OllamaMCPError:
+async def refusal(access: Access, url: str) -> OllamaMCPError:
     with pytest.raises(OllamaMCPError) as caught:
-        await door.fetch(url)
+        await access.fetch(url)
     assert len(str(caught.value)) <= 400
     assert CANARY not in str(caught.value)
     return caught.value
 
 
 async def test_fetching_is_off_by_default(machine: Machine, site: Site) -> None:
-    door, detour = access(machine, site, UrlSettings())
-    error = await refusal(door, f"http://public.test/a.png?sig={CANARY}")
+    access, detour = make_access(machine, site, UrlSettings())
+    error = await refusal(access, f"http://public.test/a.png?sig={CANARY}")
     assert isinstance(error, NotAllowed)
     assert "urls.enabled" in error.message
     assert detour.dialled == []
 
 
 async def test_a_public_address_is_fetched_with_the_name_as_host(machine: Machine, site: Site) -> None:
-    door, detour = access(machine, site)
-    assert await door.fetch("http://public.test/a.png") == b"pixels"
+    access, detour = make_access(machine, site)
+    assert await access.fetch("http://public.test/a.png") == b"pixels"
     assert detour.dialled == [(PUBLIC, 80)]
     assert "\r\nHost: public.test\r\n" in site.heads[0]
     assert "\r\nAccept-Encoding: identity\r\n" in site.heads[0]
 
 
-async def test_https_checks_the_certificate_of_the_name_at_the_judged_address(machine: Machine, tmp_path: Path) -> None:
+async def test_https_checks_the_certificate_of_the_name_at_the_checked_address(
+    machine: Machine, tmp_path: Path
+) -> None:
     server, client = _certified("public.test", tmp_path)
     names: list[str | None] = []
     server.sni_callback = lambda _socket, name, _context: names.append(name)
     async with listening({"/a.png": answer(b"pixels")}, tls=server) as site:
         detour = Detour({PUBLIC: site})
         resolver = Names({"public.test": [[PUBLIC]], "impostor.test": [[PUBLIC]]})
-        door = Access(AccessRules(ReadSettings(), machine.facts()), ON, resolver, detour, client)
-        assert await door.fetch("https://public.test/a.png") == b"pixels"
+        access = Access(ReadRules(ReadSettings(), machine.environment()), ON, resolver, detour, client)
+        assert await access.fetch("https://public.test/a.png") == b"pixels"
         assert detour.dialled == [(PUBLIC, 443)]
         assert names == ["public.test"]
-        await refusal(door, "https://impostor.test/a.png")
-        await refusal(Access(door.rules, ON, resolver, detour), "https://public.test/a.png")
-
-
-NOT_PUBLIC = [
-    *("127.0.0.1", "127.9.9.9", "0.0.0.0", "0.1.2.3", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1"),
-    *("100.64.0.1", "100.100.100.200", "169.254.169.254", "168.63.129.16", "192.0.0.1", "192.0.2.1", "192.88.99.1"),
-    *("198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255"),
-    *("::", "::1", "::ffff:127.0.0.1", "::ffff:7f00:1", "::ffff:169.254.169.254", "::127.0.0.1", "::ffff:0:7f00:1"),
-    *("64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1", "2002:7f00:1::", "2001::1", "2001:db8::1", "3fff::1"),
-    *("fc00::1", "fd12::1", "fe80::1", "fe80::1%eth0", "2606:4700::1%eth0", "fec0::1", "ff02::1", "4000::1", "5f00::1"),
-    *("", "public.test", "1.2.3", "0x7f000001"),
-]
-
-
-@pytest.mark.parametrize("address", NOT_PUBLIC)
-def test_addresses_of_special_use_are_not_public(address: str) -> None:
-    assert not is_public(address)
-
-
-@pytest.mark.parametrize(
-    "address",
-    ["8.8.8.8", PUBLIC, "172.32.0.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"],
-)
-def test_addresses_of_the_internet_are_public(address: str) -> None:
-    assert is_public(address)
+        await refusal(access, "https://impostor.test/a.png")
+        await refusal(Access(access.read_rules, ON, resolver, detour), "https://public.test/a.png")
 
 
 @pytest.mark.parametrize("address", [address for address in NOT_PUBLIC if address and "%" not in address])
 async def test_a_name_that_leads_to_a_special_address_is_never_connected(
     machine: Machine, site: Site, address: str
 ) -> None:
-    door, detour = access(machine, site, names=Names({"public.test": [[address]]}))
-    assert isinstance(await refusal(door, "http://public.test/a.png"), NotAllowed)
+    access, detour = make_access(machine, site, names=Names({"public.test": [[address]]}))
+    assert isinstance(await refusal(access, "http://public.test/a.png"), NotAllowed)
     literal = f"http://[{address}]/" if ":" in address else f"http://{address}/"
-    assert isinstance(await refusal(door, literal), NotAllowed)
+    assert isinstance(await refusal(access, literal), NotAllowed)
     assert detour.dialled == []
 
 
@@ -131,9 +113,11 @@ SPELLINGS = [
 async def test_no_spelling_reaches_this_machine_by_the_systems_own_resolver(machine: Machine, host: str) -> None:
     host = socket.gethostname() if host == "HOSTNAME" else host
     async with listening({"/": answer(CANARY.encode())}) as inside:
-        door = Access(AccessRules(ReadSettings(), machine.facts()), UrlSettings(enabled=True, ports=[80, inside.port]))
+        access = Access(
+            ReadRules(ReadSettings(), machine.environment()), UrlSettings(enabled=True, ports=[80, inside.port])
+        )
         mark = host.find("#") if "#" in host else host.find("\\") if "\\" in host else len(host)
-        await refusal(door, f"http://{host[:mark]}:{inside.port}{host[mark:]}/")
+        await refusal(access, f"http://{host[:mark]}:{inside.port}{host[mark:]}/")
         assert inside.connections == 0
 
 
@@ -144,34 +128,36 @@ async def test_no_spelling_reaches_this_machine_by_the_systems_own_resolver(mach
         *("file:///etc/passwd", "ftp://public.test/a", "http://x:y@public.test/", "", "http://[bad/"),
     ],
 )
-async def test_a_redirect_is_judged_anew(machine: Machine, location: str) -> None:
+async def test_a_redirect_is_checked_anew(machine: Machine, location: str) -> None:
     async with listening({"/r": redirect(location)}) as site:
-        door, detour = access(machine, site, names=Names({"public.test": [[PUBLIC]], "internal.test": [["10.0.0.1"]]}))
-        await refusal(door, "http://public.test/r")
+        access, detour = make_access(
+            machine, site, names=Names({"public.test": [[PUBLIC]], "internal.test": [["10.0.0.1"]]})
+        )
+        await refusal(access, "http://public.test/r")
         assert {address for address, _ in detour.dialled} == {PUBLIC}
 
 
 async def test_three_redirects_are_followed_and_not_four(machine: Machine) -> None:
     pages: dict[str, bytes | Handler] = {f"/{n}": redirect(f"/{n - 1}") for n in range(1, 5)}
     async with listening({**pages, "/0": answer(b"pixels")}) as site:
-        door, _ = access(machine, site)
-        assert await door.fetch("http://public.test/3") == b"pixels"
-        assert "urls.max_redirects" in (await refusal(door, "http://public.test/4")).message
+        access, _ = make_access(machine, site)
+        assert await access.fetch("http://public.test/3") == b"pixels"
+        assert "urls.max_redirects" in (await refusal(access, "http://public.test/4")).message
 
 
 async def test_a_cookie_does_not_travel_with_a_redirect(machine: Machine) -> None:
     pages: dict[str, bytes | Handler] = {"/r": redirect("/a.png", "Set-Cookie: a=b\r\n"), "/a.png": answer()}
     async with listening(pages) as site:
-        door, _ = access(machine, site)
-        await door.fetch("http://public.test/r")
+        access, _ = make_access(machine, site)
+        await access.fetch("http://public.test/r")
         assert "cookie" not in site.heads[1].lower()
 
 
-async def test_a_name_that_changes_its_address_is_connected_where_it_was_judged(machine: Machine, site: Site) -> None:
+async def test_a_name_that_changes_its_address_is_connected_where_it_was_checked(machine: Machine, site: Site) -> None:
     names = Names({"rebind.test": [[PUBLIC], ["127.0.0.1"]]})
-    door, detour = access(machine, site, names=names)
-    assert await door.fetch("http://rebind.test/a.png") == b"pixels"
-    assert isinstance(await refusal(door, "http://rebind.test/a.png"), NotAllowed)
+    access, detour = make_access(machine, site, names=names)
+    assert await access.fetch("http://rebind.test/a.png") == b"pixels"
+    assert isinstance(await refusal(access, "http://rebind.test/a.png"), NotAllowed)
     assert detour.dialled == [(PUBLIC, 80)]
 
 
@@ -179,32 +165,32 @@ async def test_a_name_that_changes_its_address_is_connected_where_it_was_judged(
 async def test_one_private_record_among_public_ones_refuses_the_name(
     machine: Machine, site: Site, records: list[str]
 ) -> None:
-    door, detour = access(machine, site, names=Names({"mixed.test": [records]}))
-    await refusal(door, "http://mixed.test/a.png")
+    access, detour = make_access(machine, site, names=Names({"mixed.test": [records]}))
+    await refusal(access, "http://mixed.test/a.png")
     assert detour.dialled == []
 
 
 async def test_the_next_address_is_tried_when_one_is_dead_and_at_most_four(machine: Machine, site: Site) -> None:
     names = Names({"public.test": [[OTHER_PUBLIC, PUBLIC]], "dead.test": [[OTHER_PUBLIC] * 9]})
-    door, detour = access(machine, site, names=names)
-    assert await door.fetch("http://public.test/a.png") == b"pixels"
-    assert isinstance(await refusal(door, "http://dead.test/a.png"), InvalidArgument)
+    access, detour = make_access(machine, site, names=names)
+    assert await access.fetch("http://public.test/a.png") == b"pixels"
+    assert isinstance(await refusal(access, "http://dead.test/a.png"), InvalidArgument)
     assert len(detour.dialled) == 2 + 4
 
 
 async def test_an_unknown_name_and_an_internal_one_read_the_same(machine: Machine, site: Site) -> None:
-    door, _ = access(machine, site, names=Names({"aa.test": [["10.0.0.1"]]}))
-    known, unknown = await refusal(door, "http://aa.test/"), await refusal(door, "http://bb.test/")
+    access, _ = make_access(machine, site, names=Names({"aa.test": [["10.0.0.1"]]}))
+    known, unknown = await refusal(access, "http://aa.test/"), await refusal(access, "http://bb.test/")
     assert str(known).replace("aa.test", "bb.test") == str(unknown)
     assert "10.0.0.1" not in str(known)
 
 
 @pytest.mark.parametrize("port", [22, 25, 6379, 11434])
 async def test_other_ports_than_80_and_443_are_refused_unless_listed(machine: Machine, site: Site, port: int) -> None:
-    door, detour = access(machine, site)
-    assert "urls.ports" in (await refusal(door, f"http://public.test:{port}/a.png")).message
+    access, detour = make_access(machine, site)
+    assert "urls.ports" in (await refusal(access, f"http://public.test:{port}/a.png")).message
     assert detour.dialled == []
-    listed, detour = access(machine, site, UrlSettings(enabled=True, ports=[port]))
+    listed, detour = make_access(machine, site, UrlSettings(enabled=True, ports=[port]))
     assert await listed.fetch(f"http://public.test:{port}/a.png") == b"pixels"
     assert detour.dialled == [(PUBLIC, port)]
 
@@ -228,14 +214,14 @@ async def test_other_ports_than_80_and_443_are_refused_unless_listed(machine: Ma
     ],
 )
 async def test_urls_with_user_info_or_odd_characters_are_refused(machine: Machine, site: Site, url: str) -> None:
-    door, detour = access(machine, site)
-    await refusal(door, url)
+    access, detour = make_access(machine, site)
+    await refusal(access, url)
     assert detour.dialled == []
 
 
 async def test_an_encoded_line_break_injects_no_header(machine: Machine, site: Site) -> None:
-    door, _ = access(machine, site)
-    await refusal(door, "http://public.test/%0d%0aX-Injected:%201")
+    access, _ = make_access(machine, site)
+    await refusal(access, "http://public.test/%0d%0aX-Injected:%201")
     assert "\r\nX-Injected" not in site.heads[0]
 
 
@@ -248,21 +234,21 @@ async def test_proxies_and_netrc_of_the_environment_are_not_used(
         netrc = machine.home / ".netrc"
         netrc.write_text(f"machine public.test login me password {CANARY}\n", encoding="utf-8")
         monkeypatch.setenv("NETRC", str(netrc))
-        door, _ = access(machine, site)
-        assert await door.fetch("http://public.test/a.png") == b"pixels"
+        access, _ = make_access(machine, site)
+        assert await access.fetch("http://public.test/a.png") == b"pixels"
         assert sink.connections == 0
         assert "authorization" not in site.heads[0].lower()
 
 
-async def test_a_proxy_that_is_trusted_by_setting_is_used_and_judges_names_itself(machine: Machine) -> None:
+async def test_a_proxy_that_is_trusted_by_setting_is_used_and_checks_names_itself(machine: Machine) -> None:
     async with listening({"http://public.test/a.png": answer(b"pixels")}) as proxy:
         urls = UrlSettings(enabled=True, trusted_proxy=f"http://me:pw@127.0.0.1:{proxy.port}")
-        door = Access(AccessRules(ReadSettings(), machine.facts()), urls, Names({}))
-        assert await door.fetch("http://public.test/a.png") == b"pixels"
+        access = Access(ReadRules(ReadSettings(), machine.environment()), urls, Names({}))
+        assert await access.fetch("http://public.test/a.png") == b"pixels"
         assert "Proxy-Authorization: Basic" in proxy.heads[0]
-        assert isinstance(await refusal(door, "http://127.0.0.1/a.png"), NotAllowed)
+        assert isinstance(await refusal(access, "http://127.0.0.1/a.png"), NotAllowed)
         assert proxy.connections == 1
-        assert isinstance(await refusal(door, "https://public.test/a.png"), InvalidArgument)
+        assert isinstance(await refusal(access, "https://public.test/a.png"), InvalidArgument)
 
 
 async def _endless(_head: bytes, writer: asyncio.StreamWriter) -> None:
@@ -286,10 +272,10 @@ async def _dripping(_head: bytes, writer: asyncio.StreamWriter) -> None:
 
 async def test_an_endless_body_stops_at_the_limit_without_filling_the_memory(machine: Machine) -> None:
     async with listening({"/a.png": _endless}) as site:
-        door, _ = access(machine, site)
+        access, _ = make_access(machine, site)
         tracemalloc.start()
         try:
-            assert "urls.max_bytes" in (await refusal(door, "http://public.test/a.png")).message
+            assert "urls.max_bytes" in (await refusal(access, "http://public.test/a.png")).message
             assert tracemalloc.get_traced_memory()[1] < 60_000_000
         finally:
             tracemalloc.stop()
@@ -298,8 +284,8 @@ async def test_an_endless_body_stops_at_the_limit_without_filling_the_memory(mac
 @pytest.mark.parametrize("page", [_silent, _dripping])
 async def test_a_slow_server_ends_with_the_time_limit(machine: Machine, page: Handler) -> None:
     async with listening({"/a.png": page}) as site:
-        door, _ = access(machine, site, UrlSettings(enabled=True, timeout=0.2))
-        assert "urls.timeout" in (await refusal(door, "http://public.test/a.png")).message
+        access, _ = make_access(machine, site, UrlSettings(enabled=True, timeout=0.2))
+        assert "urls.timeout" in (await refusal(access, "http://public.test/a.png")).message
 
 
 @pytest.mark.parametrize(
@@ -317,35 +303,16 @@ async def test_a_slow_server_ends_with_the_time_limit(machine: Machine, page: Ha
 )
 async def test_bad_answers_are_errors_that_say_why(machine: Machine, page: bytes, word: str) -> None:
     async with listening({"/a.png": page}) as site:
-        door, _ = access(machine, site)
-        error = await refusal(door, "http://public.test/a.png")
+        access, _ = make_access(machine, site)
+        error = await refusal(access, "http://public.test/a.png")
         assert isinstance(error, InvalidArgument)
         assert word in error.message
 
 
 async def test_a_body_with_identity_encoding_is_plain(machine: Machine) -> None:
     async with listening({"/a": answer(b"x", headers="Content-Encoding: identity\r\n")}) as site:
-        door, _ = access(machine, site)
-        assert await door.fetch("http://public.test/a") == b"x"
-
-
-async def test_the_machines_own_address_is_refused_even_where_it_is_public(site: Site) -> None:
-    guard = GuardedNetwork(
-        Names({"me.test": [[PUBLIC]]}), Detour({PUBLIC: site}), is_own=lambda address: address == PUBLIC
-    )
-    with pytest.raises(Blocked):
-        await guard.connect_tcp("me.test", 80)
-    assert site.connections == 0
-    assert is_own_address("127.0.0.1")
-    assert not is_own_address("203.0.113.77")
-    assert not is_own_address("no address")
-
-
-async def test_socket_files_are_never_connected(site: Site) -> None:
-    guard = GuardedNetwork(Names({}), Detour({PUBLIC: site}))
-    with pytest.raises(Blocked):
-        await guard.connect_unix_socket("/run/docker.sock")
-    await guard.sleep(0)
+        access, _ = make_access(machine, site)
+        assert await access.fetch("http://public.test/a") == b"x"
 
 
 def _certified(name: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ollama_mcp.access import Access, AccessRules, FolderNotAllowed, Found, Purpose, globs
+from ollama_mcp.access import Access, FolderNotAllowed, FoundFiles, Purpose, ReadRules, globs
 from ollama_mcp.errors import DiskError, InvalidArgument, NotAllowed, OllamaMCPError
 from ollama_mcp.settings.access import ReadSettings, UrlSettings
 from tests.access.conftest import CANARY, Machine, put
-from tests.access.opening import content
+from tests.access.support import content
 
 
 @pytest.fixture
@@ -26,22 +26,22 @@ def project(machine: Machine) -> Path:
     return machine.work
 
 
-def door(machine: Machine, rules: AccessRules | None = None) -> Access:
+def make_access(machine: Machine, rules: ReadRules | None = None) -> Access:
     return Access(rules or machine.rules(), UrlSettings())
 
 
-def names(found: Found, folder: Path) -> list[str]:
+def names(found: FoundFiles, folder: Path) -> list[str]:
     assert list(found.paths) == sorted(found.paths)
     return [os.path.relpath(path, folder) for path in found.paths]
 
 
-def find(machine: Machine, pattern: str | Path, limit: int = 100) -> Found:
-    return door(machine).find(str(pattern), Purpose.TEXT, limit)
+def find(machine: Machine, pattern: str | Path, limit: int = 100) -> FoundFiles:
+    return make_access(machine).find(str(pattern), Purpose.TEXT, limit)
 
 
 def refused(machine: Machine, pattern: str | Path, access: Access | None = None) -> OllamaMCPError:
     with pytest.raises(OllamaMCPError) as caught:
-        (access or door(machine)).find(str(pattern), Purpose.TEXT, 10)
+        (access or make_access(machine)).find(str(pattern), Purpose.TEXT, 10)
     assert len(str(caught.value)) <= 400
     assert CANARY not in str(caught.value)
     return caught.value
@@ -85,7 +85,7 @@ def test_a_pattern_means_files_by_its_wildcards(
         else:
             found = find(machine, text)
             assert names(found, project) == expected
-            assert (found.total, found.left_out, found.note) == (len(expected), {}, "")
+            assert (found.total, found.skipped, found.note) == (len(expected), {}, "")
 
 
 def test_a_path_that_exists_is_taken_as_it_stands(machine: Machine, project: Path) -> None:
@@ -115,9 +115,9 @@ def test_what_is_hidden_or_named_like_a_key_is_left_out_and_counted(machine: Mac
         put(project / name)
     found = find(machine, "**")
     assert found.total == 8
-    assert found.left_out == {"hidden or program-owned": 3, "named like a key": 2}
+    assert found.skipped == {"hidden or program-owned": 3, "named like a key": 2}
     assert found.note == "3 hidden or program-owned, 2 named like a key"
-    assert find(machine, "*.txt").left_out == {}
+    assert find(machine, "*.txt").skipped == {}
     assert find(machine, "*.pem").total == find(machine, ".e*").total == 0
     assert isinstance(refused(machine, ".git/*"), NotAllowed)
     assert isinstance(refused(machine, "id_rsa"), NotAllowed)
@@ -128,7 +128,7 @@ def test_pipes_are_left_out_without_waiting(machine: Machine, project: Path) -> 
     os.mkfifo(project / "pipe.txt")
     (project / "link.txt").symlink_to(project / "pipe.txt")
     found = find(machine, "*.txt")
-    assert (found.total, found.left_out) == (3, {"no regular files": 2})
+    assert (found.total, found.skipped) == (3, {"not regular files": 2})
     assert isinstance(refused(machine, "pipe.txt"), NotAllowed)
 
 
@@ -186,7 +186,7 @@ def test_links_that_lead_out_are_left_out_and_counted_whatever_is_there(machine:
     (project / "absent.txt").symlink_to(machine.outside / "absent")
     found = find(machine, "**/*.txt")
     assert names(found, project) == ["A.txt", "a.txt", "b.txt"]
-    assert found.left_out == {"leading out of the folders that may be read": 3}
+    assert found.skipped == {"outside the readable folders": 3}
     assert str(machine.outside) not in found.note
 
 
@@ -200,7 +200,7 @@ def test_links_inside_are_followed_once_and_circles_end(machine: Machine, projec
     assert names(find(machine, "docs/*/src/*"), project) == []
     assert names(find(machine, "docs/deep/*/src/*"), project) == ["src/app.py"]
     # The file itself, and the link to it.
-    assert find(machine, "*.txt").left_out == {"hidden or program-owned": 2}
+    assert find(machine, "*.txt").skipped == {"hidden or program-owned": 2}
 
 
 def test_what_was_found_can_be_opened(machine: Machine, project: Path) -> None:
@@ -217,19 +217,21 @@ def test_relative_names_are_of_the_project_and_not_for_uploads(machine: Machine)
     put(machine.work / "pyproject.toml")
     assert find(machine, "a.txt").total == 1
     with pytest.raises(InvalidArgument, match="absolute"):
-        door(machine).find("*.gguf", Purpose.UPLOAD, 10)
+        make_access(machine).find("*.gguf", Purpose.UPLOAD, 10)
     put(machine.work / "b.png")
-    assert door(machine).find("*.png", Purpose.IMAGE, 10).total == 1
-    never = door(machine, machine.rules(ReadSettings(working_folder="never")))
+    assert make_access(machine).find("*.png", Purpose.IMAGE, 10).total == 1
+    never = make_access(machine, machine.rules(ReadSettings(working_folder="never")))
     assert "absolute" in refused(machine, "a.txt", never).message
-    facts = machine.facts(over_http=True, has_token=True)
-    remote = door(machine, AccessRules(ReadSettings(over_http=True, text_folders=[str(machine.work)]), facts))
+    environment = machine.environment(over_http=True, has_token=True)
+    remote = make_access(
+        machine, ReadRules(ReadSettings(over_http=True, text_folders=[str(machine.work)]), environment)
+    )
     assert "absolute" in refused(machine, "a.txt", remote).message
     assert remote.find(f"{machine.work}/*.txt", Purpose.TEXT, 10).total == 1
 
 
 def test_over_http_no_pattern_is_even_looked_at(machine: Machine, project: Path) -> None:
-    closed = door(machine, AccessRules(ReadSettings(), machine.facts(over_http=True, has_token=True)))
+    closed = make_access(machine, ReadRules(ReadSettings(), machine.environment(over_http=True, has_token=True)))
     for pattern in ("*", f"{project}/**", "\\\\host\\share\\*"):
         assert "read.over_http" in refused(machine, pattern, closed).message
 
@@ -240,16 +242,16 @@ def test_over_http_no_pattern_is_even_looked_at(machine: Machine, project: Path)
 def test_shares_and_trees_of_the_system_are_refused_by_their_text(
     machine: Machine, project: Path, pattern: str
 ) -> None:
-    wide = door(machine, machine.rules(ReadSettings(text_folders=["/"])))
+    wide = make_access(machine, machine.rules(ReadSettings(text_folders=["/"])))
     refused(machine, pattern, wide)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="trees of Linux")
 def test_trees_of_the_system_are_not_entered_by_a_wildcard(machine: Machine) -> None:
-    wide = door(machine, machine.rules(ReadSettings(text_folders=["/"])))
+    wide = make_access(machine, machine.rules(ReadSettings(text_folders=["/"])))
     for pattern in ("/pro[c]/version", "/pro?/self/environ", "/[ds][ey][vs]/*"):
         found = wide.find(pattern, Purpose.TEXT, 10)
-        assert (found.total, set(found.left_out)) == (0, {"of the system"})
+        assert (found.total, set(found.skipped)) == (0, {"system files"})
 
 
 def test_a_tree_that_is_too_large_is_an_error_with_the_counts(
@@ -257,12 +259,12 @@ def test_a_tree_that_is_too_large_is_an_error_with_the_counts(
 ) -> None:
     for number in range(30):
         put(project / "many" / f"{number:02}.csv", "")
-    monkeypatch.setattr(globs, "MOST_ENTRIES", 20)
+    monkeypatch.setattr(globs, "MAX_ENTRIES", 20)
     error = refused(machine, "**/*.txt")
     assert isinstance(error, InvalidArgument)
     assert "more than 20 files and folders; 3 that match" in error.message
-    monkeypatch.setattr(globs, "MOST_ENTRIES", 500_000)
-    monkeypatch.setattr(globs, "MOST_COUNTED", 25)
+    monkeypatch.setattr(globs, "MAX_ENTRIES", 500_000)
+    monkeypatch.setattr(globs, "MAX_FILES", 25)
     found = find(machine, "**/*.csv", limit=2)
     assert (names(found, project), found.total) == (["many/00.csv", "many/01.csv"], 25)
 
@@ -314,7 +316,7 @@ def test_a_folder_that_cannot_be_opened_is_counted(
 
     monkeypatch.setattr(globs, "open_folder", without_rights)
     found = find(machine, "**/*.md")
-    assert (names(found, project), found.left_out) == (["docs/x.md"], {"in folders that cannot be opened": 1})
+    assert (names(found, project), found.skipped) == (["docs/x.md"], {"in folders that cannot be opened": 1})
 
 
 def test_a_path_through_a_file_is_a_disk_error(machine: Machine, project: Path) -> None:
@@ -346,7 +348,7 @@ def test_swapping_a_folder_during_the_search_never_lists_outside(machine: Machin
                     found = find(machine, pattern)
                     seen |= {os.path.basename(path) for path in found.paths}
                     # Not even how many files lie outside is told.
-                    assert pattern.startswith("*") or not found.left_out.keys() - {"in folders that cannot be opened"}
+                    assert pattern.startswith("*") or not found.skipped.keys() - {"in folders that cannot be opened"}
                 except OllamaMCPError as error:
                     assert "leak" not in str(error)
     finally:
@@ -359,6 +361,6 @@ def test_swapping_a_folder_during_the_search_never_lists_outside(machine: Machin
 def test_a_search_closes_what_it_opened(machine: Machine, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = len(os.listdir("/proc/self/fd"))
     find(machine, "**")
-    monkeypatch.setattr(globs, "MOST_ENTRIES", 3)
+    monkeypatch.setattr(globs, "MAX_ENTRIES", 3)
     refused(machine, "**")
     assert len(os.listdir("/proc/self/fd")) == before

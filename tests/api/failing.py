@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ollama_mcp.api import OllamaClient, Timeouts
+from ollama_mcp.api import ClientTimeouts, OllamaClient
 from ollama_mcp.errors import ApiError
 
 
-async def failure(url: str, limits: Timeouts | None = None, *, ca_file: str | None = None) -> ApiError:
-    async with OllamaClient(url, timeouts=limits or Timeouts(), ca_file=ca_file) as client:
+async def failure(url: str, limits: ClientTimeouts | None = None, *, ca_file: str | None = None) -> ApiError:
+    async with OllamaClient(url, timeouts=limits or ClientTimeouts(), ca_file=ca_file) as client:
         with pytest.raises(ApiError) as caught:
             await client.tags()
     assert client.requests_in_flight == 0

@@ -11,13 +11,13 @@ import pytest
 
 from ollama_mcp import api
 from ollama_mcp.api import (
+    ChatMessage,
     CreateRequest,
     EmbedRequest,
-    Message,
     OllamaClient,
 )
 from ollama_mcp.errors import ApiError, BadAnswer, BadRequest, InvalidArgument, ServerError
-from tests.api.raw import by_path, error, present, serving, stream, version, whole
+from tests.api.raw_server import blob_exists, by_path, error, response, serving, stream, version
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,33 +33,33 @@ async def test_all_exported_names_exist() -> None:
 
 
 async def test_an_ollama_is_alive() -> None:
-    async with serving(whole("Ollama is running", 200, "text/plain")) as server, OllamaClient(server.url) as client:
-        await client.alive()
+    async with serving(response("Ollama is running", 200, "text/plain")) as server, OllamaClient(server.url) as client:
+        await client.ping()
 
 
 async def test_an_ollama_behind_a_proxys_own_start_page_is_alive() -> None:
-    page = whole("<h1>Hello</h1>", 200, "text/html")
+    page = response("<h1>Hello</h1>", 200, "text/html")
     async with serving(page, version("0.33.0")) as server, OllamaClient(server.url) as client:
-        await client.alive()
+        await client.ping()
     async with serving(page) as server, OllamaClient(server.url) as client:
         with pytest.raises(ApiError) as caught:
-            await client.alive()
+            await client.ping()
         assert caught.value.kind == "bad_answer"
 
 
 async def test_the_version_is_asked_once_for_many_callers() -> None:
     async with serving(version("0.33.0-simulator")) as server, OllamaClient(server.url, name="box") as client:
         assert set(await asyncio.gather(*(client.version() for _ in range(20)))) == {"0.33.0-simulator"}
-        assert (await client.server()).numbers == (0, 33, 0)
+        assert (await client.server_version()).numbers == (0, 33, 0)
         assert len(server.requests) == 1
         assert (client.base_url, client.name) == (server.url, "box")
 
 
 async def test_account_status_and_recommendations_are_read() -> None:
     scripts = by_path(
-        status=whole('{"cloud":{"disabled":true,"source":"env"}}'),
-        me=whole('{"id":"1","name":"ann","email":"a@b","plan":null}'),
-        **{"model-recommendations": whole('{"recommendations":[{"model":"gemma4","vram_bytes":12000000000}]}')},
+        status=response('{"cloud":{"disabled":true,"source":"env"}}'),
+        me=response('{"id":"1","name":"ann","email":"a@b","plan":null}'),
+        **{"model-recommendations": response('{"recommendations":[{"model":"gemma4","vram_bytes":12000000000}]}')},
     )
     async with serving(scripts) as server, OllamaClient(server.url) as client:
         assert (await client.status()).disabled
@@ -70,7 +70,7 @@ async def test_account_status_and_recommendations_are_read() -> None:
 
 
 async def test_an_account_that_an_older_server_could_not_ask_for_is_an_error() -> None:
-    async with serving(whole("null")) as server, OllamaClient(server.url) as client:
+    async with serving(response("null")) as server, OllamaClient(server.url) as client:
         with pytest.raises(ServerError, match="reach ollama"):
             await client.me()
 
@@ -85,8 +85,8 @@ async def test_lists_survive_nulls_strange_times_and_unknown_fields() -> None:
     }
     running = {"name": "a", "expires_at": "2319-03-03T00:00:00Z", "size": 5, "size_vram": 0}
     scripts = by_path(
-        tags=whole(json.dumps({"models": [entry, {"name": "b", "modified_at": "soon"}]})),
-        ps=whole(json.dumps({"models": [running]})),
+        tags=response(json.dumps({"models": [entry, {"name": "b", "modified_at": "soon"}]})),
+        ps=response(json.dumps({"models": [running]})),
     )
     async with serving(scripts) as server, OllamaClient(server.url) as client:
         stub, other = await client.tags()
@@ -97,7 +97,7 @@ async def test_lists_survive_nulls_strange_times_and_unknown_fields() -> None:
         [loaded] = await client.ps()
         assert loaded.expires_at is not None
         assert loaded.expires_at.year == 2319
-    async with serving(whole('{"models":null}')) as server, OllamaClient(server.url) as client:
+    async with serving(response('{"models":null}')) as server, OllamaClient(server.url) as client:
         assert await client.tags() == []
 
 
@@ -113,7 +113,7 @@ async def test_a_model_card_tells_lengths_from_the_models_own_keys() -> None:
         },
         "thinking": {"values": [False, "low", True], "default": "low"},
     }
-    async with serving(whole(json.dumps(card)), whole("{}")) as server, OllamaClient(server.url) as client:
+    async with serving(response(json.dumps(card)), response("{}")) as server, OllamaClient(server.url) as client:
         shown = await client.show("m", verbose=True)
         assert (shown.context_length, shown.embedding_length, shown.parameter_count) == (512, None, 64064)
         assert shown.thinking is not None
@@ -125,7 +125,7 @@ async def test_a_model_card_tells_lengths_from_the_models_own_keys() -> None:
 
 
 async def test_copy_and_delete_send_bodies_and_take_empty_answers() -> None:
-    async with serving(whole("")) as server, OllamaClient(server.url) as client:
+    async with serving(response("")) as server, OllamaClient(server.url) as client:
         await client.copy("a", "b")
         await client.delete("a")
         copied, deleted = server.requests
@@ -135,7 +135,7 @@ async def test_copy_and_delete_send_bodies_and_take_empty_answers() -> None:
 
 @pytest.mark.parametrize("body", ['{"ok":true}', '{"error":"boom"}', "<html>"])
 async def test_a_web_server_that_is_no_ollama_never_looks_like_success(body: str) -> None:
-    async with serving(whole(body)) as server, OllamaClient(server.url) as client:
+    async with serving(response(body)) as server, OllamaClient(server.url) as client:
         calls = (
             client.tags(),
             client.ps(),
@@ -144,7 +144,7 @@ async def test_a_web_server_that_is_no_ollama_never_looks_like_success(body: str
             client.embed(EmbedRequest(model="m", input=["x"])),
         )
         for call in calls:
-            with pytest.raises(BadAnswer, match="did not answer as Ollama does"):
+            with pytest.raises(BadAnswer, match="did not respond as Ollama does"):
                 await call
 
 
@@ -179,7 +179,7 @@ async def test_create_sends_the_structured_form_under_both_names() -> None:
             from_="base",
             parameters={"stop": ["a"]},
             capabilities=["decision"],
-            messages=[Message(role="user", content="hi")],
+            messages=[ChatMessage(role="user", content="hi")],
         )
         await client.create(request).collect()
         assert server.requests[1].json == {
@@ -200,7 +200,7 @@ async def test_a_blob_is_uploaded_only_where_it_is_missing() -> None:
         for at in range(0, len(data), 100_000):
             yield data[at : at + 100_000]
 
-    missing, created = whole("", 404), whole("", 201)
+    missing, created = response("", 404), response("", 201)
     for content, size, header in ((data, None, "300000"), (pieces(), len(data), "300000"), (pieces(), None, None)):
         async with serving(missing, created) as server, OllamaClient(server.url) as client:
             assert await client.push_blob(digest, content, size=size)
@@ -208,7 +208,7 @@ async def test_a_blob_is_uploaded_only_where_it_is_missing() -> None:
             assert (head.method, upload.method, upload.path) == ("HEAD", "POST", f"/api/blobs/{digest}")
             assert upload.body == data
             assert upload.headers.get("content-length") == header
-    async with serving(present) as server, OllamaClient(server.url) as client:
+    async with serving(blob_exists) as server, OllamaClient(server.url) as client:
         assert not await client.push_blob(digest, data)
         assert [request.method for request in server.requests] == ["HEAD"]
 
@@ -219,20 +219,20 @@ async def test_an_upload_that_the_host_refuses_or_the_source_breaks_off_is_an_er
         raise InvalidArgument("the file changed")
 
     mismatch = error('digest mismatch, expected "a", got "b"', 400)
-    async with serving(whole("", 404), mismatch) as server, OllamaClient(server.url) as client:
+    async with serving(response("", 404), mismatch) as server, OllamaClient(server.url) as client:
         with pytest.raises(BadRequest, match="digest mismatch"):
             await client.push_blob(DIGEST, b"a")
-    async with serving(whole("", 404)) as server, OllamaClient(server.url) as client:
+    async with serving(response("", 404)) as server, OllamaClient(server.url) as client:
         with pytest.raises(InvalidArgument, match="changed"):
             await client.push_blob(DIGEST, broken(), size=2)
         assert client.requests_in_flight == 0
-    async with serving(whole("", 500)) as server, OllamaClient(server.url) as client:
+    async with serving(response("", 500)) as server, OllamaClient(server.url) as client:
         with pytest.raises(ServerError):
             await client.blob_exists(DIGEST)
 
 
 async def test_many_blobs_are_looked_up_over_one_connection() -> None:
-    async with serving(present) as server, OllamaClient(server.url) as client:
+    async with serving(blob_exists) as server, OllamaClient(server.url) as client:
         digests = [f"sha256:{number:064x}" for number in range(40)]
         assert [await client.blob_exists(digest) for digest in digests] == [True] * 40
         assert [request.path for request in server.requests] == [f"/api/blobs/{digest}" for digest in digests]
@@ -244,8 +244,10 @@ async def test_many_blobs_are_looked_up_over_one_connection() -> None:
     [(200, "text/html", "<html>"), (200, "application/json", "{}"), (204, "text/plain", ""), (404, "text/html", "")],
 )
 async def test_a_web_server_that_knows_every_path_has_no_blobs(status: int, kind: str, body: str) -> None:
-    async with serving(whole(body, status, kind)) as server, OllamaClient(server.url) as client:
-        with pytest.raises(BadAnswer, match=f"did not answer as Ollama does: status {status} for {len(body)} bytes of"):
+    async with serving(response(body, status, kind)) as server, OllamaClient(server.url) as client:
+        with pytest.raises(
+            BadAnswer, match=f"did not respond as Ollama does: status {status} for {len(body)} bytes of"
+        ):
             await client.blob_exists(DIGEST)
         with pytest.raises(BadAnswer):
             await client.push_blob(DIGEST, b"a")
@@ -253,7 +255,7 @@ async def test_a_web_server_that_knows_every_path_has_no_blobs(status: int, kind
 
 
 async def test_a_proxy_may_call_nothing_bytes() -> None:
-    async with serving(whole("", 200, "application/octet-stream")) as server, OllamaClient(server.url) as client:
+    async with serving(response("", 200, "application/octet-stream")) as server, OllamaClient(server.url) as client:
         assert await client.blob_exists(DIGEST)
 
 

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from ollama_mcp.api import EmbedRequest, GenerateRequest, OllamaClient, Timeouts
-from ollama_mcp.api.broken import connect_error
-from ollama_mcp.api.failures import Where
+from ollama_mcp.api import ClientTimeouts, EmbedRequest, GenerateRequest, OllamaClient
+from ollama_mcp.api.error_mapping import connect_error
+from ollama_mcp.api.http_session import RequestInfo
 from ollama_mcp.api.transport import FreeListTransport
 from ollama_mcp.errors import Busy, Interrupted, InvalidArgument, Timeout, Unreachable
 from tests.api.failing import failure
-from tests.api.raw import last, said, serving, stream, whole
+from tests.api.raw_server import generate_chunk, generate_end, response, serving, stream
 
 if TYPE_CHECKING:
     from tests.api.certificates import Authority
-    from tests.api.raw import Connection, RawRequest, Script
+    from tests.api.raw_server import Connection, RawRequest, Script
 
 PROMPT = GenerateRequest(model="m", prompt="hi")
-VERSION = whole('{"version":"0.33.0"}')
+VERSION = response('{"version":"0.33.0"}')
 
 
 async def hang_up(_: RawRequest, connection: Connection) -> None:
@@ -86,7 +86,7 @@ async def test_a_connection_that_never_comes_about_is_given_up_in_time() -> None
             for one in waiting:
                 one.setblocking(False)
                 one.connect_ex(full.getsockname())
-            error = await failure(url, Timeouts(connect=0.1))
+            error = await failure(url, ClientTimeouts(connect=0.1))
         finally:
             for one in waiting:
                 one.close()
@@ -112,7 +112,7 @@ async def test_a_name_of_two_addresses_is_refused_when_none_of_them_answers() ->
 
 
 async def test_all_attempts_of_a_name_of_several_addresses_are_looked_at() -> None:
-    where = Where("http://box", "box", "GET", "/")
+    where = RequestInfo("http://box", "box", "GET", "/")
     error = OSError("All connection attempts failed")
     error.__cause__ = ExceptionGroup("several", [ConnectionRefusedError(111, "Connection refused")])
     assert "refused" in connect_error(where, error, 5.0).message
@@ -120,7 +120,7 @@ async def test_all_attempts_of_a_name_of_several_addresses_are_looked_at() -> No
 
 async def test_a_host_that_can_not_be_written_in_a_request_is_refused() -> None:
     async with OllamaClient("http://-ü.example") as client:
-        with pytest.raises(InvalidArgument, match="is no URL"):
+        with pytest.raises(InvalidArgument, match="is not a URL"):
             await client.version()
 
 
@@ -128,7 +128,7 @@ async def test_what_the_system_says_about_an_address_is_passed_on() -> None:
     # A link-local address without an interface can't be connected to.
     error = await failure("http://[fe80::1]:11434")
     assert type(error) is Unreachable
-    assert "no connection came about" not in error.message
+    assert "no connection was established" not in error.message
 
 
 async def test_localhost_is_reached_where_only_one_of_its_addresses_listens() -> None:
@@ -164,7 +164,10 @@ async def test_a_call_cancelled_at_any_moment_leaves_no_connection(authority: Au
 
 
 async def test_an_idle_connection_that_the_server_closed_is_replaced_unseen() -> None:
-    async with serving(then_closed(stream(last("a"))), stream(last("b"))) as server, OllamaClient(server.url) as client:
+    async with (
+        serving(then_closed(stream(generate_end("a"))), stream(generate_end("b"))) as server,
+        OllamaClient(server.url) as client,
+    ):
         assert (await client.generate(PROMPT).collect()).text == "a"
         async with asyncio.timeout(5):
             await server.connections[0].gone.wait()
@@ -191,7 +194,7 @@ async def test_a_generation_is_never_repeated(break_off: Script) -> None:
 
 
 async def test_embedding_is_repeated() -> None:
-    async with serving(hang_up, whole('{"embeddings":[[1.0]]}')) as server, OllamaClient(server.url) as client:
+    async with serving(hang_up, response('{"embeddings":[[1.0]]}')) as server, OllamaClient(server.url) as client:
         assert (await client.embed(EmbedRequest(model="m", input="x"))).embeddings == [[1.0]]
 
 
@@ -210,7 +213,7 @@ async def test_a_call_without_a_model_ends_at_the_total_limit() -> None:
         await connection.wait_gone()
 
     async with serving(silent) as server:
-        error = await failure(server.url, Timeouts(total=0.05))
+        error = await failure(server.url, ClientTimeouts(total=0.05))
         assert error.kind == "timeout"
         assert "0.05 s" in error.message
 
@@ -219,7 +222,7 @@ async def test_silence_is_never_to_be_looked_into_by_the_very_call_that_met_it()
     async def silent(_: RawRequest, connection: Connection) -> None:
         await connection.wait_gone()
 
-    limits = Timeouts(first_byte=0.05)
+    limits = ClientTimeouts(first_byte=0.05)
     async with serving(silent) as server, OllamaClient(server.url, timeouts=limits) as client:
         with pytest.raises(Timeout) as quick:
             await client.ps()
@@ -258,7 +261,7 @@ async def test_an_error_body_that_breaks_off_or_never_ends_still_gives_its_statu
 
 async def test_many_calls_at_once_each_get_their_own_answer() -> None:
     async def echo(request: RawRequest, connection: Connection) -> None:
-        await stream(last(request.json["prompt"]))(request, connection)
+        await stream(generate_end(request.json["prompt"]))(request, connection)
 
     async with serving(echo) as server, OllamaClient(server.url) as client:
         prompts = [GenerateRequest(model="m", prompt=str(number)) for number in range(200)]
@@ -273,7 +276,7 @@ async def test_idle_connections_are_bounded_and_closed_with_the_client() -> None
     async def together(request: RawRequest, connection: Connection) -> None:
         if len(server.requests) <= 100:
             await started.wait()
-        await stream(last("a"))(request, connection)
+        await stream(generate_end("a"))(request, connection)
 
     async with serving(together) as server:
         async with OllamaClient(server.url) as client:
@@ -287,7 +290,7 @@ async def test_idle_connections_are_bounded_and_closed_with_the_client() -> None
 
 
 async def test_an_answer_that_ends_after_the_client_was_closed_leaves_no_connection() -> None:
-    async with serving(stream(said("a"), last("b"))) as server:
+    async with serving(stream(generate_chunk("a"), generate_end("b"))) as server:
         client = OllamaClient(server.url)
         async with client.generate(PROMPT) as pieces:
             await anext(pieces)
@@ -299,7 +302,7 @@ async def test_an_answer_that_ends_after_the_client_was_closed_leaves_no_connect
 
 async def test_connections_that_were_idle_too_long_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ollama_mcp.api.transport.KEEPALIVE_SECONDS", -1.0)
-    async with serving(stream(last("a"))) as server, OllamaClient(server.url) as client:
+    async with serving(stream(generate_end("a"))) as server, OllamaClient(server.url) as client:
         await client.generate(PROMPT).collect()
         await client.generate(PROMPT).collect()
         assert len(server.connections) == 2
@@ -309,7 +312,7 @@ async def test_the_transport_serves_an_ordinary_httpx_client() -> None:
     async def no_tls() -> ssl.SSLContext:
         raise NotImplementedError
 
-    async with serving(whole("Ollama is running", 200, "text/plain")) as server:
+    async with serving(response("Ollama is running", 200, "text/plain")) as server:
         async with httpx.AsyncClient(transport=FreeListTransport(no_tls), trust_env=False) as client:
             for _ in range(2):
                 assert (await client.get(server.url)).text == "Ollama is running"

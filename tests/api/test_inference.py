@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from ollama_mcp import api
 from ollama_mcp.api import (
+    ChatMessage,
     ChatRequest,
     ChoiceAnswer,
+    DecisionQuestion,
     DecisionRequest,
     EmbeddingsRequest,
     EmbedRequest,
     GenerateRequest,
-    Message,
     NoulAnswer,
     OllamaClient,
-    Question,
     ScoreAnswer,
     ToolCall,
 )
 from ollama_mcp.errors import BadAnswer, InvalidArgument
-from tests.api.raw import by_path, ended, last, serving, spoke, stream, whole
-
-if TYPE_CHECKING:
-    pass
+from tests.api.raw_server import by_path, chat_chunk, chat_end, generate_end, response, serving, stream
 
 
 async def test_only_what_was_given_is_sent() -> None:
-    async with serving(stream(last())) as server, OllamaClient(server.url) as client:
+    async with serving(stream(generate_end())) as server, OllamaClient(server.url) as client:
         await client.generate(GenerateRequest(model="m", prompt="hi")).collect()
         assert server.requests[0].json == {"model": "m", "stream": True, "prompt": "hi"}
         full = GenerateRequest(
@@ -59,14 +56,17 @@ async def test_only_what_was_given_is_sent() -> None:
 async def test_a_conversation_with_tools_goes_out_and_comes_back() -> None:
     call = {"id": "call_1", "function": {"index": 0, "name": "f", "arguments": {"city": "Paris"}}}
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"default": None}}}]
-    lines = [spoke("", tool_calls=[call]), ended("", tool_calls=[{"function": {"name": "g", "arguments": None}}])]
+    lines = [
+        chat_chunk("", tool_calls=[call]),
+        chat_end("", tool_calls=[{"function": {"name": "g", "arguments": None}}]),
+    ]
     async with serving(stream(*lines)) as server, OllamaClient(server.url) as client:
-        asked = Message(role="user", content="hi", images=["aGk="])
+        asked = ChatMessage(role="user", content="hi", images=["aGk="])
         answer = await client.chat(ChatRequest(model="m", messages=[asked], tools=tools)).collect()
         assert answer.tool_calls == [ToolCall("f", {"city": "Paris"}, "call_1", 0), ToolCall("g", {})]
         again = [
-            Message(role="assistant", thinking="hm", tool_calls=answer.tool_calls),
-            Message(role="tool", content="sunny", tool_name="f", tool_call_id="call_1"),
+            ChatMessage(role="assistant", thinking="hm", tool_calls=answer.tool_calls),
+            ChatMessage(role="tool", content="sunny", tool_name="f", tool_call_id="call_1"),
         ]
         await client.chat(ChatRequest(model="m", messages=again, tools=tools, keep_alive=-1)).collect()
         sent = server.requests[1].json
@@ -75,12 +75,12 @@ async def test_a_conversation_with_tools_goes_out_and_comes_back() -> None:
 
 
 STRANGE: list[dict[str, Any]] = [
-    ended("", tool_calls=5),
-    ended("", tool_calls=[5]),
-    ended("", tool_calls=[{"function": 5}]),
-    ended("", tool_calls=[{"function": {"name": 5}}]),
-    {**ended(), "logprobs": 5},
-    {**ended(), "logprobs": [5]},
+    chat_end("", tool_calls=5),
+    chat_end("", tool_calls=[5]),
+    chat_end("", tool_calls=[{"function": 5}]),
+    chat_end("", tool_calls=[{"function": {"name": 5}}]),
+    {**chat_end(), "logprobs": 5},
+    {**chat_end(), "logprobs": [5]},
     {"message": 5},
     {"model": "m"},
 ]
@@ -95,34 +95,34 @@ async def test_a_line_of_another_shape_is_a_bad_answer(line: dict[str, Any]) -> 
 
 async def test_a_large_request_arrives_whole() -> None:
     image = "QUJD" * 500_000
-    async with serving(stream(ended("x"))) as server, OllamaClient(server.url) as client:
-        await client.chat(ChatRequest(model="m", messages=[Message(role="user", images=[image])])).collect()
+    async with serving(stream(chat_end("x"))) as server, OllamaClient(server.url) as client:
+        await client.chat(ChatRequest(model="m", messages=[ChatMessage(role="user", images=[image])])).collect()
         assert server.requests[0].json["messages"][0]["images"] == [image]
 
 
 async def test_embedding_returns_vectors_in_order() -> None:
     vectors = [[float(number)] * 5000 for number in range(5)]
-    answer = whole(
+    answer = response(
         json.dumps({"model": "m", "embeddings": vectors, "total_duration": 10**9, "load_duration": 5 * 10**8})
     )
     async with serving(answer) as server, OllamaClient(server.url) as client:
-        response = await client.embed(EmbedRequest(model="m", input=["a"] * 5, truncate=False))
-        assert response.embeddings == vectors
-        assert (response.total_seconds, response.load_seconds) == (1.0, 0.5)
+        embedded = await client.embed(EmbedRequest(model="m", input=["a"] * 5, truncate=False))
+        assert embedded.embeddings == vectors
+        assert (embedded.total_seconds, embedded.load_seconds) == (1.0, 0.5)
         assert server.requests[0].json == {"model": "m", "input": ["a"] * 5, "truncate": False}
         assert api.EmbedResponse().total_seconds is None
         assert api.EmbedResponse().load_seconds is None
 
 
 async def test_where_embed_is_absent_texts_are_embedded_one_by_one() -> None:
-    scripts = by_path(embeddings=whole('{"embedding":[1.0,2.0]}'))
+    scripts = by_path(embeddings=response('{"embedding":[1.0,2.0]}'))
     async with serving(scripts) as server, OllamaClient(server.url) as client:
         assert (await client.embed(EmbedRequest(model="m", input=["a", "b"]))).embeddings == [[1.0, 2.0]] * 2
         assert (await client.embed(EmbedRequest(model="m", input="c"))).embeddings == [[1.0, 2.0]]
         assert (await client.embeddings(EmbeddingsRequest(model="m", prompt="d"))).embedding == [1.0, 2.0]
         prompts = [request.json["prompt"] for request in server.requests if request.path == "/api/embeddings"]
         assert prompts == ["a", "b", "c", "d"]
-    async with serving(by_path(embeddings=whole('{"embedding":[]}'))) as server, OllamaClient(server.url) as client:
+    async with serving(by_path(embeddings=response('{"embedding":[]}'))) as server, OllamaClient(server.url) as client:
         assert (await client.embed(EmbedRequest(model="m", input=""))).embeddings == []
         assert (await client.embed(EmbedRequest(model="m", input=["", ""]))).embeddings == [[], []]
 
@@ -135,11 +135,11 @@ async def test_a_decision_is_asked_and_read() -> None:
     }
     body = {"model": "nimble", "answers": answers, "usage": {"input_tokens": 3, "output_tokens": 0}}
     questions = {
-        "c": Question(type="choice", instructions="which", criteria={"a": None, "b": "the other"}),
-        "n": Question(type="noul", instructions="is it"),
-        "s": Question(type="score", criteria=["bad", "good"]),
+        "c": DecisionQuestion(type="choice", instructions="which", criteria={"a": None, "b": "the other"}),
+        "n": DecisionQuestion(type="noul", instructions="is it"),
+        "s": DecisionQuestion(type="score", criteria=["bad", "good"]),
     }
-    async with serving(whole(json.dumps(body))) as server, OllamaClient(server.url) as client:
+    async with serving(response(json.dumps(body))) as server, OllamaClient(server.url) as client:
         decided = await client.systemone(DecisionRequest(model="nimble", state=None, questions=questions))
         choice, noul, score = decided.answers.values()
         assert isinstance(choice, ChoiceAnswer)
@@ -154,8 +154,8 @@ async def test_a_decision_is_asked_and_read() -> None:
 
 async def test_the_web_is_asked_through_the_local_server() -> None:
     scripts = by_path(
-        web_search=whole('{"results":[{"title":"t","url":"u","content":"c"}]}'),
-        web_fetch=whole('{"title":"t","content":"c","links":null}'),
+        web_search=response('{"results":[{"title":"t","url":"u","content":"c"}]}'),
+        web_fetch=response('{"title":"t","content":"c","links":null}'),
     )
     async with serving(scripts) as server, OllamaClient(server.url) as client:
         [found] = await client.web_search("q", 3)

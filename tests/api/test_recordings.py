@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from ollama_mcp.api import (
+    ChatMessage,
     ChatRequest,
     CreateRequest,
     EmbeddingsRequest,
     EmbedRequest,
     GenerateRequest,
-    Message,
     OllamaClient,
 )
 from ollama_mcp.errors import ApiError
-from ollama_mcp.formats.text import without_paths
-from tests.api.raw import END, chunk, head, serving, whole
+from ollama_mcp.formats.escaping import redact_paths
+from tests.api.raw_server import END, chunk, head, response, serving
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from tests.api.raw import Connection, RawRequest, Script
+    from tests.api.raw_server import Connection, RawRequest, Script
 
 FOLDER = Path(__file__).parents[1] / "recordings"
 # The client has no method for these; they are recorded for what the server says about them.
@@ -68,9 +68,9 @@ class Recording:
     def play(self) -> Script:
         async def script(request: RawRequest, connection: Connection) -> None:
             if request.path == "/api/version":
-                await whole('{"version":"0.0.0"}')(request, connection)
+                await response('{"version":"0.0.0"}')(request, connection)
             elif request.method == "HEAD" and self.method == "POST" and self.status >= 400:
-                await whole("", 404)(request, connection)
+                await response("", 404)(request, connection)
             else:
                 await connection.send(*(self.pieces[:1] if request.method == "HEAD" else self.pieces))
 
@@ -144,7 +144,7 @@ def call(client: OllamaClient, recording: Recording) -> Awaitable[object]:
     logprobs = recording.sent.get("logprobs") is True or None
     match recording.path:
         case "/":
-            return client.alive()
+            return client.ping()
         case "/api/version":
             return client.version()
         case "/api/status":
@@ -164,7 +164,7 @@ def call(client: OllamaClient, recording: Recording) -> Awaitable[object]:
         case "/api/generate":
             return client.generate(GenerateRequest(model=model, stream=stream, logprobs=logprobs)).collect()
         case "/api/chat":
-            messages = [Message(role="user", content="hi")]
+            messages = [ChatMessage(role="user", content="hi")]
             return client.chat(ChatRequest(model=model, messages=messages, stream=stream)).collect()
         case "/api/embed":
             return client.embed(EmbedRequest(model=model, input="x"))
@@ -299,7 +299,7 @@ async def test_a_recorded_failure_is_told_apart(name: str) -> None:
     assert "/usr/share" not in str(error)
     words = upstream(recording)
     if words and error.kind not in ("unsupported_by_version", "interrupted", "bad_answer"):
-        assert error.detail == without_paths(words)
+        assert error.detail == redact_paths(words)
 
 
 @pytest.mark.parametrize("name", MISSING)

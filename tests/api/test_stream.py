@@ -8,15 +8,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ollama_mcp.api import ChatRequest, GenerateRequest, Message, OllamaClient, Timeouts
+from ollama_mcp.api import ChatMessage, ChatRequest, ClientTimeouts, GenerateRequest, OllamaClient
 from ollama_mcp.errors import ApiError, BadAnswer, InternalError, Interrupted, ModelNotFound, ServerError, Timeout
-from tests.api.raw import STREAM_HEAD, chunk, ended, last, said, serving, spoke, stream, whole
+from tests.api.raw_server import (
+    STREAM_HEAD,
+    chat_chunk,
+    chat_end,
+    chunk,
+    generate_chunk,
+    generate_end,
+    response,
+    serving,
+    stream,
+)
 
 if TYPE_CHECKING:
-    from tests.api.raw import Connection, RawRequest, Script
+    from tests.api.raw_server import Connection, RawRequest, Script
 
 PROMPT = GenerateRequest(model="m", prompt="hi")
-HELLO = ChatRequest(model="m", messages=[Message(role="user", content="hi")])
+HELLO = ChatRequest(model="m", messages=[ChatMessage(role="user", content="hi")])
 
 
 async def failure(client: OllamaClient, request: GenerateRequest = PROMPT) -> ApiError:
@@ -26,7 +36,10 @@ async def failure(client: OllamaClient, request: GenerateRequest = PROMPT) -> Ap
 
 
 async def test_the_pieces_of_an_answer_come_in_order_and_add_up() -> None:
-    async with serving(stream(said("Hel"), said("lo"), last("!"))) as server, OllamaClient(server.url) as client:
+    async with (
+        serving(stream(generate_chunk("Hel"), generate_chunk("lo"), generate_end("!"))) as server,
+        OllamaClient(server.url) as client,
+    ):
         async with client.generate(PROMPT) as pieces:
             seen = [piece.text async for piece in pieces]
             assert pieces.text == "Hello!"
@@ -35,7 +48,10 @@ async def test_the_pieces_of_an_answer_come_in_order_and_add_up() -> None:
 
 
 async def test_collect_returns_the_whole_answer_with_its_figures() -> None:
-    async with serving(stream(said("Hel"), last("lo", context=[1, 2]))) as server, OllamaClient(server.url) as client:
+    async with (
+        serving(stream(generate_chunk("Hel"), generate_end("lo", context=[1, 2]))) as server,
+        OllamaClient(server.url) as client,
+    ):
         answer = await client.generate(PROMPT).collect()
         assert (answer.text, answer.done_reason, answer.context) == ("Hello", "stop", [1, 2])
         assert answer.stats is not None
@@ -44,7 +60,7 @@ async def test_collect_returns_the_whole_answer_with_its_figures() -> None:
 
 
 async def test_a_plain_generate_costs_one_request_and_a_second_one_reuses_the_connection() -> None:
-    async with serving(stream(last("a"))) as server, OllamaClient(server.url) as client:
+    async with serving(stream(generate_end("a"))) as server, OllamaClient(server.url) as client:
         await client.generate(PROMPT).collect()
         await client.generate(PROMPT).collect()
         assert [request.path for request in server.requests] == ["/api/generate"] * 2
@@ -52,7 +68,7 @@ async def test_a_plain_generate_costs_one_request_and_a_second_one_reuses_the_co
 
 
 async def test_a_stream_left_after_its_last_piece_still_gives_its_connection_back() -> None:
-    async with serving(stream(last("a"))) as server, OllamaClient(server.url) as client:
+    async with serving(stream(generate_end("a"))) as server, OllamaClient(server.url) as client:
         async with client.generate(PROMPT) as pieces:
             async for piece in pieces:
                 if piece.done:
@@ -62,7 +78,7 @@ async def test_a_stream_left_after_its_last_piece_still_gives_its_connection_bac
 
 
 async def test_every_cut_of_the_bytes_gives_the_same_text() -> None:
-    lines = [said("Grüße 🎈"), said("\u2028line"), last("end")]
+    lines = [generate_chunk("Grüße 🎈"), generate_chunk("\u2028line"), generate_end("end")]
     body = b"\r\n\r\n".join(json.dumps(line, ensure_ascii=False).encode() for line in lines)
     cut = [body[at : at + 1] for at in range(len(body))]
     for pieces in ([body], cut, [body[:17], body[17:18], body[18:]]):
@@ -71,14 +87,20 @@ async def test_every_cut_of_the_bytes_gives_the_same_text() -> None:
 
 
 async def test_what_had_come_of_a_stream_left_early_can_be_collected() -> None:
-    async with serving(stream(said("so"), said("<"), last("far"))) as server, OllamaClient(server.url) as client:
+    async with (
+        serving(stream(generate_chunk("so"), generate_chunk("<"), generate_end("far"))) as server,
+        OllamaClient(server.url) as client,
+    ):
         async with client.generate(PROMPT) as pieces:
             await anext(pieces)
         kept = await pieces.collect()
         assert (kept.text, kept.done) == ("so", False)
         async with client.chat(HELLO) as other:
             assert other.text == ""
-    async with serving(stream(said("<thi"), last("far"))) as server, OllamaClient(server.url) as client:
+    async with (
+        serving(stream(generate_chunk("<thi"), generate_end("far"))) as server,
+        OllamaClient(server.url) as client,
+    ):
         async with client.generate(PROMPT) as pieces:
             assert (await anext(pieces)).text == ""
         assert pieces.text == "<thi"
@@ -86,7 +108,7 @@ async def test_what_had_come_of_a_stream_left_early_can_be_collected() -> None:
 
 async def test_leaving_a_stream_early_closes_the_connection() -> None:
     async def talk_until_left(_: RawRequest, connection: Connection) -> None:
-        await connection.send(STREAM_HEAD, chunk(json.dumps(said("a")).encode() + b"\n"))
+        await connection.send(STREAM_HEAD, chunk(json.dumps(generate_chunk("a")).encode() + b"\n"))
         await connection.wait_gone()
 
     async with serving(talk_until_left) as server, OllamaClient(server.url) as client:
@@ -103,7 +125,7 @@ async def test_cancelling_a_call_closes_the_connection(answered: bool) -> None:
 
     async def hold(_: RawRequest, connection: Connection) -> None:
         if answered:
-            await connection.send(STREAM_HEAD, chunk(json.dumps(said("a")).encode() + b"\n"))
+            await connection.send(STREAM_HEAD, chunk(json.dumps(generate_chunk("a")).encode() + b"\n"))
         asked.set()
         await connection.wait_gone()
 
@@ -120,7 +142,7 @@ async def test_cancelling_a_call_closes_the_connection(answered: bool) -> None:
 
 async def test_closing_a_stream_from_another_task_ends_its_reader() -> None:
     async def hold(_: RawRequest, connection: Connection) -> None:
-        await connection.send(STREAM_HEAD, chunk(json.dumps(said("a")).encode() + b"\n"))
+        await connection.send(STREAM_HEAD, chunk(json.dumps(generate_chunk("a")).encode() + b"\n"))
         await connection.wait_gone()
 
     async with serving(hold) as server, OllamaClient(server.url) as client:
@@ -138,7 +160,9 @@ async def test_closing_a_stream_from_another_task_ends_its_reader() -> None:
 
 @pytest.mark.parametrize("before", [0, 2])
 async def test_an_error_line_is_raised_with_the_text_before_it(before: int) -> None:
-    lines = [said("so")] * before + [{"error": "an error was encountered while running the model: unexpected EOF"}]
+    lines = [generate_chunk("so")] * before + [
+        {"error": "an error was encountered while running the model: unexpected EOF"}
+    ]
     async with serving(stream(*lines)) as server, OllamaClient(server.url) as client:
         error = await failure(client)
         assert type(error) is ServerError
@@ -153,14 +177,14 @@ async def test_an_error_as_first_line_has_the_kind_that_its_status_would_give() 
 
 async def test_an_error_after_a_partial_object_is_raised_when_nothing_was_streamed() -> None:
     quiet = GenerateRequest(model="m", prompt="hi", stream=False)
-    body = json.dumps(said("par")) + "\n" + json.dumps({"error": "rate limit exceeded"})
-    async with serving(whole(body)) as server, OllamaClient(server.url) as client:
+    body = json.dumps(generate_chunk("par")) + "\n" + json.dumps({"error": "rate limit exceeded"})
+    async with serving(response(body)) as server, OllamaClient(server.url) as client:
         error = await failure(client, quiet)
         assert (error.kind, error.partial) == ("busy", "par")
 
 
 async def test_an_error_after_the_last_piece_is_raised() -> None:
-    lines = [last("all"), {"error": "rate limit exceeded"}]
+    lines = [generate_end("all"), {"error": "rate limit exceeded"}]
     async with serving(stream(*lines)) as server, OllamaClient(server.url) as client:
         error = await failure(client)
         assert (error.kind, error.partial) == ("busy", "all")
@@ -170,14 +194,17 @@ async def test_an_error_after_the_last_piece_is_raised() -> None:
 
 @pytest.mark.parametrize("streamed", [True, False])
 async def test_an_answer_without_a_last_piece_is_interrupted(streamed: bool) -> None:
-    async with serving(stream(said("so"), said(" far"))) as server, OllamaClient(server.url) as client:
+    async with (
+        serving(stream(generate_chunk("so"), generate_chunk(" far"))) as server,
+        OllamaClient(server.url) as client,
+    ):
         error = await failure(client, GenerateRequest(model="m", prompt="hi", stream=streamed))
         assert type(error) is Interrupted
         assert error.partial == "so far"
 
 
 async def test_a_connection_that_breaks_within_the_answer_is_interrupted() -> None:
-    async with serving(stream(said("so far"), end=b"5\r\n{")) as server, OllamaClient(server.url) as client:
+    async with serving(stream(generate_chunk("so far"), end=b"5\r\n{")) as server, OllamaClient(server.url) as client:
         error = await failure(client)
         assert type(error) is Interrupted
         assert error.partial == "so far"
@@ -185,7 +212,7 @@ async def test_a_connection_that_breaks_within_the_answer_is_interrupted() -> No
 
 @pytest.mark.parametrize("line", [b"{broken\n", b"[1]\n", b'{"x":1}\n', b'{"response":1}\n', b"\xff\xfe\n", b"<html>"])
 async def test_a_line_that_is_none_of_ollamas_is_a_bad_answer(line: bytes) -> None:
-    async with serving(stream(said("so far"), line)) as server, OllamaClient(server.url) as client:
+    async with serving(stream(generate_chunk("so far"), line)) as server, OllamaClient(server.url) as client:
         error = await failure(client)
         assert type(error) is BadAnswer
         assert error.partial == "so far"
@@ -199,8 +226,8 @@ DEEP = b"[" * 20_000
     "answer",
     [
         stream(b'{"response":' + DEEP + b"\n"),
-        whole(DEEP, 500),
-        whole(json.dumps({"error": '{"a":' + "[" * 20_000}), 500),
+        response(DEEP, 500),
+        response(json.dumps({"error": '{"a":' + "[" * 20_000}), 500),
     ],
 )
 async def test_an_answer_nested_without_end_is_an_error_of_the_host(answer: Script) -> None:
@@ -233,20 +260,20 @@ async def test_an_over_long_line_is_refused_while_it_comes() -> None:
 
 
 async def test_a_line_of_nine_megabytes_is_read() -> None:
-    async with serving(stream(last("x" * 9 * 2**20))) as server, OllamaClient(server.url) as client:
+    async with serving(stream(generate_end("x" * 9 * 2**20))) as server, OllamaClient(server.url) as client:
         assert len((await client.generate(PROMPT).collect()).text) == 9 * 2**20
 
 
 @pytest.mark.parametrize("trickle", [False, True])
 async def test_silence_within_an_answer_is_a_timeout_that_keeps_the_text(trickle: bool) -> None:
     async def stall(_: RawRequest, connection: Connection) -> None:
-        await connection.send(STREAM_HEAD, chunk(json.dumps(said("so far")).encode() + b"\n"))
+        await connection.send(STREAM_HEAD, chunk(json.dumps(generate_chunk("so far")).encode() + b"\n"))
         while trickle and not connection.writer.is_closing():
             await connection.send(chunk(b" "))
             await asyncio.sleep(0.02)
         await connection.wait_gone()
 
-    limits = Timeouts(idle=0.1)
+    limits = ClientTimeouts(idle=0.1)
     async with serving(stall) as server, OllamaClient(server.url, timeouts=limits) as client:
         error = await failure(client)
         assert type(error) is Timeout
@@ -259,7 +286,7 @@ async def test_a_head_that_does_not_come_in_time_is_a_timeout() -> None:
     async def silent(_: RawRequest, connection: Connection) -> None:
         await connection.wait_gone()
 
-    limits = Timeouts(first_byte=0.05)
+    limits = ClientTimeouts(first_byte=0.05)
     async with serving(silent) as server, OllamaClient(server.url, timeouts=limits) as client:
         error = await failure(client)
         assert type(error) is Timeout
@@ -268,7 +295,7 @@ async def test_a_head_that_does_not_come_in_time_is_a_timeout() -> None:
 
 async def test_a_server_that_holds_the_connection_after_the_last_line_delays_nobody_for_ever() -> None:
     async def hold(_: RawRequest, connection: Connection) -> None:
-        await connection.send(STREAM_HEAD, chunk(json.dumps(last("a")).encode() + b"\n"))
+        await connection.send(STREAM_HEAD, chunk(json.dumps(generate_end("a")).encode() + b"\n"))
         await connection.wait_gone()
 
     async with serving(hold) as server, OllamaClient(server.url) as client:
@@ -277,8 +304,8 @@ async def test_a_server_that_holds_the_connection_after_the_last_line_delays_nob
 
 
 async def test_thinking_in_the_text_is_taken_apart() -> None:
-    lines = [spoke(piece) for piece in ("\n<th", "ink>\nhm", "m</thi", "nk>\n", "\nans", "wer <think>")]
-    async with serving(stream(*lines, ended())) as server, OllamaClient(server.url) as client:
+    lines = [chat_chunk(piece) for piece in ("\n<th", "ink>\nhm", "m</thi", "nk>\n", "\nans", "wer <think>")]
+    async with serving(stream(*lines, chat_end())) as server, OllamaClient(server.url) as client:
         answer = await client.chat(HELLO).collect()
         assert (answer.thinking, answer.text) == ("hmm", "answer <think>")
         plain = await client.chat(HELLO.model_copy(update={"split_thinking": False})).collect()
@@ -286,25 +313,25 @@ async def test_thinking_in_the_text_is_taken_apart() -> None:
 
 
 async def test_thinking_that_the_server_split_is_left_alone() -> None:
-    lines = [spoke("", thinking="hm"), spoke("<think>"), ended("x")]
+    lines = [chat_chunk("", thinking="hm"), chat_chunk("<think>"), chat_end("x")]
     async with serving(stream(*lines)) as server, OllamaClient(server.url) as client:
         answer = await client.chat(HELLO).collect()
         assert (answer.thinking, answer.text) == ("hm", "<think>x")
 
 
 async def test_text_held_back_for_a_tag_is_part_of_what_was_kept() -> None:
-    async with serving(stream(said("<th"), b"{\n")) as server, OllamaClient(server.url) as client:
+    async with serving(stream(generate_chunk("<th"), b"{\n")) as server, OllamaClient(server.url) as client:
         assert (await failure(client)).partial == "<th"
 
 
 async def test_raw_text_is_never_split() -> None:
-    async with serving(stream(last("<think>a</think>b"))) as server, OllamaClient(server.url) as client:
+    async with serving(stream(generate_end("<think>a</think>b"))) as server, OllamaClient(server.url) as client:
         answer = await client.generate(GenerateRequest(model="m", prompt="x", raw=True)).collect()
         assert (answer.thinking, answer.text) == ("", "<think>a</think>b")
 
 
 async def test_a_stream_that_was_never_read_sends_nothing() -> None:
-    async with serving(stream(last("a"))) as server, OllamaClient(server.url) as client:
+    async with serving(stream(generate_end("a"))) as server, OllamaClient(server.url) as client:
         unread = client.generate(PROMPT)
         await unread.aclose()
         assert [piece async for piece in unread] == []
@@ -314,7 +341,7 @@ async def test_a_stream_that_was_never_read_sends_nothing() -> None:
 
 
 async def test_a_stream_that_was_read_to_its_end_stays_at_its_end() -> None:
-    async with serving(stream(last("a"))) as server, OllamaClient(server.url) as client:
+    async with serving(stream(generate_end("a"))) as server, OllamaClient(server.url) as client:
         pieces = client.generate(PROMPT)
         assert [piece.text async for piece in pieces] == ["a"]
         assert [piece async for piece in pieces] == []
@@ -322,19 +349,22 @@ async def test_a_stream_that_was_read_to_its_end_stays_at_its_end() -> None:
 
 
 async def test_a_last_line_without_its_line_end_counts() -> None:
-    async with serving(stream(said("a"), json.dumps(last("b")).encode())) as server, OllamaClient(server.url) as client:
+    async with (
+        serving(stream(generate_chunk("a"), json.dumps(generate_end("b")).encode())) as server,
+        OllamaClient(server.url) as client,
+    ):
         assert (await client.generate(PROMPT).collect()).text == "ab"
 
 
 async def test_an_answer_that_ends_within_thinking_is_all_thinking() -> None:
-    lines = [spoke("<think>so"), spoke(" far</th"), ended()]
+    lines = [chat_chunk("<think>so"), chat_chunk(" far</th"), chat_end()]
     async with serving(stream(*lines)) as server, OllamaClient(server.url) as client:
         answer = await client.chat(HELLO).collect()
         assert (answer.thinking, answer.text) == ("so far</th", "")
 
 
 async def test_tool_calls_and_figures_of_generate_are_read() -> None:
-    line = last(
+    line = generate_end(
         tool_calls=[{"function": {"name": "f", "arguments": {}}}],
         prompt_eval_cached_count=0,
         total_duration=4 * 10**9,

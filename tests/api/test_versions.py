@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -16,11 +16,7 @@ from ollama_mcp.api import (
     parse_version,
 )
 from ollama_mcp.errors import UnsupportedByVersion
-from tests.api.raw import ABSENT, by_path, last, said, serving, stream, version, whole
-
-if TYPE_CHECKING:
-    pass
-
+from tests.api.raw_server import NOT_FOUND, by_path, generate_chunk, generate_end, response, serving, stream, version
 
 DIGEST = "sha256:" + "0" * 64
 
@@ -65,13 +61,15 @@ async def test_what_an_older_server_would_ignore_is_refused(fields: dict[str, An
                 await client.generate(GenerateRequest(model="m", prompt="x", **fields)).collect()
             assert "Ollama 0.4.7" in caught.value.message
         assert [request.path for request in server.requests] == ["/api/version"]
-    async with serving(version(since), stream(last("x"))) as server, OllamaClient(server.url) as client:
+    async with serving(version(since), stream(generate_end("x"))) as server, OllamaClient(server.url) as client:
         await client.generate(GenerateRequest(model="m", prompt="x", **fields)).collect()
 
 
 async def test_not_to_think_asks_nothing_of_an_older_server_whose_thinking_stands_in_tags_anyway() -> None:
     # v0.5.7 takes any value of think and ignores it, as recorded; so the field may go out without asking the version.
-    scripts = by_path(version=version("0.5.7"), generate=stream(said("<think>Hm.</think>"), last("Yes.")))
+    scripts = by_path(
+        version=version("0.5.7"), generate=stream(generate_chunk("<think>Hm.</think>"), generate_end("Yes."))
+    )
     async with serving(scripts) as server, OllamaClient(server.url) as client:
         answer = await client.generate(GenerateRequest(model="m", prompt="x", think=False)).collect()
         assert (answer.text, answer.thinking) == ("Yes.", "Hm.")
@@ -110,8 +108,8 @@ async def test_embedding_and_decision_fields_are_refused_where_an_older_server_w
 async def test_a_server_of_unknown_version_is_asked_and_its_answer_checked() -> None:
     scripts = by_path(
         version=version("0.0.0"),
-        embed=whole('{"embeddings":[[1.0,2.0,3.0]]}'),
-        generate=stream(said("so"), last("me")),
+        embed=response('{"embeddings":[[1.0,2.0,3.0]]}'),
+        generate=stream(generate_chunk("so"), generate_end("me")),
     )
     async with serving(scripts) as server, OllamaClient(server.url) as client:
         with pytest.raises(UnsupportedByVersion, match="dimensions"):
@@ -130,6 +128,6 @@ async def test_an_absent_embed_with_dimensions_is_refused() -> None:
 
 
 async def test_an_absent_decision_route_names_the_version() -> None:
-    async with serving(ABSENT) as server, OllamaClient(server.url) as client:
+    async with serving(NOT_FOUND) as server, OllamaClient(server.url) as client:
         with pytest.raises(UnsupportedByVersion, match=r"0\.35\.0"):
             await client.systemone(DecisionRequest(model="m", state="x", questions={}))

@@ -54,7 +54,7 @@ async def test_demo_runs_on_the_simulator_and_leaves_nothing_behind(tmp_path: Pa
         assert f"ollama_{tool}(" in ran.out
     assert "letters.txt: lines 1-8" in ran.out and "its log-probabilities" in ran.out
     assert "[model_not_found]" in ran.out
-    assert "All steps did what they should." in ran.out
+    assert "All steps succeeded." in ran.out
 
 
 @pytest.mark.slow
@@ -119,7 +119,7 @@ WRONG = [
     (["--ollama", "ftp://x"], "scheme"),
     (["--set", "api_key=123456"], "setting api_key (from command line): input should be a valid string"),
     (["--set", "headers=Authorization: 123456"], "setting headers (from command line): input should be"),
-    (["--set", "host=http://user:123456@box"], "host holds a user or a password"),
+    (["--set", "host=http://user:123456@box"], "host contains a user or a password"),
     (["--set", 'urls.trusted_proxy=["http://user:123456@box"]'], "setting urls.trusted_proxy (from command line): "),
 ]
 
@@ -144,7 +144,7 @@ def test_a_wrong_setting_is_one_line_and_code_2(
         ("headers", {"X Key": "123456"}, "setting headers: Header 'X Key' can't be sent"),
         ("api_key", "123456\n", "setting api_key: The host's API key"),
         ("ca_file", "/no/such.pem", "setting ca_file: CA file '/no/such.pem' can't be read: No such file"),
-        ("ca_file", __file__, "it is no PEM file"),
+        ("ca_file", __file__, "it is not a PEM file"),
     ],
 )
 def test_config_check_finds_what_no_request_could_be_sent_with(

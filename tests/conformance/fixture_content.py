@@ -32,6 +32,7 @@ from mcp.types import (
     UnsubscribeRequestParams,
 )
 
+from ollama_mcp.server.sdk import lowlevel_server
 from tests.conformance.fixture_base import TEST_IMAGE_BASE64, mcp
 
 logger = logging.getLogger(__name__)
@@ -234,15 +235,9 @@ async def handle_unsubscribe(ctx: ServerRequestContext, params: UnsubscribeReque
     return EmptyResult()
 
 
-mcp._lowlevel_server.add_request_handler(  # pyright: ignore[reportPrivateUsage]
-    "logging/setLevel", SetLevelRequestParams, handle_set_logging_level
-)
-mcp._lowlevel_server.add_request_handler(  # pyright: ignore[reportPrivateUsage]
-    "resources/subscribe", SubscribeRequestParams, handle_subscribe
-)
-mcp._lowlevel_server.add_request_handler(  # pyright: ignore[reportPrivateUsage]
-    "resources/unsubscribe", UnsubscribeRequestParams, handle_unsubscribe
-)
+lowlevel_server(mcp).add_request_handler("logging/setLevel", SetLevelRequestParams, handle_set_logging_level)
+lowlevel_server(mcp).add_request_handler("resources/subscribe", SubscribeRequestParams, handle_subscribe)
+lowlevel_server(mcp).add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, handle_unsubscribe)
 
 
 @mcp.completion()

@@ -7,7 +7,7 @@ import logging
 import sys
 
 from ollama_mcp.server.transports.http import serve_http
-from ollama_mcp.settings.http import HttpSettings
+from ollama_mcp.settings.model import HttpSettings
 from tests.conformance import fixture_content, fixture_rounds, fixture_tools
 from tests.conformance.fixture_base import mcp
 

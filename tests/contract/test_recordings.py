@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from ollama_mcp.formats.gguf import read_header
-from ollama_mcp.formats.names import parse_name
+from ollama_mcp.formats.gguf import read_gguf_header
+from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.simulator import Answer, Latency, Simulator
-from ollama_mcp.simulator.machine import Account
-from ollama_mcp.simulator.store import Layer, Model
+from ollama_mcp.simulator.machine import AccountState
+from ollama_mcp.simulator.store import Layer, StoredModel
 from tests.contract.compare import difference, error_text, line_kinds
 from tests.contract.gguf_files import FIXTURES, language_model
 from tests.contract.recorded import SERIES, Exchange, load
@@ -26,7 +26,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
 }
 
 _VERSIONS = {"v0.5.7": "0.5.7", "v0.17.7": "0.17.7", "v0.33": "0.33.0", "v0.33-scripted": "0.33.0"}
-_ACCOUNTS: dict[str, Account] = {"v0.33-scripted": "unreachable"}
+_ACCOUNTS: dict[str, AccountState] = {"v0.33-scripted": "unreachable"}
 _SAID = {
     "chat": Answer(["Hello", " there", ", friend", ".\n"]),
     "think": Answer(["The answer", " is 42", ".\n"], thinking=["Let me", " think"]),
@@ -61,12 +61,12 @@ def _files() -> dict[str, bytes]:
     }
 
 
-def _pullable() -> Model:
+def _pullable() -> StoredModel:
     """The model that the recorded registry had: the embedding model, and a licence of six megabytes."""
     data = (FIXTURES / "tiny-embed.gguf").read_bytes()
-    weights = Layer.of("model", data)
-    header = read_header(io.BytesIO(data), len(data))
-    return Model(parse_name("tiny"), header, weights, licenses=("x" * 6_000_000,), quantization="F32")
+    weights = Layer.from_bytes("model", data)
+    header = read_gguf_header(io.BytesIO(data), len(data))
+    return StoredModel(parse_name("tiny"), header, weights, licenses=("x" * 6_000_000,), quantization="F32")
 
 
 class _Replay:

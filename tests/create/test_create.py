@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from ollama_mcp.formats.modelfile import parse
+from ollama_mcp.formats.modelfile import parse_modelfile
 from ollama_mcp.simulator import Simulator
 from tests.contract.gguf_files import FIXTURES, gguf, language_model
 from tests.contract.recorded import load
-from tests.create.making import allow, changing, create, llama_folder, safetensors, sent, split_gguf, uploads
+from tests.create.support import allow, changing_requests, create, llama_folder, safetensors, sent, split_gguf, uploads
 from tests.support import connected, data, error, text
 
 BASE = "llama3.2:3b"
@@ -64,7 +64,7 @@ async def test_a_gguf_file_is_uploaded_once_and_makes_a_model(version: str, tmp_
         made = await create(client, path=str(path))
         again = await create(client, model="other", path=str(path))
         assert not again.is_error
-    assert text(made).startswith("mine was created of tiny-chat.gguf in ")
+    assert text(made).startswith("mine was created from tiny-chat.gguf in ")
     assert uploads(simulator) == [digest(path.read_bytes())]
     assert sent(simulator, "/api/create")[0]["files"] == {"tiny-chat.gguf": digest(path.read_bytes())}
 
@@ -99,7 +99,7 @@ async def test_newer_servers_are_not_sent_safetensors(simulator: Simulator, tmp_
     async with connected(simulator.url, read=allow(tmp_path)) as client:
         words = error(await create(client, **{how: given[how]}), "unsupported_by_version")
     assert "Since v0.35.0" in words and "GGUF" in words
-    assert not changing(simulator)
+    assert not changing_requests(simulator)
 
 
 async def test_all_parts_of_a_split_model_are_sent(simulator: Simulator, tmp_path: Path):
@@ -201,7 +201,7 @@ SHOWN = {
 @pytest.mark.parametrize("case", sorted(SHOWN))
 def test_what_real_servers_show_is_read_as_what_was_built_in(case: str):
     shown = SHOWN[case]
-    modelfile = parse(shown["modelfile"])
+    modelfile = parse_modelfile(shown["modelfile"])
     # Since v0.30 `template` may be the one inside the weights, which is no part of the Modelfile.
     assert modelfile.last("template") == ("{{ .Prompt }}" if case == "v0.33 show_tools" else shown["template"])
     assert modelfile.last("system") == shown.get("system", "")
@@ -217,7 +217,7 @@ def test_what_real_servers_show_is_read_as_what_was_built_in(case: str):
 
 async def test_weights_that_show_names_by_their_blob_are_not_looked_for_on_this_machine(simulator: Simulator):
     weights = simulator.store.models[next(iter(simulator.store.models))].weights
-    simulator.store.keep(weights, language_model())
+    simulator.store.add_blob(weights, language_model())
     path = f"/usr/share/ollama/.ollama/models/blobs/sha256-{weights.digest.removeprefix('sha256:')}"
     async with connected(simulator.url) as client:
         made = await create(client, modelfile=f"FROM {path}\nSYSTEM x")

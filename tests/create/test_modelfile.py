@@ -11,17 +11,17 @@ from ollama_mcp.formats.modelfile import (
     ROLES,
     Instruction,
     ModelfileError,
-    begins_as_instruction,
-    decode,
-    parse,
-    render,
+    decode_modelfile,
+    parse_modelfile,
+    render_modelfile,
+    starts_with_instruction,
 )
 
 SECRET = "CANARY-hunter2"
 
 
 def values(text: str) -> list[tuple[str, str, str]]:
-    return [(each.name, each.key, each.value) for each in parse(text).instructions]
+    return [(each.name, each.key, each.value) for each in parse_modelfile(text).instructions]
 
 
 def test_the_whole_language_is_read():
@@ -91,16 +91,16 @@ def test_a_value_ends_where_ollamas_parser_ends_it(written: str, value: str | No
     text = f"FROM x\n{written}"
     if value is None:
         with pytest.raises(ModelfileError, match="never closed"):
-            parse(text)
+            parse_modelfile(text)
     else:
-        assert parse(text).all("system")[0].value == value
+        assert parse_modelfile(text).all("system")[0].value == value
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_lines_may_end_as_on_any_system(end: str):
     text = end.join(["FROM x", "# c", "SYSTEM y", f"{SECRET} z"])
     with pytest.raises(ModelfileError) as caught:
-        parse(text)
+        parse_modelfile(text)
     assert (caught.value.line, caught.value.column) == (4, 1)
     assert values(end.join(["FROM x", "SYSTEM y"])) == [("from", "", "x"), ("system", "", "y")]
 
@@ -120,13 +120,13 @@ def test_lines_may_end_as_on_any_system(end: str):
         (f'FROM x\nSYSTEM "{SECRET}\n\n', 2, 8, "never closed"),
         (f"SYSTEM {SECRET}", 1, 1, "no FROM instruction"),
         ("", 1, 1, "no FROM instruction"),
-        ("FROM \n", 1, 1, "FROM names nothing"),
-        ('# c\nFROM ""\n', 2, 1, "FROM names nothing"),
+        ("FROM \n", 1, 1, "FROM has no value"),
+        ('# c\nFROM ""\n', 2, 1, "FROM has no value"),
     ],
 )
 def test_a_mistake_is_told_by_its_place_and_never_quoted(text: str, line: int, column: int, why: str):
     with pytest.raises(ModelfileError) as caught:
-        parse(text, source="Modelfile 'x'")
+        parse_modelfile(text, source="Modelfile 'x'")
     assert str(caught.value).startswith(f"Modelfile 'x', line {line}, column {column}: ")
     assert why in caught.value.message
     assert SECRET not in str(caught.value)
@@ -134,14 +134,14 @@ def test_a_mistake_is_told_by_its_place_and_never_quoted(text: str, line: int, c
 
 
 def test_the_last_of_a_name_counts():
-    modelfile = parse("FROM a\nSYSTEM one\nSYSTEM two\nFROM b")
+    modelfile = parse_modelfile("FROM a\nSYSTEM one\nSYSTEM two\nFROM b")
     assert (modelfile.last("system"), modelfile.last("from"), modelfile.last("template")) == ("two", "b", "")
 
 
 def test_a_byte_order_mark_tells_the_encoding():
     for encoding in ("utf-8", "utf-8-sig", "utf-16"):
-        assert decode("FROM ä".encode(encoding)) == "FROM ä"
-    assert decode(b"FROM \xff") == "FROM �"
+        assert decode_modelfile("FROM ä".encode(encoding)) == "FROM ä"
+    assert decode_modelfile(b"FROM \xff") == "FROM �"
 
 
 @pytest.mark.parametrize(
@@ -156,15 +156,15 @@ def test_a_byte_order_mark_tells_the_encoding():
     ],
 )
 def test_a_modelfile_is_told_from_a_path(text: str, is_one: bool):
-    assert begins_as_instruction(text) is is_one
+    assert starts_with_instruction(text) is is_one
 
 
 @pytest.mark.slow
 def test_many_instructions_are_read_in_linear_time():
     count = 20_000
     text = "FROM x\n" + "MESSAGE user hi\n" * count + 'SYSTEM """' + "line\n" * count + '"""'
-    assert len(parse(text).instructions) == count + 2
-    assert parse(text).instructions[-1].line == count + 2
+    assert len(parse_modelfile(text).instructions) == count + 2
+    assert parse_modelfile(text).instructions[-1].line == count + 2
 
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -188,7 +188,7 @@ def _instructions(draw: st.DrawFn) -> Instruction:
 def test_what_is_rendered_is_read_as_the_same(instructions: list[Instruction]):
     whole = [Instruction("from", "llama3.2"), *instructions]
     try:
-        text = render(whole)
+        text = render_modelfile(whole)
     except ValueError:
         # Only a line that ends with quotes, inside a value that needs quotes itself, cannot be written.
         assert any(
@@ -200,13 +200,13 @@ def test_what_is_rendered_is_read_as_the_same(instructions: list[Instruction]):
             for each in whole
         )
         return
-    assert parse(text).instructions == tuple(whole)
+    assert parse_modelfile(text).instructions == tuple(whole)
 
 
 @given(_TEXT | _LINES)
 def test_any_text_is_read_or_refused_with_a_place(text: str):
     try:
-        parse(text)
+        parse_modelfile(text)
     except ModelfileError as error:
         assert error.line >= 1
         assert error.column >= 1

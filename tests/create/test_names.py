@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from ollama_mcp.formats.names import parse_name
+from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.simulator import Simulator
-from tests.create.making import allow, changing, create
+from tests.create.support import allow, changing_requests, create
 from tests.support import connected, error
 
 BASE = "llama3.2:3b"
@@ -68,7 +68,7 @@ async def test_a_name_that_is_an_address_sends_the_host_nowhere(simulator: Simul
 async def test_a_listed_name_with_a_foreign_host_cannot_be_published(simulator: Simulator):
     model = simulator.store.find(BASE)
     assert model is not None
-    simulator.store.put(model.renamed(parse_name("evil.example/a/b")))
+    simulator.store.add(model.renamed(parse_name("evil.example/a/b")))
     async with connected(simulator.url, policy={"push": "allow"}) as client:
         pushed = await client.call_tool("ollama_push_model", {"model": "evil.example/a/b"})
     error(pushed, "not_allowed")
@@ -87,4 +87,4 @@ async def test_a_base_from_the_cloud_that_is_not_installed_is_not_fetched(simula
     async with connected(simulator.url) as client:
         error(await create(client, base="gpt-oss:20b-cloud"), "model_not_found")
         error(await create(client, modelfile="FROM gpt-oss:120b-cloud\nSYSTEM x"), "model_not_found")
-    assert not changing(simulator)
+    assert not changing_requests(simulator)

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 import pytest
 from mcp import Client
 
-from ollama_mcp.server import pulls, transfers
+from ollama_mcp.server import transfers
 from ollama_mcp.simulator import Fault, Latency, Simulator
-from tests.api.raw import serving, stream
+from tests.api.raw_server import serving, stream
 from tests.confirmation.user import NO, YES, User, with_user
-from tests.create.making import sent
-from tests.create.notes import Notes
+from tests.create.support import ProgressLog, sent
 from tests.support import connected, data, error, text, texts, until
 
 SMALL = "all-minilm"
@@ -38,25 +37,25 @@ def nearly_full(path: str) -> Usage:
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits between tries are short in tests."""
-    monkeypatch.setattr(pulls, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(transfers, "RESUME_DELAY_SECONDS", 0.01)
 
 
-async def pull(client: Client, notes: Notes | None = None, model: str = SMALL, **more: Any) -> Any:
-    return await client.call_tool("ollama_pull_model", {"model": model, **more}, progress_callback=notes)
+async def pull(client: Client, progress_log: ProgressLog | None = None, model: str = SMALL, **more: Any) -> Any:
+    return await client.call_tool("ollama_pull_model", {"model": model, **more}, progress_callback=progress_log)
 
 
 @pytest.mark.parametrize("version", GENERATIONS)
 @pytest.mark.parametrize("kind", ["reset", "cut"])
 async def test_a_lost_connection_is_taken_up_where_it_was(version: str, kind: Any):
-    notes = Notes()
+    progress_log = ProgressLog()
     async with Simulator(version=version, latency=SLOW) as simulator, connected(simulator.url) as client:
         simulator.faults.add(Fault(kind, path="/api/pull", after=4, times=2))
-        result = await pull(client, notes)
+        result = await pull(client, progress_log)
         assert not result.is_error, result
     assert len(sent(simulator, "/api/pull")) == 3
     assert data(result)["size_bytes"] == 45_968_000 or data(result)["size_bytes"] > 45_000_000
-    await notes.until(lambda said: "connection lost at" in said and "resuming in" in said)
-    notes.check()
+    await progress_log.until(lambda said: "connection lost at" in said and "resuming in" in said)
+    progress_log.check()
 
 
 async def test_after_three_resumes_without_a_new_byte_the_error_says_how_to_go_on(simulator: Simulator):
@@ -70,22 +69,22 @@ async def test_after_three_resumes_without_a_new_byte_the_error_says_how_to_go_o
 
 
 async def test_new_bytes_let_the_tries_count_anew():
-    notes = Notes()
+    progress_log = ProgressLog()
     async with Simulator(latency=SLOW) as simulator, connected(simulator.url) as client:
         simulator.faults.add(Fault("reset", path="/api/pull", after=3, times=6))
-        result = await pull(client, notes)
+        result = await pull(client, progress_log)
         assert not result.is_error, result
     assert len(sent(simulator, "/api/pull")) == 7
 
 
 async def test_a_host_that_restarts_in_the_middle_is_waited_for(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pulls, "PAUSE_SECONDS", 0.3)
-    notes = Notes()
+    monkeypatch.setattr(transfers, "RESUME_DELAY_SECONDS", 0.3)
+    progress_log = ProgressLog()
     async with Simulator(latency=SLOW) as simulator, connected(simulator.url) as client:
-        call = asyncio.create_task(pull(client, notes))
-        await notes.until(lambda said: "MB of 46.0 MB" in said)
+        call = asyncio.create_task(pull(client, progress_log))
+        await progress_log.until(lambda said: "MB of 46.0 MB" in said)
         await simulator.stop()
-        await notes.until(lambda said: "connection lost" in said)
+        await progress_log.until(lambda said: "connection lost" in said)
         await simulator.start()
         result = await call
         assert not result.is_error, result
@@ -99,7 +98,7 @@ async def test_a_host_that_is_down_from_the_start_is_not_waited_for(simulator: S
 
 
 async def test_a_cancelled_pull_is_resumed_by_the_next_call_which_says_so():
-    first, second = Notes(), Notes()
+    first, second = ProgressLog(), ProgressLog()
     async with Simulator(latency=SLOW) as simulator, connected(simulator.url) as client:
         call = asyncio.create_task(pull(client, first))
         await first.until(lambda said: ("20." in said and "of 46.0 MB" in said) or "3" in said.split("MB")[0][-6:])
@@ -109,7 +108,7 @@ async def test_a_cancelled_pull_is_resumed_by_the_next_call_which_says_so():
         (partial,) = simulator.machine.downloads.partial.values()
         kept = partial.completed
         result = await pull(client, second)
-        third = Notes()
+        third = ProgressLog()
         await pull(client, third)
     assert not result.is_error
     assert 0 < kept < 45_960_996
@@ -120,18 +119,18 @@ async def test_a_cancelled_pull_is_resumed_by_the_next_call_which_says_so():
 
 
 async def test_what_another_client_began_is_told_too(simulator: Simulator):
-    notes = Notes()
+    progress_log = ProgressLog()
     simulator.machine.latency = Latency(transfer=2e9)
     async with connected(simulator.url) as client:
-        first = asyncio.create_task(pull(client, Notes(), model="llama3.1:8b"))
+        first = asyncio.create_task(pull(client, ProgressLog(), model="llama3.1:8b"))
         await until(lambda: any(one.completed > 4e8 for one in simulator.machine.downloads.partial.values()))
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
         await until(lambda: bool(simulator.disconnects))
     async with connected(simulator.url) as other:
         simulator.machine.latency = Latency(transfer=4e10)
-        await pull(other, notes, model="llama3.1:8b")
-    await notes.until(lambda said: "resuming at" in said)
+        await pull(other, progress_log, model="llama3.1:8b")
+    await progress_log.until(lambda said: "resuming at" in said)
 
 
 async def test_a_registry_that_stalls_is_said_to_and_can_be_cancelled(
@@ -139,15 +138,15 @@ async def test_a_registry_that_stalls_is_said_to_and_can_be_cancelled(
 ):
     monkeypatch.setattr(transfers, "STALL_SECONDS", 0.1)
     simulator.registry.stalled = True
-    notes = Notes()
+    progress_log = ProgressLog()
     async with connected(simulator.url) as client:
-        call = asyncio.create_task(pull(client, notes))
-        said = await notes.until(lambda said: "stalled at 0 B of 46.0 MB, no byte for" in said)
+        call = asyncio.create_task(pull(client, progress_log))
+        said = await progress_log.until(lambda said: "stalled at 0 B of 46.0 MB, no byte for" in said)
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
         await until(lambda: bool(simulator.disconnects))
     assert said
-    notes.check()
+    progress_log.check()
 
 
 async def test_a_large_pull_is_stopped_until_the_user_agrees(simulator: Simulator):
@@ -263,13 +262,13 @@ async def test_large_pulls_can_be_forbidden(simulator: Simulator):
 async def test_a_disk_that_is_too_small_is_told_before(simulator: Simulator, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(shutil, "disk_usage", nearly_full)
     simulator.machine.latency = SLOW
-    notes = Notes()
+    progress_log = ProgressLog()
     async with connected(simulator.url) as client:
-        result = await pull(client, notes)
+        result = await pull(client, progress_log)
         question = error(await pull(client, model=LARGE), "needs_confirmation")
     assert "Only 1.0 MB are free on the disk, 46.0 MB are to be loaded." in text(result)
     assert "Only 1.0 MB are free" in question
-    await notes.until(lambda said: "Only 1.0 MB are free" in said)
+    await progress_log.until(lambda said: "Only 1.0 MB are free" in said)
 
 
 async def test_a_disk_that_cannot_be_asked_is_no_matter(simulator: Simulator, monkeypatch: pytest.MonkeyPatch):
@@ -327,13 +326,13 @@ async def test_models_of_hugging_face_are_pulled_by_their_whole_name(simulator: 
 
 
 async def test_a_push_counts_over_all_its_layers():
-    notes = Notes()
+    progress_log = ProgressLog()
     async with (
         Simulator(latency=Latency(transfer=4e8)) as simulator,
         connected(simulator.url, policy={"push": "allow"}) as client,
     ):
         await client.call_tool("ollama_copy_model", {"source": "nomic-embed-text", "destination": "me/mine"})
-        result = await client.call_tool("ollama_push_model", {"model": "me/mine"}, progress_callback=notes)
+        result = await client.call_tool("ollama_push_model", {"model": "me/mine"}, progress_callback=progress_log)
     assert data(result)["size_bytes"] > 200_000_000
-    assert any(said.startswith("pushing me/mine: ") and " of 274.3 MB" in said for said in notes.messages)
-    notes.check()
+    assert any(said.startswith("pushing me/mine: ") and " of 274.3 MB" in said for said in progress_log.messages)
+    progress_log.check()

@@ -11,7 +11,17 @@ import pytest
 
 from ollama_mcp.simulator import Fault, Simulator
 from tests.contract.gguf_files import gguf, language_model
-from tests.create.making import CANARY, allow, changing, create, llama_folder, safetensors, sent, split_gguf, uploads
+from tests.create.support import (
+    CANARY,
+    allow,
+    changing_requests,
+    create,
+    llama_folder,
+    safetensors,
+    sent,
+    split_gguf,
+    uploads,
+)
 from tests.support import connected, data, error
 
 BASE = "llama3.2:3b"
@@ -30,12 +40,12 @@ def tensor(shape: list[int], offsets: list[int], kind: str = "F16") -> dict[str,
 HEAD = struct.pack("<4sIQQ", b"GGUF", 3, 1 << 60, 1)
 
 BROKEN: dict[str, tuple[bytes, str]] = {
-    "a secret": (CANARY, "no file that a model is made of"),
-    "a password safe": (b"\x03\xd9\xa2\x9a" + CANARY, "no file that a model is made of"),
+    "a secret": (CANARY, "not a file of a model"),
+    "a password safe": (b"\x03\xd9\xa2\x9a" + CANARY, "not a file of a model"),
     "nothing": (b"", "is empty"),
-    "four bytes": (b"GGUF", "breaks off"),
+    "four bytes": (b"GGUF", "is truncated"),
     "2^60 tensors": (HEAD + bytes(64), "claims"),
-    "cut short": (language_model()[:-40], "ends behind the end"),
+    "cut short": (language_model()[:-40], "ends beyond the end"),
     "no architecture": (gguf({"general.name": "x"}), "names no architecture"),
     "version 1": (struct.pack("<4sIQQ", b"GGUF", 1, 0, 0), "version is 1"),
 }
@@ -53,7 +63,7 @@ async def test_a_file_that_is_no_whole_gguf_stays_here(simulator: Simulator, tmp
         assert why in words and "x.gguf" in words
         assert CANARY.decode() not in words
     assert "modelfile, line 2: " in by_modelfile
-    assert not changing(simulator)
+    assert not changing_requests(simulator)
 
 
 async def test_a_sparse_file_is_refused_at_once(simulator: Simulator, tmp_path: Path):
@@ -62,29 +72,29 @@ async def test_a_sparse_file_is_refused_at_once(simulator: Simulator, tmp_path: 
     async with connected(simulator.url, read=allow(tmp_path)) as client:
         assert "is sparse" in error(await create(client, path=f"{tmp_path}/x.gguf"), "invalid_argument")
     assert time.monotonic() - started < 10, "it was read"
-    assert not changing(simulator)
+    assert not changing_requests(simulator)
 
 
 SAFETENSORS: dict[str, tuple[bytes, str]] = {
     "header longer than the file": (struct.pack("<Q", 1 << 40) + b"{}", "claims"),
     "seven bytes": (bytes(7), "claims"),
-    "no object": (safetensors(b"[1]"), "no JSON object"),
-    "no json": (safetensors(b"{" + CANARY), "no JSON object"),
-    "nested": (safetensors(b'{"a":' * 50_000), "no JSON object"),
+    "no object": (safetensors(b"[1]"), "not a JSON object"),
+    "no json": (safetensors(b"{" + CANARY), "not a JSON object"),
+    "nested": (safetensors(b'{"a":' * 50_000), "not a JSON object"),
     "no tensors": (safetensors({}), "0 bytes of weights"),
     "beyond the end": (safetensors(tensor([4, 4], [0, 32])), "32 bytes of weights"),
     "more than it says": (safetensors(data=bytes(17)), "16 bytes of weights"),
-    "another shape": (safetensors(tensor([9], [0, 16])), "another number of bytes"),
-    "backwards": (safetensors(tensor([0], [16, 0])), "another number of bytes"),
+    "another shape": (safetensors(tensor([9], [0, 16])), "does not match its shape"),
+    "backwards": (safetensors(tensor([0], [16, 0])), "does not match its shape"),
     "a gap": (safetensors(tensor([2], [12, 16])), "overlap or leave a gap"),
     "overlap": (
         safetensors({**tensor([8], [0, 16]), "v": {"dtype": "F16", "shape": [4], "data_offsets": [8, 16]}}),
         "overlap",
     ),
-    "unknown type": (safetensors(tensor([8], [0, 16], "F17")), "no type, shape and place"),
-    "negative": (safetensors(tensor([-8], [0, 16])), "no type, shape and place"),
-    "three places": (safetensors(tensor([8], [0, 16, 16])), "no type, shape and place"),
-    "a text for a tensor": (safetensors({"w": "x"}), "no type, shape and place"),
+    "unknown type": (safetensors(tensor([8], [0, 16], "F17")), "no known type, shape and offsets"),
+    "negative": (safetensors(tensor([-8], [0, 16])), "no known type, shape and offsets"),
+    "three places": (safetensors(tensor([8], [0, 16, 16])), "no known type, shape and offsets"),
+    "a text for a tensor": (safetensors({"w": "x"}), "no known type, shape and offsets"),
 }
 
 
@@ -96,7 +106,7 @@ async def test_safetensors_with_a_lying_header_stay_here(tmp_path: Path, case: s
         words = error(await create(client, path=str(folder)), "invalid_argument")
     assert why in words and "model.safetensors" in words
     assert CANARY.decode() not in words
-    assert not changing(simulator)
+    assert not changing_requests(simulator)
 
 
 SHARDS = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
@@ -115,7 +125,7 @@ FOLDERS: dict[str, tuple[dict[str, bytes | None], str]] = {
         },
         "lacks 'model-00002-of-00002.safetensors'",
     ),
-    "an index that is none": ({INDEX: b"[]"}, "is no index"),
+    "an index that is none": ({INDEX: b"[]"}, "is not a valid index"),
 }
 
 
@@ -127,7 +137,7 @@ async def test_a_folder_that_is_no_model_stays_here(tmp_path: Path, case: str):
         words = error(await create(client, path=str(folder)), "invalid_argument")
     assert why in words
     assert CANARY.decode() not in words
-    assert not changing(simulator)
+    assert not changing_requests(simulator)
 
 
 async def test_a_crowded_folder_is_not_searched(simulator: Simulator, tmp_path: Path):
@@ -153,7 +163,7 @@ async def test_a_split_model_needs_all_its_parts(simulator: Simulator, tmp_path:
     async with connected(simulator.url, read=allow(tmp_path)) as client:
         words = error(await create(client, path=str(asked)), "invalid_argument")
     assert ("big-00002-of-00003" if what != "impossible" else "big-00004-of-00003") in words
-    assert not changing(simulator)
+    assert not changing_requests(simulator)
 
 
 @pytest.mark.parametrize(
@@ -163,10 +173,10 @@ async def test_a_split_model_needs_all_its_parts(simulator: Simulator, tmp_path:
         (f"FROM {BASE}\nFORM {CANARY.decode()}", "line 2, column 1", "unknown instruction"),
         (f"FROM {BASE}\nPARAMETER {CANARY.decode().replace('-', '_')} 1", "line 2, column 1", "unknown parameter"),
         (f"FROM {BASE}\nPARAMETER temprature 1", "line 2, column 1", "unknown parameter"),
-        (f"FROM {BASE}\nPARAMETER temperature {CANARY.decode()}", "line 2, column 1", "temperature takes a number"),
-        (f"FROM {BASE}\nPARAMETER num_predict 0", "line 2, column 1", "num_predict takes"),
-        (f"FROM {BASE}\nREQUIRES {CANARY.decode()}", "line 2, column 1", "REQUIRES takes a version"),
-        ("FROM \n", "line 1, column 1", "FROM names nothing"),
+        (f"FROM {BASE}\nPARAMETER temperature {CANARY.decode()}", "line 2, column 1", "temperature must be a number"),
+        (f"FROM {BASE}\nPARAMETER num_predict 0", "line 2, column 1", "num_predict must be"),
+        (f"FROM {BASE}\nREQUIRES {CANARY.decode()}", "line 2, column 1", "REQUIRES must be a version"),
+        ("FROM \n", "line 1, column 1", "FROM has no value"),
         ("SYSTEM x\n\n", "line 1, column 1", "no FROM"),
         (f"FROM {CANARY.decode()}@x y", "line 1, column 1", "neither a model's name nor a file"),
         (f"FROM {BASE}\nFROM /usr/blobs/sha256-{'0' * 64}", "line 2, column 1", "a model and a file"),
@@ -185,7 +195,7 @@ async def test_a_modelfile_that_cannot_be_followed_says_where_and_quotes_nothing
         words = error(await create(client, modelfile=given), "invalid_argument")
     assert place in words and why in words
     assert CANARY.decode() not in words and CANARY.decode().replace("-", "_") not in words
-    assert not changing(simulator)
+    assert not changing_requests(simulator)
 
 
 async def test_a_misspelt_parameter_gets_the_closest(simulator: Simulator):
@@ -264,7 +274,7 @@ async def test_a_modelfile_cannot_be_made_of_itself(simulator: Simulator, tmp_pa
         circular = error(await create(client, modelfile=f"{tmp_path}/Modelfile"), "invalid_argument")
         other = error(await create(client, modelfile=f"{tmp_path}/Other"), "invalid_argument")
     assert "leads back to this Modelfile" in circular
-    assert "no file that a model is made of" in other
+    assert "not a file of a model" in other
     assert not simulator.requests
 
 

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.sink import Sink
 from bench.upload import write_model
+from bench.upload_sink import UploadSink
 from ollama_mcp.simulator import Fault, Simulator
 from ollama_mcp.work import uploads as uploads_module
 from tests.contract.gguf_files import language_model
-from tests.create.making import allow, create, llama_folder, safetensors, sent, uploads
-from tests.create.notes import Notes
+from tests.create.support import ProgressLog, allow, create, llama_folder, safetensors, sent, uploads
 from tests.support import connected, error, until
 
 MB = 1 << 20
@@ -22,8 +21,8 @@ SIZE = 64 * MB
 
 
 @pytest.fixture
-async def sink() -> AsyncGenerator[Sink]:
-    async with Sink() as sink:
+async def sink() -> AsyncGenerator[UploadSink]:
+    async with UploadSink() as sink:
         yield sink
 
 
@@ -48,41 +47,43 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-async def test_bytes_are_counted_over_hashing_and_sending(sink: Sink, large: Path, digest: str):
-    notes = Notes()
+async def test_bytes_are_counted_over_hashing_and_sending(sink: UploadSink, large: Path, digest: str):
+    progress_log = ProgressLog()
     sink.pause = 0.02
     async with connected(sink.url, read=allow(large.parent)) as client:
         made = await client.call_tool(
-            "ollama_create_model", {"model": "mine", "path": str(large)}, progress_callback=notes
+            "ollama_create_model", {"model": "mine", "path": str(large)}, progress_callback=progress_log
         )
     assert not made.is_error, made
     assert sink.digests == {digest}
-    assert notes.messages[0] == "reading large.gguf"
-    assert any(said.startswith("uploading large.gguf: ") and said.endswith(" MB of 67.1 MB") for said in notes.messages)
-    totals = {total for _, total, _ in notes.seen if total}
+    assert progress_log.messages[0] == "reading large.gguf"
+    assert any(
+        said.startswith("uploading large.gguf: ") and said.endswith(" MB of 67.1 MB") for said in progress_log.messages
+    )
+    totals = {total for _, total, _ in progress_log.seen if total}
     assert totals and all(2 * SIZE <= total < 2 * SIZE + 500 for total in totals)
-    notes.check()
+    progress_log.check()
 
 
-async def test_several_files_go_two_at_a_time_and_count_as_one(tmp_path: Path, sink: Sink):
+async def test_several_files_go_two_at_a_time_and_count_as_one(tmp_path: Path, sink: UploadSink):
     folder = llama_folder(tmp_path / "llama")
     for number in range(5):
         weights = {"w": {"dtype": "U8", "shape": [MB + number], "data_offsets": [0, MB + number]}}
         (folder / f"model-{number}.safetensors").write_bytes(safetensors(weights, os.urandom(MB + number)))
-    notes = Notes()
+    progress_log = ProgressLog()
     sink.pause = 0.05
     async with connected(sink.url, read=allow(tmp_path)) as client:
         made = await client.call_tool(
-            "ollama_create_model", {"model": "mine", "path": str(folder)}, progress_callback=notes
+            "ollama_create_model", {"model": "mine", "path": str(folder)}, progress_callback=progress_log
         )
     assert not made.is_error, made
     assert len(sink.digests) == 9
     assert sink.most_at_once == 2
-    assert any("(9 files)" in said for said in notes.messages)
-    notes.check()
+    assert any("(9 files)" in said for said in progress_log.messages)
+    progress_log.check()
 
 
-async def test_an_upload_that_was_cut_is_sent_again(sink: Sink, large: Path):
+async def test_an_upload_that_was_cut_is_sent_again(sink: UploadSink, large: Path):
     sink.cut_after = 25 * MB
     async with connected(sink.url, read=allow(large.parent)) as client:
         made = await create(client, path=str(large))
@@ -103,13 +104,13 @@ async def test_a_host_that_never_takes_it_is_told_after_three_tries(simulator: S
         assert not (await create(client, path=f"{tmp_path}/x.gguf")).is_error
 
 
-async def test_a_cancelled_upload_closes_at_once_and_the_next_try_sends_it(sink: Sink, large: Path):
-    notes = Notes()
+async def test_a_cancelled_upload_closes_at_once_and_the_next_try_sends_it(sink: UploadSink, large: Path):
+    progress_log = ProgressLog()
     sink.pause = 0.05
     async with connected(sink.url, read=allow(large.parent)) as client:
         arguments = {"model": "mine", "path": str(large)}
-        call = asyncio.create_task(client.call_tool("ollama_create_model", arguments, progress_callback=notes))
-        await notes.until(lambda said: said.startswith("uploading "))
+        call = asyncio.create_task(client.call_tool("ollama_create_model", arguments, progress_callback=progress_log))
+        await progress_log.until(lambda said: said.startswith("uploading "))
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
         await until(lambda: sink.broken)
@@ -138,32 +139,32 @@ def _touch(path: Path) -> None:
 
 @pytest.mark.parametrize("change", [_grow, _cut, _touch, Path.unlink])
 async def test_a_file_that_changes_while_it_is_sent_makes_no_model(
-    sink: Sink, large: Path, change: Callable[[Path], None]
+    sink: UploadSink, large: Path, change: Callable[[Path], None]
 ):
-    notes = Notes()
+    progress_log = ProgressLog()
     sink.pause = 0.05
     async with connected(sink.url, read=allow(large.parent)) as client:
         arguments = {"model": "mine", "path": str(large)}
-        call = asyncio.create_task(client.call_tool("ollama_create_model", arguments, progress_callback=notes))
-        await notes.until(lambda said: said.startswith("uploading "))
+        call = asyncio.create_task(client.call_tool("ollama_create_model", arguments, progress_callback=progress_log))
+        await progress_log.until(lambda said: said.startswith("uploading "))
         change(large)
         words = error(await call, "invalid_argument")
     assert "large.gguf" in words and "changed or was removed while it was read" in words
     assert not sink.digests
 
 
-async def test_a_file_that_changes_before_it_is_hashed_is_noticed(sink: Sink, tmp_path: Path):
+async def test_a_file_that_changes_before_it_is_hashed_is_noticed(sink: UploadSink, tmp_path: Path):
     """The second file of two waits while the first two are sent, and changes meanwhile."""
     folder = llama_folder(tmp_path / "llama", tokenizer__model=None, tokenizer__json=None)
     for number in range(3):
         weights = {"w": {"dtype": "U8", "shape": [4 * MB + number], "data_offsets": [0, 4 * MB + number]}}
         (folder / f"model-{number}.safetensors").write_bytes(safetensors(weights, os.urandom(4 * MB + number)))
-    notes = Notes()
+    progress_log = ProgressLog()
     sink.pause = 0.1
     async with connected(sink.url, read=allow(tmp_path)) as client:
         arguments = {"model": "mine", "path": str(folder)}
-        call = asyncio.create_task(client.call_tool("ollama_create_model", arguments, progress_callback=notes))
-        await notes.until(lambda said: said.startswith("uploading model-0"))
+        call = asyncio.create_task(client.call_tool("ollama_create_model", arguments, progress_callback=progress_log))
+        await progress_log.until(lambda said: said.startswith("uploading model-0"))
         (folder / "model.safetensors").write_bytes(safetensors(data=bytes(15) + b"x"))
         words = error(await call, "invalid_argument")
     assert "model.safetensors" in words and "changed or was removed while it was read" in words
@@ -203,6 +204,6 @@ async def test_a_refusal_of_the_bytes_is_told_as_it_is(simulator: Simulator, tmp
         assert "invalid digest format" in error(await create(client, path=f"{tmp_path}/x.gguf"), "invalid_argument")
 
 
-async def test_a_file_that_is_gone_is_named(sink: Sink, tmp_path: Path):
+async def test_a_file_that_is_gone_is_named(sink: UploadSink, tmp_path: Path):
     async with connected(sink.url, read=allow(tmp_path)) as client:
         assert "x.gguf" in error(await create(client, path=f"{tmp_path}/x.gguf"), "invalid_argument")

@@ -1,7 +1,7 @@
 import pytest
 
 from ollama_mcp.errors import InvalidArgument
-from ollama_mcp.formats.durations import FOREVER, keep_alive_seconds, parse_duration, shown_seconds
+from ollama_mcp.formats.durations import FOREVER, format_seconds, keep_alive_seconds, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_keep_alive_without_a_unit_says_what_is_taken():
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e300, "9" * 30 + "h"])
 def test_a_keep_alive_beyond_what_ollama_can_count_is_refused(value: float | str):
-    with pytest.raises(InvalidArgument, match="no length of time"):
+    with pytest.raises(InvalidArgument, match="is out of range"):
         keep_alive_seconds(value)
 
 
@@ -49,4 +49,4 @@ def test_a_wrong_keep_alive_is_shown_cut_and_harmless():
     [(0.41, "0.4 s"), (12, "12 s"), (200, "3 min 20 s"), (180, "3 min"), (7_500, "2 h 5 min"), (7_200, "2 h")],
 )
 def test_durations_are_shown_for_people(seconds: float, text: str):
-    assert shown_seconds(seconds) == text
+    assert format_seconds(seconds) == text

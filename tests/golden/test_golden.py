@@ -1,4 +1,8 @@
-"""Each tool's wire definition and one whole result, held to golden files; `make golden` rewrites them."""
+"""Each tool's wire definition and one whole result, held to golden files; `make golden` rewrites them.
+
+The tools are found by themselves. One that is not in `CALLS` is called with its required arguments, made up from its
+schema.
+"""
 
 import json
 import os
@@ -8,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from ollama_mcp.cli.tools import wire
+from ollama_mcp.cli.tools import wire_definition
+from ollama_mcp.server.registry import load_tools
 from ollama_mcp.simulator import Answer, CloudSimulator, Simulator
 from tests.support import connected
 
@@ -17,7 +22,9 @@ UPDATE = bool(os.environ.get("UPDATE_GOLDEN"))
 MODEL = "llama3.2:3b"
 BLOB = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 
-# A call of each tool that shows what its result looks like; one that needs a confirmation shows the question.
+NAMES = sorted(load_tools())
+
+# Calls that show what a result looks like; one that needs a confirmation shows the question.
 CALLS: dict[str, dict[str, Any]] = {
     "ollama_batch": {"model": MODEL, "input": ["2 + 2", "3 + 3"], "prompt": "Add: {text}", "limit": 1},
     "ollama_chat": {"model": MODEL, "prompt": "2 + 2?", "include": ["thinking", "stats"]},
@@ -78,23 +85,37 @@ def _hold(path: Path, value: Any) -> None:
 
 async def _definitions(simulator: Simulator) -> dict[str, dict[str, object]]:
     async with connected(simulator.url, tools={"toolsets": ["all"]}) as client:
-        return {tool.name: wire(tool) for tool in (await client.list_tools()).tools}
+        return {tool.name: wire_definition(tool) for tool in (await client.list_tools()).tools}
+
+
+def _required_arguments(schema: dict[str, Any]) -> dict[str, Any]:
+    """A value for each required argument of a tool, by its schema."""
+    properties = schema["properties"]
+    return {name: MODEL if name == "model" else _example(properties[name]) for name in schema["required"]}
+
+
+def _example(schema: dict[str, Any]) -> Any:
+    if "enum" in schema:
+        return schema["enum"][0]
+    kind = schema.get("type") or schema["anyOf"][0]["type"]
+    examples = {"integer": schema.get("minimum", 1), "number": 1.0, "boolean": True, "object": {}}
+    return [_example(schema["items"])] if kind == "array" else examples.get(kind, "a text")
 
 
 async def test_every_tool_has_its_golden_files_and_no_more_exist(simulator: Simulator):
     names = set(await _definitions(simulator))
-    assert names == set(CALLS)
+    assert names == set(NAMES) and set(CALLS) <= names
     if not UPDATE:
         for folder in ("tools", "results"):
             assert {path.stem for path in (HERE / folder).glob("*.json")} == names
 
 
-@pytest.mark.parametrize("name", sorted(CALLS))
+@pytest.mark.parametrize("name", NAMES)
 async def test_the_definition_on_the_wire_is_the_golden_one(simulator: Simulator, name: str):
     _hold(HERE / "tools" / f"{name}.json", (await _definitions(simulator))[name])
 
 
-@pytest.mark.parametrize("name", sorted(CALLS))
+@pytest.mark.parametrize("name", NAMES)
 async def test_the_whole_result_is_the_golden_one(simulator: Simulator, name: str):
     usual = Answer(text="4", thinking="two and two", prompt_tokens=12, tokens=3)
     simulator.script(MODEL, SCRIPTS.get(name, usual))
@@ -105,5 +126,9 @@ async def test_the_whole_result_is_the_golden_one(simulator: Simulator, name: st
     ):
         if name == "ollama_list_running":
             await client.call_tool("ollama_load_model", {"model": MODEL, "keep_alive": -1})
-        result = await client.call_tool(name, CALLS[name])
+        arguments = CALLS.get(name)
+        if arguments is None:
+            (definition,) = [tool for tool in (await client.list_tools()).tools if tool.name == name]
+            arguments = _required_arguments(definition.input_schema)
+        result = await client.call_tool(name, arguments)
     _hold(HERE / "results" / f"{name}.json", result.model_dump(mode="json", by_alias=True, exclude_none=True))

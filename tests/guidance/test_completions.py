@@ -4,7 +4,7 @@ import pytest
 from mcp import Client
 from mcp.types import Completion, PromptReference, ResourceTemplateReference
 
-from ollama_mcp.server.guidance.completions import of
+from ollama_mcp.server.guidance.guidance import complete_values
 from ollama_mcp.simulator import Simulator
 from tests.support import connected
 
@@ -75,9 +75,9 @@ async def test_typing_fast_asks_the_host_once(simulator: Simulator):
 
 def test_beginnings_come_before_parts_and_parts_before_the_inside_and_the_near():
     values = ["codellama:7b", "qwen3:4b", "me/llama:1b", "llama3.2:3b", "lamma:2b"]
-    assert of(values, "llama").values == ["llama3.2:3b", "me/llama:1b", "codellama:7b", "lamma:2b"]
+    assert complete_values(values, "llama").values == ["llama3.2:3b", "me/llama:1b", "codellama:7b", "lamma:2b"]
 
 
 def test_at_most_a_hundred_values_come_and_it_says_that_there_are_more():
-    found = of([f"model{number}" for number in range(250)], "model")
+    found = complete_values([f"model{number}" for number in range(250)], "model")
     assert (len(found.values), found.total, found.has_more) == (100, 250, True)

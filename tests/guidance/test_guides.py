@@ -7,7 +7,7 @@ import pytest
 from mcp.types import TextResourceContents
 
 from ollama_mcp.errors import KINDS
-from ollama_mcp.formats.options import BESIDE_OPTIONS, OPTIONS
+from ollama_mcp.formats.options import OPTIONS, TOP_LEVEL_OPTIONS
 from ollama_mcp.server.guidance.guides import ENDPOINTS, GUIDES
 from ollama_mcp.simulator import Simulator
 from tests.guidance.helpers import calls_in
@@ -56,7 +56,7 @@ async def test_the_options_guide_has_every_option_with_its_range(simulator: Simu
     for option in OPTIONS.values():
         assert f"| `{option.name}` | {option.allowed} | {option.default} |" in text
         assert option.meaning in text
-    assert all(f"| `{name}` |" in text for name in BESIDE_OPTIONS)
+    assert all(f"| `{name}` |" in text for name in TOP_LEVEL_OPTIONS)
 
 
 async def test_the_options_of_the_settings_are_said(simulator: Simulator):

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from ollama_mcp.server.instructions import MOST_CHARS
+from ollama_mcp.server.instructions import MAX_CHARS
 from ollama_mcp.settings.model import TOOLSETS
 from ollama_mcp.simulator import Simulator
 from tests.guidance.helpers import calls_in, prompt_text
@@ -40,7 +40,7 @@ async def test_instructions_are_short_and_name_only_offered_tools(
     async with connected(simulator.url, tools=tools, read_only=read_only) as client:
         offered = {tool.name for tool in (await client.list_tools()).tools}
         said = client.instructions or ""
-    assert len(said) <= MOST_CHARS
+    assert len(said) <= MAX_CHARS
     assert said.startswith("Run local models through the user's Ollama: private text, files you need not read, bulk")
     assert "model may be left out" in said
     assert set(re.findall(r"\bollama_[a-z_]+", said)) <= offered

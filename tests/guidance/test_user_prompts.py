@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ollama_mcp.errors import InvalidArgument
-from ollama_mcp.server.guidance.prompts import parse
+from ollama_mcp.server.guidance.prompts import parse_prompt
 from ollama_mcp.simulator import Simulator
 from tests.cli.support import run
 from tests.guidance.helpers import prompt_text
@@ -99,7 +99,7 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, text: str, said: str)
     file = tmp_path / "bad.md"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(InvalidArgument) as caught:
-        parse(file)
+        parse_prompt(file)
     assert said in str(caught.value)
 
 
@@ -115,14 +115,14 @@ def test_arguments_that_a_host_could_not_tell_apart_are_refused(tmp_path: Path, 
     file = tmp_path / "bad.md"
     file.write_text(f"{HEAD}{both}required = true\n+++\nx", encoding="utf-8")
     with pytest.raises(InvalidArgument, match=said):
-        parse(file)
+        parse_prompt(file)
 
 
 def test_a_name_that_hosts_could_not_type_is_refused(tmp_path: Path):
     file = tmp_path / "My prompt.md"
     file.write_text(GOOD, encoding="utf-8")
     with pytest.raises(InvalidArgument, match="its name 'My prompt'"):
-        parse(file)
+        parse_prompt(file)
 
 
 async def test_bad_files_are_skipped_with_a_line_each_and_the_rest_works(

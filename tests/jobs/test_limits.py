@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from mcp import Client
 
-from ollama_mcp.server.clocks import patience
+from ollama_mcp.server.client_timeouts import answer_deadline
 from ollama_mcp.simulator import Answer, Simulator
 from tests.confirmation.user import until
 from tests.jobs.test_long_calls import CHAT, JOB, MODEL, WORDS, job_of
@@ -30,7 +30,7 @@ from tests.support import connected, data, error, served, text, texts
 def test_each_known_client_gets_its_answer_before_its_clock_runs_out(
     client: str, has_progress: bool, seconds: float | None
 ):
-    assert patience(client, has_progress=has_progress) == seconds
+    assert answer_deadline(client, has_progress=has_progress) == seconds
 
 
 @pytest.mark.parametrize("arguments", [{"action": "result"}, {"action": "status", "id": "nope"}])

@@ -4,11 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from mcp import MCPError
+from mcp import Client, MCPError
 from mcp.types import CallToolResult
 
 from ollama_mcp.simulator import Answer, Fault, Simulator
-from ollama_mcp.simulator.runner import Latency
+from ollama_mcp.simulator.scheduler import Latency
 from tests.confirmation.user import NO, YES, User, until, with_user
 from tests.support import connected, data, error, text, texts
 
@@ -27,6 +27,11 @@ LONG: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
+async def warm(client: Client) -> None:
+    """Load what a first call loads, so that the time of the next one is spent in the host."""
+    text(await client.call_tool("ollama_chat", CHAT))
+
+
 def job_of(result: CallToolResult) -> str:
     """The id of the job that a call became."""
     assert not result.is_error, texts(result)
@@ -40,6 +45,7 @@ def job_of(result: CallToolResult) -> str:
 async def test_a_call_that_takes_too_long_gives_what_there_is_and_the_rest_as_a_job(version: str, mode: str):
     gate = asyncio.Event()
     async with Simulator(version=version) as simulator, connected(simulator.url, mode=mode, jobs=SHORT) as client:
+        await warm(client)
         simulator.script(MODEL, Answer(text=WORDS, hold=gate, hold_after=2))
         result = await client.call_tool("ollama_chat", CHAT)
         assert texts(result)[0] == "One two "
@@ -54,8 +60,9 @@ async def test_a_call_that_takes_too_long_gives_what_there_is_and_the_rest_as_a_
 
 async def test_a_client_with_a_clock_of_its_own_gets_an_answer_before_it_runs_out(simulator: Simulator):
     gate = asyncio.Event()
-    simulator.script(MODEL, Answer(text=WORDS, hold=gate))
     async with connected(simulator.url, jobs=SHORT) as client:
+        await warm(client)
+        simulator.script(MODEL, Answer(text=WORDS, hold=gate))
         name = job_of(await client.call_tool("ollama_chat", CHAT, read_timeout_seconds=2))
         asyncio.get_running_loop().call_later(0.05, gate.set)
         rest = await client.call_tool(JOB, {"action": "result", "id": name}, read_timeout_seconds=2)
@@ -63,8 +70,9 @@ async def test_a_client_with_a_clock_of_its_own_gets_an_answer_before_it_runs_ou
 
 
 async def test_a_client_that_never_asks_again_leaves_nothing_behind(simulator: Simulator):
-    simulator.script(MODEL, Answer(text=WORDS, delay=0.1))
     async with connected(simulator.url, jobs={"call_seconds": 0.05, "keep_seconds": 0.1}) as client:
+        await warm(client)
+        simulator.script(MODEL, Answer(text=WORDS, delay=0.1))
         await client.call_tool("ollama_chat", CHAT)
         assert len(data(await client.call_tool(JOB, {}))["jobs"]) == 1
         await until(lambda: not simulator.in_flight)
@@ -103,8 +111,9 @@ async def test_what_is_wrong_with_a_background_call_is_said_at_once(simulator: S
 
 async def test_a_job_that_fails_gives_its_error(simulator: Simulator):
     gate = asyncio.Event()
-    simulator.script(MODEL, Answer(text=WORDS, hold=gate, hold_after=2, error="CUDA error"))
     async with connected(simulator.url, jobs=SHORT) as client:
+        await warm(client)
+        simulator.script(MODEL, Answer(text=WORDS, hold=gate, hold_after=2, error="CUDA error"))
         name = job_of(await client.call_tool("ollama_chat", CHAT))
         gate.set()
         result = await client.call_tool(JOB, {"action": "result", "id": name})
@@ -114,8 +123,9 @@ async def test_a_job_that_fails_gives_its_error(simulator: Simulator):
 
 
 async def test_cancelling_a_job_frees_the_host_and_keeps_its_words(simulator: Simulator):
-    simulator.script(MODEL, Answer(text=WORDS, hold=asyncio.Event(), hold_after=2))
     async with connected(simulator.url, jobs=SHORT) as client:
+        await warm(client)
+        simulator.script(MODEL, Answer(text=WORDS, hold=asyncio.Event(), hold_after=2))
         name = job_of(await client.call_tool("ollama_chat", CHAT))
         result = await client.call_tool(JOB, {"action": "cancel", "id": name})
         assert texts(result)[0] == "One two " and "Stopped after" in texts(result)[1]
@@ -137,10 +147,18 @@ async def test_a_cancelled_pull_says_how_it_goes_on():
 
 
 async def test_a_call_that_its_client_gave_up_frees_the_host_and_keeps_its_words(simulator: Simulator):
-    simulator.script(MODEL, Answer(text=WORDS, hold=asyncio.Event(), hold_after=2))
+    written = asyncio.Event()
+
+    async def note(progress: float, total: float | None, message: str | None) -> None:
+        if "One two" in (message or ""):
+            written.set()
+
     async with connected(simulator.url) as client:
+        await warm(client)
+        simulator.script(MODEL, Answer(text=WORDS, hold=asyncio.Event(), hold_after=2))
         with pytest.raises(MCPError, match="timed out"):
-            await client.call_tool("ollama_chat", CHAT, read_timeout_seconds=0.3)
+            await client.call_tool("ollama_chat", CHAT, read_timeout_seconds=1, progress_callback=note)
+        assert written.is_set()
         await until(lambda: simulator.disconnects)
         (row,) = data(await client.call_tool(JOB, {}))["jobs"]
         assert (row["state"], row["tool"], row["model"]) == ("cut", "ollama_chat", MODEL)

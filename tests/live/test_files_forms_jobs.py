@@ -27,7 +27,7 @@ async def test_a_gguf_file_and_a_modelfile_become_models(ollama: str):
     modelfile = "FROM mcp-live-file\nSYSTEM Be a pirate.\nPARAMETER stop END\nPARAMETER stop FIN\nMESSAGE user Hi\n"
     async with connected(ollama, **UPLOADS) as client:
         made = await _call(client, "ollama_create_model", model=MODEL, path=str(FIXTURES / "tiny-chat.gguf"))
-        assert text(made).startswith(f"{MODEL} was created of tiny-chat.gguf")
+        assert text(made).startswith(f"{MODEL} was created from tiny-chat.gguf")
         again = await _call(client, "ollama_create_model", model="mcp-live-pirate", modelfile=modelfile)
         assert not again.is_error, texts(again)
         card = await _call(client, "ollama_show_model", model="mcp-live-pirate", include=["system", "modelfile"])

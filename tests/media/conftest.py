@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ollama_mcp.access import Access, AccessRules, Surroundings
+from ollama_mcp.access import Access, ReadRules, RuntimeEnvironment
 from ollama_mcp.settings.access import ReadSettings, UrlSettings
 
 
@@ -20,8 +20,8 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def access(home: Path) -> Access:
-    facts = Surroundings(home=str(home), working_folder=str(home))
-    return Access(AccessRules(ReadSettings(), facts), UrlSettings())
+    facts = RuntimeEnvironment(home=str(home), working_folder=str(home))
+    return Access(ReadRules(ReadSettings(), facts), UrlSettings())
 
 
 Put = Callable[[str, bytes], str]

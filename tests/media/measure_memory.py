@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import Path
 
-from ollama_mcp.access import Access, AccessRules, Surroundings
+from ollama_mcp.access import Access, ReadRules, RuntimeEnvironment
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.media import prepare_images
 from ollama_mcp.settings.access import ImageSettings, ReadSettings, UrlSettings
@@ -22,8 +22,8 @@ def kilobytes(field: str) -> int:
 
 
 async def prepare_twice(path: Path) -> None:
-    facts = Surroundings(home=str(path.parent), working_folder=str(path.parent))
-    access = Access(AccessRules(ReadSettings(), facts), UrlSettings())
+    facts = RuntimeEnvironment(home=str(path.parent), working_folder=str(path.parent))
+    access = Access(ReadRules(ReadSettings(), facts), UrlSettings())
     # At the same time: what holds for one image must hold for the server.
     calls = (prepare_images([str(path)], access=access, settings=ImageSettings(), model="x") for _ in range(2))
     await asyncio.gather(*calls)

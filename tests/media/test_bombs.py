@@ -17,10 +17,10 @@ from PIL import Image
 from ollama_mcp.access import Access, OpenedFile, Purpose
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.media import prepare_images
-from ollama_mcp.media.jpeg import MOST_SCANS
+from ollama_mcp.media.image_headers.jpeg import MAX_SCANS
 from ollama_mcp.settings.access import ImageSettings
 from tests.media.conftest import Put
-from tests.media.pictures import (
+from tests.media.image_samples import (
     CANARY,
     chunk,
     drawing,
@@ -199,7 +199,7 @@ async def test_floods_of_small_parts_are_errors(access: Access) -> None:
     progressive = saved(photo(), "JPEG", progressive=True)
     start = progressive.index(b"\xff\xda")
     scan = progressive[start : progressive.index(b"\xff", start + 14)]
-    assert "scans" in await refusal(progressive[:-2] + scan * (MOST_SCANS + 1) + b"\xff\xd9", access)
+    assert "scans" in await refusal(progressive[:-2] + scan * (MAX_SCANS + 1) + b"\xff\xd9", access)
     gif = b"GIF89a\1\0\1\0\0\0\0" + b"\x21\xfe" + b"\1a" * 500_000
     assert "blocks" in await refusal(gif, access)
 
@@ -216,7 +216,7 @@ class Changing(Access):
 
 async def test_an_image_that_grows_between_measuring_and_decoding_is_an_error(access: Access, put: Put) -> None:
     path = put("a.png", saved(drawing(), "PNG"))
-    changing = Changing(access.rules, access.urls)
+    changing = Changing(access.read_rules, access.urls)
     with pytest.raises(InvalidArgument, match="changed while it was read"):
         await prepare_images([path], access=changing, settings=ImageSettings(), model="x")
 

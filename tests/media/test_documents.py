@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from ollama_mcp.errors import InvalidArgument
-from ollama_mcp.media import Extract, NotText, extract_text, kind_of
+from ollama_mcp.media import ExtractedText, NotText, extract_text, file_kind
 from ollama_mcp.media.documents.child import convert as convert_here
-from ollama_mcp.media.documents.process import MissingExtra, convert
-from ollama_mcp.media.documents.words import numbers
-from tests.media.papers import assembled, crowded, encrypted, pdf, rewritten, word, zip_bomb
-from tests.media.pictures import CANARY, drawing, saved
+from ollama_mcp.media.documents.pdf import page_ranges
+from ollama_mcp.media.documents.process import MissingExtra, convert_document
+from tests.media.document_samples import assembled, crowded, encrypted, pdf, rewritten, word, zip_bomb
+from tests.media.image_samples import CANARY, drawing, saved
 
 PAGE = """<!doctype html><html><head><title>The  title</title><style>p{}</style><script>evil()</script></head><body>
 <nav><a href=/>Home</a> <a href=/b>About</a></nav><h1>A &amp; B</h1><p>Hello <b>big</b>
@@ -62,8 +62,8 @@ tail
 """
 
 
-async def read(data: bytes, name: str, *, most: int = 1_000_000, fetched: bool = False) -> Extract:
-    return await extract_text(data, name=name, most=most, fetched=fetched)
+async def read(data: bytes, name: str, *, most: int = 1_000_000, fetched: bool = False) -> ExtractedText:
+    return await extract_text(data, name=name, max_characters=most, fetched=fetched)
 
 
 async def refusal(data: bytes, name: str) -> InvalidArgument:
@@ -89,7 +89,7 @@ async def test_a_pdf_is_read_page_by_page() -> None:
 
 async def test_a_scan_is_told_to_be_given_as_images() -> None:
     error = await refusal(pdf(["", ""]), "scan.pdf")
-    assert "has no text; it is pictures" in error.message
+    assert "has no text, only pictures" in error.message
     assert "pages as images" in error.next_step
 
 
@@ -108,7 +108,7 @@ def test_a_page_that_is_broken_does_not_take_the_others_with_it() -> None:
     assert text == "[page 1 of 3]\nHello one\n\n[page 2 of 3: no text]\n\n[page 3 of 3]\nHello three\n\n"
     assert head["notes"] == ["page 2 is damaged"]
     head, _ = here("pdf", pdf(["Hello one"], broken={0}))
-    assert head["why"] == "it is damaged"
+    assert head["reason"] == "it is damaged"
 
 
 async def test_a_book_is_cut_where_its_text_is_too_long_and_says_so() -> None:
@@ -131,7 +131,7 @@ async def test_a_pdf_whose_stream_unpacks_to_gigabytes_is_stopped() -> None:
         ]
     )
     with pytest.raises(InvalidArgument, match="is not read"):
-        await convert(bomb, "pdf", name="bomb.pdf", most=1_000_000, seconds=5)
+        await convert_document(bomb, "pdf", name="bomb.pdf", max_characters=1_000_000, seconds=5)
 
 
 async def test_a_word_document_keeps_headings_lists_and_tables() -> None:
@@ -178,10 +178,10 @@ async def test_a_pages_own_word_on_its_encoding_counts() -> None:
 
 
 async def test_a_fetched_page_is_known_by_its_start_and_a_file_by_its_name() -> None:
-    assert kind_of(PAGE.encode(), "https://x.example/article", fetched=True) == "html"
-    assert kind_of(PAGE.encode(), "notes.txt") == "text"
+    assert file_kind(PAGE.encode(), "https://x.example/article", fetched=True) == "html"
+    assert file_kind(PAGE.encode(), "notes.txt") == "text"
     assert (await read(b"", "empty.html")).text == ""
-    assert kind_of(saved(drawing(), "PNG"), "a.html") == "image"
+    assert file_kind(saved(drawing(), "PNG"), "a.html") == "image"
 
 
 async def test_an_image_is_no_text() -> None:
@@ -192,7 +192,7 @@ async def test_an_image_is_no_text() -> None:
 @pytest.mark.slow
 async def test_a_page_that_nests_without_end_is_stopped() -> None:
     with pytest.raises(InvalidArgument, match="took longer than 1 s"):
-        await convert(b"<div>" * 200_000, "html", name="deep.html", most=1_000, seconds=1)
+        await convert_document(b"<div>" * 200_000, "html", name="deep.html", max_characters=1_000, seconds=1)
 
 
 async def test_a_notebook_gives_cells_and_the_text_of_their_outputs() -> None:
@@ -257,17 +257,17 @@ async def test_without_the_extra_pages_are_read_as_source_and_notebooks_as_ever(
 
 
 def test_the_converter_says_what_ended_it() -> None:
-    assert "damaged DOCX file" in here("docx", b"PK nonsense")[0]["why"]
-    assert here("html", PAGE.encode(), most=3)[0]["why"].startswith("it has more than")
+    assert "damaged DOCX file" in here("docx", b"PK nonsense")[0]["reason"]
+    assert here("html", PAGE.encode(), most=3)[0]["reason"].startswith("it has more than")
     head, text = here("html", PAGE.encode(), seconds=0)
     assert text.startswith("The title\n")
     assert head["notes"] == ["the rest is left out: it took too long"]
     assert here("html", PAGE.encode())[1] == TEXT
     assert "Hello" in here("pdf", pdf(["Hello", ""]))[1]
-    assert "pictures" in here("pdf", pdf([""]))[0]["why"]
-    assert "needs a password" in here("pdf", encrypted(pdf(["Hello"]), "secret"))[0]["why"]
-    assert "no notebook" not in here("notebook", b"{}")[0]["why"]
-    assert "more than 200 MB" in here("docx", zip_bomb())[0]["why"]
+    assert "pictures" in here("pdf", pdf([""]))[0]["reason"]
+    assert "needs a password" in here("pdf", encrypted(pdf(["Hello"]), "secret"))[0]["reason"]
+    assert "no notebook" not in here("notebook", b"{}")[0]["reason"]
+    assert "more than 200 MB" in here("docx", zip_bomb())[0]["reason"]
     assert here("html", b"<p>" + b"a<br>" * 3)[1] == "a\na\na\n\n"
 
 
@@ -285,7 +285,7 @@ async def until(is_so: Callable[[], bool]) -> None:
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="asks Linux which processes there are")
 async def test_a_cancelled_call_ends_its_process() -> None:
     before = children()
-    task = asyncio.ensure_future(convert(b"<div>" * 400_000, "html", name="a", most=10, seconds=40))
+    task = asyncio.ensure_future(convert_document(b"<div>" * 400_000, "html", name="a", max_characters=10, seconds=40))
     async with asyncio.timeout(20):
         await until(lambda: bool(children() - before))
         task.cancel()
@@ -295,14 +295,14 @@ async def test_a_cancelled_call_ends_its_process() -> None:
 
 
 async def test_a_call_that_is_cancelled_before_its_turn_starts_no_process() -> None:
-    process = convert(b"<p>x", "html", name="a", most=10)
+    process = convert_document(b"<p>x", "html", name="a", max_characters=10)
     task = asyncio.ensure_future(process)
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     # Both places of the gate are free.
-    found = await asyncio.gather(*(convert(b"<p>x", "html", name="a", most=10) for _ in range(2)))
+    found = await asyncio.gather(*(convert_document(b"<p>x", "html", name="a", max_characters=10) for _ in range(2)))
     assert [one.text for one in found] == ["x\n\n"] * 2
 
 
@@ -312,5 +312,5 @@ async def test_a_document_that_takes_too_much_memory_is_refused() -> None:
 
 
 def test_numbers_are_shown_as_ranges() -> None:
-    assert numbers([1, 2, 3, 7]) == "1-3, 7"
-    assert numbers(list(range(1, 60, 2))).endswith("19 and 20 more places")
+    assert page_ranges([1, 2, 3, 7]) == "1-3, 7"
+    assert page_ranges(list(range(1, 60, 2))).endswith("19 and 20 more places")

@@ -16,7 +16,7 @@ from ollama_mcp.access import Access
 from ollama_mcp.media import PreparedImage, prepare_images
 from ollama_mcp.settings.access import ImageSettings
 from tests.media.conftest import Put
-from tests.media.pictures import (
+from tests.media.image_samples import (
     CANARY,
     chunk,
     drawing,

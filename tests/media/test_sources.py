@@ -13,9 +13,9 @@ from ollama_mcp.access import Access, FolderNotAllowed
 from ollama_mcp.errors import InvalidArgument, NotAllowed, OllamaMCPError
 from ollama_mcp.media import prepare_audio, prepare_images
 from ollama_mcp.settings.access import ImageSettings, UrlSettings
-from tests.access.web import PUBLIC, Detour, Names, answer, listening
+from tests.access.fake_network import PUBLIC, Detour, Names, answer, listening
 from tests.media.conftest import Put
-from tests.media.pictures import CANARY, drawing, photo, saved
+from tests.media.image_samples import CANARY, drawing, photo, saved
 
 DEFAULTS = ImageSettings()
 WAV = b"RIFF\x24\0\0\0WAVEfmt " + bytes(24)
@@ -118,9 +118,9 @@ async def test_bad_data_uris_say_why(access: Access, uri: str, word: str) -> Non
         ("x.jxl", b"\xff\x0a", "JPEG XL"),
         ("x.jp2", b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
         ("x.ppm", b"P6 30 10 255\n" + CANARY.encode() * 100, "not an image"),
-        ("x.mp4", b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", "film"),
-        ("x.mp3", b"ID3\4", "sound"),
-        ("x.wav", WAV, "sound"),
+        ("x.mp4", b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", "video"),
+        ("x.mp3", b"ID3\4", "audio"),
+        ("x.wav", WAV, "audio"),
         ("x.png", b"\x89PNG\r\n\x1a\n" + CANARY.encode(), "damaged PNG"),
         ("x.jpg", b"\xff\xd8\xff\xe0" + CANARY.encode(), "damaged JPEG"),
         ("x.webp", b"RIFF\x10\0\0\0WEBP" + CANARY.encode(), "damaged WebP"),
@@ -183,14 +183,14 @@ async def test_the_error_says_which_image_of_the_list_it_was(access: Access) -> 
 async def test_too_many_images_name_the_limit_and_its_setting(access: Access) -> None:
     with pytest.raises(InvalidArgument, match=r"30 images.*at most 20.*images\.max_count"):
         await prepare_images(["/a"] * 30, access=access, settings=DEFAULTS, model="x")
-    with pytest.raises(InvalidArgument, match=r"21 sounds.*at most 20.*images\.max_count"):
+    with pytest.raises(InvalidArgument, match=r"21 audio files.*at most 20.*images\.max_count"):
         await prepare_audio(["/a"] * 21, access=access, settings=DEFAULTS)
 
 
 async def test_over_http_paths_are_off_and_inline_images_work(access: Access, put: Put) -> None:
     data = saved(drawing(), "PNG")
-    facts = replace(access.rules.facts, over_http=True, has_token=True)
-    remote = replace(access, rules=replace(access.rules, facts=facts))
+    facts = replace(access.read_rules.environment, over_http=True, has_token=True)
+    remote = replace(access, read_rules=replace(access.read_rules, environment=facts))
     assert "read.over_http" in (await refusal(put("cat.png", data), remote)).message
     await names([b64(data), f"data:image/png;base64,{b64(data)}"], remote)
 

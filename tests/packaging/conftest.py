@@ -46,7 +46,7 @@ def build(tree: Path, folder: Path, *targets: str) -> subprocess.CompletedProces
     return done
 
 
-def homeless(folder: Path) -> dict[str, str]:
+def empty_home(folder: Path) -> dict[str, str]:
     """An environment without anybody's settings: home and the places of config files are an empty folder."""
     kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
     return {**kept, **dict.fromkeys(("HOME", "USERPROFILE", "XDG_CONFIG_HOME", "APPDATA", "LOCALAPPDATA"), str(folder))}
@@ -61,7 +61,7 @@ async def offered_tools(command: str, *arguments: str, folder: Path, variables: 
         folder: Where it is started.
         variables: Its environment; home is the folder too, so that nobody's own settings count.
     """
-    env = {**homeless(folder), **variables}
+    env = {**empty_home(folder), **variables}
     server = StdioServerParameters(command=command, args=list(arguments), cwd=folder, env=env)
     async with Client(server, mode="legacy") as client:
         return [tool.name for tool in (await client.list_tools()).tools]

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from mcp.types import TextContent
 
-from ollama_mcp.cli.parser import build_parser
+from ollama_mcp.cli.options import build_parser
 from ollama_mcp.settings import Settings, load_settings
-from ollama_mcp.settings.load import fields
+from ollama_mcp.settings.load import iter_settings
 from ollama_mcp.simulator import Simulator
 from tests.packaging.conftest import ROOT, offered_tools
 from tests.support import connected
@@ -85,7 +85,7 @@ def test_every_page_for_people_is_linked_from_the_first_one() -> None:
 
 
 def test_the_settings_that_the_pages_name_exist() -> None:
-    known = {path for path, _ in fields()}
+    known = {path for path, _ in iter_settings()}
     sections = {path.split(".")[0] for path in known if "." in path}
     for page in PAGES:
         words = re.findall(r"`(\w+\.\w+)`", (ROOT / page).read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.packaging.conftest import homeless
+from tests.packaging.conftest import empty_home
 
 # The libraries of images, HTTP to Ollama, tables, schema checks and settings from the environment.
 LATER = {"PIL", "pillow_heif", "httpx", "httpcore", "rich", "jsonschema_rs", "pydantic_settings", "hypothesis"}
@@ -44,7 +44,7 @@ STATUS = request(2, "tools/call", name="ollama_status", arguments={})
 def imported(folder: Path, code: str, *messages: dict[str, Any]) -> set[str]:
     """The modules of a process that ran code in a folder, once it has answered messages over stdio."""
     # A port where nothing listens: what is asked here is only what gets imported.
-    variables = {**homeless(folder), "OLLAMA_HOST": "http://127.0.0.1:9"}
+    variables = {**empty_home(folder), "OLLAMA_HOST": "http://127.0.0.1:9"}
     ids = [message["id"] for message in messages if "id" in message]
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", code]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ollama_mcp.server.app import OllamaServer
-from ollama_mcp.server.instructions import instructions
+from ollama_mcp.server.instructions import build_instructions
 from ollama_mcp.settings import Settings, SettingsError
 from ollama_mcp.settings.model import TOOLSETS
 from ollama_mcp.simulator import Simulator
@@ -104,12 +104,12 @@ def test_a_default_that_no_call_could_use_stops_the_start(defaults: dict[str, An
 
 
 def test_instructions_are_short_and_fit_what_is_offered():
-    whole = instructions(TOOLSETS, Settings())
+    whole = build_instructions(TOOLSETS, Settings())
     assert len(whole) <= 1_200
     assert "ollama_chat" in whole and "confirm=true" in whole
-    reading = instructions(TOOLSETS, Settings(read_only=True))
+    reading = build_instructions(TOOLSETS, Settings(read_only=True))
     assert "Read-only" in reading and "ollama_pull_model" not in reading
-    assert "ollama_list_models" not in instructions(["inference"], Settings())
+    assert "ollama_list_models" not in build_instructions(["inference"], Settings())
 
 
 async def test_errors_name_only_tools_that_are_offered(simulator: Simulator):

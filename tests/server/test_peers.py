@@ -3,7 +3,7 @@
 import asyncio
 
 from ollama_mcp.simulator import Answer, Simulator
-from ollama_mcp.simulator.runner import Latency
+from ollama_mcp.simulator.scheduler import Latency
 from tests.support import connected, error, text, texts, until
 
 MODEL = "llama3.2:3b"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ollama_mcp.settings import Settings, SettingsError, load_settings
-from ollama_mcp.settings.load import fields, variable_of
+from ollama_mcp.settings.load import iter_settings, variable_name
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def file(tmp_path: Path):
 def test_the_shipped_config_holds_every_setting_with_its_default():
     loaded = load_settings(environment={"OLLAMA_MCP_CONFIG": "${user_config.file}", "HOME": "/nonexistent"})
     assert loaded.settings == Settings()
-    assert {path for path, _ in fields()} <= set(loaded.origins)
+    assert {path for path, _ in iter_settings()} <= set(loaded.origins)
 
 
 def test_layers_override_one_another_key_by_key(file: Any):
@@ -76,8 +76,8 @@ def test_a_wrong_variable_stops_the_start_with_one_line(environment: dict[str, s
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"limits": {"listd": 1}}, ["'limits.listd' is no setting", "Did you mean limits.listed?"]),
-        ({"zzzzzz": 1}, ["'zzzzzz' is no setting", "config show"]),
+        ({"limits": {"listd": 1}}, ["unknown setting 'limits.listd'", "Did you mean limits.listed?"]),
+        ({"zzzzzz": 1}, ["unknown setting 'zzzzzz'", "config show"]),
         ({"read_only": "perhaps"}, ["setting read_only", "'perhaps'"]),
         ({"limits": 3}, ["setting limits"]),
         ("[1]", ["one JSON object"]),
@@ -97,9 +97,9 @@ def test_a_config_that_does_not_exist_is_an_error():
 
 
 def test_every_setting_has_a_meaning_and_a_variable():
-    for path, info in fields():
+    for path, info in iter_settings():
         assert info.description, path
-        assert variable_of(path).startswith("OLLAMA_MCP_")
+        assert variable_name(path).startswith("OLLAMA_MCP_")
 
 
 def test_settings_cannot_be_changed_while_the_server_runs():

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from ollama_mcp.simulator import Simulator
-from ollama_mcp.simulator.machine import Account
+from ollama_mcp.simulator.machine import AccountState
 
 
 async def test_who_is_signed_in_and_signing_out(client: httpx.AsyncClient) -> None:
@@ -24,7 +24,7 @@ async def test_who_is_signed_in_and_signing_out(client: httpx.AsyncClient) -> No
         ("unreachable", 502, 'Post "https://ollama.com:443/api/web_search'),
     ],
 )
-async def test_a_web_search_fails_as_the_account_stands(account: Account, status: int, text: str) -> None:
+async def test_a_web_search_fails_as_the_account_stands(account: AccountState, status: int, text: str) -> None:
     async with Simulator(account=account) as simulator, httpx.AsyncClient(base_url=simulator.url) as client:
         answer = await client.post("/api/experimental/web_search", json={"query": "x"})
         assert answer.status_code == status

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from ollama_mcp.simulator import Answer, Fault, Simulator
-from ollama_mcp.simulator.faults import KINDS, Kind, fault_of
+from ollama_mcp.simulator.faults import KINDS, Kind, parse_fault
 from tests.simulator.helpers import CHAT, THINKER, lines, until, user
 
 CALL = {"model": CHAT, "messages": user("x")}
@@ -207,12 +207,12 @@ async def test_a_client_that_leaves_is_noted_with_what_it_got(simulator: Simulat
 @pytest.mark.parametrize("given", [{}, {"kind": "nope"}, {"kind": "reset", "bogus": 1}])
 def test_a_rule_that_makes_no_sense_is_refused(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="fault"):
-        fault_of(given)
+        parse_fault(given)
 
 
 def test_a_misspelt_field_of_a_rule_gets_the_closest() -> None:
     with pytest.raises(ValueError, match="no field 'tims'; did you mean 'times'"):
-        fault_of({"kind": "reset", "tims": 1})
+        parse_fault({"kind": "reset", "tims": 1})
 
 
 def test_the_documentation_lists_every_kind_of_fault() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from ollama_mcp.simulator import Answer, Simulator
 from ollama_mcp.simulator.generations import Generation
-from ollama_mcp.simulator.pictures import described
+from ollama_mcp.simulator.responder import describe_media
 from tests.contract.gguf_files import gguf
 from tests.simulator.helpers import CHAT, EMBEDDER, THINKER, WEATHER_TOOL, lines, user
 
@@ -45,13 +45,13 @@ async def test_without_a_version_it_says_that_it_is_a_simulator(client: httpx.As
 
 @pytest.mark.parametrize("version", ["newest", "0", "0.33.0x", "", "0.1.2.3"])
 def test_what_is_no_version_is_refused(version: str) -> None:
-    with pytest.raises(ValueError, match=f"'{version}' is no version of Ollama"):
+    with pytest.raises(ValueError, match=f"'{version}' is not a version of Ollama"):
         Generation(version)
 
 
 @pytest.mark.parametrize("version", ["0.1.43", "0.40.13", "v1.0.0"])
 def test_a_version_that_nothing_is_known_of_names_the_oldest_and_the_newest(version: str) -> None:
-    with pytest.raises(ValueError, match=f"play Ollama {version}: the oldest .* 0.1.44, the newest 0.40.12"):
+    with pytest.raises(ValueError, match=f"support Ollama {version}: the oldest .* 0.1.44, the newest 0.40.12"):
         Generation(version)
 
 
@@ -258,6 +258,6 @@ async def test_a_model_hears_from_the_version_on_that_takes_sounds(version: str,
 
 
 def test_jpegs_are_no_sounds_and_mpeg_frames_are() -> None:
-    assert described(b"\xff\xfb\x90\x00") == "an MP3 sound of 4 bytes"
-    assert described(b"ID3\x04") == "an MP3 sound of 4 bytes"
-    assert described(b"\xff\xd8\xff\xe0") == "a JPEG image of 4 bytes"
+    assert describe_media(b"\xff\xfb\x90\x00") == "an MP3 sound of 4 bytes"
+    assert describe_media(b"ID3\x04") == "an MP3 sound of 4 bytes"
+    assert describe_media(b"\xff\xd8\xff\xe0") == "a JPEG image of 4 bytes"

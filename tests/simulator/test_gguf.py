@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ollama_mcp.errors import InvalidArgument
-from ollama_mcp.formats.gguf import Header, read_header
+from ollama_mcp.formats.gguf import GGUFHeader, read_gguf_header
 from tests.contract.gguf_files import FIXTURES, gguf, language_model
 
 PLAIN = language_model(template="{{ messages }}", file_type=7)
 
 
-def _read(data: bytes, longest_array: int = 1024) -> Header:
-    return read_header(io.BytesIO(data), len(data), longest_array=longest_array)
+def _read(data: bytes, longest_array: int = 1024) -> GGUFHeader:
+    return read_gguf_header(io.BytesIO(data), len(data), longest_array=longest_array)
 
 
 def _head(tensors: int = 0, entries: int = 0, version: int = 3, magic: bytes = b"GGUF") -> bytes:
@@ -47,8 +47,8 @@ def test_a_header_tells_what_the_model_is(name: str, family: str, context: int, 
 
 def test_quantization_has_ollamas_name() -> None:
     assert _read(PLAIN).quantization == "Q8_0"
-    assert Header({"general.file_type": 99}).quantization == ""
-    assert Header({}).quantization == ""
+    assert GGUFHeader({"general.file_type": 99}).quantization == ""
+    assert GGUFHeader({}).quantization == ""
 
 
 def test_long_arrays_are_left_out_unless_wanted() -> None:
@@ -71,11 +71,11 @@ def test_arrays_may_hold_arrays_to_a_depth() -> None:
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"", "breaks off at byte 0"),
+        (b"", "is truncated at byte 0"),
         (b"PK\x03\x04", "does not begin with 'GGUF'"),
         (_head(version=1), "version is 1"),
         (_head(tensors=10**9), "claims 1,000,000,000 tensors"),
-        (_head(entries=2**63), "metadata entries, more than it can hold"),
+        (_head(entries=2**63), "metadata entries, more than it can contain"),
         (_head(), "names no architecture"),
         (_head(0, 1) + struct.pack("<Q", 2**40) + bytes(40), "a metadata key claims"),
         (_head(0, 1) + _entry("a", 99, bytes(8)), "unknown value type 99"),
@@ -83,18 +83,18 @@ def test_arrays_may_hold_arrays_to_a_depth() -> None:
         (_head(0, 1) + _entry("a", 8, struct.pack("<Q", 2**50)), "the value of 'a' claims"),
         (_head(1, 1) + _named() + _tensor(kind=77) + bytes(64), "unknown type 77"),
         (_head(1, 1) + _named() + _tensor(shape=(1, 1, 1, 1, 1)) + bytes(64), "5 dimensions"),
-        (_head(1, 1) + _named() + _tensor(shape=(2**40,)) + bytes(64), "ends behind the end"),
-        (_head(1, 1) + _named() + _tensor(offset=2**40) + bytes(64), "ends behind the end"),
+        (_head(1, 1) + _named() + _tensor(shape=(2**40,)) + bytes(64), "ends beyond the end"),
+        (_head(1, 1) + _named() + _tensor(offset=2**40) + bytes(64), "ends beyond the end"),
         (gguf({"general.architecture": "x", "general.alignment": 0}), "alignment is 0"),
         (gguf({"general.architecture": "x", "general.alignment": "big"}), "alignment is 'big'"),
-        (PLAIN[:100], "more than|breaks off"),
-        (PLAIN[:-8], "ends behind the end"),
+        (PLAIN[:100], "more than|is truncated"),
+        (PLAIN[:-8], "ends beyond the end"),
     ],
 )
 def test_a_file_that_lies_or_breaks_off_is_refused_with_the_reason(data: bytes, why: str) -> None:
     with pytest.raises(InvalidArgument, match=why) as caught:
-        read_header(io.BytesIO(data), len(data), argument="files")
-    assert caught.value.message.startswith("files is no GGUF file")
+        read_gguf_header(io.BytesIO(data), len(data), argument="files")
+    assert caught.value.message.startswith("files is not a GGUF file")
     assert len(str(caught.value)) <= 400
 
 

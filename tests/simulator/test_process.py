@@ -38,8 +38,8 @@ async def test_a_process_prints_its_url_and_ends_cleanly(tmp_path: Path, ending:
     ("arguments", "words"),
     [
         (["--models", "nope"], "no model 'nope'"),
-        (["--version", "x"], "no version of Ollama"),
-        (["--version", "0.99.0"], "the oldest that it plays is 0.1.44, the newest 0.40.12"),
+        (["--version", "x"], "not a version of Ollama"),
+        (["--version", "0.99.0"], "the oldest version is 0.1.44, the newest 0.40.12"),
         (["--faults", "/does/not/exist"], "/does/not/exist"),
     ],
 )
@@ -56,9 +56,9 @@ def test_what_cannot_be_started_is_one_line(
     ("text", "words"),
     [
         ('[{"kind": "reset", "pth": "/api/chat"}]', "did you mean 'path'?"),
-        ('{"kind": "rest"}', "'rest' is no kind of fault"),
+        ('{"kind": "rest"}', "'rest' is not a kind of fault"),
         ("[1]", "needs a kind"),
-        ("{", "is not JSON"),
+        ("{", "is not valid JSON"),
     ],
 )
 def test_a_file_of_faults_that_makes_no_sense_is_one_line(
@@ -76,4 +76,4 @@ def test_a_port_that_is_none_is_wrong_use(capsys: pytest.CaptureFixture[str], po
     with pytest.raises(SystemExit, match="2"):
         main([f"--port={port}"], program="the simulator")
     said = capsys.readouterr().err
-    assert said.startswith("usage: the simulator ") and f"{port!r} is no port: 0 (a free one) to 65535" in said
+    assert said.startswith("usage: the simulator ") and f"{port!r} is not a port: use 0 (a free one) to 65535" in said

@@ -28,7 +28,7 @@ async def opened(path: Path | None, **options: Any) -> AsyncGenerator[Store]:
 
 async def begun(store: Store, key: str = "key", total: int | None = None) -> BatchRun:
     """A run of a batch."""
-    return await store.batches.open(key, total=total, about={})
+    return await store.batches.open(key, total=total, metadata={})
 
 
 async def fill(run: BatchRun, rows: range, size: int = 100) -> None:

@@ -15,7 +15,7 @@ from tests.store.support import begun, bytes_in, child, fill, opened, query, rec
 SAVING = """
 async def main():
     store = Store(Path(sys.argv[1]))
-    run = await store.batches.open("key", total=None, about={})
+    run = await store.batches.open("key", total=None, metadata={})
     rows = iter(range(1_000_000))
     async def saver():
         for row in rows:
@@ -32,23 +32,23 @@ async def run(store: Store) -> BatchRun:
 
 
 async def test_a_new_run_has_nothing(store: Store) -> None:
-    run = await store.batches.open("key", total=7, about={"input": "rows.csv"})
-    assert (run.key, run.total, run.about, run.done, run.failed) == ("key", 7, {"input": "rows.csv"}, 0, 0)
+    run = await store.batches.open("key", total=7, metadata={"input": "rows.csv"})
+    assert (run.key, run.total, run.metadata, run.done, run.failed) == ("key", 7, {"input": "rows.csv"}, 0, 0)
     assert await rows_of(run) == []
     assert await run.missing(0, 3) == [0, 1, 2, 3]
 
 
 async def test_a_run_goes_on_where_it_stopped(path: Path) -> None:
     async with opened(path) as store:
-        run = await store.batches.open("key", total=None, about={"began": 1})
+        run = await store.batches.open("key", total=None, metadata={"began": 1})
         await run.save(4, b"four", error=False)
         await run.save(2, b"two", error=True)
     async with opened(path) as store:
-        run = await store.batches.open("key", total=9, about={"began": 2})
-        assert (run.total, run.about, run.done, run.failed) == (9, {"began": 1}, 1, 1)
+        run = await store.batches.open("key", total=9, metadata={"began": 2})
+        assert (run.total, run.metadata, run.done, run.failed) == (9, {"began": 1}, 1, 1)
         assert await run.missing(1, 5) == [1, 3, 5]
         assert [row async for row in run.records()] == [RowResult(2, b"two", True), RowResult(4, b"four", False)]
-        assert (await store.batches.open("key", total=None, about={})).total == 9
+        assert (await store.batches.open("key", total=None, metadata={})).total == 9
 
 
 async def test_runs_of_other_keys_are_apart(store: Store, run: BatchRun) -> None:
@@ -147,7 +147,7 @@ async def test_a_reset_run_begins_anew(store: Store, run: BatchRun) -> None:
 
 
 async def test_a_removed_run_leaves_no_word_in_any_file(store: Store, path: Path) -> None:
-    run = await store.batches.open("key", total=None, about={"of": "SECRET"})
+    run = await store.batches.open("key", total=None, metadata={"of": "SECRET"})
     await asyncio.gather(*(run.save(row, b"SECRET" * 500, error=False) for row in range(2_500)))
     before = bytes_in(path.parent)
     assert any(b"SECRET" in content for content in before)
@@ -210,7 +210,7 @@ async def test_a_removal_that_was_cut_short_is_ended_by_the_next_batch(path: Pat
 
 async def test_in_memory_a_run_lasts_as_long_as_the_process(path: Path) -> None:
     async with opened(None) as store, opened(path) as lasting:
-        assert (store.batches.lasting, lasting.batches.lasting) == (False, True)
+        assert (store.batches.persistent, lasting.batches.persistent) == (False, True)
         run = await begun(store)
         await fill(run, range(1_500))
         assert (await begun(store)).done == 1_500

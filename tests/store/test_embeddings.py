@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ollama_mcp.store import Store
-from ollama_mcp.store.embeddings import MOST_IN_MEMORY
+from ollama_mcp.store.embeddings import MAX_MEMORY_BYTES
 from tests.store.support import opened, query
 
 VECTOR = bytes(range(256)) * 4
@@ -104,4 +104,4 @@ async def test_in_memory_fewer_are_kept_than_on_the_disk(tmp_path: Path, broken:
         for number in range(110):
             await store.embeddings.put("m:0", [(hashes(range(number, number + 1))[0], vector)])
         kept = await store.embeddings.get("m:0", hashes(range(110)))
-    assert 80 <= len(kept) <= MOST_IN_MEMORY // len(vector)
+    assert 80 <= len(kept) <= MAX_MEMORY_BYTES // len(vector)

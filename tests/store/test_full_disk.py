@@ -24,7 +24,7 @@ def count(store):
 
 async def main():
     store = Store(Path(sys.argv[1]))
-    run = await store.batches.open("key", total=None, about={})
+    run = await store.batches.open("key", total=None, metadata={})
     for row in range(10):
         await run.save(row, b"small", error=False)
     limit(150_000)
@@ -39,9 +39,9 @@ async def main():
     found = await store.embeddings.get("m:0", [b"text"])
     # Enough that not only a page of the file but its log has to grow.
     for number in range(3_000):
-        await store.models.learn(f"{number:064x}", 100, 130)
+        await store.models.record_token_estimate(f"{number:064x}", 100, 130)
     await store.models.aclose()
-    full = (await store.usage.totals()).ever.local_sum.calls
+    full = (await store.usage.totals()).all_time.local_total.calls
     done = run.done
     limit(resource.RLIM_INFINITY)
     await run.save(10, b"after", error=False)
@@ -61,5 +61,5 @@ async def test_a_full_disk_is_told_to_the_batch_and_harms_nothing_that_was_kept(
         run = await begun(store)
         assert await rows_of(run) == [*((row, b"small", False) for row in range(10)), (10, b"after", False)]
         assert await store.models.token_ratio(f"{2_999:064x}") == pytest.approx(1.3)
-        assert (await store.usage.totals()).ever.local_sum.calls == 2
+        assert (await store.usage.totals()).all_time.local_total.calls == 2
     assert query(path, "PRAGMA integrity_check") == [("ok",)]

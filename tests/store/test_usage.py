@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ollama_mcp.store import Store, Tally, Totals, UsageRow
+from ollama_mcp.store import Store, UsageRow, UsageSummary, UsageTotals
 from tests.store.support import child, files_in, finish, is_there, opened, query
 from tests.support import until
 
@@ -32,17 +32,17 @@ async def test_calls_of_a_model_add_up(store: Store) -> None:
     for _ in range(3):
         count(store)
     row = UsageRow("m", False, calls=3, prompt_tokens=30, tokens=15, file_tokens=12, seconds=1.5)
-    assert await store.usage.totals() == Totals(True, Tally((row,)), Tally((row,)))
+    assert await store.usage.totals() == UsageTotals(True, UsageSummary((row,)), UsageSummary((row,)))
 
 
 async def test_the_cloud_is_counted_apart(store: Store) -> None:
     count(store, "local")
     count(store, "far", cloud=True)
     count(store, "further", cloud=True, tokens=9)
-    run = (await store.usage.totals()).run
+    run = (await store.usage.totals()).session
     assert [row.model for row in run.local] == ["local"]
     assert [row.model for row in run.cloud] == ["further", "far"]
-    assert (run.local_sum.tokens, run.cloud_sum.tokens, run.cloud_sum.calls) == (5, 14, 2)
+    assert (run.local_total.tokens, run.cloud_total.tokens, run.cloud_total.calls) == (5, 14, 2)
 
 
 async def test_this_run_is_told_from_all_time(path: Path) -> None:
@@ -52,8 +52,8 @@ async def test_this_run_is_told_from_all_time(path: Path) -> None:
     async with opened(path) as store:
         count(store)
         totals = await store.usage.totals()
-    assert {row.model: row.calls for row in totals.run.local} == {"m": 1}
-    assert {row.model: row.calls for row in totals.ever.local} == {"m": 2, "old": 1}
+    assert {row.model: row.calls for row in totals.session.local} == {"m": 1}
+    assert {row.model: row.calls for row in totals.all_time.local} == {"m": 2, "old": 1}
 
 
 @pytest.mark.slow
@@ -66,14 +66,14 @@ async def test_counts_of_one_server_are_written_while_it_runs(store: Store, path
 async def test_counting_switched_off_counts_nothing_and_says_so(path: Path) -> None:
     async with opened(path, usage=False) as store:
         count(store)
-        assert await store.usage.totals() == Totals(False, Tally(), Tally())
+        assert await store.usage.totals() == UsageTotals(False, UsageSummary(), UsageSummary())
     assert not is_there(path.parent)
 
 
 async def test_several_who_ask_at_once_count_nothing_twice(store: Store) -> None:
     count(store)
     asked = await asyncio.gather(*(store.usage.totals() for _ in range(5)))
-    assert {totals.ever.local_sum.calls for totals in asked} == {1}
+    assert {totals.all_time.local_total.calls for totals in asked} == {1}
 
 
 async def test_counts_of_several_processes_add_up(path: Path) -> None:
@@ -87,6 +87,6 @@ async def test_counts_of_several_processes_add_up(path: Path) -> None:
         finish(one)
         finish(other)
     async with opened(path) as store:
-        (row,) = (await store.usage.totals()).ever.local
+        (row,) = (await store.usage.totals()).all_time.local
     assert row == UsageRow("shared", False, 100, 200, 300, 100, 50.0)
     assert files_in(path.parent) == ["store.sqlite3"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ollama_mcp.cli.tools import tokens
+from ollama_mcp.cli.tools import tool_list_tokens
 from ollama_mcp.formats.tokens import estimate_tokens
 from ollama_mcp.simulator import Answer, Simulator
 from ollama_mcp.store import Store
@@ -20,7 +20,7 @@ BOTH = {"input": ["one", "two"], "prompt": "{text}", "model": MODEL}
 async def test_its_place_in_the_list_is_cheap_and_honest(simulator: Simulator):
     async with connected(simulator.url) as client:
         tool = next(tool for tool in (await client.list_tools()).tools if tool.name == "ollama_batch")
-    assert tokens(tool) <= 275
+    assert tool_list_tokens(tool) <= 325
     hints = tool.annotations
     assert hints and (hints.read_only_hint, hints.destructive_hint, hints.open_world_hint) == (False, True, False)
     assert tool.input_schema["required"] == ["input"]
@@ -83,7 +83,7 @@ async def test_what_was_read_from_files_is_counted_as_such(simulator: Simulator,
         await bench.report([path], output="out.jsonl")
         await bench.report(["not from a file"] * 2, output="other.jsonl")
     store = Store(tmp_path / "kept" / "store.sqlite3")
-    (row,) = (await store.usage.totals()).ever.local
+    (row,) = (await store.usage.totals()).all_time.local
     await store.aclose()
     assert row.calls == 5
     assert row.file_tokens == 3 * estimate_tokens("a line of several words")

@@ -61,7 +61,7 @@ async def test_exactly_one_of_prompt_and_messages_is_taken(simulator: Simulator)
     async with connected(simulator.url) as client:
         for arguments in ({}, both):
             result = await client.call_tool("ollama_chat", {"model": MODEL, **arguments})
-            assert "either prompt or messages" in error(result, "invalid_argument")
+            assert "exactly one of prompt and messages" in error(result, "invalid_argument")
     assert not simulator.requests
 
 
@@ -83,8 +83,8 @@ async def test_the_simulated_model_fits_a_schema_by_itself(simulator: Simulator)
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (Answer(text="Four, I think."), "it is no JSON"),
-        (Answer(text='{"n": NaN}'), "NaN is no JSON number"),
+        (Answer(text="Four, I think."), "it is not valid JSON"),
+        (Answer(text='{"n": NaN}'), "NaN is not a JSON number"),
         (Answer(text='{"n": "four"}'), 'at /n: "four" is not of type "integer"'),
         (Answer(text='{"n": 4', done_reason="length"), "cut before the JSON ended. Raise options.num_predict"),
     ],
@@ -215,7 +215,7 @@ async def test_a_broken_tool_call_in_the_history_names_its_place(simulator: Simu
     messages = [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{"}}]}]
     async with connected(simulator.url) as client:
         result = await client.call_tool("ollama_chat", {"model": MODEL, "messages": messages})
-    assert "tool_calls[0] is no call" in error(result, "invalid_argument")
+    assert "tool_calls[0] is not a tool call" in error(result, "invalid_argument")
 
 
 async def test_functions_in_openais_form_are_taken_too(simulator: Simulator):

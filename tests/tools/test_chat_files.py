@@ -15,8 +15,8 @@ from mcp import Client
 from PIL import Image
 
 from ollama_mcp.simulator import Answer, Simulator
-from ollama_mcp.simulator.cards import card_of
-from tests.api.raw import by_path, serving, version, whole
+from ollama_mcp.simulator.library import find_library_model
+from tests.api.raw_server import by_path, response, serving, version
 from tests.support import connected, data, error, texts, until
 
 MODEL = "llama3.2:3b"
@@ -122,8 +122,8 @@ async def test_files_do_not_go_to_the_cloud_unless_the_settings_say_so(simulator
 @pytest.mark.parametrize("tool", ["ollama_chat", "ollama_compare", "ollama_decide"])
 async def test_a_model_with_a_local_name_that_runs_elsewhere_gets_no_files_either(folder: Path, tool: str):
     card = {"capabilities": ["completion"], "remote_host": "https://ollama.com:443", "remote_model": "gpt-oss:120b"}
-    none = whole('{"models": []}')
-    host = by_path(show=whole(json.dumps(card)), tags=none, ps=none, version=version("0.33.0"))
+    none = response('{"models": []}')
+    host = by_path(show=response(json.dumps(card)), tags=none, ps=none, version=version("0.33.0"))
     files = {"files": [f"{folder}/poem.txt"]}
     arguments: dict[str, dict[str, Any]] = {
         "ollama_chat": {"model": "mine", "prompt": "What?", **files},
@@ -350,7 +350,7 @@ async def test_answers_to_pieces_that_were_cut_are_told(simulator: Simulator, fo
 
 
 async def test_a_model_that_always_thinks_may_think_about_each_piece(simulator: Simulator, folder: Path):
-    simulator.machine.store.install(card_of("gpt-oss:20b"))
+    simulator.machine.store.install(find_library_model("gpt-oss:20b"))
     arguments = {"model": "gpt-oss:20b", "prompt": "What?", "files": [_long(folder, 200)], "too_long": "split"}
     async with reader(simulator, folder, limits={"num_ctx": 8_192}) as client:
         result = await client.call_tool("ollama_chat", arguments)

@@ -78,7 +78,7 @@ async def test_a_model_that_was_loaded_before_is_said_to_have_been(simulator: Si
     async with connected(simulator.url) as client:
         await client.call_tool("ollama_load_model", {"model": GEMMA})
         result = await client.call_tool("ollama_compare", {"models": [LLAMA, GEMMA], "prompt": "Hi"})
-    assert _row(result, GEMMA)["notes"] == ["It was loaded already."]
+    assert _row(result, GEMMA)["notes"] == ["It was already loaded."]
     assert "notes" not in _row(result, LLAMA)
 
 
@@ -145,9 +145,9 @@ async def test_where_all_fail_the_call_fails_and_leads_on(simulator: Simulator):
         ({"models": [f"m{n}" for n in range(21)], "prompt": "Hi"}, "models names 21,"),
         ({"models": ["mistral", "Mistral:latest"], "prompt": "Hi"}, "twice"),
         ({"models": [LLAMA, "../x"], "prompt": "Hi"}, "'../x'"),
-        ({"models": [LLAMA, GEMMA]}, "either prompt or prompts_file"),
-        ({"models": [LLAMA, GEMMA], "prompt": " "}, "either prompt or prompts_file"),
-        ({"models": [LLAMA, GEMMA], "prompt": "Hi", "prompts_file": "x.txt"}, "either prompt or prompts_file"),
+        ({"models": [LLAMA, GEMMA]}, "exactly one of prompt and prompts_file"),
+        ({"models": [LLAMA, GEMMA], "prompt": " "}, "exactly one of prompt and prompts_file"),
+        ({"models": [LLAMA, GEMMA], "prompt": "Hi", "prompts_file": "x.txt"}, "exactly one of prompt and prompts_file"),
     ],
 )
 async def test_wrong_arguments_are_refused_before_anything_is_asked(
@@ -198,7 +198,7 @@ async def test_long_answers_are_cut_and_the_way_to_all_of_them_is_named(simulato
     result = await _compare(simulator, models=[LLAMA, GEMMA], prompt="Hi")
     (answer,) = _row(result, LLAMA)["answers"]
     assert len(answer["text"]) == 3_001 and answer["text"].endswith("x…")
-    assert data(result)["notes"] == ["Long answers end in '…'.", "output takes all of them in full."]
+    assert data(result)["notes"] == ["Long answers end in '…'.", "Set output for a file with all answers in full."]
 
 
 async def test_of_many_prompts_the_answers_to_the_first_are_shown(simulator: Simulator, prompts: Path):

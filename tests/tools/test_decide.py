@@ -6,7 +6,19 @@ import pytest
 
 from ollama_mcp.simulator import Answer, Fault, Simulator
 from tests.support import connected, data, error, text
-from tests.work.decide.helpers import ANGER, MODEL, ONE, REFUND, TOPIC, URGENT, asked, chats, decide, image, letter
+from tests.work.decide.helpers import (
+    ANGER,
+    MODEL,
+    REFUND,
+    SEQUENTIAL,
+    TOPIC,
+    URGENT,
+    asked,
+    chats,
+    decide,
+    image,
+    letter,
+)
 
 THINKER = "qwen3:4b"
 
@@ -35,7 +47,7 @@ async def test_a_chat_model_is_asked_for_a_letter_and_its_probabilities_are_the_
 
 async def test_the_three_kinds_of_questions_have_their_three_forms(simulator: Simulator):
     simulator.script(MODEL, letter(A=0.9, B=0.1), letter(A=0.2, B=0.8), letter(A=0.1, B=0.3, C=0.6))
-    async with connected(simulator.url, work=ONE) as client:
+    async with connected(simulator.url, work=SEQUENTIAL) as client:
         result = await decide(client, [TOPIC, URGENT, ANGER], texts=[REFUND])
     topic, urgent, anger = data(result)["rows"]
     assert (topic["answer"], urgent["answer"], anger["answer"]) == ("billing", "no", "furious")
@@ -73,7 +85,7 @@ async def test_what_is_judged_stands_between_marks_that_it_cannot_close(simulato
 async def test_shuffled_the_mean_over_the_orders_takes_out_a_liking_for_the_first_letter(simulator: Simulator):
     # A model that says A whatever stands there.
     simulator.script(MODEL, letter(A=0.9, B=0.1), letter(A=0.9, B=0.1))
-    async with connected(simulator.url, work=ONE) as client:
+    async with connected(simulator.url, work=SEQUENTIAL) as client:
         (row,) = data(await decide(client, [TOPIC], texts=[REFUND], shuffle=True))["rows"]
     assert row["probabilities"] == {"billing": 0.5, "support": 0.5}
     assert row["confidence"] == 0
@@ -83,10 +95,10 @@ async def test_shuffled_the_mean_over_the_orders_takes_out_a_liking_for_the_firs
 
 async def test_an_order_without_a_letter_is_left_out_of_the_mean_and_that_is_told(simulator: Simulator):
     simulator.script(MODEL, letter(A=0.9, B=0.1), Answer(text="Well"))
-    async with connected(simulator.url, work=ONE) as client:
+    async with connected(simulator.url, work=SEQUENTIAL) as client:
         (row,) = data(await decide(client, [TOPIC], texts=[REFUND], shuffle=True))["rows"]
     assert row["probability"] == 0.9
-    assert row["note"] == "Only 1 of 2 orders were answered by a letter."
+    assert row["note"] == "Only 1 of 2 orders were answered with a letter."
 
 
 async def test_the_letter_that_is_a_word_about_the_model_itself_is_not_offered(simulator: Simulator):
@@ -118,19 +130,19 @@ async def test_an_answer_without_a_letter_is_asked_again_by_schema_and_that_is_t
     simulator: Simulator, instead: Answer
 ):
     simulator.script(MODEL, letter(A=0.9, B=0.1), instead, Answer(text='{"urgent": "no"}'))
-    async with connected(simulator.url, work=ONE) as client:
+    async with connected(simulator.url, work=SEQUENTIAL) as client:
         found = data(await decide(client, [TOPIC, URGENT], texts=[REFUND]))
     topic, urgent = found["rows"]
     assert (topic["probability"], urgent["answer"]) == (0.9, "no")
     assert "probabilities" not in urgent and "confidence" not in urgent
-    assert "No letter of an option came from llama3.2:3b 1 times" in found["notes"][0]
+    assert "llama3.2:3b answered without an option's letter 1 times" in found["notes"][0]
     assert list(chats(simulator)[-1]["format"]["properties"]) == ["urgent"]
 
 
 async def test_more_options_than_log_probabilities_tell_go_by_schema(simulator: Simulator):
     many = {**TOPIC, "name": "many", "labels": [f"label{number}" for number in range(21)]}
     simulator.script(MODEL, letter(A=1.0), Answer(text='{"many": "label20"}'), Answer(text='{"many": "label3"}'))
-    async with connected(simulator.url, work=ONE) as client:
+    async with connected(simulator.url, work=SEQUENTIAL) as client:
         both = data(await decide(client, [TOPIC, many], texts=[REFUND]))
         alone = data(await decide(client, [many], texts=[REFUND]))
     assert [row["answer"] for row in both["rows"]] == ["billing", "label20"]
@@ -171,7 +183,7 @@ async def test_a_server_without_log_probabilities_is_asked_by_schema_and_the_res
     assert [row.get("score") for row in found["rows"]] == [None, None, 1.0]
     assert not any("probability" in row or "confidence" in row for row in found["rows"])
     assert f"Ollama {version} gives no log-probabilities (0.12.11 does)" in found["notes"][0]
-    assert "its word only" in text(result)
+    assert "(no probabilities)" in text(result)
     assert sent["format"]["properties"]["anger"] == {"type": "string", "enum": ["calm", "annoyed", "furious"]}
     assert "logprobs" not in sent
 

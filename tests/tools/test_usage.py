@@ -9,7 +9,7 @@ import pytest
 from mcp import Client
 
 from ollama_mcp.simulator import Answer, Simulator
-from tests.api.raw import by_path, ended, serving, spoke, stream, version, whole
+from tests.api.raw_server import by_path, chat_chunk, chat_end, response, serving, stream, version
 from tests.support import connected, data, text
 
 LLAMA, GEMMA, EMBED = "llama3.2:3b", "gemma3:4b", "nomic-embed-text"
@@ -68,14 +68,14 @@ async def test_what_ollama_com_did_is_in_no_local_sum(simulator: Simulator):
 
 
 async def test_a_model_with_a_local_name_that_ran_on_ollama_com_counts_there():
-    end = {**ended(), "remote_host": "https://ollama.com:443", "prompt_eval_count": 5, "eval_count": 9}
-    none = whole('{"models": []}')
+    end = {**chat_end(), "remote_host": "https://ollama.com:443", "prompt_eval_count": 5, "eval_count": 9}
+    none = response('{"models": []}')
     host = by_path(
-        show=whole('{"capabilities": ["completion"]}'),
+        show=response('{"capabilities": ["completion"]}'),
         tags=none,
         ps=none,
         version=version("0.33.0"),
-        chat=stream(spoke("Hi."), end),
+        chat=stream(chat_chunk("Hi."), end),
     )
     async with serving(host) as raw, connected(raw.url) as client:
         await _chat(client, "m")

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ollama_mcp.server.transports.app import HttpKind
 from ollama_mcp.server.transports.http import serve_http
-from ollama_mcp.settings.http import HttpSettings
+from ollama_mcp.server.transports.http_app import HttpKind
+from ollama_mcp.settings.model import HttpSettings
 from tests.transports.sample import Journal, sample_server
 from tests.transports.wire import HttpPeer, StdioPeer
 

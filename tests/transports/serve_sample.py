@@ -16,7 +16,7 @@ async def _main(transport: str) -> None:
         await run_stdio(server)
         return
     from ollama_mcp.server.transports.http import serve_http
-    from ollama_mcp.settings.http import HttpSettings
+    from ollama_mcp.settings.model import HttpSettings
 
     async def ready() -> bool:
         return True

@@ -55,7 +55,7 @@ def test_a_unix_socket_is_for_its_owner_alone_and_removed_at_the_end(tmp_path: P
 def test_a_socket_in_use_is_not_taken_over(tmp_path: Path) -> None:
     path = str(tmp_path / "mcp.sock")
     with listen_unix(path):
-        with pytest.raises(DiskError, match="exists already"), listen_unix(path):
+        with pytest.raises(DiskError, match="already exists"), listen_unix(path):
             pass
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(path)
@@ -72,16 +72,19 @@ def test_a_socket_that_a_killed_server_left_is_replaced(tmp_path: Path) -> None:
 def test_a_file_at_the_path_stays(tmp_path: Path) -> None:
     path = tmp_path / "mcp.sock"
     path.write_text("precious", encoding="utf-8")
-    with pytest.raises(DiskError, match="exists already"), listen_unix(str(path)):
+    with pytest.raises(DiskError, match="already exists"), listen_unix(str(path)):
         pass
     assert path.read_text(encoding="utf-8") == "precious"
 
 
 def test_a_folder_that_is_missing_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(DiskError, match="cannot be made: No such file"), listen_unix(str(tmp_path / "no" / "mcp.sock")):
+    with (
+        pytest.raises(DiskError, match="cannot be created: No such file"),
+        listen_unix(str(tmp_path / "no" / "mcp.sock")),
+    ):
         pass
 
 
 def test_a_path_that_is_too_long_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(DiskError, match=r"cannot be made: .*long"), listen_unix(str(tmp_path / ("x" * 200))):
+    with pytest.raises(DiskError, match=r"cannot be created: .*long"), listen_unix(str(tmp_path / ("x" * 200))):
         pass

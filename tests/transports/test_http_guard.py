@@ -8,7 +8,7 @@ from collections.abc import Generator
 
 import pytest
 
-from ollama_mcp.server.transports.limits import MAX_MESSAGE_BYTES
+from ollama_mcp.server.transports import MAX_MESSAGE_BYTES
 from tests.transports.conftest import Serve, Served
 from tests.transports.wire import call, initialize, modern, read_answer
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ollama_mcp.server.transports.limits import MAX_CONNECTION_CALLS, MAX_MESSAGE_BYTES
+from ollama_mcp.server.transports import MAX_MESSAGE_BYTES
+from ollama_mcp.server.transports.in_flight import MAX_CONNECTION_CALLS
 from tests.transports.wire import (
     INITIALIZED,
     ROOT,
@@ -172,6 +173,16 @@ def test_a_pipeline_that_closes_stdin_at_once_gets_its_answers() -> None:
         peer.write(b'{"jsonrpc":"2.0","id":3,"method":"ping"}')
         peer.close_stdin()
         assert sorted(answer["id"] for answer in peer.rest()) == [1, 2, 3]
+        assert peer.wait() == 0
+
+
+def test_a_call_in_flight_when_stdin_closes_still_gets_its_answer() -> None:
+    with StdioPeer() as peer:
+        peer.handshake()
+        peer.send(call(1, "slow", seconds=0.05, text="late"))
+        peer.until("started")
+        peer.close_stdin()
+        assert [text_of(answer) for answer in peer.rest()] == ["late"]
         assert peer.wait() == 0
 
 

@@ -13,13 +13,13 @@ import pytest
 from mcp import Client
 from PIL import Image
 
-from ollama_mcp.formats.names import parse_name
+from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.settings import Settings
 from ollama_mcp.simulator import Simulator
-from ollama_mcp.simulator.cards import card_of
-from ollama_mcp.simulator.store import model_of
-from ollama_mcp.work.choosing import Candidate, ModelHabits, Task, Wanted, in_order, pick
+from ollama_mcp.simulator.library import find_library_model
+from ollama_mcp.simulator.store import from_library
+from ollama_mcp.work.choosing import Candidate, ModelHabits, ModelRequirements, Task, pick_model, rank_candidates
 from tests.support import connected, data, error, served, text, texts
 
 GB = 1_000_000_000
@@ -51,25 +51,25 @@ def loaded(model: Candidate) -> Candidate:
     return replace(model, is_loaded=True)
 
 
-VISION = Wanted("chat", frozenset({"vision"}))
-GAP = Wanted("generate", frozenset({"insert"}))
-SEEN = Wanted("decide", frozenset({"vision"}))
-CASES: dict[str, tuple[Sequence[Candidate], Wanted | Task, dict[str, Any], str]] = {
+VISION = ModelRequirements("chat", frozenset({"vision"}))
+GAP = ModelRequirements("generate", frozenset({"insert"}))
+SEEN = ModelRequirements("decide", frozenset({"vision"}))
+CASES: dict[str, tuple[Sequence[Candidate], ModelRequirements | Task, dict[str, Any], str]] = {
     "nothing is installed": ([], "chat", {}, ""),
-    "the default wins over all": ([on_gpu(LARGE)], "chat", {"default": "mine", "usual": ["large"]}, "mine"),
+    "the default wins over all": ([on_gpu(LARGE)], "chat", {"default": "mine", "recent": ["large"]}, "mine"),
     "the default is taken at its word": ([EMBED], "embed", {"default": "small"}, "small"),
-    "what was used last wins over the order": ([SMALL, LARGE], "chat", {"usual": ["small"]}, "small"),
-    "a name without its tag is the same model": ([TAGGED, LARGE], "chat", {"usual": ["small"]}, "small:latest"),
-    "what was used and is gone is passed over": ([SMALL, LARGE], "chat", {"usual": ["gone", "small"]}, "small"),
-    "what was used must have the capability": ([SMALL, EYES], VISION, {"usual": ["small"]}, "eyes"),
-    "an older habit that can is taken": ([SMALL, EYES, LARGE], VISION, {"usual": ["large", "eyes"]}, "eyes"),
-    "the cloud is no habit": ([SMALL, CLOUD], "chat", {"usual": ["big:cloud"]}, "small"),
+    "what was used last wins over the order": ([SMALL, LARGE], "chat", {"recent": ["small"]}, "small"),
+    "a name without its tag is the same model": ([TAGGED, LARGE], "chat", {"recent": ["small"]}, "small:latest"),
+    "what was used and is gone is passed over": ([SMALL, LARGE], "chat", {"recent": ["gone", "small"]}, "small"),
+    "what was used must have the capability": ([SMALL, EYES], VISION, {"recent": ["small"]}, "eyes"),
+    "an older habit that can is taken": ([SMALL, EYES, LARGE], VISION, {"recent": ["large", "eyes"]}, "eyes"),
+    "the cloud is no habit": ([SMALL, CLOUD], "chat", {"recent": ["big:cloud"]}, "small"),
     "known on the GPU wins over larger": ([SMALL, on_gpu(MIDDLE), LARGE], "chat", {}, "middle"),
     "the largest on the GPU": ([on_gpu(SMALL), on_gpu(MIDDLE)], "chat", {}, "middle"),
     "on the GPU no size is too large": ([SMALL, on_gpu(HUGE)], "chat", {}, "huge"),
     "else the largest up to 16 GB": ([SMALL, MIDDLE, LARGE, HUGE], "chat", {}, "large"),
     "else the smallest": ([GIANT, HUGE], "chat", {}, "huge"),
-    "the setting says what is large": ([SMALL, MIDDLE], Wanted("chat", largest_gb=2), {}, "small"),
+    "the setting says what is large": ([SMALL, MIDDLE], ModelRequirements("chat", largest_gb=2), {}, "small"),
     "loaded does not win over larger": ([loaded(SMALL), MIDDLE], "chat", {}, "middle"),
     "loaded breaks a tie": ([SMALL, loaded(a("twin", 1))], "chat", {}, "twin"),
     "then the name": ([a("b", 1), a("a", 1), a("c", 1)], "chat", {}, "a"),
@@ -89,25 +89,25 @@ CASES: dict[str, tuple[Sequence[Candidate], Wanted | Task, dict[str, Any], str]]
 @pytest.mark.parametrize("case", CASES)
 def test_the_rule(case: str):
     candidates, wanted, named, chosen = CASES[case]
-    wanted = Wanted(wanted) if isinstance(wanted, str) else wanted
-    assert pick(candidates, wanted, **named) == chosen
-    assert pick(list(reversed(candidates)), wanted, **named) == chosen
+    wanted = ModelRequirements(wanted) if isinstance(wanted, str) else wanted
+    assert pick_model(candidates, wanted, **named) == chosen
+    assert pick_model(list(reversed(candidates)), wanted, **named) == chosen
 
 
 def test_the_order_is_that_of_being_taken():
     installed = [GIANT, EMBED, SMALL, HUGE, on_gpu(EYES), LARGE, CLOUD, JUDGE, MIDDLE]
-    names = [model.name for model in in_order(installed, Wanted("chat"))]
+    names = [model.name for model in rank_candidates(installed, ModelRequirements("chat"))]
     assert names == ["eyes", "large", "middle", "small", "huge", "giant"]
     left = list(installed)
     for name in names:
-        assert pick(left, Wanted("chat")) == name
+        assert pick_model(left, ModelRequirements("chat")) == name
         left = [model for model in left if model.name != name]
 
 
 def test_habits_keep_the_last_few_names_of_each_task():
     habits = ModelHabits()
     for name in (*"abcdefghij", "C:latest"):
-        habits.use("chat", name)
+        habits.record("chat", name)
     assert habits.recent("chat") == ["C:latest", *"jihgfed"]
     assert not habits.recent("embed")
 
@@ -240,7 +240,9 @@ async def test_where_no_model_can_do_it_the_error_says_what_to_get(
 
 async def test_cloud_models_alone_are_not_chosen_and_the_error_says_so():
     async with Simulator(models=[]) as simulator, connected(simulator.url) as client:
-        simulator.store.put(replace(model_of(card_of("gpt-oss:20b")), name=parse_name("gpt-oss:20b-cloud")))
+        simulator.store.add(
+            replace(from_library(find_library_model("gpt-oss:20b")), name=parse_name("gpt-oss:20b-cloud"))
+        )
         said = error(await client.call_tool("ollama_chat", ASK), "model_not_found")
     assert "ollama.com are used only when named" in said
     assert not asked(simulator)

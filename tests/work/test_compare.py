@@ -68,9 +68,9 @@ async def test_a_range_of_lines_is_taken(simulator: Simulator, project: Path):
         ("p.txt", b"q\n" * 51, "holds 51 prompts; ollama_compare takes 50"),
         ("p.jsonl", b'"one"\n{"question": "secret"}\n', "Line 2 of "),
         ("p.jsonl", b'"one"\nsecret\n', "Line 2 of "),
-        ("p.json", b'{"prompt": "secret"}', "holds no list"),
+        ("p.json", b'{"prompt": "secret"}', "does not hold a list"),
         ("p.json", b'["one", " "]', "Item 2 of "),
-        ("p.json", b"[" * 100_000, "is no JSON"),
+        ("p.json", b"[" * 100_000, "is not valid JSON"),
     ],
 )
 async def test_what_holds_no_prompts_is_refused_without_quoting_it(
@@ -86,7 +86,7 @@ async def test_several_files_are_no_set_of_prompts(simulator: Simulator, project
     (project / "a.txt").write_text("one?")
     (project / "b.txt").write_text("two?")
     words = error(await _compare(simulator, prompts_file=str(project / "*.txt")), "invalid_argument")
-    assert "takes one file" in words
+    assert "must be one file" in words
 
 
 async def test_prompts_outside_the_allowed_folders_are_not_read(simulator: Simulator, tmp_path_factory: Any):
@@ -105,7 +105,7 @@ async def _written(simulator: Simulator, project: Path, name: str) -> str:
     assert data(result)["output"] == str(project / name)
     assert f"All answers: {project / name}" in text(result)
     assert "one?" not in text(result)
-    assert "output takes" not in text(result)
+    assert "Set output" not in text(result)
     return (project / name).read_text()
 
 

@@ -1,4 +1,4 @@
-"""What runs in a document's own process: bytes come on standard input, text goes to standard output."""
+"""The child process of one document: reads the file from standard input, writes its text to standard output."""
 
 from __future__ import annotations
 
@@ -12,75 +12,77 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
-from ollama_mcp.media.documents.words import LABELS, Converter, Enough, Unusable
+from ollama_mcp.media.documents import LABELS, Converter, LimitReached, UnusableDocument
 
-MEMORY = 1_000_000_000
-_HOMES = {"pdf": "pdf_text", "docx": "docx_text", "html": "html_text", "notebook": "notebook_text"}
+MAX_MEMORY = 1_000_000_000
+_CONVERTERS = {"pdf": "pdf_text", "docx": "docx_text", "html": "html_text", "notebook": "notebook_text"}
 
 
-def main(kind: str, seconds: float, most: int) -> None:
+def main(kind: str, seconds: float, max_characters: int) -> None:
     """Convert one document.
 
-    The answer is a line of JSON, with `notes`, or `missing`, or `why` and `step`, and after it the text in UTF-8.
+    The answer is a line of JSON with `notes`, or `missing`, or `reason` and `next_step`, then the text in UTF-8.
 
     Args:
         kind: A key of `LABELS`.
-        seconds: After so many, what has been read is the answer.
-        most: Characters of text, likewise.
+        seconds: Time limit; what has been read by then is the answer.
+        max_characters: Maximum length of the text, likewise.
     """
-    _limit(seconds)
+    _set_limits(seconds)
     with os.fdopen(0, "rb", closefd=False) as source:
         data = source.read()
-    head, text = convert(kind, data, seconds, most)
+    head, text = convert(kind, data, seconds, max_characters)
     if sys.platform != "win32":
-        # From here on an alarm would only cost what there is.
+        # The text is complete: an alarm while it is written would lose it.
         signal.setitimer(signal.ITIMER_REAL, 0)
     with os.fdopen(1, "wb", closefd=False) as answer:
-        # Strict UTF-8 has no lone surrogates, which PDFs may hold.
+        # Lone surrogates, which PDFs may hold, cannot be encoded.
         answer.write(json.dumps(head).encode() + b"\n" + text.encode("utf-8", "replace"))
 
 
-def convert(kind: str, data: bytes, seconds: float, most: int) -> tuple[dict[str, Any], str]:
-    """Return what `main` writes."""
+def convert(kind: str, data: bytes, seconds: float, max_characters: int) -> tuple[dict[str, Any], str]:
+    """Return the head and the text that `main` writes."""
     notes: list[str] = []
     pieces: list[str] = []
     try:
         module = import_module(f"ollama_mcp.media.documents.{kind}")
-        converter: Converter = getattr(module, _HOMES[kind])
-        _collect(converter(data, notes), pieces, time.monotonic() + seconds, most)
+        converter: Converter = getattr(module, _CONVERTERS[kind])
+        _collect(converter(data, notes), pieces, time.monotonic() + seconds, max_characters)
     except ImportError:
         return {"missing": True}, ""
-    except Unusable as error:
-        return {"why": error.why, "step": error.step}, ""
-    except Enough as reason:
+    except UnusableDocument as error:
+        return {"reason": error.reason, "next_step": error.next_step}, ""
+    except LimitReached as limit:
         if not pieces:
-            return {"why": str(reason), "step": "Give a smaller document, or its text."}, ""
-        notes.append(f"the rest is left out: {reason}")
-        pieces.append(f"\n[the rest of this document is left out: {reason}]\n")
+            return {"reason": str(limit), "next_step": "Give a smaller document, or its text."}, ""
+        notes.append(f"the rest is left out: {limit}")
+        pieces.append(f"\n[the rest of this document is left out: {limit}]\n")
     except (MemoryError, RecursionError):
-        step = "Convert it to plain text and give that."
-        return {"why": f"it is a {LABELS[kind]} file that takes more memory than it may", "step": step}, ""
+        reason = f"it is a {LABELS[kind]} file that takes more memory than allowed"
+        return {"reason": reason, "next_step": "Convert it to plain text and give that."}, ""
     except Exception as error:
-        # What a parser's bug or a broken file raises is anything; its text may quote the file.
-        why = f"it is a damaged {LABELS[kind]} file, or one that is not understood ({type(error).__name__})"
-        return {"why": why, "step": "Save it anew, or give its text."}, ""
+        # Parsers raise nearly anything on broken files; the exception's text may quote the file.
+        reason = f"it is a damaged {LABELS[kind]} file, or an unsupported one ({type(error).__name__})"
+        return {"reason": reason, "next_step": "Save it again, or give its text."}, ""
     return {"notes": notes}, "".join(pieces)
 
 
-def _collect(found: Iterator[str], pieces: list[str], deadline: float, most: int) -> None:
+def _collect(source: Iterator[str], pieces: list[str], deadline: float, max_characters: int) -> None:
     size = 0
-    for piece in found:
+    for piece in source:
         size += len(piece)
-        if size > most:
-            raise Enough(f"it has more than {most / 1e6:g} million characters (setting limits.file_bytes)")
+        if size > max_characters:
+            raise LimitReached(
+                f"it has more than {max_characters / 1e6:g} million characters (setting limits.file_bytes)"
+            )
         pieces.append(piece)
         if time.monotonic() > deadline:
-            raise Enough("it took too long")
+            raise LimitReached("it took too long")
 
 
-def _limit(seconds: float) -> None:
+def _set_limits(seconds: float) -> None:
     def stop(number: int, frame: object) -> None:
-        raise Enough("it took too long")
+        raise LimitReached("it took too long")
 
     if sys.platform == "win32":  # pragma: no cover - Windows
         return
@@ -89,7 +91,7 @@ def _limit(seconds: float) -> None:
     signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     cpu = int(seconds) + 5
-    # A system may have none of these, or lower ones already.
-    for name, limit in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, cpu), (resource.RLIMIT_CORE, 0)):
+    # The system may not support a limit, or have a lower one already.
+    for name, limit in ((resource.RLIMIT_AS, MAX_MEMORY), (resource.RLIMIT_CPU, cpu), (resource.RLIMIT_CORE, 0)):
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(name, (limit, limit))

@@ -1,4 +1,4 @@
-"""The text of a Word document (Office Open XML, ISO/IEC 29500): headings, lists, tables."""
+"""The text of a Word document (Office Open XML, ISO/IEC 29500): paragraphs, headings, lists and tables."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
-from ollama_mcp.media.documents.words import Unusable
+from ollama_mcp.media.documents import UnusableDocument
 
-_MOST_UNPACKED = 200_000_000
+_MAX_UNPACKED_BYTES = 200_000_000
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
-# The older spelling of a drawing that is given in two ways.
-_SECOND_SPELLING = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
+# A drawing may be given twice, in a new and in an old markup; the old one would repeat its text.
+_FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 _BREAKS = {f"{_W}tab": "\t", f"{_W}br": "\n", f"{_W}cr": "\n", f"{_W}noBreakHyphen": "-"}
 _WRAPPERS = frozenset({f"{_W}sdt", f"{_W}sdtContent", f"{_W}customXml", f"{_W}ins"})
 _HEADING = re.compile(r"heading (\d)", re.IGNORECASE)
@@ -23,12 +23,12 @@ def docx_text(data: bytes, notes: list[str]) -> Iterator[str]:
     """Yield paragraphs and tables in their order; headers, footers, notes and comments are left out.
 
     Raises:
-        Unusable: It is no Word document, or unpacks to more than 200 MB.
+        UnusableDocument: It unpacks to more than 200 MB.
     """
     _check_size(data)
     from docx import Document
 
-    # python-docx finds each paragraph's style anew, in seconds for a book; its XML and one table of styles do not.
+    # The XML is walked here: python-docx looks up the style of each paragraph again, which takes seconds for a book.
     document = Document(io.BytesIO(data))
     styles: dict[str, str] = {style.style_id: style.name or "" for style in document.styles}
     root: Any = document.element
@@ -38,10 +38,11 @@ def docx_text(data: bytes, notes: list[str]) -> Iterator[str]:
 
 def _check_size(data: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        # The sizes may lie, but zipfile unpacks no more than they say.
-        if sum(entry.file_size for entry in archive.infolist()) > _MOST_UNPACKED:
-            raise Unusable(
-                f"it unpacks to more than {_MOST_UNPACKED // 1_000_000} MB", "Save it without its pictures as text."
+        # The stated sizes may be wrong, but zipfile unpacks no more than they say.
+        if sum(entry.file_size for entry in archive.infolist()) > _MAX_UNPACKED_BYTES:
+            raise UnusableDocument(
+                f"it unpacks to more than {_MAX_UNPACKED_BYTES // 1_000_000} MB",
+                "Save it without its pictures as text.",
             )
 
 
@@ -79,16 +80,16 @@ def _runs(element: Any) -> Iterator[str]:
             yield child.text or ""
         elif child.tag in _BREAKS:
             yield _BREAKS[child.tag]
-        elif child.tag != _SECOND_SPELLING:
+        elif child.tag != _FALLBACK:
             yield from _runs(child)
             if child.tag == f"{_W}p":
-                # A paragraph of a text box.
+                # A paragraph inside a paragraph: a text box.
                 yield "\n"
 
 
 def _rows(table: Any) -> Iterator[str]:
     for row in table.iter(f"{_W}tr"):
-        # Rows of a table in a cell come by themselves too, so a cell's own text is that of its paragraphs.
+        # `iter` also yields the rows of nested tables, so a cell's text is that of its own paragraphs only.
         cells = [" ".join("".join(_cell(cell)).split()) for cell in row.iterchildren(f"{_W}tc", f"{_W}sdt")]
         yield f"| {' | '.join(cells)} |\n"
 

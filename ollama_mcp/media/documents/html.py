@@ -1,4 +1,4 @@
-"""The readable text of a web page: headings, lists and tables, no scripts and no styles."""
+"""The readable text of an HTML page: headings, lists and tables, without scripts and styles."""
 
 from __future__ import annotations
 
@@ -11,35 +11,20 @@ if TYPE_CHECKING:
 
 _DROPPED = frozenset({"script", "style", "template", "noscript", "svg", "math", "iframe", "object", "head", "select"})
 _BLOCKS = frozenset(
-    {
+    (
         *("address", "article", "aside", "blockquote", "body", "caption", "dd", "details", "dialog", "div", "dl", "dt"),
         *("fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr"),
-        *(
-            "legend",
-            "li",
-            "main",
-            "menu",
-            "nav",
-            "ol",
-            "p",
-            "pre",
-            "section",
-            "summary",
-            "table",
-            "tbody",
-            "td",
-            "tfoot",
-        ),
-        *("th", "thead", "tr", "ul"),
-    }
+        *("legend", "li", "main", "menu", "nav", "ol", "p", "pre", "section", "summary", "table", "tbody", "td"),
+        *("tfoot", "th", "thead", "tr", "ul"),
+    )
 )
-_SPACED = frozenset({"blockquote", "h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "pre", "table", "ul"})
+_FOLLOWED_BY_BLANK_LINE = frozenset({"blockquote", "h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "pre", "table", "ul"})
 _LISTS = frozenset({"ul", "ol", "menu"})
 _SPACES = re.compile(r"[ \t\n\r\f]+")
 
 
 def html_text(data: bytes, notes: list[str]) -> Iterator[str]:
-    """Yield the text of a page given in UTF-8, line by line: `#` before headings, `-` before items, `|` round cells."""
+    """Yield the text of a UTF-8 page, line by line: `#` before headings, `-` before items, `|` around cells."""
     del notes
     from selectolax.lexbor import LexborHTMLParser
 
@@ -48,11 +33,11 @@ def html_text(data: bytes, notes: list[str]) -> Iterator[str]:
     if title is not None and (text := _SPACES.sub(" ", title.text()).strip()):
         yield f"{text}\n\n"
     if page.body is not None:
-        yield from _Page().lines(page.body)
+        yield from _TextWriter().lines(page.body)
 
 
-class _Page:
-    """The state of a walk over a page: the line that is being written, and where in the page it stands."""
+class _TextWriter:
+    """The state of a walk over a page: the line being written, and the lists and tables it is in."""
 
     def __init__(self) -> None:
         self._prefix = ""
@@ -64,7 +49,7 @@ class _Page:
         self._lists: list[int | None] = []
 
     def lines(self, top: LexborNode) -> Iterator[str]:
-        """Yield lines; without recursion, since pages nest as deep as they like."""
+        """Yield the lines below a node; without recursion, since the nesting of a page has no limit."""
         node: LexborNode | None = top
         while node is not None:
             yield from self._enter(node)
@@ -90,7 +75,7 @@ class _Page:
 
     def _begin(self, tag: str, node: LexborNode) -> None:
         if tag == "tr":
-            # A table that holds another one only places things on the page.
+            # A table with a table inside serves layout: its rows are not rows of text.
             if not self._rows and node.css_first("table") is not None:
                 self._layout.add(node.mem_id)
             else:
@@ -128,7 +113,7 @@ class _Page:
         return "  " * max(0, len(self._lists) - 1) + ("- " if number is None else f"{number}. ")
 
     def _break(self, tag: str, *, outermost: bool) -> Iterator[str]:
-        """End the line at a block's edge; within a row it goes on, and within a list no blank line follows."""
+        """End the line at the edge of a block; in a table row it goes on, and in a list no blank line follows."""
         if self._rows:
             self._words.append(" ")
             return
@@ -139,6 +124,6 @@ class _Page:
             yield f"{self._prefix}{text.rstrip()}\n"
             self._prefix = ""
             self._is_spaced = False
-        if tag in _SPACED and outermost and not self._is_spaced and not self._prefix:
+        if tag in _FOLLOWED_BY_BLANK_LINE and outermost and not self._is_spaced and not self._prefix:
             yield "\n"
             self._is_spaced = True

@@ -1,11 +1,15 @@
-"""The guidance of one server: its prompts, resources and completions under its settings."""
+"""The guidance of one server: its prompts, resources and completions under its settings.
+
+Values for arguments while a user types: prefixes first, then what is near.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import difflib
 import logging
-from collections.abc import Callable, Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mcp.shared.exceptions import MCPError
@@ -24,10 +28,10 @@ from mcp.types import (
 )
 from mcp.types import Prompt as WirePrompt
 
-from ollama_mcp.server.guidance import completions, resources
-from ollama_mcp.server.guidance.live import Live
+from ollama_mcp.server.guidance import resources
+from ollama_mcp.server.guidance.host_state import HostStateCache
+from ollama_mcp.server.guidance.prompt_rendering import render_prompt
 from ollama_mcp.server.guidance.prompts import Prompt, load_prompts
-from ollama_mcp.server.guidance.rendering import render
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel.helper_types import ReadResourceContents
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from ollama_mcp.hosts import HostPool
     from ollama_mcp.settings import Settings
     from ollama_mcp.store import Store
+
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +64,7 @@ class Guidance:
         call: resources.CallTool,
     ) -> None:
         self.settings = settings
-        self.live = Live(hosts, store, settings.work.largest_gb)
+        self.host_states = HostStateCache(hosts, store, settings.work.largest_gb)
         self._offered = offered
         self._call = call
         self._prompts: dict[str, Prompt] | None = None
@@ -73,12 +78,12 @@ class Guidance:
                 for problem in problems:
                     log.warning("%s", problem)
                 offered = self._offered()
-                self._prompts = {name: prompt for name, prompt in found.items() if prompt.is_possible(offered)}
+                self._prompts = {name: prompt for name, prompt in found.items() if prompt.is_available(offered)}
         return self._prompts
 
     async def list_prompts(self) -> list[WirePrompt]:
         """The prompts as prompts/list shows them."""
-        return [_wire(prompt) for prompt in (await self.prompts()).values()]
+        return [_wire_prompt(prompt) for prompt in (await self.prompts()).values()]
 
     async def get_prompt(self, name: str, given: Mapping[str, str]) -> GetPromptResult:
         """A prompt with its arguments, as one message of the user.
@@ -89,20 +94,20 @@ class Guidance:
         prompts = await self.prompts()
         prompt = prompts.get(name)
         if prompt is None:
-            raise _refused(f"There is no prompt {name[:80]!r}.", name, prompts)
-        arguments = _checked(prompt, given)
-        view = await self.live.look() if prompt.wants_live else None
-        text = render(prompt, arguments, view, self._offered(), self.settings)
+            raise _invalid_params(f"There is no prompt {name[:80]!r}.", name, prompts)
+        arguments = _checked_arguments(prompt, given)
+        view = await self.host_states.get() if prompt.needs_host_state else None
+        text = render_prompt(prompt, arguments, view, self._offered(), self.settings)
         message = PromptMessage(role="user", content=TextContent(type="text", text=text))
         return GetPromptResult(description=prompt.description, messages=[message])
 
     def list_resources(self) -> list[Resource]:
         """The resources as resources/list shows them."""
-        return resources.listed(self._offered())
+        return resources.list_resources(self._offered())
 
     def list_resource_templates(self) -> list[ResourceTemplate]:
         """The template of model cards."""
-        return resources.templates(self._offered())
+        return resources.list_templates(self._offered())
 
     async def read_resource(self, uri: str) -> ReadResourceContents:
         """A resource's text.
@@ -111,48 +116,82 @@ class Guidance:
             ResourceNotFoundError: There is none of that address.
             ResourceError: The host did not give it; says why.
         """
-        return await resources.read(uri, self._offered(), self.settings, self._call)
+        return await resources.read_resource(uri, self._offered(), self.settings, self._call)
 
     async def complete(
         self, ref: PromptReference | ResourceTemplateReference, argument: CompletionArgument
     ) -> Completion:
         """Values for an argument of a prompt or a resource; none where nothing is known."""
         if isinstance(ref, ResourceTemplateReference):
-            if ref.uri == resources.CARD_TEMPLATE and self.list_resource_templates():
-                return completions.of((await self.live.look()).names(), argument.value)
-            return completions.of([], argument.value)
+            if ref.uri == resources.MODEL_CARD_TEMPLATE and self.list_resource_templates():
+                return complete_values((await self.host_states.get()).model_names(), argument.value)
+            return complete_values([], argument.value)
         prompt = (await self.prompts()).get(ref.name)
         wanted = prompt.argument(argument.name) if prompt is not None else None
         if prompt is None or wanted is None:
-            return completions.of([], argument.value)
+            return complete_values([], argument.value)
         if wanted.complete == "models":
-            return completions.of((await self.live.look()).names(prompt.capability), argument.value)
-        return completions.of(wanted.complete, argument.value)
+            return complete_values((await self.host_states.get()).model_names(prompt.capability), argument.value)
+        return complete_values(wanted.complete, argument.value)
 
 
-def _wire(prompt: Prompt) -> WirePrompt:
+def _wire_prompt(prompt: Prompt) -> WirePrompt:
     arguments = [
         PromptArgument(name=one.name, description=one.description, required=one.required) for one in prompt.arguments
     ]
     return WirePrompt(name=prompt.name, title=prompt.title, description=prompt.description, arguments=arguments)
 
 
-def _checked(prompt: Prompt, given: Mapping[str, str]) -> dict[str, str]:
+def _checked_arguments(prompt: Prompt, given: Mapping[str, str]) -> dict[str, str]:
     """The arguments without blank ones: hosts send optional fields that were left empty as ""."""
     known = [argument.name for argument in prompt.arguments]
     for name in given:
         if name not in known:
             takes = f"it takes {' and '.join(known)}" if known else "it takes none"
-            raise _refused(f"Prompt {prompt.name!r} has no argument {name[:80]!r}; {takes}.", name, known)
+            raise _invalid_params(f"Prompt {prompt.name!r} has no argument {name[:80]!r}; {takes}.", name, known)
     arguments = {name: str(value) for name, value in given.items() if str(value).strip()}
     for argument in prompt.arguments:
         if argument.required and argument.name not in arguments:
-            raise _refused(f"Prompt {prompt.name!r} needs {argument.name}: {argument.description}", "", [])
+            raise _invalid_params(f"Prompt {prompt.name!r} needs {argument.name}: {argument.description}", "", [])
     return arguments
 
 
-def _refused(message: str, name: str, known: Collection[str]) -> MCPError:
+def _invalid_params(message: str, name: str, known: Collection[str]) -> MCPError:
     close = difflib.get_close_matches(name, list(known), n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     data: dict[str, Any] = {"kind": "invalid_argument"}
     return MCPError(code=INVALID_PARAMS, message=message + hint, data=data)
+
+
+# The protocol's own limit of one answer.
+MAX_VALUES = 100
+_SIMILARITY_CUTOFF = 0.6
+_SEPARATORS = re.compile(r"[/:._-]+")
+
+
+def complete_values(values: Sequence[str], typed: str) -> Completion:
+    """The values that fit what was typed, best first, at most 100."""
+    fitting = rank_values(values, typed)
+    return Completion(values=fitting[:MAX_VALUES], total=len(fitting), has_more=len(fitting) > MAX_VALUES)
+
+
+def rank_values(values: Sequence[str], typed: str) -> list[str]:
+    """The values that begin with the text, then those with a part that does, that hold it, that resemble it."""
+    wanted = typed.strip().casefold()
+    tiers: list[list[str]] = [[], [], [], []]
+    for value in values:
+        tier = _tier(value.casefold(), wanted)
+        if tier is not None:
+            tiers[tier].append(value)
+    return [value for tier in tiers for value in tier]
+
+
+def _tier(value: str, wanted: str) -> int | None:
+    if value.startswith(wanted):
+        return 0
+    if any(part.startswith(wanted) for part in _SEPARATORS.split(value)):
+        return 1
+    if wanted in value:
+        return 2
+    begin = value[: len(wanted) + 1]
+    return 3 if difflib.SequenceMatcher(None, begin, wanted).ratio() >= _SIMILARITY_CUTOFF else None

@@ -1,4 +1,7 @@
-"""The guides: Markdown written from the tables that the code itself works with, so that they cannot drift from it."""
+"""The guides: Markdown written from the tables that the code itself works with, so that they cannot drift from it.
+
+The parts of the guides that no table of the code holds.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import Kind, OllamaMCPError
-from ollama_mcp.formats import schema
-from ollama_mcp.formats.options import OPTIONS, REFUSED, Option
-from ollama_mcp.server.guidance import guide_texts
+from ollama_mcp.formats import json_schema
+from ollama_mcp.formats.options import BLOCKED_OPTIONS, OPTIONS, Option
 
 if TYPE_CHECKING:
     from ollama_mcp.settings import Settings
+
 
 # Method, path, tool, since which version; what Ollama's API documentation calls native endpoints.
 ENDPOINTS = (
@@ -68,10 +71,10 @@ class Guide:
 
     title: str
     description: str
-    write: Callable[[Settings], str]
+    render: Callable[[Settings], str]
 
 
-def options(settings: Settings) -> str:
+def options_guide(settings: Settings) -> str:
     """Every model option."""
     rows = (
         (f"`{one.name}`", one.allowed, one.default, "yes" if one.reloads else "", one.meaning)
@@ -102,28 +105,28 @@ def options(settings: Settings) -> str:
             "model, and are checked before anything is sent. A changed option marked reload makes Ollama load the "
             "model anew.",
             chosen,
-            _table(("option", "takes", "default", "reload", "meaning"), [*rows, *beside]),
-            "Never sent: " + "; ".join(f"`{name}` ({why})" for name, why in REFUSED.items()) + ".",
+            _markdown_table(("option", "takes", "default", "reload", "meaning"), [*rows, *beside]),
+            "Never sent: " + "; ".join(f"`{name}` ({why})" for name, why in BLOCKED_OPTIONS.items()) + ".",
             f"Sent by default with every call: `{default}`." if default else "The settings add none by default.",
         ]
     )
 
 
-def errors(settings: Settings) -> str:
+def errors_guide(settings: Settings) -> str:
     """Every kind of error."""
-    rows = ((f"`{kind}`", meaning, REMEDIES[kind]) for kind, meaning in _kinds(OllamaMCPError))
+    rows = ((f"`{kind}`", meaning, REMEDIES[kind]) for kind, meaning in _error_kinds(OllamaMCPError))
     return "\n\n".join(
         [
             "# Errors",
             "A failed call is a result with isError. Its text begins with the kind in brackets, says what failed and "
             "why, then what to do next; a second block is the part of an answer that had come. Programs find the kind "
             "in `_meta`.",
-            _table(("kind", "meaning", "what to do"), rows),
+            _markdown_table(("kind", "meaning", "what to do"), rows),
         ]
     )
 
 
-def api(settings: Settings) -> str:
+def api_guide(settings: Settings) -> str:
     """Ollama's endpoints and the tools that use them."""
     rows = ((f"`{method} {path}`", f"`{tool}`", note) for method, path, tool, note in ENDPOINTS)
     return "\n\n".join(
@@ -132,25 +135,25 @@ def api(settings: Settings) -> str:
             "Each operation of the native API is a tool. Fields keep their names; durations are seconds, sizes bytes. "
             "ollama_decide, ollama_batch, ollama_rank and ollama_compare make many calls of /api/chat or /api/embed; "
             "ollama_decide asks a model with the capability 'decision' by POST /v1/systemone.",
-            _table(("endpoint", "tool", "note"), rows),
+            _markdown_table(("endpoint", "tool", "note"), rows),
             "The OpenAI-compatible paths under /v1 do the same work as /api with fewer fields and are not used.",
         ]
     )
 
 
-def structured_output(settings: Settings) -> str:
+def structured_output_guide(settings: Settings) -> str:
     """How to get JSON, and the bounds of a schema."""
     bounds = (
-        ("size", f"{schema.MAX_BYTES:,} bytes"),
-        ("depth", f"{schema.MAX_DEPTH} levels"),
-        ("sub-schemas", f"{schema.MAX_NODES:,}, {schema.MAX_EXPANDED:,} with references expanded"),
-        ("pattern", f"{schema.MAX_PATTERN} characters"),
-        ("minLength, maxItems, ...", f"{schema.MAX_COUNT:,}"),
+        ("size", f"{json_schema.MAX_BYTES:,} bytes"),
+        ("depth", f"{json_schema.MAX_DEPTH} levels"),
+        ("sub-schemas", f"{json_schema.MAX_NODES:,}, {json_schema.MAX_EXPANDED:,} with references expanded"),
+        ("pattern", f"{json_schema.MAX_PATTERN} characters"),
+        ("minLength, maxItems, ...", f"{json_schema.MAX_COUNT:,}"),
     )
-    return f"{guide_texts.STRUCTURED_OUTPUT}\n\n## Bounds of a schema\n\n{_table(('bound', 'most'), bounds)}"
+    return f"{STRUCTURED_OUTPUT}\n\n## Bounds of a schema\n\n{_markdown_table(('bound', 'most'), bounds)}"
 
 
-def vision(settings: Settings) -> str:
+def vision_guide(settings: Settings) -> str:
     """How images are given, and what happens to them."""
     images = settings.images
     rows = (
@@ -160,52 +163,132 @@ def vision(settings: Settings) -> str:
         ("longest edge that is sent", f"{images.max_edge} pixels; larger images are reduced"),
         ("addresses (http, https)", "are fetched" if settings.urls.enabled else "are off in the settings"),
     )
-    return f"{guide_texts.VISION}\n\n## Limits here\n\n{_table(('what', 'limit'), rows)}"
+    return f"{VISION}\n\n## Limits here\n\n{_markdown_table(('what', 'limit'), rows)}"
 
 
-def modelfile(settings: Settings) -> str:
+def modelfile_guide(settings: Settings) -> str:
     """Modelfile instructions and the arguments that stand for them."""
-    rows = ((f"`{one}`", argument, meaning) for one, argument, meaning in guide_texts.INSTRUCTIONS)
-    reloading = ", ".join(f"`{one.name}`" for one in _sampling(OPTIONS.values()))
+    rows = ((f"`{one}`", argument, meaning) for one, argument, meaning in INSTRUCTIONS)
+    reloading = ", ".join(f"`{one.name}`" for one in _worth_building_in(OPTIONS.values()))
     return "\n\n".join(
         [
-            guide_texts.MODELFILE,
-            _table(("instruction", "ollama_create_model", "meaning"), rows),
+            MODELFILE,
+            _markdown_table(("instruction", "ollama_create_model", "meaning"), rows),
             f"Worth building in as `parameters`: {reloading}. The options guide says what each means.",
-            guide_texts.MODELFILE_EXAMPLE,
+            MODELFILE_EXAMPLE,
         ]
     )
 
 
-def thinking(settings: Settings) -> str:
+def thinking_guide(settings: Settings) -> str:
     """How a model is told to think."""
-    return guide_texts.THINKING
+    return THINKING
 
 
 GUIDES = {
-    "ollama://guides/options": Guide("Guide: model options", "Every option: type, range, default.", options),
-    "ollama://guides/modelfile": Guide("Guide: Modelfile", "Making a model of your own.", modelfile),
-    "ollama://guides/structured-output": Guide("Guide: structured output", "Getting checked JSON.", structured_output),
-    "ollama://guides/vision": Guide("Guide: images", "How to give images, and limits.", vision),
-    "ollama://guides/thinking": Guide("Guide: thinking", "Turning thinking on, off, up.", thinking),
-    "ollama://guides/errors": Guide("Guide: errors", "Every kind of error and what to do.", errors),
-    "ollama://guides/api": Guide("Guide: API", "Which tool uses which endpoint.", api),
+    "ollama://guides/options": Guide("Guide: model options", "Every option: type, range, default.", options_guide),
+    "ollama://guides/modelfile": Guide("Guide: Modelfile", "Making a model of your own.", modelfile_guide),
+    "ollama://guides/structured-output": Guide(
+        "Guide: structured output", "Getting checked JSON.", structured_output_guide
+    ),
+    "ollama://guides/vision": Guide("Guide: images", "How to give images, and limits.", vision_guide),
+    "ollama://guides/thinking": Guide("Guide: thinking", "Turning thinking on, off, up.", thinking_guide),
+    "ollama://guides/errors": Guide("Guide: errors", "Every kind of error and what to do.", errors_guide),
+    "ollama://guides/api": Guide("Guide: API", "Which tool uses which endpoint.", api_guide),
 }
 
 
-def _kinds(base: type[OllamaMCPError]) -> Iterator[tuple[Kind, str]]:
+def _error_kinds(base: type[OllamaMCPError]) -> Iterator[tuple[Kind, str]]:
     """Kind and meaning of every error class, in the order of the file."""
     for one in base.__subclasses__():
         if "kind" in vars(one) and one.__module__ == base.__module__:
             yield one.kind, (one.__doc__ or "").strip().splitlines()[0]
-        yield from _kinds(one)
+        yield from _error_kinds(one)
 
 
-def _sampling(all_options: Iterable[Option]) -> Iterator[Option]:
-    return (one for one in all_options if one.name in guide_texts.WORTH_BUILDING_IN)
+def _worth_building_in(all_options: Iterable[Option]) -> Iterator[Option]:
+    return (one for one in all_options if one.name in WORTH_BUILDING_IN)
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     lines += [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
     return "\n".join(lines)
+
+
+STRUCTURED_OUTPUT = """\
+# Structured output
+
+Give `format` a JSON Schema (or 'json' for any object). The answer comes as a checked `value` in structuredContent; what
+does not fit is an error with the text as it came.
+
+- Name the fields in the prompt too: the schema restrains the model, it does not tell it what to write.
+- Few fields, plain names, `enum` for classes, `required` for all that must be there. Small models fail at deep nesting.
+- Give a way out, such as an enum value 'unknown' or a field that may be left out; else something is made up.
+- `options={"temperature": 0}` for repeatable answers; `num_predict` must leave room for the whole JSON.
+- With a format, thinking is off (or at its lowest level) unless `think` says otherwise.
+- Over files: `files`; cite=true adds quotes that are looked up, and `value` still fits your schema.
+- For a label, a score or yes/no ollama_decide needs no schema and gives probabilities. For many rows or files
+  ollama_batch takes the same `format`; each row's value is checked.
+
+```
+ollama_chat(model="llama3.2:3b", prompt="Sender and total of this invoice: ...", options={"temperature": 0},
+  format={"type": "object", "properties": {"sender": {"type": "string"}, "total": {"type": "number"}},
+          "required": ["sender", "total"]})
+```"""
+
+VISION = """\
+# Images
+
+`images` of ollama_chat, ollama_generate, ollama_decide and ollama_compare takes paths, base64, data: URIs and, where
+the settings allow it, addresses. The model needs the capability 'vision'
+(`ollama_list_models(capability="vision")`).
+
+- Files are read by the server: give paths, not bytes, so that the image does not pass through you.
+- A folder of images: ollama_batch with a glob as `input`; sorting or checking them: ollama_decide.
+- JPEG, PNG, WebP, GIF (first frame), BMP, TIFF, ICO and, where installed, HEIC; turned upright, metadata dropped.
+- One question per call works best; small text needs a crop at full size instead of the whole page.
+- Models guess what they cannot see: ask for 'unreadable' where something cannot be read, and check numbers.
+- Sounds (WAV, MP3) go into `audio`, where the settings offer it, for a model with the capability 'audio'."""
+
+THINKING = """\
+# Thinking
+
+A model with the capability 'thinking' first thinks, then answers. `think` takes true, false or a level ('low',
+'medium', 'high', 'max') that the model has; `ollama_show_model` lists its thinking levels.
+
+- Left out, the model decides: most think. With a `format` it is off, or at its lowest level where it can't be off.
+- Thinking costs tokens and time: false for extraction, classification and rewriting, true for planning and hard
+  questions.
+- `num_predict` counts thinking too. An answer that was all thinking is the error no_answer: raise it, or think=false.
+- `include=["thinking"]` brings the thoughts; they are no answer and may be wrong where the answer is right.
+- In a tool loop send the assistant's `thinking` back within messages."""
+
+MODELFILE = """\
+# Modelfile
+
+A model of your own is an installed one with a system prompt, options, a template or examples built in. What a Modelfile
+says in instructions, ollama_create_model takes as arguments; a whole Modelfile goes into `modelfile`, as text or path.
+Built on an installed model it copies no weights, so it takes a second and next to no disk."""
+
+# Instruction, the argument that stands for it, its meaning.
+INSTRUCTIONS = (
+    ("FROM", "`from`, `path` or `files`", "an installed model, files to upload, or files already on the host"),
+    ("SYSTEM", "`system`", "system prompt, used where a call brings none"),
+    ("PARAMETER", "`parameters`", "options built in; a call's own options win"),
+    ("TEMPLATE", "`template`", "prompt template in Go's notation; leave it out to keep the model's own"),
+    ("MESSAGE", "`messages`", "example turns that come before every conversation"),
+    ("ADAPTER", "`adapters`", "LoRA files already on the host"),
+    ("LICENSE", "`license`", "license texts"),
+    ("RENDERER, PARSER, REQUIRES, CAPABILITY", "`more`", "rare fields of newer versions"),
+)
+WORTH_BUILDING_IN = ("temperature", "num_ctx", "stop", "top_p", "repeat_penalty")
+
+MODELFILE_EXAMPLE = """\
+```
+ollama_create_model(model="reviewer", from="llama3.2:3b", system="You review Python code. List defects only.",
+  parameters={"temperature": 0.2, "num_ctx": 16384})
+```
+
+`ollama_show_model(model="reviewer", include=["modelfile"])` shows the outcome. A name that exists is overwritten only
+after a confirmation."""

@@ -18,17 +18,17 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ollama_mcp._paths import shipped
+from ollama_mcp._paths import shipped_path
 from ollama_mcp.errors import InvalidArgument
 
 FENCE = "+++"
 FIRST_CALL = "First call: "
-LIVE = frozenset(("model", "models", "candidates", "installed", "loaded", "host"))
+HOST_VALUES = frozenset(("model", "models", "candidates", "installed", "loaded", "host"))
 BY_PATH, INLINE = "by_path", "inline"
 # No argument may have one of these names; `model` is both an argument and, where it was not given, a live value.
-TAKEN = (LIVE - {"model"}) | {BY_PATH, INLINE}
-TOOL = re.compile(r"\bollama_[a-z_]+")
-PLACE = re.compile(r"\{([a-z_]+)\}")
+RESERVED = (HOST_VALUES - {"model"}) | {BY_PATH, INLINE}
+TOOL_NAME = re.compile(r"\bollama_[a-z_]+")
+PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _CALLS = re.compile(rf"^(?=(?:\{{[a-z_]+\}})*{FIRST_CALL})", re.MULTILINE)
 
 Capability = Literal["completion", "vision", "embedding", "tools", "thinking", "insert"]
@@ -71,45 +71,45 @@ class Prompt:
     """A prompt file that was read and found right."""
 
     name: str
-    head: FrontMatter
+    front_matter: FrontMatter
     body: str
-    calls: tuple[str, ...]
+    first_calls: tuple[str, ...]
 
     @property
     def title(self) -> str:
         """What menus show."""
-        return self.head.title
+        return self.front_matter.title
 
     @property
     def description(self) -> str:
         """When to use it."""
-        return self.head.description
+        return self.front_matter.description
 
     @property
     def arguments(self) -> list[Argument]:
         """Its arguments in order."""
-        return self.head.arguments
+        return self.front_matter.arguments
 
     @property
     def capability(self) -> Capability:
         """What a model must be able to do for it."""
-        return self.head.capability
+        return self.front_matter.capability
 
-    def is_possible(self, offered: Collection[str]) -> bool:
+    def is_available(self, offered: Collection[str]) -> bool:
         """Whether the tools are offered that it needs, and that of one of its first calls."""
-        first = [set(TOOL.findall(call)[:1]) for call in self.calls]
+        first = [set(TOOL_NAME.findall(call)[:1]) for call in self.first_calls]
         tools = set(offered)
-        return tools.issuperset(self.head.needs) and (not first or any(one <= tools for one in first))
+        return tools.issuperset(self.front_matter.needs) and (not first or any(one <= tools for one in first))
 
     @cached_property
-    def places(self) -> set[str]:
+    def placeholders(self) -> set[str]:
         """All that stands in braces in its text."""
-        return set(PLACE.findall("".join((self.body, *self.calls))))
+        return set(PLACEHOLDER.findall("".join((self.body, *self.first_calls))))
 
     @property
-    def wants_live(self) -> bool:
+    def needs_host_state(self) -> bool:
         """Whether its text says anything that only the host knows."""
-        return bool(LIVE & self.places)
+        return bool(HOST_VALUES & self.placeholders)
 
     def argument(self, name: str) -> Argument | None:
         """The argument of that name, or None."""
@@ -124,14 +124,14 @@ def load_prompts(folders: Iterable[str] = ()) -> tuple[dict[str, Prompt], list[s
     Args:
         folders: The user's own folders.
     """
-    prompts = {file.stem: parse(file) for file in sorted(shipped("prompts").glob("*.md"))}
+    prompts = {file.stem: parse_prompt(file) for file in sorted(shipped_path("prompts").glob("*.md"))}
     problems: list[str] = []
     for folder in (Path(folder).expanduser() for folder in folders):
         if not folder.is_dir():
             problems.append(f"prompt folder {folder} is skipped: there is no such folder")
         for file in sorted(folder.glob("*.md")):
             try:
-                prompt = parse(file)
+                prompt = parse_prompt(file)
                 if prompt.name in prompts:
                     raise InvalidArgument("a prompt of that name is there already")
             except (InvalidArgument, OSError, UnicodeDecodeError) as error:
@@ -141,7 +141,7 @@ def load_prompts(folders: Iterable[str] = ()) -> tuple[dict[str, Prompt], list[s
     return prompts, problems
 
 
-def parse(file: Path) -> Prompt:
+def parse_prompt(file: Path) -> Prompt:
     """Read a prompt file; its stem is the prompt's name.
 
     Raises:
@@ -158,12 +158,12 @@ def parse(file: Path) -> Prompt:
         raise InvalidArgument(f"it does not begin with front matter between two lines {FENCE!r}")
     body, *calls = _CALLS.split(body)
     calls = tuple(call.replace(FIRST_CALL, "", 1).strip() for call in calls)
-    prompt = Prompt(file.stem, _front_matter(head), body.strip(), calls)
+    prompt = Prompt(file.stem, _parse_front_matter(head), body.strip(), calls)
     _check(prompt)
     return prompt
 
 
-def _front_matter(text: str) -> FrontMatter:
+def _parse_front_matter(text: str) -> FrontMatter:
     try:
         return FrontMatter.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
@@ -181,10 +181,10 @@ def _check(prompt: Prompt) -> None:
         raise InvalidArgument(f"it has two arguments {names[0]!r}")
     if required != sorted(required, reverse=True):
         raise InvalidArgument("its required argument must come first")
-    if taken := TAKEN & set(names):
+    if taken := RESERVED & set(names):
         raise InvalidArgument(f"its argument {min(taken)!r} has the name of a live value")
-    known = {*names, *TAKEN, "model"}
-    if unknown := prompt.places - known:
+    known = {*names, *RESERVED, "model"}
+    if unknown := prompt.placeholders - known:
         raise InvalidArgument(f"its text names {{{min(unknown)}}}, which is none of {', '.join(sorted(known))}")
-    if not prompt.body and not prompt.calls:
+    if not prompt.body and not prompt.first_calls:
         raise InvalidArgument("it has no text")

@@ -14,8 +14,8 @@ from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.types import CallToolResult, Resource, ResourceTemplate, TextContent
 
 from ollama_mcp.errors import InvalidArgument
-from ollama_mcp.formats.host import base_url
-from ollama_mcp.formats.names import parse_name
+from ollama_mcp.formats.host_url import normalize_host_url
+from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.server.guidance import guides
 from ollama_mcp.server.results import META
 
@@ -26,14 +26,14 @@ CallTool = Callable[[str, dict[str, Any]], Awaitable[CallToolResult]]
 
 JSON = "application/json"
 MARKDOWN = "text/markdown"
-CARD = "ollama://models/"
-CARD_TEMPLATE = CARD + "{+name}"
+MODEL_CARD = "ollama://models/"
+MODEL_CARD_TEMPLATE = MODEL_CARD + "{+name}"
 HOSTS = "ollama://hosts"
 STATUS = "ollama_status"
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class ToolResource:
     """A resource that shows what a tool without arguments shows, or one field of it."""
 
     uri: str
@@ -43,19 +43,21 @@ class State:
     field: str = ""
 
 
-STATES = (
-    State("ollama://status", "Status", "Whether Ollama answers, its version, what is loaded.", STATUS),
-    State("ollama://models", "Installed models", "Size, context, capabilities of each.", "ollama_list_models"),
-    State("ollama://running", "Loaded models", "Memory, share on the GPU, time left.", "ollama_list_running"),
-    State("ollama://usage", "Usage", "Calls and tokens of local models so far; ollama.com apart.", STATUS, "usage"),
+TOOL_RESOURCES = (
+    ToolResource("ollama://status", "Status", "Whether Ollama answers, its version, what is loaded.", STATUS),
+    ToolResource("ollama://models", "Installed models", "Size, context, capabilities of each.", "ollama_list_models"),
+    ToolResource("ollama://running", "Loaded models", "Memory, share on the GPU, time left.", "ollama_list_running"),
+    ToolResource(
+        "ollama://usage", "Usage", "Calls and tokens of local models so far; ollama.com apart.", STATUS, "usage"
+    ),
 )
 
 
-def listed(offered: Collection[str]) -> list[Resource]:
+def list_resources(offered: Collection[str]) -> list[Resource]:
     """All resources, in a fixed order."""
     found = [
         Resource(uri=one.uri, name=_name(one.uri), title=one.title, description=one.description, mime_type=JSON)
-        for one in STATES
+        for one in TOOL_RESOURCES
         if one.tool in offered
     ]
     what = "Addresses of the Ollama hosts that this server uses."
@@ -66,18 +68,18 @@ def listed(offered: Collection[str]) -> list[Resource]:
     ]
 
 
-def templates(offered: Collection[str]) -> list[ResourceTemplate]:
+def list_templates(offered: Collection[str]) -> list[ResourceTemplate]:
     """The template of model cards."""
     if "ollama_show_model" not in offered:
         return []
     what = "What one model can do: capabilities, context, thinking levels, default options."
     card = ResourceTemplate(
-        uri_template=CARD_TEMPLATE, name="model", title="Model card", description=what, mime_type=JSON
+        uri_template=MODEL_CARD_TEMPLATE, name="model", title="Model card", description=what, mime_type=JSON
     )
     return [card]
 
 
-async def read(uri: str, offered: Collection[str], settings: Settings, call: CallTool) -> ReadResourceContents:
+async def read_resource(uri: str, offered: Collection[str], settings: Settings, call: CallTool) -> ReadResourceContents:
     """The text of a resource.
 
     Args:
@@ -91,41 +93,43 @@ async def read(uri: str, offered: Collection[str], settings: Settings, call: Cal
         ResourceError: The host did not give it; says why.
     """
     if uri in guides.GUIDES:
-        return ReadResourceContents(content=guides.GUIDES[uri].write(settings), mime_type=MARKDOWN)
+        return ReadResourceContents(content=guides.GUIDES[uri].render(settings), mime_type=MARKDOWN)
     if uri == HOSTS:
-        return _json({"hosts": [{"name": "local", "url": base_url(settings.host), "key": bool(settings.api_key)}]})
-    state = next((one for one in STATES if one.uri == uri), None)
+        return _json_contents(
+            {"hosts": [{"name": "local", "url": normalize_host_url(settings.host), "key": bool(settings.api_key)}]}
+        )
+    state = next((one for one in TOOL_RESOURCES if one.uri == uri), None)
     if state is not None and state.tool in offered:
-        return _shown(await call(state.tool, {}), state.field)
-    if uri.startswith(CARD) and templates(offered):
-        return _shown(await call("ollama_show_model", {"model": _model(uri)}))
-    raise _unknown(uri, offered)
+        return _result_contents(await call(state.tool, {}), state.field)
+    if uri.startswith(MODEL_CARD) and list_templates(offered):
+        return _result_contents(await call("ollama_show_model", {"model": _model_name(uri)}))
+    raise _not_found(uri, offered)
 
 
-def _model(uri: str) -> str:
+def _model_name(uri: str) -> str:
     """The model's name in an address, checked by Ollama's own rules: nothing else gets through as a path would."""
-    name = unquote(uri.removeprefix(CARD))
+    name = unquote(uri.removeprefix(MODEL_CARD))
     try:
         return str(parse_name(name))
     except InvalidArgument as error:
         raise ResourceNotFoundError(f"[{error.kind}] {error}") from None
 
 
-def _shown(result: CallToolResult, field: str = "") -> ReadResourceContents:
+def _result_contents(result: CallToolResult, field: str = "") -> ReadResourceContents:
     if not result.is_error:
         whole = result.structured_content
-        return _json(whole[field] if field and whole is not None else whole)
+        return _json_contents(whole[field] if field and whole is not None else whole)
     first = next(block.text for block in result.content if isinstance(block, TextContent))
     kind = (result.meta or {}).get(f"{META}/error", {}).get("kind")
     raise (ResourceNotFoundError if kind == "model_not_found" else ResourceError)(first)
 
 
-def _json(value: Any) -> ReadResourceContents:
+def _json_contents(value: Any) -> ReadResourceContents:
     return ReadResourceContents(content=json.dumps(value, ensure_ascii=False), mime_type=JSON)
 
 
-def _unknown(uri: str, offered: Collection[str]) -> ResourceNotFoundError:
-    known = [resource.uri for resource in listed(offered)]
+def _not_found(uri: str, offered: Collection[str]) -> ResourceNotFoundError:
+    known = [resource.uri for resource in list_resources(offered)]
     close = difflib.get_close_matches(uri, known, n=1)
     hint = f" Did you mean {close[0]}?" if close else " resources/list names all."
     return ResourceNotFoundError(f"[invalid_argument] There is no resource {uri[:120]!r}.{hint}")

@@ -1,4 +1,4 @@
-"""The listening socket of the HTTP transports: loopback only."""
+"""The listening socket of the HTTP transports: a loopback address, or a Unix socket of its owner."""
 
 from __future__ import annotations
 
@@ -25,28 +25,30 @@ def listen_tcp(host: str, port: int) -> socket.socket:
 
     Raises:
         NotAllowed: `host` is not loopback.
-        InvalidArgument: The port is taken or may not be used.
+        InvalidArgument: The port is in use or cannot be used.
     """
-    address = host.removeprefix("[").removesuffix("]")
+    address = host.removeprefix("[").removesuffix("]")  # as in a URL
     if not is_loopback(address):
         raise NotAllowed(
             f"HTTP is served on this machine's loopback addresses only, and {host!r} is not one.",
-            next_step="Use --bind 127.0.0.1 and reach it from elsewhere by an SSH tunnel, or use --socket.",
+            next_step="Use --bind 127.0.0.1, from elsewhere through an SSH tunnel, or use --socket.",
         )
+    # Not resolved, since a hosts file could name another machine.
     if address.lower().removesuffix(".") == "localhost":
         address = "127.0.0.1"
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     # asyncio sets TCP_NODELAY only where the protocol is given; without it every answer waits 40 ms for an ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
+        # On Windows this option would let two servers share the port.
         if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address, port))
         listener.listen(_BACKLOG)
     except (OSError, OverflowError) as error:
         listener.close()
-        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        why = "is in use" if taken else f"cannot be used: {error}"
+        is_taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        why = "is in use" if is_taken else f"cannot be used: {error}"
         raise InvalidArgument(
             f"Port {port} on {host} {why}.", next_step="Choose another with --port, or --port 0 for a free one."
         ) from None
@@ -57,26 +59,27 @@ def listen_tcp(host: str, port: int) -> socket.socket:
 def listen_unix(path: str) -> Generator[socket.socket]:
     """A Unix socket that only its owner can reach (mode 0600), removed at the end.
 
-    A socket that a killed server left behind, on which nobody listens, is replaced; anything else stays.
+    A socket that a killed server left behind, with no listener, is replaced. Anything else stays.
 
     Raises:
-        DiskError: Something stands at `path` already, or it cannot be made.
+        DiskError: `path` already exists, or the socket cannot be created.
     """
     file = Path(path).expanduser()
     listener = socket.socket(socket.AF_UNIX)
     try:
         _remove_stale(file)
-        before = os.umask(0o177)
+        # A mode set afterwards would leave a moment in which anyone could connect.
+        original = os.umask(0o177)
         try:
             listener.bind(str(file))
         finally:
-            os.umask(before)
+            os.umask(original)
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        why = "exists already" if error.errno == errno.EADDRINUSE else f"cannot be made: {error.strerror or error}"
+        why = "already exists" if error.errno == errno.EADDRINUSE else f"cannot be created: {error.strerror or error}"
         raise DiskError(
-            f"Socket {path!r} {why}.", next_step="Choose another path with --socket, or remove what stands there."
+            f"Socket {path!r} {why}.", next_step="Choose another path with --socket, or remove what is there."
         ) from None
     try:
         yield listener
@@ -93,5 +96,6 @@ def _remove_stale(file: Path) -> None:
         return
     if stat.S_ISSOCK(found.st_mode) and found.st_uid == os.getuid():
         with socket.socket(socket.AF_UNIX) as probe:
+            # The file outlives a killed server; only the kernel knows whether somebody listens.
             if probe.connect_ex(str(file)) == errno.ECONNREFUSED:
                 file.unlink()

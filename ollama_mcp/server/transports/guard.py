@@ -1,4 +1,9 @@
-"""The outermost layer of the HTTP transports: every request passes it, whatever route it names."""
+"""The outermost layer of the HTTP transports: every request passes it, whatever its path.
+
+The SDK (mcp 2.3.0, `TransportSecurityMiddleware`) checks Host and Origin on its own routes, takes the first of several
+such headers, and has no limits per client. Obsolete when `test_http_guard.py` and `test_http_limits.py` pass with the
+SDK's `TransportSecuritySettings` in place of `Guard`.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +11,23 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from ollama_mcp.server.transports.body import ClientGone, Receive, Refused, Scope, Send, header, read_body
-from ollama_mcp.server.transports.clients import Client, Clients, address_of
-from ollama_mcp.server.transports.exchange import App, Exchange, answer
-from ollama_mcp.server.transports.limits import MAX_MESSAGE_BYTES
+from ollama_mcp.server.transports import MAX_MESSAGE_BYTES
+from ollama_mcp.server.transports.asgi import (
+    ASGIApp,
+    ClientGone,
+    Receive,
+    Refused,
+    Scope,
+    Send,
+    client_address,
+    headers,
+    read_body,
+    send_text,
+)
+from ollama_mcp.server.transports.cancellation import CancellableRequest
+from ollama_mcp.server.transports.client_limits import Client, Clients
 from ollama_mcp.server.transports.origin import host_is_allowed, origin_is_allowed
-from ollama_mcp.settings.http import HttpSettings
+from ollama_mcp.settings.model import HttpSettings
 
 _log = logging.getLogger("ollama_mcp.http")
 _READY_SECONDS = 5.0
@@ -26,43 +42,44 @@ class Guard:
         ready: Asked by /readyz.
     """
 
-    def __init__(self, app: App, settings: HttpSettings, ready: Callable[[], Awaitable[bool]]) -> None:
+    def __init__(self, app: ASGIApp, settings: HttpSettings, ready: Callable[[], Awaitable[bool]]) -> None:
         self._app = app
         self._settings = settings
         self._ready = ready
         self._clients = Clients()
-        self._exchanges: set[Exchange] = set()
-        self._stopping = False
+        self._requests: set[CancellableRequest] = set()
+        self._is_stopping = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
+        """Answer one request."""
         if scope["path"] in ("/healthz", "/readyz"):
             await self._probe(scope, send)
             return
         try:
             self._check_headers(scope)
-            with self._clients.client(address_of(scope)) as client:
+            with self._clients.client(client_address(scope)) as client:
                 await self._admit(client, scope, receive, send)
         except ClientGone:
             return
         except Refused as refused:
-            _log.warning("%s: %s", _line(scope, refused.status), refused.reason)
+            _log.warning("%s: %s", _log_line(scope, refused.status), refused.reason)
             # What is left of the body is not read, so the connection can't serve another request.
-            await answer(send, refused.status, refused.reason, ((b"connection", b"close"),))
+            await send_text(send, refused.status, refused.reason, ((b"connection", b"close"),))
 
     def stop(self) -> None:
-        """Ends all answers, also event streams, and refuses new requests."""
-        self._stopping = True
-        for exchange in list(self._exchanges):
-            exchange.stop()
+        """End all responses, also event streams, and refuse new requests."""
+        self._is_stopping = True
+        for request in list(self._requests):
+            request.stop()
 
     async def _probe(self, scope: Scope, send: Send) -> None:
+        # Whatever the Host: a load balancer or an orchestrator probes by address, and the answer reveals nothing.
         if scope["method"] not in ("GET", "HEAD"):
-            await answer(send, 405, "Method Not Allowed", ((b"allow", b"GET, HEAD"),))
+            await send_text(send, 405, "Method Not Allowed", ((b"allow", b"GET, HEAD"),))
         elif scope["path"] == "/healthz" or await self._is_ready():
-            await answer(send, 200, "ok")
+            await send_text(send, 200, "ok")
         else:
-            await answer(send, 503, "not ready")
+            await send_text(send, 503, "not ready")
 
     async def _is_ready(self) -> bool:
         try:
@@ -73,18 +90,19 @@ class Guard:
             return False
 
     def _check_headers(self, scope: Scope) -> None:
-        if self._stopping:
+        if self._is_stopping:
             raise Refused(503, "the server is stopping")
         if not scope["path"].startswith("/"):
-            raise Refused(400, f"request target {scope['path']!r:.100} is no path")
-        if header(scope, b"content-length") and header(scope, b"transfer-encoding"):
+            raise Refused(400, f"request target {scope['path']!r:.100} is not a path")
+        # Where both are given, two programs may read two different bodies (request smuggling).
+        if headers(scope, b"content-length") and headers(scope, b"transfer-encoding"):
             raise Refused(400, "both Content-Length and Transfer-Encoding")
-        hosts = header(scope, b"host")
+        hosts = headers(scope, b"host")
         if len(hosts) > 1:
             raise Refused(400, f"{len(hosts)} Host headers")
         if not hosts or not host_is_allowed(hosts[0], self._settings.allowed_hosts):
             raise Refused(421, f"Host {hosts[0]!r:.100} is not allowed" if hosts else "no Host header")
-        for origin in header(scope, b"origin"):
+        for origin in headers(scope, b"origin"):
             if not origin_is_allowed(origin, self._settings.allowed_origins):
                 raise Refused(403, f"Origin {origin!r:.100} is not allowed")
 
@@ -93,38 +111,39 @@ class Guard:
         if scope["method"] == "GET":
             if client["streams"] >= limits.max_streams:
                 raise Refused(503, f"over {limits.max_streams} event streams of one client")
-            with client.holding("streams"):
-                await self._exchange(client, scope, receive, send, None)
+            with client.counting("streams"):
+                await self._forward(client, scope, receive, send, None)
         elif scope["method"] == "POST":
             if client.calls >= limits.max_calls:
                 raise Refused(429, f"over {limits.max_calls} calls of one client in flight")
             if client["unfinished"] >= limits.max_unfinished:
                 raise Refused(503, f"over {limits.max_unfinished} unfinished requests of one client")
-            with client.holding("unfinished"):
+            with client.counting("unfinished"):
                 body = await read_body(scope, receive, limit=MAX_MESSAGE_BYTES, seconds=limits.body_seconds)
-            with client.holding("posts"):
-                await self._exchange(client, scope, receive, send, body)
+            with client.counting("posts"):
+                await self._forward(client, scope, receive, send, body)
         else:
-            await self._exchange(client, scope, receive, send, None)
+            await self._forward(client, scope, receive, send, None)
 
-    async def _exchange(self, client: Client, scope: Scope, receive: Receive, send: Send, body: bytes | None) -> None:
-        exchange = Exchange(client, self._settings.gone_seconds)
-        self._exchanges.add(exchange)
+    async def _forward(self, client: Client, scope: Scope, receive: Receive, send: Send, body: bytes | None) -> None:
+        request = CancellableRequest(client, self._settings.gone_seconds)
+        self._requests.add(request)
         try:
-            await exchange.serve(self._app, scope, receive, send, body)
+            await request.serve(self._app, scope, receive, send, body)
         except Refused:
             raise
         except Exception as error:
-            _log.error("%s", _line(scope, 500), exc_info=error if _log.isEnabledFor(logging.DEBUG) else None)
-            if exchange.status is None:
-                await answer(send, 500, "Internal Server Error")
+            # The traceback may hold what a user wrote, so it is for those who debug.
+            _log.error("%s", _log_line(scope, 500), exc_info=error if _log.isEnabledFor(logging.DEBUG) else None)
+            if request.status is None:
+                await send_text(send, 500, "Internal Server Error")
             return
         finally:
-            self._exchanges.discard(exchange)
-        if exchange.status is not None and exchange.status >= 400:
-            _log.warning("%s", _line(scope, exchange.status))
+            self._requests.discard(request)
+        if request.status is not None and request.status >= 400:
+            _log.warning("%s", _log_line(scope, request.status))
 
 
-def _line(scope: Scope, status: int) -> str:
+def _log_line(scope: Scope, status: int) -> str:
     # The path comes from the client: quoted and cut, so that it can't forge or flood the log.
-    return f"{status} to {scope['method']:.10} {scope['path']!r:.100} from {address_of(scope)}"
+    return f"{status} to {scope['method']:.10} {scope['path']!r:.100} from {client_address(scope)}"

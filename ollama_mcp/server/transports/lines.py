@@ -1,25 +1,34 @@
-"""Lines of a byte stream, each at most a given length, with back-pressure on the sender."""
+"""Lines of a byte stream, as asyncio protocols: a reader with a length limit, and a writer; both with back-pressure.
+
+The SDK (mcp 2.3.0, `mcp.server.stdio`) reads lines of any length into memory and hands each line to a worker thread and
+back. Obsolete when `test_a_line_over_the_limit_is_refused_without_being_held` passes with `MCPServer.run_stdio_async`.
+
+Nothing of the SDK is imported here: stdin and stdout are claimed before the SDK is loaded.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
 
-from ollama_mcp.server.transports.limits import MAX_MESSAGE_BYTES
+import anyio
 
-_QUEUED_BYTES = 4 * 1024 * 1024
+from ollama_mcp.server.transports import MAX_MESSAGE_BYTES
+
+_MAX_QUEUED_BYTES = 4 * 1024 * 1024
 
 
-class Odd(Enum):
-    """What comes in place of a line."""
+class LineEvent(Enum):
+    """What a reader returns in place of a line."""
 
     TOO_LONG = "too long"
     END = "end"
 
 
 class LineSplitter:
-    """Cuts chunks into lines; of a line over the limit nothing is kept.
+    """Splits chunks of bytes into lines. Nothing is kept of a line over the limit.
 
     Args:
         limit: Longest line in bytes, its newline not counted.
@@ -27,99 +36,169 @@ class LineSplitter:
 
     def __init__(self, limit: int = MAX_MESSAGE_BYTES) -> None:
         self._limit = limit
+        # Joined once, at the newline: bytes that grow with each chunk would be copied each time.
         self._parts: list[bytes] = []
-        self._held = 0
-        self._skipping = False
+        self._size = 0
+        self._is_skipping = False
 
-    def feed(self, data: bytes) -> list[bytes | Odd]:
+    def feed(self, data: bytes) -> list[bytes | LineEvent]:
         """The lines that `data` completes, without their newlines."""
-        first, *rest = data.split(b"\n")
-        lines: list[bytes | Odd] = []
-        for following in rest:
-            self._hold(first)
-            lines.append(self._take())
-            first = following
-        self._hold(first)
+        part, *rest = data.split(b"\n")
+        lines: list[bytes | LineEvent] = []
+        for next_part in rest:
+            self._append(part)
+            lines.append(self._finish_line())
+            part = next_part
+        self._append(part)
         return lines
 
-    def end(self) -> list[bytes | Odd]:
-        """What is left when the stream ends: a last line without a newline."""
-        return [self._take()] if self._parts or self._skipping else []
+    def end(self) -> list[bytes | LineEvent]:
+        """What is left at the end of the stream: a last line without a newline."""
+        return [self._finish_line()] if self._parts or self._is_skipping else []
 
-    def _hold(self, part: bytes) -> None:
-        if self._skipping or not part:
+    def _append(self, part: bytes) -> None:
+        if self._is_skipping or not part:
             return
-        self._held += len(part)
-        if self._held > self._limit:
+        self._size += len(part)
+        if self._size > self._limit:
             self._parts.clear()
-            self._skipping = True
+            self._is_skipping = True
         else:
             self._parts.append(part)
 
-    def _take(self) -> bytes | Odd:
-        line = Odd.TOO_LONG if self._skipping else b"".join(self._parts)
+    def _finish_line(self) -> bytes | LineEvent:
+        line = LineEvent.TOO_LONG if self._is_skipping else b"".join(self._parts)
         self._parts.clear()
-        self._held, self._skipping = 0, False
+        self._size, self._is_skipping = 0, False
         return line
 
 
 class LineReader(asyncio.Protocol):
-    """Receives bytes from a transport and hands them out line by line.
+    """Receives bytes from a transport and returns them line by line.
 
-    The transport is paused while more than 4 MiB of whole lines wait, so a client that sends faster than it is
-    served is slowed down instead of filling the memory.
+    The transport is paused while more than 4 MiB of whole lines wait. A client that sends faster than it is served is
+    slowed down instead of filling the memory.
     """
 
     def __init__(self, limit: int = MAX_MESSAGE_BYTES) -> None:
         self._splitter = LineSplitter(limit)
-        self._lines: deque[bytes | Odd] = deque()
-        self._queued = 0
+        self._lines: deque[bytes | LineEvent] = deque()
+        self._queued_bytes = 0
         self._waiter: asyncio.Future[None] | None = None
         self._transport: asyncio.ReadTransport | None = None
-        self._paused = False
-        self._ended = False
+        self._is_paused = False
+        self._has_ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keeps the transport, to pause and close it."""
+        """Keep the transport, to pause and close it."""
         assert isinstance(transport, asyncio.ReadTransport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Queues the lines that are whole now."""
-        self._queue(self._splitter.feed(data))
-        if self._queued > _QUEUED_BYTES and self._transport and not self._paused:
+        """Queue the lines that are whole now."""
+        self._enqueue(self._splitter.feed(data))
+        if self._queued_bytes > _MAX_QUEUED_BYTES and self._transport and not self._is_paused:
             self._transport.pause_reading()
-            self._paused = True
+            self._is_paused = True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Queues the last line and the end; an error of the stream is its end."""
-        if not self._ended:
-            self._ended = True
-            self._queue([*self._splitter.end(), Odd.END])
+        """Queue the last line and the end. An error of the stream counts as its end."""
+        if not self._has_ended:
+            self._has_ended = True
+            self._enqueue([*self._splitter.end(), LineEvent.END])
 
-    async def next(self) -> bytes | Odd:
-        """The next line, or why there is none; after the end, the end again."""
+    async def readline(self) -> bytes | LineEvent:
+        """The next line, or why there is none. After the end it returns `END` again."""
         while not self._lines:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
+        # The end stays in the queue, for further calls.
         line = self._lines[0]
-        if line is not Odd.END:
+        if line is not LineEvent.END:
             self._lines.popleft()
         if isinstance(line, bytes):
-            self._queued -= len(line)
-        if self._paused and self._queued <= _QUEUED_BYTES // 2 and self._transport:
+            self._queued_bytes -= len(line)
+        # Half of the limit, so that a steady sender does not pause and resume at every line.
+        if self._is_paused and self._queued_bytes <= _MAX_QUEUED_BYTES // 2 and self._transport:
             self._transport.resume_reading()
-            self._paused = False
+            self._is_paused = False
         return line
 
     def close(self) -> None:
-        """Stops reading."""
-        self._ended = True
+        """Stop reading."""
+        # The transport calls `connection_lost` for this too, and nobody reads any more.
+        self._has_ended = True
         if self._transport:
             self._transport.close()
 
-    def _queue(self, lines: list[bytes | Odd]) -> None:
+    def _enqueue(self, lines: list[bytes | LineEvent]) -> None:
         self._lines.extend(lines)
-        self._queued += sum(len(line) for line in lines if isinstance(line, bytes))
+        self._queued_bytes += sum(len(line) for line in lines if isinstance(line, bytes))
+        # A waiter whose task was cancelled is done already.
         if lines and self._waiter and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+class LineWriter(asyncio.BaseProtocol):
+    """Writes whole lines to a transport, and waits while its reader is slow.
+
+    At most the transport's own buffer (64 KiB) and one line per caller are held.
+
+    Args:
+        on_lost: Called once when the other side has closed the stream.
+    """
+
+    def __init__(self, on_lost: Callable[[], None]) -> None:
+        self._on_lost = on_lost
+        self._transport: asyncio.WriteTransport | None = None
+        self._is_writable = asyncio.Event()
+        self._is_writable.set()
+        self._is_lost = asyncio.Event()
+        self._ignores_backpressure = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def pause_writing(self) -> None:
+        """The buffer is full: callers of `write` wait."""
+        self._is_writable.clear()
+
+    def resume_writing(self) -> None:
+        """The buffer has room again."""
+        self._is_writable.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The stream is closed, by this side or by its reader."""
+        self._is_lost.set()
+        self._is_writable.set()
+        self._on_lost()
+
+    async def write(self, data: bytes) -> None:
+        """Write `data` as a whole, or not at all when cancelled while waiting for room.
+
+        Raises:
+            anyio.BrokenResourceError: Nobody reads any more.
+        """
+        # A loop, since another waiting caller may have filled the buffer again.
+        while not self._is_writable.is_set() and not self._ignores_backpressure:
+            await self._is_writable.wait()
+        if self._is_lost.is_set() or self._transport is None:
+            raise anyio.BrokenResourceError
+        self._transport.write(data)
+
+    def ignore_backpressure(self) -> None:
+        """From now on nobody waits for a slow reader: the process is about to end."""
+        self._ignores_backpressure = True
+        self._is_writable.set()
+
+    async def close(self, flush_seconds: float) -> None:
+        """Send what is buffered for at most `flush_seconds`, then close."""
+        if self._transport is None or self._is_lost.is_set():
+            return
+        self._transport.close()
+        try:
+            await asyncio.wait_for(self._is_lost.wait(), flush_seconds)
+        except TimeoutError:
+            self._transport.abort()

@@ -1,1 +1,1 @@
-"""What each endpoint of the simulated server answers."""
+"""The handlers of the endpoints."""

@@ -1,18 +1,17 @@
-"""Version, status and what belongs to the account on ollama.com."""
+"""Version, status, and the endpoints that use the account on ollama.com."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from ollama_mcp.simulator import decoding
-from ollama_mcp.simulator.encoding import Object, as_object, timestamp
-from ollama_mcp.simulator.failures import Failure
-from ollama_mcp.simulator.http import Request
+from ollama_mcp.simulator import go_json
+from ollama_mcp.simulator.errors import ErrorResponse
+from ollama_mcp.simulator.go_json import Object, as_object, timestamp
+from ollama_mcp.simulator.http import HttpRequest
 from ollama_mcp.simulator.machine import Machine
-from ollama_mcp.simulator.reply import BARE_JSON, Reply
+from ollama_mcp.simulator.response import JSON_WITHOUT_CHARSET, ResponseWriter
 
-SIGNIN_URL = "https://ollama.com/connect?name=simulator&key=c2ltdWxhdG9y"
-_NO_SUCH_HOST = "dial tcp: lookup ollama.com on 127.0.0.53:53: no such host"
+# Number and length of the buckets for each range.
 _BUCKETS = {"24h": (25, timedelta(hours=1)), "7d": (8, timedelta(days=1)), "30d": (31, timedelta(days=1))}
 _RECOMMENDED = (
     ("kimi-k2.6:cloud", "Long-horizon coding and agents", 262_144),
@@ -22,50 +21,50 @@ _RECOMMENDED = (
 )
 
 
-async def root(machine: Machine, request: Request, reply: Reply) -> None:
-    """The text that tells clients that this is Ollama."""
-    reply.text(200, "Ollama is running", "text/plain; charset=utf-8")
+async def root(machine: Machine, request: HttpRequest, response: ResponseWriter) -> None:
+    """Answer with the text by which clients recognize Ollama."""
+    response.text(200, "Ollama is running", "text/plain; charset=utf-8")
 
 
-async def version(machine: Machine, request: Request, reply: Reply) -> None:
-    """The version."""
-    reply.json({"version": machine.reported})
+async def version(machine: Machine, request: HttpRequest, response: ResponseWriter) -> None:
+    """Report the version."""
+    response.json({"version": machine.reported_version})
 
 
-async def status(machine: Machine, request: Request, reply: Reply) -> None:
-    """Whether the cloud is switched off."""
+async def status(machine: Machine, request: HttpRequest, response: ResponseWriter) -> None:
+    """Report whether the cloud is disabled."""
     disabled = machine.account == "disabled"
-    reply.json({"cloud": {"disabled": disabled, "source": "env" if disabled else "none"}})
+    response.json({"cloud": {"disabled": disabled, "source": "env" if disabled else "none"}})
 
 
-async def me(machine: Machine, request: Request, reply: Reply) -> None:
-    """Who is signed in."""
+async def me(machine: Machine, request: HttpRequest, response: ResponseWriter) -> None:
+    """Report the account that is signed in."""
     match machine.account:
         case "signed_in":
             account = {"id": "00000000-0000-4000-8000-000000000000", "email": "simulated@example.com"}
-            reply.json({**account, "name": "simulated", "plan": "free"})
+            response.json({**account, "name": "simulated", "plan": "free"})
         case "signed_out":
-            raise _unauthorized(machine)
-        # Those servers took an unreachable ollama.com for nobody.
+            raise machine.unauthorized()
+        # Before v0.23.2 an unreachable ollama.com was reported as signed out.
         case _ if not machine.generation.since(0, 23, 2):
-            reply.json(None)
+            response.json(None)
         case _:
-            raise Failure(503, "account unavailable")
+            raise ErrorResponse(503, "account unavailable")
 
 
-async def signout(machine: Machine, request: Request, reply: Reply) -> None:
+async def signout(machine: Machine, request: HttpRequest, response: ResponseWriter) -> None:
     """Sign out."""
     if machine.account == "signed_out":
-        raise Failure(401, "you are not currently signed in")
+        raise ErrorResponse(401, "you are not currently signed in")
     if machine.account != "signed_in":
-        # It has to be told to ollama.com, which is out of reach.
-        raise Failure(500, "there was an error signing out")
+        # Signing out needs a request to ollama.com, which fails in these states.
+        raise ErrorResponse(500, "there was an error signing out")
     machine.account = "signed_out"
-    reply.json(None)
+    response.json(None)
 
 
-async def recommendations(machine: Machine, request: Request, reply: Reply) -> None:
-    """Models that Ollama suggests."""
+async def recommendations(machine: Machine, request: HttpRequest, response: ResponseWriter) -> None:
+    """List the models that Ollama recommends."""
     entries: list[Object] = []
     for name, text, context in _RECOMMENDED:
         entry: Object = {"model": name, "description": text, "context_length": context}
@@ -74,82 +73,60 @@ async def recommendations(machine: Machine, request: Request, reply: Reply) -> N
         else:
             entry["vram_bytes"] = 9_600_000_000
         entries.append(entry)
-    reply.json({"recommendations": entries})
+    response.json({"recommendations": entries})
 
 
-async def web_search(machine: Machine, request: Request, reply: Reply) -> None:
-    """A web search by the account of this server."""
-    body = as_object(decoding.parse(request.body))
-    check_cloud(machine, "web search is unavailable", "/api/web_search")
-    reply.json(search_results(str(body.get("query", "")), int(body.get("max_results") or 5)), content_type=BARE_JSON)
+async def web_search(machine: Machine, request: HttpRequest, response: ResponseWriter) -> None:
+    """Search the web with the account of this server."""
+    body = as_object(go_json.parse(request.body))
+    machine.check_cloud_access("web search is unavailable", "/api/web_search")
+    response.json(
+        simulated_search(str(body.get("query", "")), int(body.get("max_results") or 5)),
+        content_type=JSON_WITHOUT_CHARSET,
+    )
 
 
-async def web_fetch(machine: Machine, request: Request, reply: Reply) -> None:
-    """A web page by the account of this server."""
-    body = as_object(decoding.parse(request.body))
-    check_cloud(machine, "web fetch is unavailable", "/api/web_fetch")
-    reply.json(fetched_page(str(body.get("url", ""))), content_type=BARE_JSON)
+async def web_fetch(machine: Machine, request: HttpRequest, response: ResponseWriter) -> None:
+    """Fetch a web page with the account of this server."""
+    body = as_object(go_json.parse(request.body))
+    machine.check_cloud_access("web fetch is unavailable", "/api/web_fetch")
+    response.json(simulated_page(str(body.get("url", ""))), content_type=JSON_WITHOUT_CHARSET)
 
 
-async def balance(machine: Machine, request: Request, reply: Reply) -> None:
-    """What is left of the account's money; documented, not recorded."""
-    check_cloud(machine, "account details are unavailable", "/api/balance")
+async def balance(machine: Machine, request: HttpRequest, response: ResponseWriter) -> None:
+    """Report the balance of the account; documented, not recorded."""
+    machine.check_cloud_access("account details are unavailable", "/api/balance")
     if request.query:
-        raise Failure(400, "unknown query parameter")
+        raise ErrorResponse(400, "unknown query parameter")
     now = datetime.now(UTC)
     period = {"from": timestamp(now - timedelta(days=10)), "until": timestamp(now + timedelta(days=20))}
     included = {"balance_usd": 12.5, "allowance_usd": 20.0, "period": period}
-    reply.json({"included": included, "purchased": {"balance_usd": 0.0}})
+    response.json({"included": included, "purchased": {"balance_usd": 0.0}})
 
 
-async def usage(machine: Machine, request: Request, reply: Reply) -> None:
-    """What the account used; documented, not recorded."""
-    check_cloud(machine, "account details are unavailable", "/api/usage")
+async def usage(machine: Machine, request: HttpRequest, response: ResponseWriter) -> None:
+    """Report the usage of the account; documented, not recorded."""
+    machine.check_cloud_access("account details are unavailable", "/api/usage")
     if set(request.query) - {"range", "scope"} or request.query.get("range", "24h") not in _BUCKETS:
-        raise Failure(400, "unknown query parameter")
+        raise ErrorResponse(400, "unknown query parameter")
     span = request.query.get("range", "24h")
     count, width = _BUCKETS[span]
     end = datetime.now(UTC)
     counters = {"request_count": 3, "usage_usd": 0.01, "input_tokens": 1200, "output_tokens": 300}
-    starts = [end - width * (count - place) for place in range(count)]
+    starts = [end - width * (count - index) for index in range(count)]
     buckets: list[Object] = [
         {"from": timestamp(start), "until": timestamp(start + width), **counters} for start in starts
     ]
     buckets[-1]["partial"] = True
     totals = {name: value * count for name, value in counters.items()}
-    answer: Object = {"range": span, "scope": request.query.get("scope", "self")}
-    answer |= {"granularity": "hour" if span == "24h" else "day", "from": timestamp(starts[0]), "until": timestamp(end)}
-    reply.json({**answer, "totals": totals, "buckets": buckets})
+    result: Object = {"range": span, "scope": request.query.get("scope", "self")}
+    result |= {"granularity": "hour" if span == "24h" else "day", "from": timestamp(starts[0]), "until": timestamp(end)}
+    response.json({**result, "totals": totals, "buckets": buckets})
 
 
-def check_cloud(machine: Machine, what: str, path: str) -> None:
-    """Let a call to ollama.com through, or not.
-
-    Raises:
-        Failure: 401, 403 or 502, as the account stands.
-    """
-    match machine.account:
-        case "signed_in":
-            return
-        case "disabled":
-            raise Failure(403, f"ollama cloud is disabled: {what}")
-        case "unreachable":
-            raise Failure(502, f'Post "https://ollama.com:443{path}?ts=1795229555": {_NO_SUCH_HOST}')
-        case "no_key":
-            raise Failure(401, "unauthorized")
-        case "signed_out":
-            raise _unauthorized(machine)
-
-
-def _unauthorized(machine: Machine) -> Failure:
-    if machine.generation.since(0, 12, 1):
-        return Failure(401, "unauthorized", signin_url=SIGNIN_URL)
-    return Failure(401, "unauthorized", public_key="c2ltdWxhdG9y")
-
-
-def search_results(query: str, count: int) -> dict[str, object]:
-    """Results of a search that nobody made."""
-    found = [
+def simulated_search(query: str, count: int) -> dict[str, object]:
+    """Made-up results of a web search."""
+    results = [
         {
             "title": f"Simulated result {number} for {query}",
             "url": f"https://example.com/{number}",
@@ -157,10 +134,10 @@ def search_results(query: str, count: int) -> dict[str, object]:
         }
         for number in range(1, max(0, min(count, 10)) + 1)
     ]
-    return {"results": found}
+    return {"results": results}
 
 
-def fetched_page(url: str) -> dict[str, object]:
-    """A page that was never fetched."""
+def simulated_page(url: str) -> dict[str, object]:
+    """A made-up web page."""
     text = f"This text stands for the page at {url}. The simulator fetched nothing."
     return {"title": "Simulated page", "content": text, "links": ["https://example.com/"]}

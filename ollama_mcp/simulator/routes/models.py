@@ -1,4 +1,4 @@
-"""Listing, showing, copying and deleting models."""
+"""GET /api/tags, /api/ps and /v1/models, POST /api/show and /api/copy, DELETE /api/delete."""
 
 from __future__ import annotations
 
@@ -6,37 +6,42 @@ import json
 from typing import Any
 
 from ollama_mcp.errors import InvalidArgument
-from ollama_mcp.formats.names import ModelName, parse_name
-from ollama_mcp.simulator import decoding
-from ollama_mcp.simulator.capabilities import capabilities, chat_template, go_template
-from ollama_mcp.simulator.encoding import Object, as_list, timestamp
-from ollama_mcp.simulator.failures import Failure, missing_model
+from ollama_mcp.formats.model_names import ModelName, parse_name
+from ollama_mcp.simulator import go_json
+from ollama_mcp.simulator.errors import ErrorResponse, model_not_found
 from ollama_mcp.simulator.generations import Generation
-from ollama_mcp.simulator.http import Request
+from ollama_mcp.simulator.go_json import Object, as_list, timestamp
+from ollama_mcp.simulator.http import HttpRequest
 from ollama_mcp.simulator.machine import Machine
-from ollama_mcp.simulator.reply import BARE_JSON, Reply
-from ollama_mcp.simulator.routes.cloud import find_model
-from ollama_mcp.simulator.store import BLOB_FOLDER, DEFAULT_TEMPLATE, Model
-
-_NAMED = decoding.struct("DeleteRequest", {"model": decoding.string, "name": decoding.string})
-_SHOW = decoding.struct(
-    "ShowRequest",
-    {"model": decoding.string, "name": decoding.string, "verbose": decoding.boolean, "system": decoding.string},
+from ollama_mcp.simulator.response import JSON_WITHOUT_CHARSET, ResponseWriter
+from ollama_mcp.simulator.store import (
+    BLOB_FOLDER,
+    DEFAULT_TEMPLATE,
+    StoredModel,
+    capabilities,
+    gguf_chat_template,
+    go_template,
 )
-_COPY = decoding.struct("CopyRequest", {"source": decoding.string, "destination": decoding.string})
+
+_NAMED = go_json.struct("DeleteRequest", {"model": go_json.string, "name": go_json.string})
+_SHOW = go_json.struct(
+    "ShowRequest",
+    {"model": go_json.string, "name": go_json.string, "verbose": go_json.boolean, "system": go_json.string},
+)
+_COPY = go_json.struct("CopyRequest", {"source": go_json.string, "destination": go_json.string})
 
 
-async def tags(machine: Machine, request: Request, reply: Reply) -> None:
-    """All installed models."""
-    reply.json({"models": [_listed(model, machine.generation) for model in machine.store.listed()]})
+async def tags(machine: Machine, request: HttpRequest, response: ResponseWriter) -> None:
+    """List the installed models."""
+    response.json({"models": [_list_entry(model, machine.generation) for model in machine.store.listed()]})
 
 
-async def running(machine: Machine, request: Request, reply: Reply) -> None:
-    """The models in memory."""
+async def running(machine: Machine, request: HttpRequest, response: ResponseWriter) -> None:
+    """List the models in memory."""
     entries: list[Object] = []
     for runner in machine.scheduler.running():
         model = runner.model
-        # Go adds its longest duration to now; the real server shows that year.
+        # Go adds its longest duration to the current time; the real server shows that year.
         forever = runner.keep_alive < 0
         entry: Object = {
             "name": model.name.short,
@@ -50,53 +55,53 @@ async def running(machine: Machine, request: Request, reply: Reply) -> None:
         if machine.generation.since(0, 10, 0):
             entry["context_length"] = runner.context
         entries.append(entry)
-    reply.json({"models": entries})
+    response.json({"models": entries})
 
 
-async def show(machine: Machine, request: Request, reply: Reply) -> None:
-    """Everything about a model."""
-    body = _SHOW(decoding.parse(request.body), "")
-    wanted = body.get("model") or body.get("name") or ""
-    if not wanted:
-        raise Failure(400, "model is required")
-    model = machine.store.find(wanted)
-    if model is None and machine.generation.trims_names:
-        if not machine.name(wanted).is_cloud:
-            raise missing_model(machine.name(wanted).short)
-        model, _ = find_model(machine, wanted, request.path)
+async def show(machine: Machine, request: HttpRequest, response: ResponseWriter) -> None:
+    """Show a model."""
+    body = _SHOW(go_json.parse(request.body), "")
+    requested = body.get("model") or body.get("name") or ""
+    if not requested:
+        raise ErrorResponse(400, "model is required")
+    model = machine.store.find(requested)
+    if model is None and machine.generation.has_strict_names:
+        if not machine.checked_name(requested).is_cloud:
+            raise model_not_found(machine.checked_name(requested).short)
+        model, _ = machine.resolve_model(requested, request.path)
     if model is None:
-        raise missing_model(wanted)
-    reply.json(shown(model, machine.generation, verbose=body.get("verbose", False)))
+        raise model_not_found(requested)
+    response.json(_show_fields(model, machine.generation, verbose=body.get("verbose", False)))
 
 
-async def copy(machine: Machine, request: Request, reply: Reply) -> None:
-    """A second name for a model."""
-    body = _COPY(decoding.parse(request.body), "")
+async def copy(machine: Machine, request: HttpRequest, response: ResponseWriter) -> None:
+    """Copy a model to a second name."""
+    body = _COPY(go_json.parse(request.body), "")
     names = {part: _name_or_none(body.get(part, "")) for part in ("source", "destination")}
     for part, name in names.items():
         if name is None:
-            raise Failure(400, f'{part} "{body.get(part, "")}" is invalid')
+            raise ErrorResponse(400, f'{part} "{body.get(part, "")}" is invalid')
     model, destination = machine.store.find(body["source"]), names["destination"]
     if model is None or destination is None:
-        raise Failure(404, f'model "{body["source"]}" not found')
+        raise ErrorResponse(404, f'model "{body["source"]}" not found')
     if destination.key != model.name.key:
-        machine.store.put(model.renamed(destination))
-    reply.send(200)
+        machine.store.add(model.renamed(destination))
+    response.send(200)
 
 
-async def delete(machine: Machine, request: Request, reply: Reply) -> None:
-    """A model removed; if it is in memory it stays there until it expires."""
-    body = _NAMED(decoding.parse(request.body), "")
-    wanted = body.get("model") or body.get("name") or ""
-    if _name_or_none(wanted) is None:
-        if not wanted and machine.generation.trims_names:
-            raise Failure(400, "model is required")
-        raise Failure(400, f'name "{wanted}" is invalid')
-    model = machine.store.find(wanted)
+async def delete(machine: Machine, request: HttpRequest, response: ResponseWriter) -> None:
+    """Delete a model; in memory it stays until it expires."""
+    body = _NAMED(go_json.parse(request.body), "")
+    requested = body.get("model") or body.get("name") or ""
+    if _name_or_none(requested) is None:
+        if not requested and machine.generation.has_strict_names:
+            raise ErrorResponse(400, "model is required")
+        raise ErrorResponse(400, f'name "{requested}" is invalid')
+    model = machine.store.find(requested)
     if model is None:
-        raise missing_model(wanted)
+        raise model_not_found(requested)
     machine.store.remove(model)
-    reply.send(200)
+    response.send(200)
 
 
 def _name_or_none(text: str) -> ModelName | None:
@@ -106,7 +111,7 @@ def _name_or_none(text: str) -> ModelName | None:
         return None
 
 
-def _details(model: Model) -> Object:
+def _details(model: StoredModel) -> Object:
     return {
         "parent_model": model.parent,
         "format": "gguf" if model.family else "",
@@ -117,9 +122,9 @@ def _details(model: Model) -> Object:
     }
 
 
-def _listed(model: Model, generation: Generation) -> Object:
+def _list_entry(model: StoredModel, generation: Generation) -> Object:
     details, entry = _details(model), Object()
-    if generation.native_templates:
+    if generation.has_native_templates:
         details["context_length"] = model.header.number("context_length")
         details["embedding_length"] = model.header.number("embedding_length")
         entry["capabilities"] = capabilities(model, generation, listing=True)
@@ -134,16 +139,16 @@ def _listed(model: Model, generation: Generation) -> Object:
     }
 
 
-def shown(model: Model, generation: Generation, *, verbose: bool) -> Object:
-    """The answer of show, with the fields that the generation has."""
+def _show_fields(model: StoredModel, generation: Generation, *, verbose: bool) -> Object:
+    """The response of show, with the fields of the generation."""
     fields: Object = {}
     if model.licenses:
         fields["license"] = "\n".join(model.licenses)
-    fields["modelfile"] = modelfile(model)
+    fields["modelfile"] = _modelfile(model)
     if model.parameters:
         fields["parameters"] = "\n".join(_parameter_lines(model.parameters))
-    # llama-server renders by this one, so show tells it instead of the default.
-    native = chat_template(model) if generation.native_templates and not go_template(model) else ""
+    # llama-server uses this template, so show reports it instead of the default.
+    native = gguf_chat_template(model) if generation.has_native_templates and not go_template(model) else ""
     fields["template"] = native or model.template or DEFAULT_TEMPLATE
     if model.system:
         fields["system"] = model.system
@@ -157,16 +162,16 @@ def shown(model: Model, generation: Generation, *, verbose: bool) -> Object:
         ]
     if generation.has_capabilities:
         fields["capabilities"] = capabilities(model, generation)
-    if generation.describes_thinking and model.levels:
-        usual = True if True in model.levels else "medium"
-        fields["thinking"] = {"values": list(model.levels), "default": usual}
-    if generation.fills_renderer:
+    if generation.lists_think_values and model.think_levels:
+        default = True if True in model.think_levels else "medium"
+        fields["thinking"] = {"values": list(model.think_levels), "default": default}
+    if generation.has_template_source:
         fields["template_source"] = "gguf_chat_template" if native else "go_template" if go_template(model) else "none"
     fields["modified_at"] = timestamp(model.modified)
     return fields
 
 
-def _model_info(model: Model, generation: Generation, *, verbose: bool) -> Object:
+def _model_info(model: StoredModel, generation: Generation, *, verbose: bool) -> Object:
     hidden = ("general.name", "tokenizer.chat_template")
     info = {key: value for key, value in sorted(model.header.metadata.items()) if key not in hidden}
     info["general.parameter_count"] = model.header.parameter_count
@@ -175,8 +180,8 @@ def _model_info(model: Model, generation: Generation, *, verbose: bool) -> Objec
     return info
 
 
-def modelfile(model: Model) -> str:
-    """The model as a Modelfile, with the path of its weights as the real server tells it."""
+def _modelfile(model: StoredModel) -> str:
+    """The model as a Modelfile, with the path of its weights like the real server."""
     lines = [
         '# Modelfile generated by "ollama show"',
         "# To build a new Modelfile based on this, replace FROM with:",
@@ -188,7 +193,7 @@ def modelfile(model: Model) -> str:
     if model.system:
         lines.append(f"SYSTEM {_quoted(model.system)}")
     for name, value in sorted(model.parameters.items()):
-        lines += [f"PARAMETER {name} {_plain(item)}" for item in (as_list(value) or [value])]
+        lines += [f"PARAMETER {name} {_plain_value(item)}" for item in (as_list(value) or [value])]
     lines += [f"LICENSE {_quoted(text)}" for text in model.licenses]
     lines += [f"MESSAGE {message['role']} {_quoted(str(message['content']))}" for message in model.messages]
     return "\n".join(lines) + "\n"
@@ -204,7 +209,7 @@ def _quoted_json(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _plain(value: Any) -> str:
+def _plain_value(value: Any) -> str:
     return str(value) if not isinstance(value, bool) else str(value).lower()
 
 
@@ -212,12 +217,12 @@ def _parameter_lines(parameters: Object) -> list[str]:
     lines: list[str] = []
     for name, value in sorted(parameters.items()):
         items = as_list(value) or [value]
-        lines += [f"{name:<30} {_quoted_json(item) if isinstance(item, str) else _plain(item)}" for item in items]
+        lines += [f"{name:<30} {_quoted_json(item) if isinstance(item, str) else _plain_value(item)}" for item in items]
     return lines
 
 
-async def openai_models(machine: Machine, request: Request, reply: Reply) -> None:
-    """The installed models as OpenAI's API lists them."""
+async def openai_models(machine: Machine, request: HttpRequest, response: ResponseWriter) -> None:
+    """List the installed models in the format of OpenAI's API."""
     entries = [
         {
             "id": model.name.short,
@@ -227,4 +232,4 @@ async def openai_models(machine: Machine, request: Request, reply: Reply) -> Non
         }
         for model in machine.store.listed()
     ]
-    reply.json({"object": "list", "data": entries}, content_type=BARE_JSON)
+    response.json({"object": "list", "data": entries}, content_type=JSON_WITHOUT_CHARSET)

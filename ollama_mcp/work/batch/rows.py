@@ -1,4 +1,4 @@
-"""A row of a batch: one input, what is known of it, and what came of it."""
+"""The rows of a batch: an input row, where rows come from, and the record of what a row came to."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ from typing import Any, Protocol, cast
 
 from ollama_mcp.errors import DiskError, OllamaMCPError
 
-# What is nested deeper can be read, but not be written again within another value: one row would end the whole batch.
-MOST_LEVELS = 100
+# Deeper JSON can be parsed, but not be encoded again inside another value, and a record that cannot be written would
+# end the whole batch.
+MAX_JSON_DEPTH = 100
 
 
 class InputChanged(DiskError):
-    """The input is no longer what the rows that are done were made of: the same call finds none of them."""
+    """The input differs from what the finished rows were made of: the same call finds none of them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One input.
+class InputRow:
+    """One row of the input.
 
     Args:
-        number: Its place, counted from 1; the same at every reading of the same input.
-        place: Where it comes from: a line, a path, the lines of a piece. Never its content.
+        number: Its place, counted from 1; the same whenever the same input is read.
+        location: Where it comes from: a line, a path, the lines of a chunk. Never its content.
         columns: What a template may name; a text has the one column "text". A file has it only once it is read.
-        wrong: Why it cannot be used; empty where it can.
+        problem: Why the row cannot be used; "" where it can.
     """
 
     number: int
-    place: dict[str, Any] = field(default_factory=dict[str, Any])
+    location: dict[str, Any] = field(default_factory=dict[str, Any])
     columns: dict[str, Any] = field(default_factory=dict[str, Any])
-    wrong: str = ""
+    problem: str = ""
 
     @property
     def text(self) -> str:
-        """The whole input: the text, or all columns as JSON."""
+        """The whole row: the text, or all columns as JSON."""
         text = self.columns.get("text")
         return text if isinstance(text, str) else json.dumps(self.columns, ensure_ascii=False)
 
@@ -45,17 +46,17 @@ class Row:
         return sum(len(value) if isinstance(value, str) else 16 for value in self.columns.values())
 
 
-class Source(Protocol):
-    """Where rows come from. Its methods work on the disk and belong in a thread."""
+class RowSource(Protocol):
+    """Where rows come from. The methods read from the disk, so they are called in threads."""
 
     @property
-    def shown(self) -> str:
+    def label(self) -> str:
         """What messages call it."""
         ...
 
     @property
-    def identity(self) -> str:
-        """What is different once the input is; a part of the key of a run."""
+    def fingerprint(self) -> str:
+        """Changes whenever the input does; part of the key of the checkpoint."""
         ...
 
     @property
@@ -75,15 +76,15 @@ class Source(Protocol):
 
     @property
     def notes(self) -> Sequence[str]:
-        """What should be known of what it holds, such as files that may not be read."""
+        """What should be known about its content, such as files that may not be read."""
         ...
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[InputRow]:
         """All rows from the beginning; one iteration at a time."""
         ...
 
-    def check(self) -> None:
-        """Make sure that it is still what it was.
+    def check_unchanged(self) -> None:
+        """Check that the input is still what it was when it was opened.
 
         Raises:
             InputChanged: It is not.
@@ -91,17 +92,17 @@ class Source(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release resources."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What came of a row, as it is kept.
+    """What a row came to, as the checkpoint keeps it.
 
     Args:
-        output: The model's words, the value of a format or the verdicts; None where there is an error.
-        notes: What should be known of the answer.
+        output: The model's text, the value of a format or the verdicts; None where there is an error.
+        notes: What should be known about the answer.
         prompt_tokens: Tokens that were read.
         tokens: Tokens that were written.
         kind: Kind of the error, or "".
@@ -116,8 +117,9 @@ class Record:
     message: str = ""
 
     def encode(self) -> bytes:
-        """As JSON, without what is empty."""
-        given = {
+        """As JSON, without empty members."""
+        # The names are in stores of earlier versions too: they stay.
+        members = {
             "output": self.output,
             "notes": list(self.notes),
             "prompt_tokens": self.prompt_tokens,
@@ -125,26 +127,27 @@ class Record:
             "kind": self.kind,
             "message": self.message,
         }
-        return json.dumps({name: value for name, value in given.items() if value or name == "output"}).encode()
+        return json.dumps({name: value for name, value in members.items() if value or name == "output"}).encode()
 
     @classmethod
     def decode(cls, data: bytes) -> Record:
         """The record of `encode`."""
-        given: dict[str, Any] = json.loads(data)
-        given["notes"] = tuple(given.get("notes", ()))
-        return cls(**given)
+        members: dict[str, Any] = json.loads(data)
+        members["notes"] = tuple(members.get("notes", ()))
+        return cls(**members)
 
     @classmethod
-    def of(cls, error: OllamaMCPError) -> Record:
+    def from_error(cls, error: OllamaMCPError) -> Record:
         """The record of a failure; what the model wrote before it is not kept."""
         return cls(kind=error.kind, message=str(error)[:400])
 
 
-def is_too_deep(value: Any) -> bool:
-    """Tell whether a value of JSON is nested deeper than `MOST_LEVELS`."""
+def exceeds_max_depth(value: Any) -> bool:
+    """Tell whether a JSON value is nested deeper than `MAX_JSON_DEPTH` levels."""
+    # Level by level: a recursive walk would itself fail on what it looks for.
     level: list[Any] = [value]
-    for _ in range(MOST_LEVELS):
-        level = [member for one in level for member in _members(one)]
+    for _ in range(MAX_JSON_DEPTH):
+        level = [member for item in level for member in _members(item)]
         if not level:
             return False
     return True

@@ -1,4 +1,4 @@
-"""What the `input` of a batch means: texts, the rows of one file, its pieces, or many files."""
+"""The sources of rows that the `input` of a batch can name: texts, the rows of one file, its chunks, or many files."""
 
 from __future__ import annotations
 
@@ -10,32 +10,34 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ollama_mcp.access import Purpose
-from ollama_mcp.access.wording import quoted
+from ollama_mcp.access.quoting import quoted
 from ollama_mcp.errors import DiskError, InvalidArgument
-from ollama_mcp.work.batch.rows import Row, Source
-from ollama_mcp.work.batch.streams import FileLines, JsonLines, Table
+from ollama_mcp.work.batch.file_sources import CsvSource, JsonlSource, LineSource
+from ollama_mcp.work.batch.rows import InputRow, RowSource
 
 if TYPE_CHECKING:
     from ollama_mcp.access import OpenedFile
     from ollama_mcp.work.context import CallContext
     from ollama_mcp.work.files import Document
 
-MOST_FILES = 50_000
+MAX_FILES = 50_000
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif")
-_BY_SUFFIX: dict[str, Callable[[OpenedFile, int], FileLines]] = {
-    ".txt": FileLines,
-    ".jsonl": JsonLines,
-    ".ndjson": JsonLines,
-    ".csv": Table,
-    ".tsv": Table,
+# These are read row by row; a file of another kind is one row, or is cut into chunks.
+_ROW_FILES: dict[str, Callable[[OpenedFile, int], LineSource]] = {
+    ".txt": LineSource,
+    ".jsonl": JsonlSource,
+    ".ndjson": JsonlSource,
+    ".csv": CsvSource,
+    ".tsv": CsvSource,
 }
+# A path from a root or from home. A relative one looks like any text, so that among several items it is a text.
 _PATH = re.compile(r"(?:/|~[/\\]|\\\\|[A-Za-z]:[\\/]|file:)[^\n]*", re.IGNORECASE)
 _GLOB = re.compile(r"[*?\[]")
 _NAME_SUFFIX = re.compile(r"\.\w+$")
 
 
-class Texts:
-    """A list of texts that the call brought."""
+class TextListSource:
+    """The texts of a call, each one row."""
 
     is_table = False
     from_files = False
@@ -44,46 +46,47 @@ class Texts:
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._texts = texts
-        self.shown = "the list"
+        self.label = "the list"
         digest = hashlib.sha256()
         for text in texts:
+            # The length keeps ["ab", "c"] and ["a", "bc"] apart.
             digest.update(f"{len(text)}:".encode() + text.encode(errors="surrogatepass"))
-        self.identity = digest.hexdigest()
+        self.fingerprint = digest.hexdigest()
 
-    def rows(self) -> Iterator[Row]:
-        """See `Source`."""
+    def rows(self) -> Iterator[InputRow]:
+        """See `RowSource`."""
         for number, text in enumerate(self._texts, start=1):
-            yield Row(number, {}, {"text": text}, "" if text.strip() else "it is empty")
+            yield InputRow(number, {}, {"text": text}, "" if text.strip() else "it is empty")
 
-    def check(self) -> None:
-        """See `Source`."""
+    def check_unchanged(self) -> None:
+        """See `RowSource`."""
 
     def close(self) -> None:
-        """See `Source`."""
+        """See `RowSource`."""
 
 
-class Pieces(Texts):
-    """One long file in pieces of so many characters, cut where a paragraph, a line or a sentence ends."""
+class ChunkSource(TextListSource):
+    """One long file in chunks of at most `chars` characters, cut where a paragraph, a line or a sentence ends."""
 
     from_files = True
     columns = ("text", "path")
 
     def __init__(self, document: Document, chars: int) -> None:
-        from ollama_mcp.work.passages import split
+        from ollama_mcp.work.files.passages import split_document
 
-        self._passages = list(split(document, chars=chars))
+        self._passages = list(split_document(document, chars=chars))
         super().__init__([f"{document.path}\n{chars}", *(passage.text for passage in self._passages)])
-        self.shown = quoted(document.path, 60)
+        self.label = quoted(document.path, 60)
 
-    def rows(self) -> Iterator[Row]:
-        """See `Source`."""
+    def rows(self) -> Iterator[InputRow]:
+        """See `RowSource`."""
         for number, passage in enumerate(self._passages, start=1):
-            place = {"path": passage.path, "lines": f"{passage.first_line}-{passage.last_line}"}
-            yield Row(number, place, {"text": passage.text, "path": passage.path})
+            location = {"path": passage.path, "lines": f"{passage.first_line}-{passage.last_line}"}
+            yield InputRow(number, location, {"text": passage.text, "path": passage.path})
 
 
-class ManyFiles:
-    """Files, each one row; they are read when their turn comes, and may not have changed since they were listed."""
+class FileListSource:
+    """Files, each one row; each is read when its turn comes, and must not have changed since it was listed."""
 
     is_table = False
     from_files = True
@@ -92,65 +95,68 @@ class ManyFiles:
     def __init__(self, paths: Sequence[str], notes: list[str]) -> None:
         self._paths = paths
         self.notes = notes
-        self.shown = f"{len(paths):,} files"
-        self._states = [_state(path) for path in paths]
+        self.label = f"{len(paths):,} files"
+        self._stats = [_stat(path) for path in paths]
         digest = hashlib.sha256()
-        for path, state in zip(paths, self._states, strict=True):
-            digest.update(f"{path}\0{state}\0".encode(errors="surrogatepass"))
-        self.identity = digest.hexdigest()
+        for path, stat in zip(paths, self._stats, strict=True):
+            digest.update(f"{path}\0{stat}\0".encode(errors="surrogatepass"))
+        self.fingerprint = digest.hexdigest()
 
-    def rows(self) -> Iterator[Row]:
-        """See `Source`."""
+    def rows(self) -> Iterator[InputRow]:
+        """See `RowSource`."""
         for number, path in enumerate(self._paths, start=1):
-            yield Row(number, {"path": path}, {"path": path})
+            yield InputRow(number, {"path": path}, {"path": path})
 
-    def check_file(self, row: Row) -> None:
-        """Make sure that the file of a row is the one that was listed.
+    def check_file(self, row: InputRow) -> None:
+        """Check that the file of a row is the one that was listed.
 
         Raises:
             DiskError: It changed, or is gone.
         """
         path = self._paths[row.number - 1]
-        if _state(path) != self._states[row.number - 1]:
+        if _stat(path) != self._stats[row.number - 1]:
             raise DiskError(f"{quoted(path)} changed while the batch ran.", next_step="Run it again by itself.")
 
-    def check(self) -> None:
-        """See `Source`; each file is checked when it is read."""
+    def check_unchanged(self) -> None:
+        """See `RowSource`; each file is checked when it is read."""
 
     def close(self) -> None:
-        """See `Source`."""
+        """See `RowSource`."""
 
 
-async def open_source(call: CallContext, given: Sequence[str], chunk_chars: int | None) -> Source:
+async def open_source(call: CallContext, given: Sequence[str], chunk_chars: int | None) -> RowSource:
     """Find out what the input is, and open it.
 
-    One item is a path; several are texts, unless each is spelled as a path from the root or from '~'.
+    One item is a path; several are texts, unless each is a path from the root or from '~'.
 
     Args:
         call: The context of the call.
         given: The argument `input`.
-        chunk_chars: Characters of a piece, where one file is to be gone through in pieces.
+        chunk_chars: Most characters of a chunk, where one file is cut into chunks.
 
     Raises:
         OllamaMCPError: It cannot be read, is empty, or does not go with `chunk_chars`.
     """
     if len(given) > 1 and not all(_PATH.fullmatch(item.strip()) for item in given):
-        _without(chunk_chars)
-        return await asyncio.to_thread(Texts, given)
+        if chunk_chars is not None:
+            raise InvalidArgument(
+                "chunk_chars needs one file, but input is a list of texts.", next_step="Leave chunk_chars out."
+            )
+        return await asyncio.to_thread(TextListSource, given)
     if len(given) == 1 and not _is_path(given[0]):
         raise InvalidArgument(
-            "input has one item, which is neither a file's name nor a glob.",
+            "input has one item, which is neither a file name nor a glob.",
             next_step="Give several texts, a .txt, .jsonl or .csv file, or a glob: a folder as 'notes/*'. "
-            "One text goes to ollama_chat.",
+            "For one text use ollama_chat.",
         )
     if chunk_chars is not None:
-        return await _pieces(call, given, chunk_chars)
-    if len(given) == 1 and (suffix := _suffix(given[0])) and not _GLOB.search(given[0]):
-        return await asyncio.to_thread(_opened, call, given[0], _BY_SUFFIX[suffix])
-    return await _files(call, given)
+        return await _open_chunks(call, given, chunk_chars)
+    if len(given) == 1 and (suffix := _row_suffix(given[0])) and not _GLOB.search(given[0]):
+        return await asyncio.to_thread(_open_row_file, call, given[0], _ROW_FILES[suffix])
+    return await _open_files(call, given)
 
 
-def _opened(call: CallContext, path: str, make: Callable[[OpenedFile, int], FileLines]) -> Source:
+def _open_row_file(call: CallContext, path: str, make: Callable[[OpenedFile, int], LineSource]) -> RowSource:
     file = call.access.open_file(path, Purpose.TEXT)
     try:
         return make(file, call.settings.limits.prompt_bytes)
@@ -159,31 +165,31 @@ def _opened(call: CallContext, path: str, make: Callable[[OpenedFile, int], File
         raise
 
 
-async def _pieces(call: CallContext, given: Sequence[str], chunk_chars: int) -> Source:
+async def _open_chunks(call: CallContext, given: Sequence[str], chunk_chars: int) -> RowSource:
     from ollama_mcp.work.files import read_files
 
     reading = await read_files(call.access, given, call.settings)
     files = len(reading.documents) + len(reading.images)
     if files != 1 or reading.images:
         raise InvalidArgument(
-            f"chunk_chars goes through one text file; input names {files}{' that is an image' if files == 1 else ''}.",
+            f"chunk_chars takes one text file; input names {files}{', which is an image' if files == 1 else ''}.",
             next_step="Name one file, or leave chunk_chars out.",
         )
-    pieces = await asyncio.to_thread(Pieces, reading.documents[0], chunk_chars)
-    if next(pieces.rows(), None) is None:
-        raise InvalidArgument(f"{pieces.shown} is empty.", next_step="Give a file that holds text.")
-    return pieces
+    chunks = await asyncio.to_thread(ChunkSource, reading.documents[0], chunk_chars)
+    if next(chunks.rows(), None) is None:
+        raise InvalidArgument(f"{chunks.label} is empty.", next_step="Give a file that holds text.")
+    return chunks
 
 
-async def _files(call: CallContext, given: Sequence[str]) -> Source:
+async def _open_files(call: CallContext, given: Sequence[str]) -> RowSource:
     found: list[str] = []
     notes: list[str] = []
     for pattern in given:
         purpose = Purpose.IMAGE if pattern.strip().lower().endswith(IMAGE_SUFFIXES) else Purpose.TEXT
-        listed = await asyncio.to_thread(call.access.find, pattern, purpose, MOST_FILES)
-        if listed.total > MOST_FILES:
+        listed = await asyncio.to_thread(call.access.find, pattern, purpose, MAX_FILES)
+        if listed.total > MAX_FILES:
             raise InvalidArgument(
-                f"{quoted(pattern)} fits {listed.total:,} files; a batch takes {MOST_FILES:,}.",
+                f"{quoted(pattern)} matches {listed.total:,} files; a batch takes at most {MAX_FILES:,}.",
                 next_step="Narrow the pattern.",
             )
         found += listed.paths
@@ -192,30 +198,23 @@ async def _files(call: CallContext, given: Sequence[str]) -> Source:
     if not paths:
         why = f" ({notes[0]})" if notes else ""
         raise InvalidArgument(
-            f"No file fits {quoted(given[0])}{why}.", next_step="Check the pattern; '**' goes down into folders."
+            f"No file matches {quoted(given[0])}{why}.", next_step="Check the pattern; '**' goes down into folders."
         )
     if len(given) == len(paths) == 1 and os.path.basename(given[0].strip()) == os.path.basename(paths[0]):
-        if suffix := _suffix(paths[0]):
+        if suffix := _row_suffix(paths[0]):
             # Its own name looks like a pattern: "report[1].csv".
-            return await asyncio.to_thread(_opened, call, paths[0], _BY_SUFFIX[suffix])
+            return await asyncio.to_thread(_open_row_file, call, paths[0], _ROW_FILES[suffix])
         raise InvalidArgument(
             f"input names one file, {quoted(paths[0])}.",
-            next_step="chunk_chars=4000 goes through it in pieces; ollama_chat takes it whole by files.",
+            next_step="Cut it into rows with chunk_chars=4000, or give the whole file to ollama_chat by files.",
         )
-    return await asyncio.to_thread(ManyFiles, paths, notes)
+    return await asyncio.to_thread(FileListSource, paths, notes)
 
 
-def _suffix(path: str) -> str:
-    """The suffix of a file whose rows are the input; "" of any other."""
+def _row_suffix(path: str) -> str:
+    """The suffix of a file that is read row by row; "" for any other."""
     suffix = os.path.splitext(path.strip())[1].lower()
-    return suffix if suffix in _BY_SUFFIX else ""
-
-
-def _without(chunk_chars: int | None) -> None:
-    if chunk_chars is not None:
-        raise InvalidArgument(
-            "chunk_chars needs one file, but input is a list of texts.", next_step="Leave chunk_chars out."
-        )
+    return suffix if suffix in _ROW_FILES else ""
 
 
 def _is_path(text: str) -> bool:
@@ -227,8 +226,8 @@ def _is_path(text: str) -> bool:
     )
 
 
-def _state(path: str) -> tuple[int, int] | None:
-    """Size and time of a file that was judged before; None where it is gone."""
+def _stat(path: str) -> tuple[int, int] | None:
+    """Size and time of change of a file; None where it is gone."""
     try:
         status = os.stat(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""Prompt templates: `{text}` and `{column}` are filled in, `{{` and `}}` are braces."""
+"""Prompt templates: `{text}` and `{column}` are placeholders, `{{` and `}}` are braces."""
 
 from __future__ import annotations
 
@@ -9,102 +9,106 @@ from itertools import count
 from typing import Any
 
 from ollama_mcp.errors import InvalidArgument
-from ollama_mcp.formats.text import escape
-from ollama_mcp.work.batch.rows import Row
+from ollama_mcp.formats.escaping import escape
+from ollama_mcp.work.batch.rows import InputRow
 
 TEXT = "text"
-_PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
-# What no column is called: a piece of JSON or code that the prompt shows, which stays as it is.
-_NO_NAME = re.compile(r"[\"':\n]|^\s*$")
-_DOUBLED = re.compile(r"\{\{\s*(\w+)\s*\}\}")
-_CLOSED = re.compile(r"</input(?:-([0-9]+))?>")
-_MOST_NAMED = 12
+_TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
+# No column has such a name: it is JSON or code that the prompt shows, and stays as it is.
+_NOT_A_NAME = re.compile(r"[\"':\n]|^\s*$")
+_DOUBLE_BRACES = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+_CLOSING_TAG = re.compile(r"</input(?:-([0-9]+))?>")
+_MAX_COLUMNS_SHOWN = 12
 
 
 class Template:
-    """A prompt with places for the input.
+    """A prompt with placeholders for the columns of a row.
 
-    A template without a place gets the input behind it, between tags that the input cannot close.
+    A template without a placeholder gets the input appended, between tags that the input cannot close.
 
     Args:
         text: The template.
         columns: What it may name.
-        bare: Whether a place is required, since the text is not a prompt but the input itself.
+        needs_placeholder: Whether the text is not a prompt but the input itself, so that without a placeholder all
+            rows would be the same.
 
     Raises:
-        InvalidArgument: It names a column that is not there, or no place where one is required or in doubled braces.
+        InvalidArgument: It names an unknown column, or has no placeholder where one is needed or was meant.
     """
 
-    def __init__(self, text: str, columns: Sequence[str], *, bare: bool = False) -> None:
+    def __init__(self, text: str, columns: Sequence[str], *, needs_placeholder: bool = False) -> None:
         known = {*columns, TEXT}
-        self._pieces: list[tuple[str, str]] = []
+        # Each part is a literal text or the name of a column; the other is "".
+        self._parts: list[tuple[str, str]] = []
         end = 0
-        for match in _PIECE.finditer(text):
-            self._literal(text[end : match.start()])
+        for match in _TOKEN.finditer(text):
+            self._add_literal(text[end : match.start()])
             end = match.end()
             name = match[1]
             if name is None:
-                self._literal(match[0][0])
+                self._add_literal(match[0][0])
             elif name in known:
-                self._pieces.append(("", name))
-            elif _NO_NAME.search(name):
-                self._literal(match[0])
+                self._parts.append(("", name))
+            elif _NOT_A_NAME.search(name):
+                self._add_literal(match[0])
             else:
-                raise _missing(name, columns)
-        self._literal(text[end:])
-        self.has_place = any(name for _, name in self._pieces)
-        if not self.has_place and (doubled := _DOUBLED.search(text)) and doubled[1] in known:
+                raise _unknown_column(name, columns)
+        self._add_literal(text[end:])
+        self.has_placeholder = any(name for _, name in self._parts)
+        if not self.has_placeholder and (double := _DOUBLE_BRACES.search(text)) and double[1] in known:
             # Other template languages write it so; the model would be given the braces in every row.
             raise InvalidArgument(
-                f"prompt names no place for the input; {doubled[0]!r} is text in braces here.",
-                next_step=f"Write {{{doubled[1]}}} for the column.",
+                f"prompt has no placeholder for the input; {double[0]!r} is text in braces here.",
+                next_step=f"Write {{{double[1]}}} for the column.",
             )
-        if bare and text and not self.has_place:
+        if needs_placeholder and text and not self.has_placeholder:
             raise InvalidArgument(
-                "prompt names no place for the input.",
+                "prompt has no placeholder for the input.",
                 next_step="With questions and embed it says what is judged, such as '{text}'; or leave it out.",
             )
 
-    def fill(self, row: Row, *, append: bool = True) -> str:
+    def fill(self, row: InputRow, *, append: bool = True) -> str:
         """The prompt for a row.
 
         Args:
             row: The row.
-            append: Whether the input goes behind a template without a place; an image goes beside it.
+            append: Whether a template without a placeholder gets the input appended; an image goes beside it.
 
         Raises:
             InvalidArgument: The row lacks a column.
         """
-        if not self.has_place:
-            words = "".join(literal for literal, _ in self._pieces)
-            return f"{words}\n\n{block(row.text)}".lstrip() if append else words
-        return "".join(literal or _value(row, name) for literal, name in self._pieces)
+        if not self.has_placeholder:
+            prompt = "".join(literal for literal, _ in self._parts)
+            return f"{prompt}\n\n{in_tags(row.text)}".lstrip() if append else prompt
+        return "".join(literal or _value(row, name) for literal, name in self._parts)
 
-    def _literal(self, text: str) -> None:
+    def _add_literal(self, text: str) -> None:
         if text:
-            self._pieces.append((text, ""))
+            self._parts.append((text, ""))
 
 
-def block(text: str) -> str:
-    """A text between tags that do not occur in it; looked for once, however many it has."""
-    taken = {number or "1" for number in _CLOSED.findall(text)}
+def in_tags(text: str) -> str:
+    """A text between `<input>` tags, numbered where the text itself closes such a tag."""
+    # One pass over the text: trying one number after another would be quadratic for a text full of tags.
+    taken = {number or "1" for number in _CLOSING_TAG.findall(text)}
     number = next(number for number in count(1) if str(number) not in taken)
     tag = "input" if number == 1 else f"input-{number}"
     return f"<{tag}>\n{text}\n</{tag}>"
 
 
-def _value(row: Row, name: str) -> str:
+def _value(row: InputRow, name: str) -> str:
     if name == TEXT:
         return row.text
     if name not in row.columns:
+        # Objects of a .jsonl file need not have the same members; the first one gave the columns.
         raise InvalidArgument(f"The row has no {escape(name, 60)!r}, which the prompt names.")
     value: Any = row.columns[name]
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _missing(name: str, columns: Sequence[str]) -> InvalidArgument:
-    shown = ", ".join("{" + escape(column, 40) + "}" for column in columns[:_MOST_NAMED])
-    more = f" and {len(columns) - _MOST_NAMED} more" if len(columns) > _MOST_NAMED else ""
+def _unknown_column(name: str, columns: Sequence[str]) -> InvalidArgument:
+    shown = ", ".join("{" + escape(column, 40) + "}" for column in columns[:_MAX_COLUMNS_SHOWN])
+    more = f" and {len(columns) - _MAX_COLUMNS_SHOWN} more" if len(columns) > _MAX_COLUMNS_SHOWN else ""
     return InvalidArgument(
         f"prompt names {{{escape(name, 60)}}}, which the input does not have.",
         next_step=f"It has: {shown or '{text}'}{more}. Write {{{{ and }}}} for braces.",

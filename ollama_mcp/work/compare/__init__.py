@@ -1,6 +1,6 @@
-"""One prompt, or a few, on several models: their answers and figures side by side."""
+"""Comparison of models: the same prompts on each, with answers, speed and memory side by side."""
 
-from ollama_mcp.work.compare.results import Comparison, Row, Trial
-from ollama_mcp.work.compare.running import Order, compare
+from ollama_mcp.work.compare.results import Comparison, ModelResult, Trial
+from ollama_mcp.work.compare.runner import ComparisonSpec, compare
 
-__all__ = ["Comparison", "Order", "Row", "Trial", "compare"]
+__all__ = ["Comparison", "ComparisonSpec", "ModelResult", "Trial", "compare"]

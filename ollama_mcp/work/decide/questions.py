@@ -1,4 +1,4 @@
-"""Questions with a fixed set of answers, and whether they can be asked."""
+"""Closed questions: those with a fixed set of answers, and the checks that they can be asked."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -9,14 +9,14 @@ from pydantic.json_schema import SkipJsonSchema
 
 from ollama_mcp.errors import InvalidArgument
 
-# Both ends of what System One takes (contract of POST /v1/systemone).
-FEWEST, MOST = 2, 26
-# Enough to let each of a few options stand everywhere once, without asking twenty times.
-MOST_ORDERS = 5
+# The limits of decision models (contract of POST /v1/systemone).
+MIN_OPTIONS, MAX_OPTIONS = 2, 26
+# Lets each of up to five options stand at every place once, without asking twenty times.
+MAX_ORDERS = 5
 
 
-def _labels(value: Any) -> Any:
-    """Labels as an object `label: meaning` or as a list of "label" and "label: meaning"."""
+def _parse_labels(value: Any) -> Any:
+    """Accept labels as an object `{label: meaning}`, or as a list of "label", "label: meaning" and such objects."""
     if isinstance(value, Mapping):
         value = [value]
     if not isinstance(value, list):
@@ -36,28 +36,28 @@ def _labels(value: Any) -> Any:
 
 
 def _without_docstring(schema: dict[str, Any]) -> None:
-    """A class's docstring is for readers of the code; in a tool list it costs tokens."""
+    """Keep the docstring, which is for readers of the code, out of the tool list."""
     schema.pop("description", None)
 
 
 Labels = Annotated[
     dict[str, str],
-    BeforeValidator(_labels),
+    BeforeValidator(_parse_labels),
     WithJsonSchema({"type": "array", "items": {"type": "string"}}),
 ]
-Type = Literal["choice", "yes_no", "score"]
+QuestionType = Literal["choice", "yes_no", "score"]
 
 
-class Question(BaseModel):
-    """A question about a text or an image.
+class ClosedQuestion(BaseModel):
+    """A question about a text or an image that is answered with one of several options.
 
     Args:
         question: What is asked.
-        name: What the answer is filed under; the question itself where left out.
-        type: choice (one of `labels`), yes_no, or score (a place among `levels`); where left out, as labels and levels
-            tell. It is not in the published schema, which every user pays for.
-        labels: For choice, what can be answered and what each means ("" where the label says it).
-        levels: For score, lowest first.
+        name: The name of the answer in the result; the question itself where it is left out.
+        type: choice (one of `labels`), yes_no, or score (one of `levels`); where it is left out, labels and levels
+            decide. It is not in the published schema, which every user pays for.
+        labels: For a choice, the options and what each means ("" where the label says it).
+        levels: For a score, the options, lowest first.
     """
 
     model_config = ConfigDict(extra="forbid", defer_build=True, json_schema_extra=_without_docstring)
@@ -66,17 +66,17 @@ class Question(BaseModel):
     name: str = ""
     labels: Labels = {}
     levels: list[str] = []
-    type: SkipJsonSchema[Type] = "yes_no"
+    type: SkipJsonSchema[QuestionType] = "yes_no"
 
     def model_post_init(self, context: Any) -> None:
-        """Fill in what was left out."""
+        """Fill in the name and the type where they are left out."""
         self.name = self.name.strip() or self.question.strip()
         if "type" not in self.model_fields_set:
             self.type = "choice" if self.labels else "score" if self.levels else "yes_no"
 
     @property
     def options(self) -> dict[str, str]:
-        """What can be answered, in order, and what each means."""
+        """The possible answers, in order, and what each means."""
         match self.type:
             case "choice":
                 return self.labels
@@ -86,62 +86,73 @@ class Question(BaseModel):
                 return {"yes": "", "no": ""}
 
     def orders(self, *, shuffle: bool) -> list[list[int]]:
-        """The orders to show the options in: the given one, or several in which each stands elsewhere.
+        """The orders to show the options in: the given one, or several in which each option stands elsewhere.
 
-        They are the same each time, so that a call can be repeated. Levels are turned round, not mixed.
+        The orders are the same each time, so that a call can be repeated. Levels are reversed, not mixed.
         """
         given = list(range(len(self.options)))
         if not shuffle:
             return [given]
         if self.type != "choice":
             return [given, given[::-1]]
+        # Seeded with the name: the same question has the same orders in every process.
         mixed = random.Random(self.name).sample(given, len(given))
-        turns = min(len(given), MOST_ORDERS)
-        starts = [turn * len(given) // turns for turn in range(turns)]
+        count = min(len(given), MAX_ORDERS)
+        # Rotations of one shuffled order, evenly apart: no option stands at one place twice.
+        starts = [index * len(given) // count for index in range(count)]
         return [mixed[start:] + mixed[:start] for start in starts]
 
 
-def check_questions(questions: Sequence[Question], most: int) -> None:
-    """Refuse what could not be asked, before anything is.
+def check_questions(questions: Sequence[ClosedQuestion], limit: int) -> None:
+    """Check that all questions can be asked, before any of them is.
+
+    Args:
+        questions: The questions.
+        limit: The most that are taken.
 
     Raises:
-        InvalidArgument: Names the question, and what to change.
+        InvalidArgument: One cannot; names it, and what to change.
     """
     if not questions:
         raise InvalidArgument(
             "questions is empty.", next_step="Give one such as {'question': 'Which team?', 'labels': ['a', 'b']}."
         )
-    if len(questions) > most:
+    if len(questions) > limit:
         raise InvalidArgument(
-            f"questions has {len(questions):,} items, at most {most:,} are taken.",
+            f"questions has {len(questions):,} items, at most {limit:,} are taken.",
             next_step="Send fewer, or raise limits.questions in the settings.",
         )
     seen: set[str] = set()
-    for place, question in enumerate(questions, start=1):
+    for number, question in enumerate(questions, start=1):
         if not question.question.strip():
-            raise InvalidArgument(
-                f"Question {place} asks nothing.", next_step="Say in `question` what is to be decided."
-            )
+            raise InvalidArgument(f"Question {number} is empty.", next_step="Say in `question` what is to be decided.")
         if question.name in seen:
             raise InvalidArgument(f"Two questions are named {question.name[:60]!r}.", next_step="Name each once.")
         seen.add(question.name)
         _check(question)
 
 
-def _check(question: Question) -> None:
+def _check(question: ClosedQuestion) -> None:
     name = f"Question {question.name[:60]!r}"
-    if question.labels and question.type != "choice":
-        raise InvalidArgument(f"{name} is a {question.type}, which takes no labels.", next_step="Make it a choice.")
-    if question.levels and question.type != "score":
-        raise InvalidArgument(f"{name} is a {question.type}, which takes no levels.", next_step="Make it a score.")
-    given = "labels" if question.type == "choice" else "levels"
+    if question.labels and question.levels:
+        raise InvalidArgument(
+            f"{name} has both labels and levels.",
+            next_step="Give labels for one of several answers, or levels for a scale from low to high.",
+        )
+    # `type` may be given, though the published schema does not have it.
+    for member, given, implied in (("labels", question.labels, "choice"), ("levels", question.levels, "score")):
+        if given and question.type != implied:
+            raise InvalidArgument(
+                f"{name} has {member}, but its type is {question.type!r}.", next_step=f"Leave type or {member} out."
+            )
+    member = "labels" if question.type == "choice" else "levels"
     options = question.options
     if len(question.levels) > len(options) and question.type == "score":
         raise InvalidArgument(f"{name} has a level twice.", next_step="Give each once, lowest first.")
-    if not FEWEST <= len(options) <= MOST:
+    if not MIN_OPTIONS <= len(options) <= MAX_OPTIONS:
         raise InvalidArgument(
-            f"{name} has {len(options)} {given}, but takes {FEWEST} to {MOST}.",
-            next_step=f"Give {given}; sort into groups first where there are more.",
+            f"{name} has {len(options)} {member}, but takes {MIN_OPTIONS} to {MAX_OPTIONS}.",
+            next_step=f"Give {member}; where there are more, sort into groups first.",
         )
     if "" in options:
-        raise InvalidArgument(f"{name} has {given} without a word.", next_step="Give each a text.")
+        raise InvalidArgument(f"{name} has empty {member}.", next_step="Give each a text.")

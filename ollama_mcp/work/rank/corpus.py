@@ -1,4 +1,4 @@
-"""What is searched: passages of files and texts, the same text once, each with all its places."""
+"""The corpus that is searched: passages of files and texts, each distinct text once, with all its places."""
 
 from __future__ import annotations
 
@@ -8,128 +8,136 @@ from typing import NamedTuple
 
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.tokens import estimate_tokens
-from ollama_mcp.work.passages import split
-from ollama_mcp.work.readings import Document
+from ollama_mcp.work.files.documents import Document
+from ollama_mcp.work.files.passages import split_document
 
-# Fixed steps: a text that changes a little is still cut as before, so that its other passages are found in the store.
-SIZES = (1_200, 900, 600, 450, 300, 200, 150, 100, 60, 30)
-# Below this a text that does not fit is not cut further: then it is the model that cannot be used.
-SHORTEST = 30
-# How much of a context an estimate may fill; what it misses is found by the server's refusal.
-_FILLED = 0.8
+# Fixed steps: a text that changes a little is still split as before, and its other passages are found in the store.
+PASSAGE_CHARS = (1_200, 900, 600, 450, 300, 200, 150, 100, 60, 30)
+# A text of this size that does not fit is not split further: then it is the model that cannot be used.
+MIN_CHARS = 30
+# How much of a context an estimate may fill. It may be wrong all the same; then the server refuses the passage, and it
+# is halved.
+_FILL_RATIO = 0.8
 _SPECIAL_TOKENS = 8
 
 
 class Place(NamedTuple):
-    """Where a passage stands: lines of a file, or a text of the call by its index, -1 for files; in reading order."""
+    """Where a passage is: lines of a file, or a text of the call by its index (-1 for files).
+
+    The fields are in reading order, so that places sort by it.
+    """
 
     path: str
-    text: int
+    text_index: int
     first_line: int
     last_line: int
 
     def __str__(self) -> str:
-        if self.text >= 0:
-            return f"texts[{self.text}]"
+        if self.text_index >= 0:
+            return f"texts[{self.text_index}]"
         lines = str(self.first_line)
         return f"{self.path}:{lines}" if self.first_line == self.last_line else f"{self.path}:{lines}-{self.last_line}"
 
 
 class Corpus:
-    """All passages of a call, by the hash of what is embedded of them.
+    """All passages of a call, by the hash of what is embedded of them (see `passage_key`).
 
     Args:
-        prefix: What the model wants before each passage.
-        window: The model's context in tokens.
-        most: Most passages.
+        prefix: What the model expects before each passage.
+        context_length: The model's context in tokens.
+        max_passages: Limit for all passages, repeated ones included.
 
     Attributes:
-        texts: The passages, each text once.
-        places: Where each of them stands, at least once.
-        passages: How many there are, repeated ones too.
+        texts: The passages, each distinct text once.
+        places: Where each of them is, at least one place.
+        passages: How many there are, repeated ones included.
     """
 
-    def __init__(self, prefix: str, *, window: int, most: int) -> None:
-        # As few objects as can be: for hundreds of thousands the garbage collector halts everything.
+    def __init__(self, prefix: str, *, context_length: int, max_passages: int) -> None:
+        # Plain dictionaries of bytes and text, and no object for each passage: with hundreds of thousands of objects
+        # the garbage collector stops the whole process.
         self.texts: dict[bytes, str] = {}
         self.places: dict[bytes, list[Place]] = {}
         self.passages = 0
-        self._prefix, self._most = prefix, most
-        self._room = max(1.0, _FILLED * (window - _SPECIAL_TOKENS - estimate_tokens(prefix)))
+        self._prefix, self._max_passages = prefix, max_passages
+        self._token_budget = max(1.0, _FILL_RATIO * (context_length - _SPECIAL_TOKENS - estimate_tokens(prefix)))
 
-    def fill(self, documents: Iterable[Document], texts: Sequence[str]) -> None:
-        """Add files that were read, and texts, whose place is their index however long they are. Work for a thread.
+    def add(self, documents: Iterable[Document], texts: Sequence[str]) -> None:
+        """Split and add files that were read, and texts; blocking, call it in a thread.
 
         Raises:
             InvalidArgument: There is nothing to search, or more than may be searched.
         """
         for document in documents:
-            self._cut(document, -1, self._size(document.text))
+            self._split(document, -1, self._passage_chars(document.text))
         for index, text in enumerate(texts):
-            self._cut(_document("", text, 1), index, self._size(text))
+            self._split(_document("", text, 1), index, self._passage_chars(text))
         if not self.passages:
             raise InvalidArgument(
                 "There is nothing to search: all that was given is empty.", next_step="Give files or texts with words."
             )
-        if self.passages > self._most:
+        if self.passages > self._max_passages:
             raise InvalidArgument(
-                f"There are {self.passages:,} passages; at most {self._most:,} are searched (setting limits.passages).",
+                f"There are {self.passages:,} passages; at most {self._max_passages:,} are searched "
+                "(setting limits.passages).",
                 next_step="Give fewer files, a narrower pattern or ranges of lines, or raise the setting.",
             )
 
-    def sent(self, hashed: bytes) -> str:
+    def embedding_text(self, key: bytes) -> str:
         """Return what is embedded of a passage."""
-        return self._prefix + self.texts[hashed]
+        return self._prefix + self.texts[key]
 
-    def is_from_file(self, hashed: bytes) -> bool:
-        """Tell whether a passage stands in a file."""
-        return any(place.text < 0 for place in self.places[hashed])
+    def is_from_file(self, key: bytes) -> bool:
+        """Return whether a passage is in a file."""
+        return any(place.text_index < 0 for place in self.places[key])
 
-    def halve(self, hashes: Iterable[bytes]) -> list[bytes]:
-        """Put shorter passages in the place of some; return the hashes of those that were not there yet."""
+    def halve(self, keys: Iterable[bytes]) -> list[bytes]:
+        """Replace passages by shorter ones; return the keys of those that are new."""
         added: list[bytes] = []
-        for hashed in hashes:
-            text = self.texts.pop(hashed)
-            size = max(SHORTEST, (len(text) + 1) // 2)
-            for place in self.places.pop(hashed):
+        for key in keys:
+            text = self.texts.pop(key)
+            chars = max(MIN_CHARS, (len(text) + 1) // 2)
+            for place in self.places.pop(key):
                 self.passages -= 1
-                added += self._cut(_document(place.path, text, place.first_line), place.text, size)
+                added += self._split(_document(place.path, text, place.first_line), place.text_index, chars)
         return added
 
-    def key(self, space: str) -> bytes:
-        """Return what tells these passages, in this order, from all others."""
+    def cache_key(self, space: str) -> bytes:
+        """Return a hash of these passages in this order, and of the space that their vectors belong to."""
         return hashlib.blake2b(b"".join([space.encode(), *self.texts]), digest_size=16).digest()
 
-    def _size(self, text: str) -> int:
-        """The largest size at which passages of a text fit the context, as far as can be estimated."""
-        per_char = estimate_tokens(text) / max(1, len(text))
-        return next((size for size in SIZES if size * per_char <= self._room), SHORTEST)
+    def _passage_chars(self, text: str) -> int:
+        """The largest size at which passages of a text fit the context, by estimate."""
+        # Scripts differ: Chinese takes several times more tokens for a character than English.
+        tokens_per_char = estimate_tokens(text) / max(1, len(text))
+        return next((chars for chars in PASSAGE_CHARS if chars * tokens_per_char <= self._token_budget), MIN_CHARS)
 
-    def _cut(self, document: Document, index: int, size: int) -> list[bytes]:
-        """Add the passages of a document; return the hashes of those that were not there yet."""
+    def _split(self, document: Document, text_index: int, chars: int) -> list[bytes]:
+        """Add the passages of a document; return the keys of those that are new."""
         added: list[bytes] = []
-        for passage in split(document, chars=size):
+        for passage in split_document(document, chars=chars):
             text = passage.text.strip()
             if not text:
                 continue
             self.passages += 1
-            if self.passages > self._most:
+            if self.passages > self._max_passages:
                 # Only counted, for the error.
                 continue
-            blank = passage.text[: len(passage.text) - len(passage.text.lstrip())]
-            first = passage.first_line + blank.count("\n")
-            hashed = hash_of(self._prefix + text)
-            if hashed not in self.texts:
-                self.texts[hashed] = text
-                self.places[hashed] = []
-                added.append(hashed)
-            self.places[hashed].append(Place(document.path, index, first, first + text.count("\n")))
+            leading_space = passage.text[: len(passage.text) - len(passage.text.lstrip())]
+            first_line = passage.first_line + leading_space.count("\n")
+            key = passage_key(self._prefix + text)
+            if key not in self.texts:
+                self.texts[key] = text
+                self.places[key] = []
+                added.append(key)
+            self.places[key].append(Place(document.path, text_index, first_line, first_line + text.count("\n")))
         return added
 
 
-def hash_of(sent: str) -> bytes:
-    """Return what an embedded text is known by; its prefix counts, so that other prefixes are other texts."""
-    return hashlib.blake2b(sent.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+def passage_key(embedding_text: str) -> bytes:
+    """Return the hash by which the vector of a text is stored; the prefix counts, since it changes the vector."""
+    # Lone surrogates are possible in JSON, and must not stop the call here.
+    return hashlib.blake2b(embedding_text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _document(path: str, text: str, first_line: int) -> Document:

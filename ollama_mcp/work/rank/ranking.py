@@ -1,4 +1,4 @@
-"""From a query to the nearest places: choose, read, cut, embed what is new, search."""
+"""A search from query to nearest places: choose the model, read the files, embed what is new, search."""
 
 from __future__ import annotations
 
@@ -8,37 +8,48 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from ollama_mcp.access.wording import quoted
-from ollama_mcp.errors import InvalidArgument, OllamaMCPError, Unsupported
-from ollama_mcp.formats.names import parse_name
+from ollama_mcp.access.quoting import quoted
+from ollama_mcp.errors import InvalidArgument, Unsupported
+from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.formats.tokens import estimate_tokens
-from ollama_mcp.hosts.cards import capabilities_of, default_options
+from ollama_mcp.hosts.model_cards import capabilities_of, default_options
 from ollama_mcp.work.choosing import choose
-from ollama_mcp.work.cloud import keep_home
+from ollama_mcp.work.cloud_policy import check_cloud_policy
+from ollama_mcp.work.files import ReadResult, UnreadFile, read_files, read_optional_files, receipts
 from ollama_mcp.work.rank.corpus import Corpus, Place
-from ollama_mcp.work.rank.embedding import Embedder
-from ollama_mcp.work.rank.prefixes import prefixes_of
-from ollama_mcp.work.rank.searching import check_numpy, nearest
-from ollama_mcp.work.rank.vectors import BYTES_OF_NUMBER, KEPT_BYTES, Kept, Vectors
+from ollama_mcp.work.rank.embedder import Embedder, prefixes_of
+from ollama_mcp.work.rank.vector_index import (
+    BYTES_PER_NUMBER,
+    CACHE_BYTES,
+    IndexCache,
+    VectorIndex,
+    check_numpy,
+    nearest,
+)
 
 if TYPE_CHECKING:
     from ollama_mcp.api import ModelCard
     from ollama_mcp.store import Store
     from ollama_mcp.work.context import CallContext
-    from ollama_mcp.work.readings import Reading
 
 EXCERPT_CHARS = 160
-_RECEIPTS = 3
-# What most embedding models take at least; for a model whose card does not say.
-_USUAL_WINDOW = 512
+_MAX_RECEIPTS = 3
+# For a model whose card names no context length: most embedding models take at least so many tokens.
+_DEFAULT_CONTEXT_LENGTH = 512
 
-# By store, so that they live as long as a server and no other server finds them.
-_kept: WeakKeyDictionary[Store, Kept] = WeakKeyDictionary()
+# By store, so that a cache lives as long as its server, and several servers in one process share none.
+_caches: WeakKeyDictionary[Store, IndexCache] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """A place and how near it is: the cosine, 1 is the same meaning; `excerpt` is how the text there begins."""
+class RankedPlace:
+    """A place that was found.
+
+    Args:
+        score: The cosine to the query; 1 is the same meaning.
+        place: Where it is.
+        excerpt: How the text there begins, on one line.
+    """
 
     score: float
     place: Place
@@ -47,18 +58,18 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The nearest places, and what was done for them.
+    """The outcome of a search.
 
     Args:
-        model: The model.
-        hits: The nearest first.
-        passages: Passages that were searched.
-        embedded: Passages that were embedded for it; the vectors of the others were kept from before.
-        notes: What should be known.
+        model: The embedding model.
+        places: The nearest first.
+        passages: Number of passages that were searched.
+        embedded: Number of those that were embedded now; the vectors of the others were stored before.
+        notes: What the agent should know.
     """
 
     model: str
-    hits: list[Hit]
+    places: list[RankedPlace]
     passages: int
     embedded: int
     notes: list[str]
@@ -73,14 +84,14 @@ async def rank(
     count: int = 10,
     model: str = "",
 ) -> Ranking:
-    """Find what is nearest to a query.
+    """Find the places in files and texts that are nearest to a query in meaning.
 
     Args:
         call: The context of the call.
-        query: What is looked for.
-        files: Paths, globs and what else `ollama_mcp.work.files` takes.
-        texts: Texts, beside the files.
-        count: How many places; at most limits.listed.
+        query: What to look for.
+        files: Paths, globs and so on, as `read_files` takes them.
+        texts: Texts, in addition to the files.
+        count: Number of places; at most limits.listed.
         model: The embedding model, or "".
 
     Raises:
@@ -91,23 +102,23 @@ async def rank(
     card = await call.hosts.card(chosen.model)
     _check_model(chosen.model, card)
     if files:
-        await keep_home(call, chosen.model, "cloud_files")
-    reading = await _read(call, files, can_do_without=bool(texts))
+        await check_cloud_policy(call, chosen.model, "cloud_files")
+    result = await _read_files(call, files, required=not texts)
     prefixes = prefixes_of(chosen.model, card)
-    corpus = Corpus(prefixes.passage, window=_window(call, card), most=call.settings.limits.passages)
+    limits = call.settings.limits
+    corpus = Corpus(prefixes.passage, context_length=_context_length(call, card), max_passages=limits.passages)
     space = await _space(call, chosen.model)
-    async with call.progress.phase(f"searching {len(reading.documents) + len(texts):,} texts with {chosen.model}"):
-        key = await asyncio.to_thread(_fill, corpus, reading, texts, space)
+    async with call.progress.phase(f"searching {len(result.documents) + len(texts):,} texts with {chosen.model}"):
+        cache_key = await asyncio.to_thread(_fill_corpus, corpus, result, texts, space)
         embedder = Embedder(call, chosen.model, space)
-        wanted = await embedder.query(prefixes.query + query.strip())
-        vectors = await _vectors(call, embedder, corpus, key, len(wanted) // BYTES_OF_NUMBER)
-        most = call.settings.limits.listed
-        found = await asyncio.to_thread(nearest, vectors, wanted, corpus, min(count, most))
-    hits = [Hit(score, place, _excerpt(corpus.texts[hashed])) for score, place, hashed in found]
-    notes = [*([chosen.note] if chosen.note else []), *_receipts(reading)]
-    if count > most:
-        notes.append(f"At most {most} places are listed (setting limits.listed).")
-    return Ranking(chosen.model, hits, corpus.passages, embedder.embedded, notes)
+        vector = await embedder.embed_query(prefixes.query + query.strip())
+        index = await _index(call, embedder, corpus, cache_key, len(vector) // BYTES_PER_NUMBER)
+        found = await asyncio.to_thread(nearest, index, vector, corpus, min(count, limits.listed))
+    places = [RankedPlace(score, place, _excerpt(corpus.texts[key])) for score, place, key in found]
+    notes = [*([chosen.note] if chosen.note else []), *_unread_notes(result)]
+    if count > limits.listed:
+        notes.append(f"At most {limits.listed} places are listed (setting limits.listed).")
+    return Ranking(chosen.model, places, corpus.passages, embedder.embedded, notes)
 
 
 def _check_arguments(query: str, files: Sequence[str], texts: Sequence[str], count: int) -> None:
@@ -116,88 +127,82 @@ def _check_arguments(query: str, files: Sequence[str], texts: Sequence[str], cou
     if not files and not texts:
         raise InvalidArgument("There is nothing to search.", next_step="Give files or texts.")
     if count < 1:
-        raise InvalidArgument(f"k is {count}, so nothing would be found.", next_step="Give 1 or more.")
+        raise InvalidArgument(f"k is {count}, but must be at least 1.", next_step="Give a larger k.")
 
 
 def _check_model(model: str, card: ModelCard) -> None:
-    """Refuse a model that is not made for it.
+    """Refuse a chat model.
 
-    Servers before v0.30 embed with chat models too, and what comes of it finds next to nothing.
+    Servers before v0.30 embed with chat models too, but a search with such vectors finds next to nothing.
     """
-    able = capabilities_of(card)
-    if "completion" in able and "embedding" not in able:
+    capabilities = capabilities_of(card)
+    if "completion" in capabilities and "embedding" not in capabilities:
         raise Unsupported(
-            f"{model} is no embedding model; it has: {', '.join(able)}.",
+            f"{model} is not an embedding model; it has: {', '.join(capabilities)}.",
             model=model,
             detail="does not support embeddings",
         )
 
 
-async def _read(call: CallContext, files: Sequence[str], *, can_do_without: bool) -> Reading:
-    from ollama_mcp.access import FolderNotAllowed
-    from ollama_mcp.work.files import Reading, Unread, read_files
-
+async def _read_files(call: CallContext, files: Sequence[str], *, required: bool) -> ReadResult:
     if not files:
-        return Reading()
-    try:
-        async with call.progress.phase(f"reading {len(files)} files"):
-            reading = await read_files(call.access, files, call.settings)
-    except OllamaMCPError as error:
-        # A folder is a question for the user, who is asked by the error itself.
-        if isinstance(error, FolderNotAllowed) or not can_do_without:
-            raise
-        return Reading(unread=[Unread(", ".join(files), f"[{error.kind}] {error.message}")])
-    reading.unread.extend(Unread(path, "[invalid_argument] it is an image") for path in reading.images)
-    return reading
+        return ReadResult()
+    read = read_files if required else read_optional_files
+    async with call.progress.phase(f"reading {len(files)} files"):
+        result = await read(call.access, files, call.settings)
+    result.unread.extend(UnreadFile(path, "[invalid_argument] it is an image") for path in result.images)
+    return result
 
 
-def _window(call: CallContext, card: ModelCard) -> int:
-    """The context in tokens: the model's own, or less where it or the settings say so."""
-    asked: list[Any] = [
-        card.context_length or _USUAL_WINDOW,
+def _context_length(call: CallContext, card: ModelCard) -> int:
+    """The context in tokens: the model's own, or less if the model's options or the settings say so."""
+    limits: list[Any] = [
+        card.context_length or _DEFAULT_CONTEXT_LENGTH,
         {**default_options(card), **call.settings.defaults.options}.get("num_ctx"),
     ]
-    return min(number for number in asked if isinstance(number, int) and number > 0)
+    return min(number for number in limits if isinstance(number, int) and number > 0)
 
 
 async def _space(call: CallContext, model: str) -> str:
-    """Where the vectors of a model are kept: another file behind the same name is another model."""
+    """The space of the store for a model's vectors: by digest, since a name may get another model with a pull."""
+    # Models in the cloud have no digest here.
     if parse_name(model).is_cloud:
         return f"{parse_name(model).key} normalised"
     return f"{(await call.hosts.installed_model(model)).digest} normalised"
 
 
-def _fill(corpus: Corpus, reading: Reading, texts: Sequence[str], space: str) -> bytes:
-    corpus.fill(reading.documents, texts)
+def _fill_corpus(corpus: Corpus, result: ReadResult, texts: Sequence[str], space: str) -> bytes:
+    corpus.add(result.documents, texts)
     check_numpy(len(corpus.texts))
-    return corpus.key(space)
+    return corpus.cache_key(space)
 
 
-async def _vectors(call: CallContext, embedder: Embedder, corpus: Corpus, key: bytes, dimensions: int) -> Vectors:
-    kept = _kept.setdefault(call.store, Kept(KEPT_BYTES))
-    vectors = kept.get(key)
-    if vectors is not None:
-        await asyncio.to_thread(corpus.halve, vectors.halved)
-        return vectors
-    vectors = Vectors(dimensions)
-    await embedder.fill(corpus, vectors)
-    kept.put(key, vectors)
-    return vectors
+async def _index(
+    call: CallContext, embedder: Embedder, corpus: Corpus, cache_key: bytes, dimensions: int
+) -> VectorIndex:
+    cache = _caches.setdefault(call.store, IndexCache(CACHE_BYTES))
+    index = cache.get(cache_key)
+    if index is not None:
+        # This corpus is new; its passages are halved in the same order, or the index would not match it.
+        await asyncio.to_thread(corpus.halve, index.halved)
+        return index
+    index = VectorIndex(dimensions)
+    await embedder.embed_corpus(corpus, index)
+    cache.put(cache_key, index)
+    return index
 
 
 def _excerpt(text: str) -> str:
+    # Twice the length, since runs of white space shrink to one space.
     line = " ".join(text[: 2 * EXCERPT_CHARS].split())
     return line if len(line) <= EXCERPT_CHARS else f"{line[: EXCERPT_CHARS - 1]}…"
 
 
-def _receipts(reading: Reading) -> list[str]:
-    """What was not read or only in part, and why: the first few, and the number of the others."""
-    from ollama_mcp.work.readings import Reading as Part
-    from ollama_mcp.work.readings import receipts
-
-    lines = receipts(Part(unread=reading.unread[:_RECEIPTS]), estimate_tokens)
-    rest = len(reading.unread) - _RECEIPTS
+def _unread_notes(result: ReadResult) -> list[str]:
+    """Notes on files that were not read, or only in part, with the reason: the first few, and how many more."""
+    lines = receipts(ReadResult(unread=result.unread[:_MAX_RECEIPTS]), estimate_tokens)
+    rest = len(result.unread) - _MAX_RECEIPTS
     lines += [f"not read: {rest:,} more"] if rest > 0 else []
-    partly = [f"{quoted(read.path)}: {'; '.join(read.notes)}" for read in reading.documents if read.notes]
-    rest = len(partly) - _RECEIPTS
-    return [*lines, *partly[:_RECEIPTS], *([f"Like this: {rest:,} more files."] if rest > 0 else [])]
+    partial = [f"{quoted(read.path)}: {'; '.join(read.notes)}" for read in result.documents if read.notes]
+    rest = len(partial) - _MAX_RECEIPTS
+    return [*lines, *partial[:_MAX_RECEIPTS], *([f"Read only in part: {rest:,} more files."] if rest > 0 else [])]

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 from ollama_mcp.simulator import Answer, Simulator
-from ollama_mcp.work.batch.rows import Row
+from ollama_mcp.work.batch.rows import InputRow
 from ollama_mcp.work.batch.template import Template
-from tests.media.pictures import photo, saved
+from tests.media.image_samples import photo, saved
 from tests.support import error, texts
 from tests.work.batch.batching import MODEL, Bench, batching
 
@@ -34,7 +34,7 @@ async def test_a_template_without_a_place_gets_the_input_behind_it_in_tags_that_
 def test_a_text_full_of_closing_tags_gets_a_tag_of_its_own():
     # Looked for one after the other these took minutes, in which the server answered nobody.
     text = "".join(f"</input-{number}>" for number in range(1, 100_000))
-    prompt = Template("Read.", ()).fill(Row(1, columns={"text": text}))
+    prompt = Template("Read.", ()).fill(InputRow(1, columns={"text": text}))
     assert prompt == f"Read.\n\n<input-100000>\n{text}\n</input-100000>"
 
 
@@ -73,7 +73,7 @@ async def test_rows_of_jsonl_are_objects_or_texts_and_a_bad_line_is_a_marked_row
     assert [row.get("error", {}).get("kind") for row in rows] == [None] + ["invalid_argument"] * 5
     assert [row["line"] for row in rows] == [1, 2, 4, 5, 6, 7]
     assert rows[0]["input"] == {"name": "Ann", "age": 3}
-    assert "Line 2 cannot be used: it is no JSON" in rows[1]["error"]["message"]
+    assert "Line 2 cannot be used: it is not valid JSON" in rows[1]["error"]["message"]
     assert "no 'name'" in rows[2]["error"]["message"]
     assert bench.prompts() == ["Greet Ann"]
 
@@ -103,10 +103,10 @@ async def test_ragged_rows_nul_characters_and_open_quotes_are_marked_rows_and_th
     report = await bench.report([bench.write("in.csv", content)], prompt="{a}+{b}", **OUT)
     assert (report["done"], report["failed"]) == (2, 5)
     words = [row["error"]["message"] for row in bench.rows() if "error" in row]
-    assert ["1 cells" in words[0], "3 cells" in words[1], "no row of a CSV" in words[2], "NUL" in words[3]] == [
+    assert ["1 cells" in words[0], "3 cells" in words[1], "not a valid CSV row" in words[2], "NUL" in words[3]] == [
         True
     ] * 4
-    assert "no row of a CSV" in words[4]
+    assert "not a valid CSV row" in words[4]
     assert bench.prompts() == ["1+2", "5+6"]
 
 
@@ -204,15 +204,15 @@ async def test_one_long_file_goes_in_pieces_with_their_lines(bench: Bench):
 
 
 WRONG: list[tuple[list[str], dict[str, object], str]] = [
-    (["only one text"], {}, "neither a file's name nor a glob"),
+    (["only one text"], {}, "neither a file name nor a glob"),
     (["one", "two"], {"chunk_chars": 500}, "a list of texts"),
     (["one", "two"], {"chunk_chars": 5}, "200 or more"),
     (["one", "two"], {"limit": 0}, "limit is 0"),
     (["one", "two"], {"prompt": ""}, "nothing to do"),
     (["one", "two"], {"prompt": "{nmae}"}, "names {nmae}"),
-    (["one", "two"], {"embed": True, "prompt": "x"}, "no place"),
+    (["one", "two"], {"embed": True, "prompt": "x"}, "no placeholder"),
     (["one", "two"], {"embed": True, "output": ""}, "embed needs output"),
-    (["one", "two"], {"embed": True, "system": "x"}, "system goes with prompt alone"),
+    (["one", "two"], {"embed": True, "system": "x"}, "system can only be used with prompt"),
     ([], {}, "input"),
 ]
 
@@ -274,8 +274,8 @@ async def test_a_row_that_does_not_fit_the_context_is_marked_and_the_others_go_o
 
 NOTHING: list[tuple[str, dict[str, object], str]] = [
     ("none/*.md", {}, "matches nothing"),
-    ("docs/*.rst", {}, "No file fits"),
-    ("docs/.*.md", {}, "No file fits"),
+    ("docs/*.rst", {}, "No file matches"),
+    ("docs/.*.md", {}, "No file matches"),
     ("picture.png", {"chunk_chars": 500}, "one text file"),
     ("docs/*.md", {"chunk_chars": 500}, "one text file"),
     ("empty.md", {"chunk_chars": 500}, "is empty"),

@@ -14,7 +14,7 @@ import numpy
 import pytest
 
 from ollama_mcp.simulator import Answer, Simulator
-from tests.api.raw import Connection, RawRequest, by_path, serving, version, whole
+from tests.api.raw_server import Connection, RawRequest, by_path, response, serving, version
 from tests.support import connected, data, error, texts
 from tests.work.batch.batching import EMBEDDER, MODEL, Bench, batching, settings_of
 
@@ -124,12 +124,12 @@ async def test_a_vector_that_32_bits_cannot_hold_is_an_error_of_its_row(tmp_path
         texts_of = json.loads(request.body)["input"]
         rows = ["[1e39, 0.0]" if text == "huge" else "[1.0, 0.0]" for text in texts_of]
         answer = f'{{"model": "m", "embeddings": [{", ".join(rows)}], "prompt_eval_count": {3 * len(rows) + 1}}}'
-        await whole(answer)(request, connection)
+        await response(answer)(request, connection)
 
     model = {"name": "m:latest", "model": "m:latest", "digest": "0" * 64, "size": 1}
     host = by_path(
-        show=whole(json.dumps({"capabilities": ["embedding"]})),
-        tags=whole(json.dumps({"models": [model]})),
+        show=response(json.dumps({"capabilities": ["embedding"]})),
+        tags=response(json.dumps({"models": [model]})),
         version=version("0.33.0"),
         embed=embed,
     )

@@ -13,7 +13,7 @@ from PIL import Image
 from ollama_mcp.simulator import Answer, Simulator
 
 MODEL = "llama3.2:3b"
-EYES = "gemma3:4b"
+VISION_MODEL = "gemma3:4b"
 TOPIC = {
     "name": "topic",
     "type": "choice",
@@ -24,7 +24,7 @@ URGENT = {"name": "urgent", "type": "yes_no", "question": "Is it urgent?"}
 ANGER = {"name": "anger", "type": "score", "question": "How angry?", "levels": ["calm", "annoyed", "furious"]}
 REFUND = "The customer wants a refund of the last invoice."
 # One request after the other, so that scripted answers meet their questions.
-ONE = {"parallel": 1}
+SEQUENTIAL = {"parallel": 1}
 
 
 def letter(**chances: float) -> Answer:

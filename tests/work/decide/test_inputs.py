@@ -5,18 +5,29 @@ from pathlib import Path
 
 from ollama_mcp.simulator import Answer, Fault, Simulator
 from tests.support import connected, data, error, text
-from tests.work.decide.helpers import EYES, MODEL, ONE, TOPIC, URGENT, chats, decide, folders, image, letter
+from tests.work.decide.helpers import (
+    MODEL,
+    SEQUENTIAL,
+    TOPIC,
+    URGENT,
+    VISION_MODEL,
+    chats,
+    decide,
+    folders,
+    image,
+    letter,
+)
 
 
 async def test_texts_files_and_images_are_each_judged_by_themselves(simulator: Simulator, tmp_path: Path):
     (tmp_path / "a.txt").write_text("Nothing works!", encoding="utf-8")
     (tmp_path / "b.png").write_bytes(image())
-    simulator.script(EYES, *[letter(A=0.9, B=0.1)] * 4)
+    simulator.script(VISION_MODEL, *[letter(A=0.9, B=0.1)] * 4)
     read = folders(tmp_path)
-    async with connected(simulator.url, read=read, work=ONE) as client:
+    async with connected(simulator.url, read=read, work=SEQUENTIAL) as client:
         images = [base64.b64encode(image("blue") + bytes(400)).decode()]
         files = [f"{tmp_path}/*.txt", f"{tmp_path}/b.png"]
-        result = await decide(client, [URGENT], texts=["Help"], files=files, images=images, model=EYES)
+        result = await decide(client, [URGENT], texts=["Help"], files=files, images=images, model=VISION_MODEL)
     found = data(result)
     names = [row["input"] for row in found["rows"]]
     assert names == ["text 1", str(tmp_path / "a.txt"), str(tmp_path / "b.png"), "image 1"]
@@ -32,7 +43,7 @@ async def test_ranges_of_one_file_are_told_apart(simulator: Simulator, tmp_path:
     file = tmp_path / "a.txt"
     file.write_text("one\ntwo\nthree\nfour\n", encoding="utf-8")
     simulator.script(MODEL, letter(A=1.0), letter(B=1.0))
-    async with connected(simulator.url, read=folders(tmp_path), work=ONE) as client:
+    async with connected(simulator.url, read=folders(tmp_path), work=SEQUENTIAL) as client:
         rows = data(await decide(client, [URGENT], files=[f"{file}:1-2", f"{file}:4"]))["rows"]
     assert [row["input"] for row in rows] == [f"{file}:1-2", f"{file}:4-4"]
 
@@ -44,7 +55,7 @@ async def test_one_input_that_fails_does_not_sink_the_others(simulator: Simulato
     read, limits = folders(tmp_path), {"num_ctx": 4096}
     texts = ["ok", " ", "word " * 9_000]
     files = [str(tmp_path / "a.txt"), str(tmp_path / "b.png"), str(tmp_path / "missing.txt")]
-    async with connected(simulator.url, read=read, limits=limits, work=ONE) as client:
+    async with connected(simulator.url, read=read, limits=limits, work=SEQUENTIAL) as client:
         result = await decide(client, [URGENT], texts=texts, files=files)
     rows = {row["input"].removeprefix(f"{tmp_path}/"): row for row in data(result)["rows"]}
     assert rows["text 1"]["answer"] == rows["a.txt"]["answer"] == "yes"
@@ -73,7 +84,7 @@ async def test_where_every_input_fails_the_call_fails_with_the_first_reason(simu
 
 async def test_a_host_that_is_gone_is_not_asked_for_each_input(simulator: Simulator):
     simulator.script(MODEL, letter(A=1.0))
-    async with connected(simulator.url, work=ONE) as client:
+    async with connected(simulator.url, work=SEQUENTIAL) as client:
         simulator.faults.add(Fault("status", path="/api/chat", nth=2, status=404, text=f"model '{MODEL}' not found"))
         rows = data(await decide(client, [URGENT], texts=["one", "two", "three", "four"]))["rows"]
     assert rows[0]["answer"] == "yes"
@@ -101,12 +112,12 @@ async def test_files_go_to_the_cloud_where_the_settings_let_them(simulator: Simu
 
 
 async def test_an_image_that_is_none_is_named_by_its_place(simulator: Simulator):
-    simulator.script(EYES, letter(A=1.0))
-    async with connected(simulator.url, work=ONE) as client:
+    simulator.script(VISION_MODEL, letter(A=1.0))
+    async with connected(simulator.url, work=SEQUENTIAL) as client:
         images = ["ftp://example.com/a.png", base64.b64encode(image()).decode()]
-        rows = data(await decide(client, [URGENT], images=images, model=EYES))["rows"]
+        rows = data(await decide(client, [URGENT], images=images, model=VISION_MODEL))["rows"]
     assert [row["input"] for row in rows] == ["image 1", "image 2"]
-    assert "has a scheme that is not fetched" in rows[0]["error"] and rows[1]["answer"] == "yes"
+    assert "has an unsupported scheme" in rows[0]["error"] and rows[1]["answer"] == "yes"
 
 
 async def test_too_many_inputs_name_the_batch(simulator: Simulator):
@@ -136,7 +147,7 @@ async def test_many_answers_come_without_the_other_options(simulator: Simulator)
         found = data(await decide(client, [URGENT], texts=["a", "b", "c"]))
     assert [row["probability"] for row in found["rows"]] == [1, 1, 1]
     assert not any("probabilities" in row for row in found["rows"])
-    assert "without the probabilities" in found["notes"][0]
+    assert "probabilities of the other options are left out" in found["notes"][0]
 
 
 async def test_progress_counts_the_inputs(simulator: Simulator):

@@ -6,12 +6,12 @@ import pytest
 from pydantic import ValidationError
 
 from ollama_mcp.errors import InvalidArgument
-from ollama_mcp.work.decide import Question
-from ollama_mcp.work.decide.questions import MOST_ORDERS, check_questions
+from ollama_mcp.work.decide import ClosedQuestion
+from ollama_mcp.work.decide.questions import MAX_ORDERS, check_questions
 
 
-def question(**more: Any) -> Question:
-    return Question.model_validate({"name": "topic", "type": "choice", "question": "What is it about?", **more})
+def question(**more: Any) -> ClosedQuestion:
+    return ClosedQuestion.model_validate({"name": "topic", "type": "choice", "question": "What is it about?", **more})
 
 
 @pytest.mark.parametrize(
@@ -41,13 +41,13 @@ def test_a_colon_without_a_space_is_part_of_the_label():
     ],
 )
 def test_the_type_is_seen_by_what_can_be_answered_and_the_name_is_the_question(given: dict[str, Any], type: str):
-    asked = Question.model_validate({"question": "Is it so?", **given})
+    asked = ClosedQuestion.model_validate({"question": "Is it so?", **given})
     assert (asked.type, asked.name) == (type, "Is it so?")
 
 
 def test_what_was_dumped_is_the_same_question_again():
-    asked = Question.model_validate({"question": "Is it so?", "labels": ["a: one", "b"]})
-    assert Question.model_validate(asked.model_dump()) == asked
+    asked = ClosedQuestion.model_validate({"question": "Is it so?", "labels": ["a: one", "b"]})
+    assert ClosedQuestion.model_validate(asked.model_dump()) == asked
 
 
 def test_levels_and_yes_no_have_their_options_too():
@@ -58,16 +58,16 @@ def test_levels_and_yes_no_have_their_options_too():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"question": " ", "labels": ["a", "b"]}, "Question 1 asks nothing"),
+        ({"question": " ", "labels": ["a", "b"]}, "Question 1 is empty"),
         ({"labels": ["a"]}, "has 1 labels, but takes 2 to 26"),
         ({}, "has 0 labels"),
         ({"labels": [f"l{n}" for n in range(27)]}, "has 27 labels"),
-        ({"labels": ["a", " "]}, "has labels without a word"),
-        ({"labels": ["a", "b"], "levels": ["c", "d"]}, "is a choice, which takes no levels"),
-        ({"type": "yes_no", "labels": ["a", "b"]}, "is a yes_no, which takes no labels"),
+        ({"labels": ["a", " "]}, "has empty labels"),
+        ({"labels": ["a", "b"], "levels": ["c", "d"]}, "has both labels and levels"),
+        ({"type": "yes_no", "labels": ["a", "b"]}, "has labels, but its type is 'yes_no'"),
         ({"type": "score", "levels": ["a"]}, "has 1 levels"),
         ({"type": "score", "levels": ["a", "b", "a "]}, "has a level twice"),
-        ({"type": "score", "levels": ["a", ""]}, "has levels without a word"),
+        ({"type": "score", "levels": ["a", ""]}, "has empty levels"),
     ],
 )
 def test_a_question_that_cannot_be_asked_says_which_and_why(given: dict[str, Any], said: str):
@@ -98,7 +98,7 @@ def test_shuffled_each_label_stands_elsewhere_in_each_order_and_the_orders_stay_
     asked = question(labels=[f"label {number}" for number in range(count)])
     orders = asked.orders(shuffle=True)
     assert orders == asked.orders(shuffle=True)
-    assert len(orders) == min(count, MOST_ORDERS)
+    assert len(orders) == min(count, MAX_ORDERS)
     assert all(sorted(order) == list(range(count)) for order in orders)
     for label in range(count):
         assert len({order.index(label) for order in orders}) == len(orders)

@@ -1,4 +1,4 @@
-"""Passages with their places: every word is in one, every place is where its text stands."""
+"""Passages with their places: every word is in one, and every place is where its text is."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ollama_mcp.errors import InvalidArgument
-from ollama_mcp.work.rank.corpus import SHORTEST, SIZES, Corpus
-from ollama_mcp.work.readings import Document
+from ollama_mcp.work.files.documents import Document
+from ollama_mcp.work.rank.corpus import MIN_CHARS, PASSAGE_CHARS, Corpus
 
 TEXTS = st.lists(st.sampled_from(["word ", "\n", "\n\n", "  ", "sentence. ", "é"]), max_size=300).map("".join)
 
 
 def corpus_of(text: str, *, window: int = 512, first_line: int = 1, most: int = 10_000) -> Corpus:
-    corpus = Corpus("", window=window, most=most)
-    corpus.fill([Document("/a", text, first_line, first_line, len(text.encode()), "utf-8", "text")], ["a text"])
+    corpus = Corpus("", context_length=window, max_passages=most)
+    corpus.add([Document("/a", text, first_line, first_line, len(text.encode()), "utf-8", "text")], ["a text"])
     return corpus
 
 
@@ -24,22 +24,22 @@ def lengths(corpus: Corpus) -> list[int]:
 
 
 @given(TEXTS, st.integers(20, 60), st.integers(1, 1_000), st.booleans())
-def test_each_passage_stands_at_its_places_and_no_word_is_lost(
+def test_each_passage_is_at_its_places_and_no_word_is_lost(
     text: str, window: int, first_line: int, halved: bool
 ) -> None:
     corpus = corpus_of(text, window=window, first_line=first_line)
-    for hashed in list(corpus.texts) if halved else []:
-        if len(corpus.texts[hashed]) > SHORTEST:
-            corpus.halve([hashed])
+    for key in list(corpus.texts) if halved else []:
+        if len(corpus.texts[key]) > MIN_CHARS:
+            corpus.halve([key])
     lines = text.split("\n")
     found = 0
-    for hashed, passage in corpus.texts.items():
-        for place in corpus.places[hashed]:
+    for key, passage in corpus.texts.items():
+        for place in corpus.places[key]:
             found += len("".join(passage.split()))
-            if place.text >= 0:
+            if place.text_index >= 0:
                 continue
-            stand = "\n".join(lines[place.first_line - first_line : place.last_line - first_line + 1])
-            assert passage in stand
+            lines_there = "\n".join(lines[place.first_line - first_line : place.last_line - first_line + 1])
+            assert passage in lines_there
             assert passage.strip() == passage != ""
             assert passage.count("\n") == place.last_line - place.first_line
     assert found == len("".join(text.split())) + len("atext")
@@ -47,8 +47,8 @@ def test_each_passage_stands_at_its_places_and_no_word_is_lost(
 
 
 def test_the_same_text_is_there_once_with_all_its_places() -> None:
-    corpus = Corpus("", window=512, most=10)
-    corpus.fill([Document("/b", "same\n", 3, 3, 5, "utf-8", "text")], ["same", "other", "\n same \n"])
+    corpus = Corpus("", context_length=512, max_passages=10)
+    corpus.add([Document("/b", "same\n", 3, 3, 5, "utf-8", "text")], ["same", "other", "\n same \n"])
     (places, _) = corpus.places.values()
     assert [str(place) for place in places] == ["/b:3", "texts[0]", "texts[2]"]
     assert corpus.passages == 4
@@ -61,7 +61,7 @@ def test_the_same_text_is_there_once_with_all_its_places() -> None:
         ("The quick brown fox jumps over it. " * 500, 512, 1_200),
         ("The quick brown fox jumps over it. " * 500, 256, 900),
         ("字" * 5_000, 512, 450),
-        ("👍" * 5_000, 8, SHORTEST),
+        ("👍" * 5_000, 8, MIN_CHARS),
     ],
 )
 def test_passages_fit_the_context_in_any_script(text: str, window: int, longest: int) -> None:
@@ -78,11 +78,11 @@ def test_a_changed_line_leaves_the_other_passages_as_they_were() -> None:
 
 
 def test_sizes_fall_to_the_shortest() -> None:
-    assert list(SIZES) == sorted(SIZES, reverse=True) and SIZES[-1] == SHORTEST
+    assert list(PASSAGE_CHARS) == sorted(PASSAGE_CHARS, reverse=True) and PASSAGE_CHARS[-1] == MIN_CHARS
 
 
 def test_too_many_passages_and_none_are_told_with_their_number() -> None:
     with pytest.raises(InvalidArgument, match=r"There are 31 passages; at most 30 .*limits\.passages"):
-        Corpus("", window=512, most=30).fill([], [f"text {number}" for number in range(31)])
+        Corpus("", context_length=512, max_passages=30).add([], [f"text {number}" for number in range(31)])
     with pytest.raises(InvalidArgument, match="nothing to search"):
-        Corpus("", window=512, most=30).fill([], ["", " \n"])
+        Corpus("", context_length=512, max_passages=30).add([], ["", " \n"])

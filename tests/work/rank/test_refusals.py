@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from ollama_mcp.simulator import Simulator
-from ollama_mcp.simulator.cards import card_of
-from tests.api.raw import Connection, RawRequest, by_path, serving, version, whole
+from ollama_mcp.simulator.library import find_library_model
+from tests.api.raw_server import Connection, RawRequest, by_path, response, serving, version
 from tests.support import connected, data, error
 from tests.work.rank.client import CAT, MODEL, STOCKS, places, ranked, reader, sent
 
@@ -48,7 +48,7 @@ async def test_what_was_read_only_in_part_is_told_for_a_few_files(simulator: Sim
         found = await ranked(client, "cat", files=[f"{folder}/*.ipynb"])
     *partly, rest = found["notes"]
     assert len(partly) == 3 and all("pictures left out" in note for note in partly)
-    assert "book0.ipynb" in partly[0] and rest == "Like this: 1 more files."
+    assert "book0.ipynb" in partly[0] and rest == "Read only in part: 1 more files."
 
 
 async def test_texts_are_searched_where_no_file_can_be_read(simulator: Simulator, folder: Path):
@@ -112,7 +112,7 @@ async def test_a_chat_model_is_refused_and_embedding_models_are_named(release: s
     async with Simulator(version=release) as simulator, connected(simulator.url) as client:
         result = await client.call_tool("ollama_rank", {"query": "cat", "texts": [CAT], "model": "llama3.2:3b"})
     words = error(result, "unsupported")
-    assert "no embedding model" in words and ("nomic-embed-text" in words or "capability='embedding'" in words)
+    assert "not an embedding model" in words and ("nomic-embed-text" in words or "capability='embedding'" in words)
     assert not sent(simulator)
 
 
@@ -123,7 +123,7 @@ async def test_without_an_embedding_model_one_is_proposed():
 
 
 async def test_files_go_to_a_model_in_the_cloud_only_where_the_settings_let_them(simulator: Simulator, folder: Path):
-    simulator.machine.cloud.install(card_of("embed"))
+    simulator.machine.cloud.install(find_library_model("embed"))
     arguments = {"query": "hammer", "model": f"{MODEL}:cloud"}
     async with reader(simulator, folder) as client:
         refused = await client.call_tool("ollama_rank", {**arguments, "files": [str(folder)], "texts": [CAT]})
@@ -146,12 +146,12 @@ async def test_vectors_that_cannot_be_are_a_bad_answer(vectors: list[str], words
     waiting = iter(vectors)
 
     async def embed(request: RawRequest, connection: Connection) -> None:
-        await whole(f'{{"model": "m", "embeddings": [{next(waiting)}]}}')(request, connection)
+        await response(f'{{"model": "m", "embeddings": [{next(waiting)}]}}')(request, connection)
 
     model = {"name": "m:latest", "model": "m:latest", "digest": "0" * 64, "size": 1}
     host = by_path(
-        show=whole(json.dumps({"capabilities": ["embedding"]})),
-        tags=whole(json.dumps({"models": [model]})),
+        show=response(json.dumps({"capabilities": ["embedding"]})),
+        tags=response(json.dumps({"models": [model]})),
         version=version("0.33.0"),
         embed=embed,
     )

@@ -1,0 +1,162 @@
+"""How many files and functions of this project a warm call enters, in a server over stdio.
+
+    python -m bench.call_path [--list chat]
+
+The figures are a ratchet: `LIMITS` holds the most that each call may enter, tests/architecture/test_call_path.py holds
+the server to them, and a change that needs more says why. Functions are counted once each, by `sys.setprofile` in all
+threads; comprehensions are not counted, since Python 3.12 inlines them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+from bench.clients import ROOT, Process
+
+MODEL = "llama3.2:3b"
+# Files and functions at most; a batch row counts the functions that the first row did not enter.
+LIMITS: dict[str, tuple[int, int]] = {"chat": (28, 110), "chat with a file": (34, 130)}
+SECOND_ROW_LIMIT = 8
+_OURS = (f"{ROOT}/ollama_mcp/", f"{ROOT}/tools/")
+
+Entered = set[str]
+
+
+def serve(output: Path) -> None:
+    """Run the server; SIGUSR1 starts a count, SIGUSR2 writes it to the output and ends it."""
+    from ollama_mcp_server import main
+
+    entered: set[CodeType] = set()
+
+    def record(frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            entered.add(frame.f_code)
+
+    def write(*_: object) -> None:
+        names = [f"{code.co_filename}:{code.co_qualname}" for code in list(entered) if _is_counted(code)]
+        partial = output.with_suffix(".partial")
+        partial.write_text(json.dumps(names), encoding="utf-8")
+        partial.rename(output)
+
+    signal.signal(signal.SIGUSR1, lambda *_: entered.clear())
+    signal.signal(signal.SIGUSR2, write)
+    threading.setprofile(record)
+    sys.setprofile(record)
+    sys.argv[1:] = []
+    sys.exit(main())
+
+
+def _is_counted(code: CodeType) -> bool:
+    name = code.co_name
+    return code.co_filename.startswith(_OURS) and (not name.startswith("<") or name == "<lambda>")
+
+
+class CountingServer(Process):
+    """A server process that tells which functions a call enters."""
+
+    def __init__(self, folder: Path, ollama: str) -> None:
+        self._output = folder / "entered.json"
+        super().__init__([sys.executable, "-m", "bench.call_path", "--serve", str(self._output)], ollama, folder)
+
+    async def entered(self, tool: str, arguments: dict[str, Any], *, warm: int = 3, fails: bool = False) -> Entered:
+        """The functions that a call enters, as "file:name", after so many calls that warm it up."""
+        for _ in range(warm):
+            await self._call(tool, arguments, fails=fails)
+        if warm:
+            # Let the store write what these calls left to it; then refresh what is cached for seconds only.
+            await asyncio.sleep(2.1)
+            await self._call(tool, arguments, fails=fails)
+        self._process.send_signal(signal.SIGUSR1)
+        await self._call(tool, arguments, fails=fails)
+        self._process.send_signal(signal.SIGUSR2)
+        while not self._output.exists():
+            await asyncio.sleep(0.01)
+        names = json.loads(self._output.read_text(encoding="utf-8"))
+        self._output.unlink()
+        return {str(name).removeprefix(f"{ROOT}/") for name in names}
+
+    async def _call(self, tool: str, arguments: dict[str, Any], *, fails: bool) -> None:
+        try:
+            await self.ask("tools/call", {"name": tool, "arguments": arguments})
+        except RuntimeError:
+            if not fails:
+                raise
+
+
+@asynccontextmanager
+async def counting_server() -> AsyncGenerator[tuple[CountingServer, Path]]:
+    """A server over a simulated Ollama, each in a process of its own, and the project folder that it works in."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        (folder / "pyproject.toml").touch()
+        (folder / "notes.txt").write_text("The meeting is at noon.\n" * 3, encoding="utf-8")
+        (folder / "rows.csv").write_text("text\nfirst\nsecond\n", encoding="utf-8")
+        command = [sys.executable, "-m", "ollama_mcp.simulator"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as simulator:
+            assert simulator.stdout is not None
+            server = CountingServer(folder, simulator.stdout.readline().strip())
+            try:
+                await server.start()
+                await server.handshake()
+                yield server, folder
+            finally:
+                await server.close()
+                simulator.terminate()
+
+
+async def measure() -> dict[str, Entered]:
+    """The functions entered by each kind of call; for "second row" those that the first row did not enter."""
+    chat: dict[str, Any] = {"model": MODEL, "prompt": "Hi"}
+    async with counting_server() as (server, _):
+        found = {
+            "chat": await server.entered("ollama_chat", chat),
+            "chat with a file": await server.entered("ollama_chat", {**chat, "files": ["notes.txt"]}),
+            "failing chat": await server.entered("ollama_chat", {**chat, "model": "absent"}, fails=True),
+        }
+        batch: dict[str, Any] = {"model": MODEL, "prompt": "Shorten: {text}", "input": "rows.csv"}
+        one = {**batch, "output": "one.jsonl", "limit": 1, "overwrite": True}
+        await server.entered("ollama_batch", one)
+        # A run that the store has finished is not run again, so that each count takes another prompt.
+        first = await server.entered("ollama_batch", {**one, "prompt": "Say shorter: {text}"}, warm=0)
+        both = {**batch, "output": "two.jsonl", "prompt": "Say in short: {text}"}
+        found["second row"] = await server.entered("ollama_batch", both, warm=0) - first
+    return found
+
+
+def files_of(entered: Entered) -> set[str]:
+    """The files of the functions."""
+    return {name.partition(":")[0] for name in entered}
+
+
+def main() -> None:
+    """Print the table, and the functions of one call where asked to."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--list", metavar="CALL", help="list the functions of this call too")
+    options.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    chosen = options.parse_args()
+    if chosen.serve is not None:
+        serve(chosen.serve)
+    found = asyncio.run(measure())
+    print("| a warm call over stdio | files | functions |\n|---|---|---|")
+    for name, entered in found.items():
+        print(f"| {name} | {len(files_of(entered))} | {len(entered)} |")
+    for function in sorted(found.get(chosen.list, ())):
+        print(f"  {function}")
+
+
+if __name__ == "__main__":
+    main()

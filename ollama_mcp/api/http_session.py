@@ -1,0 +1,345 @@
+"""The HTTP side of one Ollama host: requests, retries, responses read in pieces, and an ApiError for every failure."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from ollama_mcp.api import error_mapping
+from ollama_mcp.api.host_config import build_headers, create_tls_context, normalize_base_url
+from ollama_mcp.errors import ApiError, InvalidArgument
+from ollama_mcp.formats.escaping import escape
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Mapping
+
+    import httpx
+    from pydantic import BaseModel
+
+    from ollama_mcp.api.transport import FreeListTransport
+
+    M = TypeVar("M", bound=BaseModel)
+
+MAX_BODY = 64 * 2**20
+MAX_ERROR_LENGTH = 400
+_MAX_ERROR_BODY = 64 * 2**10
+# Bytes from which a body is parsed in a thread, so that the event loop is not blocked.
+_PARSE_IN_THREAD = 64 * 2**10
+_CONNECT_ATTEMPTS = 3
+_RETRY_PAUSE_SECONDS = 0.1
+_MAX_CACHED_URLS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTimeouts:
+    """Limits in seconds; None is no limit.
+
+    Attributes:
+        connect: TCP and TLS.
+        first_byte: From the request to the head of the response. Ollama sends nothing while it loads a model.
+        idle: Between two lines of a stream, or two pieces of another response.
+        total: Calls that run no model, from start to end.
+    """
+
+    connect: float | None = 5.0
+    first_byte: float | None = None
+    idle: float | None = 300.0
+    total: float | None = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRequest:
+    """A request to send.
+
+    Attributes:
+        method: HTTP method.
+        path: Path below the host's base URL.
+        body: JSON or a file, at once or in pieces.
+        model: The model that errors name.
+        idempotent: Whether it is sent again when the connection breaks before a response.
+        size: Bytes of a body that comes in pieces, where known.
+        unverified: Whether it uses features that a server of unknown version may silently ignore.
+    """
+
+    method: str
+    path: str
+    body: bytes | AsyncIterable[bytes] | None = None
+    model: str | None = None
+    idempotent: bool = False
+    size: int | None = None
+    unverified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """What errors say about a request: the host by URL and name, the endpoint, the model."""
+
+    base_url: str
+    host_name: str
+    method: str
+    path: str
+    model: str | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """Method and path: "POST /api/chat"."""
+        return f"{self.method} {self.path}"
+
+    @property
+    def host_label(self) -> str:
+        """The host as messages show it: "local (http://127.0.0.1:11434)"."""
+        return f"{self.host_name} ({self.base_url})"
+
+    def error(
+        self,
+        kind: type[ApiError],
+        message: str,
+        next_step: str = "",
+        *,
+        status: int | None = None,
+        detail: str = "",
+        retry_after: float | None = None,
+    ) -> ApiError:
+        """An error of this request; the message is cut so that it and the next step fit into MAX_ERROR_LENGTH."""
+        room = MAX_ERROR_LENGTH - len(next_step) - 1
+        return kind(
+            message if len(message) <= room else message[: room - 1] + "…",
+            host=self.base_url,
+            endpoint=self.endpoint,
+            model=self.model,
+            status=status,
+            next_step=next_step,
+            detail=detail,
+            retry_after=retry_after,
+        )
+
+
+class ApiResponse:
+    """A response whose body is still to be read; closing it early closes its connection."""
+
+    def __init__(self, session: HttpSession, request: ApiRequest, response: httpx.Response) -> None:
+        self.request = request
+        self.request_info = session.describe(request)
+        self._session = session
+        self._response = response
+        self._chunks = aiter(cast("httpx.AsyncByteStream", response.stream))
+
+    async def raise_for_status(self) -> None:
+        """Return for a 2xx response as Ollama sends it; raise the ApiError of any other."""
+        status, headers = self._response.status_code, self._response.headers
+        encoding = headers.get("content-encoding", "identity")
+        if encoding != "identity":
+            shown = error_mapping.quote_body(encoding.encode())
+            what = f"the response is compressed ({shown}), which was not requested"
+            raise error_mapping.unexpected_response(self.request_info, what, status)
+        # A response to HEAD has no body to judge by, so its headers must look like Ollama's.
+        if self.request.method == "HEAD" and (page := error_mapping.describe_head_body(status, headers)):
+            raise error_mapping.unexpected_response(self.request_info, f"status {status} for {page}", status)
+        if not 200 <= status < 300:
+            body = await self.read_prefix(_MAX_ERROR_BODY)
+            raise error_mapping.error_from_status(self.request_info, status, headers, body)
+
+    async def read_chunk(self) -> bytes | None:
+        """The next bytes as they come; None at the end."""
+        import httpx
+
+        try:
+            return await anext(self._chunks, None)
+        except httpx.TimeoutException:
+            raise error_mapping.timeout_error(self.request_info, self._session.timeouts.idle, started=True) from None
+        except httpx.TransportError as error:
+            raise error_mapping.disconnected_during_response(self.request_info) from error
+
+    async def read_all(self, limit: int = MAX_BODY) -> bytes:
+        """The whole body; BadAnswer where it exceeds the limit."""
+        body = bytearray()
+        while (chunk := await self.read_chunk()) is not None:
+            body += chunk
+            if len(body) > limit:
+                what = f"the response exceeds {limit // 2**20} MB"
+                raise error_mapping.unexpected_response(self.request_info, what)
+        return bytes(body)
+
+    async def read_prefix(self, limit: int) -> bytes:
+        """At most the first `limit` bytes of an error's body."""
+        body = bytearray()
+        try:
+            while len(body) < limit and (chunk := await self.read_chunk()) is not None:
+                body += chunk
+        except ApiError:
+            # The status is the error to report, not a connection that broke after it.
+            pass
+        return bytes(body[:limit])
+
+    async def aclose(self) -> None:
+        """Return the connection for reuse where the response was read to its end, else close it."""
+        self._session.in_flight -= 1
+        await self._response.aclose()
+
+
+class HttpSession:
+    """Sends requests to one host over connections of its own; see OllamaClient for the arguments."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        name: str,
+        api_key: str | None,
+        headers: Mapping[str, str],
+        timeouts: ClientTimeouts,
+        verify: bool,
+        ca_file: str | None,
+    ) -> None:
+        self.base_url = normalize_base_url(base_url)
+        self.name = name
+        self.timeouts = timeouts
+        self.in_flight = 0
+        self._verify = verify
+        self._ca_file = ca_file
+        self._headers: Mapping[str, str] = build_headers(headers, api_key)
+        self._transport: FreeListTransport | None = None
+        self._urls: dict[str, httpx.URL] = {}
+        self._extensions = {
+            "timeout": {
+                "connect": timeouts.connect,
+                # The transport replaces it by `idle` once the head has come.
+                "read": timeouts.first_byte,
+                "write": timeouts.idle,
+                "idle": timeouts.idle,
+            }
+        }
+
+    def describe(self, request: ApiRequest) -> RequestInfo:
+        """What errors of the request name."""
+        return RequestInfo(self.base_url, self.name, request.method, request.path, request.model)
+
+    async def send(self, request: ApiRequest) -> ApiResponse:
+        """Send a request and return its response, of which only the head has been read.
+
+        A request is repeated here and nowhere else; `_wait_before_retry` holds the rules.
+
+        Raises:
+            ApiError: No connection, or a status other than 2xx.
+        """
+        import httpx
+
+        self.in_flight += 1
+        attempt = 0
+        try:
+            transport = self._transport or self._open_transport()
+            while True:
+                attempt += 1
+                try:
+                    message = httpx.Request(
+                        request.method,
+                        self._urls.get(request.path) or self._build_url(request.path),
+                        headers=self._headers if request.size is None else self._headers_with_length(request.size),
+                        content=request.body,
+                        extensions=self._extensions,
+                    )
+                    response = await transport.handle_async_request(message)
+                    break
+                # Names that do not resolve or encode are no httpx errors: httpcore lets them pass.
+                except (httpx.TransportError, socket.gaierror, UnicodeError) as error:
+                    await self._wait_before_retry(request, error, attempt)
+        except BaseException:
+            self.in_flight -= 1
+            raise
+        answer = ApiResponse(self, request, response)
+        try:
+            await answer.raise_for_status()
+        except BaseException:
+            await answer.aclose()
+            raise
+        return answer
+
+    async def fetch_model(self, request: ApiRequest, model: type[M], *, limited: bool = True) -> M:
+        """Send a request whose response is one JSON object, and parse it.
+
+        Args:
+            request: The request.
+            model: The pydantic model of the response.
+            limited: Whether the total time limit applies: not for calls that run a model.
+        """
+        return await self.parse_body(request, await self.fetch_bytes(request, limited=limited), model)
+
+    async def parse_body(self, request: ApiRequest, body: bytes, model: type[M]) -> M:
+        """The body of a response as a pydantic model; BadAnswer where it does not validate."""
+        try:
+            if len(body) > _PARSE_IN_THREAD:
+                return await asyncio.to_thread(model.model_validate_json, body)
+            return model.model_validate_json(body)
+        except ValueError:
+            shown = error_mapping.quote_body(body)
+            what = f"{shown} is not the expected JSON" if body.strip() else "the response is empty"
+            raise error_mapping.unexpected_response(self.describe(request), what, 200) from None
+
+    async def fetch_bytes(self, request: ApiRequest, *, limited: bool = True) -> bytes:
+        """Send a request and return the body of its response; arguments as in `fetch_model`."""
+        limit = self.timeouts.total if limited else None
+        try:
+            async with asyncio.timeout(limit):
+                response = await self.send(request)
+                try:
+                    return await response.read_all()
+                finally:
+                    await response.aclose()
+        except TimeoutError:
+            raise error_mapping.timeout_error(self.describe(request), limit) from None
+
+    async def aclose(self) -> None:
+        """Close the idle connections."""
+        if self._transport is not None:
+            await self._transport.aclose()
+
+    async def _wait_before_retry(self, request: ApiRequest, error: Exception, attempt: int) -> None:
+        """Return when a failed request may be sent again; raise its ApiError when it may not.
+
+        A connection that was not established: three attempts for every request, since nothing was sent. One that
+        broke before the response: idempotent requests once more. Anything else is never repeated.
+        """
+        import httpx
+
+        info = self.describe(request)
+        if isinstance(error, httpx.ReadTimeout):
+            raise error_mapping.timeout_error(info, self.timeouts.first_byte) from None
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | socket.gaierror | UnicodeError):
+            # A timeout has already used up its time, and a name or a certificate stays wrong.
+            is_final = attempt >= _CONNECT_ATTEMPTS or not isinstance(error, httpx.ConnectError)
+            if is_final or error_mapping.is_tls_error(error):
+                raise error_mapping.connect_error(info, error, self.timeouts.connect) from error
+            # Jitter, so that many calls that failed together do not come back together.
+            await asyncio.sleep(random.uniform(0, _RETRY_PAUSE_SECONDS * 2**attempt))
+        elif not request.idempotent or attempt > 1:
+            raise error_mapping.disconnected_before_response(info, error) from error
+
+    def _build_url(self, path: str) -> httpx.URL:
+        """Parse the URL of a path and cache it, since parsing costs as much as sending a small request."""
+        import httpx
+
+        url = httpx.URL(self.base_url + path)
+        # Blob paths hold digests, so their number has no bound.
+        if len(self._urls) < _MAX_CACHED_URLS:
+            self._urls[path] = url
+        return url
+
+    def _headers_with_length(self, size: int) -> dict[str, str]:
+        return {**self._headers, "Content-Length": str(size)}
+
+    def _open_transport(self) -> FreeListTransport:
+        """Import and build the HTTP machinery, which a process that makes no call never pays for."""
+        import httpx
+
+        from ollama_mcp.api.transport import FreeListTransport
+
+        try:
+            host = httpx.URL(self.base_url).netloc.decode("ascii")
+        except httpx.InvalidURL as error:
+            raise InvalidArgument(f"Host address {escape(self.base_url, 80)!r} is not a URL: {error}.") from None
+        self._headers = httpx.Headers({"Host": host, **self._headers})
+        self._transport = FreeListTransport(lambda: create_tls_context(verify=self._verify, ca_file=self._ca_file))
+        return self._transport

@@ -1,0 +1,187 @@
+"""The streams of generate and chat: what they accumulate, and the separation of thinking from the answer."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ollama_mcp.api.events import ChatChunk, ChatResponse, Chunk, GenerateChunk, GenerateResponse
+from ollama_mcp.api.stream import Stream
+from ollama_mcp.api.versions import Feature, unsupported_feature
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ollama_mcp.api.events import Json, ToolCall
+    from ollama_mcp.api.http_session import ApiResponse
+
+C = TypeVar("C", bound=Chunk)
+
+_OPEN, _CLOSE = "<think>", "</think>"
+
+
+class ChunkStream(Stream[C]):
+    """Chunks of an answer; `text` and `thinking` are what has been received so far.
+
+    Args:
+        send: As in Stream.
+        parse: As in Stream.
+        idle: As in Stream.
+        split_thinking: Whether to separate a `<think>` block from the text.
+        wants_logprobs: Whether the request asks for logprobs.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[], Awaitable[ApiResponse]],
+        parse: Callable[[Json], C],
+        *,
+        idle: float | None,
+        split_thinking: bool,
+        wants_logprobs: bool,
+    ) -> None:
+        super().__init__(send, parse, idle=idle)
+        self._splitter = ThinkingSplitter() if split_thinking else None
+        self._wants_logprobs = wants_logprobs
+        self._text: list[str] = []
+        self._thinking: list[str] = []
+        self._tool_calls: list[ToolCall] = []
+        self._logprobs: list[Json] = []
+
+    @property
+    def text(self) -> str:
+        """The text so far, without thinking."""
+        return "".join(self._text)
+
+    @property
+    def thinking(self) -> str:
+        """The thinking so far."""
+        return "".join(self._thinking)
+
+    def _combined_fields(self, last: C) -> dict[str, Any]:
+        """The fields of the last chunk, with those that accumulate taken from all chunks."""
+        return {field.name: getattr(last, field.name) for field in fields(Chunk)} | {
+            "text": self.text,
+            "thinking": self.thinking,
+            "tool_calls": self._tool_calls,
+            "logprobs": self._logprobs,
+        }
+
+    def _record(self, event: C) -> None:
+        if self._splitter is not None:
+            self._split(event, self._splitter)
+        if event.text:
+            self._text.append(event.text)
+        if event.thinking:
+            self._thinking.append(event.thinking)
+        self._tool_calls.extend(event.tool_calls)
+        self._logprobs.extend(event.logprobs)
+        if event.done and self._wants_logprobs and self._text and not self._logprobs:
+            self._check_ignored_logprobs()
+
+    def _check_ignored_logprobs(self) -> None:
+        """Raise where the server's version was unknown, so that only the response could show that it is too old."""
+        if self._response is not None and self._response.request.unverified:
+            raise unsupported_feature(self._response.request_info, Feature.LOGPROBS)
+
+    def _split(self, event: C, splitter: ThinkingSplitter) -> None:
+        if event.thinking:
+            # The server splits by itself, so what is left in the text is the answer.
+            before, held = splitter.flush()
+            event.thinking, event.text = before + event.thinking, held + event.text
+            self._splitter = None
+            return
+        event.thinking, event.text = splitter.feed(event.text)
+        if event.done:
+            thinking, text = splitter.flush()
+            event.thinking, event.text = event.thinking + thinking, event.text + text
+        if event.done or splitter.in_answer:
+            self._splitter = None
+
+    def _flush(self) -> None:
+        if self._splitter is not None:
+            thinking, text = self._splitter.flush()
+            self._thinking.append(thinking)
+            self._text.append(text)
+            self._splitter = None
+
+
+class GenerateStream(ChunkStream[GenerateChunk]):
+    """Chunks of an answer of generate."""
+
+    async def collect(self) -> GenerateResponse:
+        """Read to the end and return the whole answer, or what had come of a stream that was left early."""
+        last = await self._read_to_end()
+        return GenerateResponse(**self._combined_fields(last), context=last.context)
+
+
+class ChatStream(ChunkStream[ChatChunk]):
+    """Chunks of an answer of chat."""
+
+    async def collect(self) -> ChatResponse:
+        """Read to the end and return the whole answer, or what had come of a stream that was left early."""
+        return ChatResponse(**self._combined_fields(await self._read_to_end()))
+
+
+class ThinkingSplitter:
+    """Splits text that comes in pieces into thinking, between `<think>` tags, and answer; a tag may be cut anywhere.
+
+    Servers before v0.9 leave the tags in the text for every model, newer ones for models whose template they do not
+    know. Only a tag at the very start counts: later ones are the model's words about tags.
+    """
+
+    def __init__(self) -> None:
+        self._state = "start"
+        self._held = ""
+        self._has_thinking = False
+
+    @property
+    def in_answer(self) -> bool:
+        """Whether all further text is answer, so that pieces need not be fed any more."""
+        return self._state == "answer"
+
+    def feed(self, piece: str) -> tuple[str, str]:
+        """Return (thinking, answer) of the piece as far as it is certain; not for pieces after `in_answer`."""
+        text, self._held = self._held + piece, ""
+        if self._state == "start":
+            return self._read_start(text)
+        if self._state == "thinking":
+            return self._read_thinking(text)
+        return "", self._skip_blank_lines(text)
+
+    def flush(self) -> tuple[str, str]:
+        """Return (thinking, answer) of what was held back, once the text has ended."""
+        text, self._held = self._held, ""
+        return (text, "") if self._state == "thinking" else ("", text)
+
+    def _read_start(self, text: str) -> tuple[str, str]:
+        begin = text.lstrip()
+        if begin.startswith(_OPEN):
+            self._state = "thinking"
+            return self._read_thinking(begin[len(_OPEN) :])
+        if _OPEN.startswith(begin):
+            self._held = text
+            return "", ""
+        self._state = "answer"
+        return "", text
+
+    def _read_thinking(self, text: str) -> tuple[str, str]:
+        if not self._has_thinking:
+            # The tag is on a line of its own.
+            text = text.lstrip("\n")
+            self._has_thinking = bool(text)
+        thinking, tag, answer = text.partition(_CLOSE)
+        if tag:
+            self._state = "gap"
+            return thinking, self._skip_blank_lines(answer)
+        # Hold back what may be the first part of the closing tag.
+        keep = next((size for size in range(len(_CLOSE) - 1, 0, -1) if text.endswith(_CLOSE[:size])), 0)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep], ""
+
+    def _skip_blank_lines(self, text: str) -> str:
+        """Drop the blank lines between the closing tag and the answer."""
+        answer = text.lstrip()
+        if answer:
+            self._state = "answer"
+        return answer

@@ -1,0 +1,170 @@
+"""The command line's options: the parser of all commands, and the settings that the options amount to.
+
+It uses argparse, since a server's start cannot wait for the import of a larger library.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from typing import Any
+
+from ollama_mcp import __version__
+from ollama_mcp.settings import LoadedSettings, SettingsError, load_settings
+
+_EPILOG = """\
+Examples:
+  ollama-mcp-server                                     serve over stdio (what MCP hosts run)
+  ollama-mcp-server demo                                see a client use the server
+  ollama-mcp-server --toolsets inference --read-only    offer less
+  ollama-mcp-server call ollama_chat model=llama3.2 prompt='Hi'
+  ollama-mcp-server config show                         every setting and where it came from
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands. `command` of its result is "serve" where none is given."""
+    settings = _settings_options()
+    parser = argparse.ArgumentParser(
+        prog="ollama-mcp-server",
+        description="MCP server for Ollama: every operation of its API as a typed tool.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[settings, _serve_options()],
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.set_defaults(command="serve")
+    # Not `dest="command"`: without a command argparse would set it to None, over the default.
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command_name")
+
+    def command(name: str, summary: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        # Options given before the command's name must survive, so sub-parsers set nothing that was not typed.
+        sub = commands.add_parser(
+            name, help=summary, description=summary, parents=list(parents), argument_default=argparse.SUPPRESS
+        )
+        sub.set_defaults(command=name)
+        return sub
+
+    command("serve", "Serve MCP clients (the default command).", settings, _serve_options())
+    demo = command("demo", "Show a real client using a real server, on Ollama or the built-in simulator.", settings)
+    demo.add_argument(
+        "--simulator", action="store_true", default=False, help="use the simulator even if Ollama answers"
+    )
+    config = command("config", "Show, describe or check the settings.", settings)
+    config.add_argument("action", choices=["show", "schema", "check"])
+    tools = command("tools", "List the offered tools.", settings)
+    tools.add_argument(
+        "--tokens", action="store_true", default=False, help="with the tokens that each costs in a tool list"
+    )
+    tools.add_argument("--json", action="store_true", default=False, help="as the wire definition")
+    call = command("call", "Call one tool from the shell.", settings)
+    call.add_argument("tool", help="name of the tool")
+    call.add_argument(
+        "arguments",
+        nargs="*",
+        default=[],
+        metavar="NAME=VALUE",
+        help="arguments, values may be JSON; or one JSON object",
+    )
+    allow = command("allow", "Allow reading from a folder; running servers apply it at once.", settings)
+    allow.add_argument("folder")
+    command("simulate", "Run a simulated Ollama that needs no model (simulate --help).")
+    return parser
+
+
+def _settings_options() -> argparse.ArgumentParser:
+    # Without help: a parent's -h would clash with that of the parser it is added to.
+    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = options.add_argument_group("settings")
+    group.add_argument("--config", metavar="FILE", help="config file to use")
+    group.add_argument("--ollama", metavar="HOST", help="address of Ollama, as in OLLAMA_HOST")
+    group.add_argument("--toolsets", metavar="A,B", help="toolsets to offer")
+    group.add_argument("--tools", metavar="A,B", help="further single tools to offer")
+    group.add_argument("--exclude-tools", metavar="A,B", help="tools to leave out")
+    group.add_argument("--read-only", action="store_true", help="offer only what changes nothing")
+    group.add_argument("--set", metavar="NAME=VALUE", action="append", help="any setting, such as limits.listed=50")
+    return options
+
+
+def _serve_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = options.add_argument_group("transport")
+    group.add_argument("--transport", choices=["stdio", "http", "sse"], help="how clients connect (stdio)")
+    group.add_argument("--bind", metavar="ADDRESS", help="address to listen on (127.0.0.1)")
+    group.add_argument("--port", type=int, help="port to listen on")
+    group.add_argument("--socket", metavar="PATH", help="Unix socket to listen on instead")
+    group.add_argument("--stateless", action="store_true", help="no sessions over http, for replicas")
+    return options
+
+
+# The setting that each option sets.
+_SETTING_OF_OPTION = {
+    "ollama": "host",
+    "toolsets": "tools.toolsets",
+    "tools": "tools.include",
+    "exclude_tools": "tools.exclude",
+    "read_only": "read_only",
+    "transport": "transport",
+    "bind": "http.host",
+    "port": "http.port",
+    "socket": "http.socket",
+    "stateless": "http.stateless",
+}
+_LIST_OPTIONS = frozenset(("toolsets", "tools", "exclude_tools"))
+
+
+def load_from_options(options: argparse.Namespace) -> LoadedSettings:
+    """Load the settings, with the options of the command line as their highest layer.
+
+    Raises:
+        SettingsError: Names the first wrong setting.
+    """
+    values: dict[str, Any] = {}
+    for option, path in _SETTING_OF_OPTION.items():
+        value = getattr(options, option, None)
+        if value is not None:
+            _put(values, path, _split(value) if option in _LIST_OPTIONS else value)
+    for pair in getattr(options, "set", None) or ():
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise SettingsError(f"--set takes NAME=VALUE, not {pair!r}.")
+        _put(values, name.strip(), json_or_text(text))
+    return load_settings(values, config=getattr(options, "config", None))
+
+
+def to_arguments(options: argparse.Namespace) -> list[str]:
+    """The options that shape a server, as arguments for another process."""
+    arguments: list[str] = []
+    for name in ("config", "toolsets", "tools", "exclude_tools"):
+        if hasattr(options, name):
+            arguments += [f"--{name.replace('_', '-')}", getattr(options, name)]
+    for pair in getattr(options, "set", None) or ():
+        arguments += ["--set", pair]
+    return [*arguments, "--read-only"] if getattr(options, "read_only", False) else arguments
+
+
+def cloud_key() -> str:
+    """The user's key for https://ollama.com, from the variable that Ollama's own clients read, or ""."""
+    key = os.environ.get("OLLAMA_API_KEY", "").strip()
+    # A host leaves the placeholder of an optional field that the user left blank.
+    return "" if key.startswith("${") else key
+
+
+def json_or_text(text: str) -> Any:
+    """The value of `text` where it is valid JSON, else `text` itself."""
+    try:
+        return json.loads(text)  # so that 50 is a number and [] a list
+    except ValueError:
+        return text
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _put(values: dict[str, Any], path: str, value: Any) -> None:
+    *sections, name = path.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+    values[name] = value

@@ -1,0 +1,126 @@
+"""A tool under the settings of this start: its wire definition and its call."""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from mcp.types import CallToolResult, TextContent, Tool, ToolAnnotations
+
+from ollama_mcp.server.arguments import Arguments
+from ollama_mcp.server.call import Call
+from ollama_mcp.server.registry import ToolFunction, ToolSpec
+from ollama_mcp.server.results import META, Data, answer_result, data_result
+from ollama_mcp.server.schema import portable
+from ollama_mcp.settings import Settings
+from ollama_mcp.work.chat.result import Answer
+
+if TYPE_CHECKING:
+    from ollama_mcp.server.jobs import Job
+
+BACKGROUND = "background"
+# As many as `server.arguments` keeps.
+_KEPT_SCHEMAS = 512
+
+
+class BoundTool:
+    """A registered tool under the settings that shape it.
+
+    Args:
+        spec: The tool as its file registers it.
+        settings: The settings of this start.
+
+    Attributes:
+        name: The tool's name on the wire.
+    """
+
+    def __init__(self, spec: ToolSpec, settings: Settings) -> None:
+        self.spec = spec
+        self.settings = settings
+        self.name = spec.name
+
+    @cached_property
+    def arguments(self) -> Arguments:
+        """The tool's arguments; built at first use, since a start needs none of them."""
+        return Arguments(self.spec.function, self.settings)
+
+    @cached_property
+    def wire(self) -> Tool:
+        """What tools/list shows."""
+        hints = self.spec.hints
+        writes_nothing = hints.only_writes_output and self.settings.read_only
+        return Tool(
+            name=self.name,
+            title=self.spec.title,
+            description=self.spec.description,
+            input_schema=self.arguments.schema,
+            output_schema=self._output_schema,
+            annotations=ToolAnnotations(
+                read_only_hint=hints.read_only or writes_nothing,
+                destructive_hint=hints.destructive and not writes_nothing,
+                idempotent_hint=hints.idempotent,
+                open_world_hint=hints.open_world or (hints.opens_with_urls and self.settings.urls.enabled),
+            ),
+            # A host that shows tools only after a search for them (Claude Code) shows this one without.
+            _meta={"anthropic/alwaysLoad": True} if self.name in self.settings.tools.always_load else None,
+        )
+
+    @cached_property
+    def is_long(self) -> bool:
+        """Whether its work may go on as a job: those tools take `background`."""
+        return BACKGROUND in self.arguments.schema["properties"]
+
+    @cached_property
+    def asks_midway(self) -> bool:
+        """Whether it may ask the user after it has begun: a download learns its size only then."""
+        return self.spec.hints.open_world and not self.spec.hints.destructive
+
+    async def call(self, call: Call, arguments: dict[str, Any]) -> CallToolResult:
+        """Run the tool with checked arguments and return the wire result."""
+        if self.arguments.call_parameter is not None:
+            arguments = {**arguments, self.arguments.call_parameter: call}
+        result = await self.spec.function(**arguments)
+        limit = self.settings.limits.answer_chars
+        match result:
+            case Answer():
+                return answer_result(result, limit)
+            case Data():
+                return data_result(result, limit)
+            case CallToolResult():
+                return result
+            case _:
+                return answer_result(Answer(text=str(result), model=""), limit)
+
+    def handover(self, job: Job) -> CallToolResult:
+        """The result of a call whose work goes on as a job: what there is so far, and how to get the rest."""
+        note = (
+            f"It goes on as job {job.id}. ollama_job(action='result', id='{job.id}') waits for it and gives all of it."
+        )
+        if self.spec.hints.resumes:
+            note += f" Should this server end first, the same {self.name} call goes on where it was."
+        meta = {f"{META}/job": {"id": job.id}}
+        if self._output_schema is None:
+            words = job.partial_text[: self.settings.limits.answer_chars]
+            texts = [words, note] if words else [note]
+            return CallToolResult(content=[TextContent(type="text", text=text) for text in texts], _meta=meta)
+        content = [TextContent(type="text", text=f"{job.status_text}\n{note}")]
+        so_far = {"job": job.id, "so_far": job.status_text, "note": note}
+        return CallToolResult(content=list(content), structured_content=so_far, _meta=meta)
+
+    @cached_property
+    def _output_schema(self) -> dict[str, Any] | None:
+        return _output_schema(self.spec.function, self.is_long)
+
+
+@lru_cache(_KEPT_SCHEMAS)
+def _output_schema(function: ToolFunction, is_long: bool) -> dict[str, Any] | None:
+    """The published schema of a data tool's result; None for tools that return an answer in words."""
+    hint = get_type_hints(function).get("return")
+    if not (isinstance(hint, type) and issubclass(hint, Data)):
+        return None
+    schema = portable(hint.model_json_schema(mode="serialization"))
+    if is_long:
+        # Work that goes on as a job has none of the result's fields yet.
+        schema["properties"]["job"] = {"type": "string"}
+        schema["required"] = []
+    return schema

@@ -1,0 +1,168 @@
+"""Asking the user by a form (MCP elicitation), in both forms that the protocol has had.
+
+Clients of versions with a handshake receive an elicitation request while the call waits. Since version 2026-07-28 the
+call ends with the question, and the client repeats it with the answer. Its request state is then only a random name
+for the open question, valid once, which the SDK seals to the tool, its arguments and the caller. In both cases the tool
+runs again from its beginning, so that it judges by the state of that moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mcp.shared.exceptions import MCPError
+from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import ValidationError
+
+from ollama_mcp.errors import OllamaMCPError
+from ollama_mcp.formats.escaping import escape
+
+if TYPE_CHECKING:
+    from mcp.server.mcpserver import Context
+
+    from ollama_mcp.work.progress import Progress
+
+VALID_SECONDS = 600.0
+_MAX_PENDING = 1_000
+_MESSAGE_CHARS = 600
+_FIELD = "confirm"
+
+
+def _do_nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class UserQuestion:
+    """One question to the user, answered by yes or no.
+
+    Args:
+        key: What a yes covers: action and subject.
+        message: The consequence, as a full sentence.
+        label: The label of the checkbox.
+        refusal: Raised when the answer is anything but yes.
+        accept: Called on yes.
+        decline: Called on no, but not when the form was dismissed or nobody answered.
+    """
+
+    key: str
+    message: str
+    label: str
+    refusal: OllamaMCPError
+    accept: Callable[[], None] = _do_nothing
+    decline: Callable[[], None] = _do_nothing
+
+    def request(self) -> ElicitRequest:
+        """The elicitation request: a flat form with one boolean, which is all that every client can show."""
+        schema: dict[str, Any] = {
+            "type": "object",
+            "properties": {_FIELD: {"type": "boolean", "title": escape(self.label), "default": False}},
+            "required": [_FIELD],
+        }
+        # Names of models and files are chosen by others: no control character may change what the user reads.
+        message = escape(self.message, _MESSAGE_CHARS)
+        return ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=schema))
+
+
+class NeedsInput(Exception):
+    """Ends the run of a tool until the user has answered a question."""
+
+    def __init__(self, question: UserQuestion) -> None:
+        super().__init__(question.key)
+        self.question = question
+
+
+@dataclass(frozen=True, slots=True)
+class _PendingForm:
+    question: UserQuestion
+    granted_keys: frozenset[str]
+    asked_at: float
+
+
+def can_show_forms(context: Context[None, Any] | None) -> bool:
+    """Whether the client of this call can show the user a form now."""
+    capabilities = context.client_capabilities if context is not None else None
+    elicitation = capabilities.elicitation if capabilities else None
+    # Clients older than the `url` mode declare an empty capability, which means forms.
+    if context is None or elicitation is None or (elicitation.form is None and elicitation.url is not None):
+        return False
+    return is_modern(context) or context.session.can_send_request
+
+
+def is_modern(context: Context[None, Any]) -> bool:
+    """Whether questions are results of calls (since 2026-07-28) instead of requests to the client."""
+    return context.protocol_version in MODERN_PROTOCOL_VERSIONS
+
+
+class Forms:
+    """The open forms of one server process.
+
+    Args:
+        answer_seconds: How long a call waits for the user.
+    """
+
+    def __init__(self, answer_seconds: float) -> None:
+        self._seconds = answer_seconds
+        self._pending: dict[str, _PendingForm] = {}
+
+    def take_answer(self, context: Context[None, Any] | None) -> set[str]:
+        """The keys that the user agreed to, where a call brings the answer to an open question. Each answer counts once.
+
+        Raises:
+            OllamaMCPError: The refusal of the question, where the answer is not yes.
+        """
+        state = context.request_state if context is not None else None
+        asked = self._pending.pop(state, None) if state else None
+        if context is None or asked is None or time.monotonic() - asked.asked_at > VALID_SECONDS:
+            return set()
+        answer = (context.input_responses or {}).get(_FIELD)
+        if answer is None:
+            return set(asked.granted_keys)
+        _apply_answer(answer, asked.question)
+        return {*asked.granted_keys, asked.question.key}
+
+    def input_required(self, question: UserQuestion, granted_keys: set[str]) -> InputRequiredResult:
+        """The result that asks the question; the client repeats the call with the answer."""
+        now = time.monotonic()
+        # Expired questions go, and the oldest of too many: a client need not ever answer.
+        kept = list(self._pending.items())[1 - _MAX_PENDING :]
+        self._pending = {name: asked for name, asked in kept if now - asked.asked_at < VALID_SECONDS}
+        name = secrets.token_urlsafe(16)
+        self._pending[name] = _PendingForm(question, frozenset(granted_keys), now)
+        return InputRequiredResult(input_requests={_FIELD: question.request()}, request_state=name)
+
+    async def ask(self, context: Context[None, Any], question: UserQuestion, progress: Progress) -> str:
+        """Ask while the call waits; returns the key that the user agreed to.
+
+        Raises:
+            OllamaMCPError: The refusal of the question: no, no answer in time, or an invalid answer.
+        """
+        params = question.request().params
+        assert isinstance(params, ElicitRequestFormParams)
+        try:
+            async with progress.phase("waiting for the user's answer"), asyncio.timeout(self._seconds):
+                answer = await context.session.elicit_form(
+                    params.message, params.requested_schema, related_request_id=context.request_id
+                )
+        except (MCPError, ValidationError, TimeoutError):
+            raise question.refusal from None
+        _apply_answer(answer, question)
+        return question.key
+
+
+def _apply_answer(answer: object, question: UserQuestion) -> None:
+    """Return on an explicit yes only. A form submitted with its checkbox empty is a no."""
+    if not isinstance(answer, ElicitResult):
+        raise question.refusal
+    if answer.action == "accept" and (answer.content or {}).get(_FIELD) is True:
+        question.accept()
+        return
+    if answer.action != "cancel":
+        question.decline()
+    raise question.refusal

@@ -1,0 +1,31 @@
+"""Formatting that the text of several results shares: tables, byte counts, dates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+
+def format_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A compact text table with " | " between cells; columns that are empty in every row are omitted."""
+    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    used = [index for index in range(len(columns)) if any(row[index] for row in cells)]
+    lines = [" | ".join(columns[index] for index in used)]
+    lines += [" | ".join(row[index] for index in used) for row in cells]
+    return "\n".join(lines)
+
+
+def format_bytes(count: float | None) -> str:
+    """A byte count in powers of 1,000, as `ollama list` shows it: "2.0 GB"; "" for None."""
+    if count is None:
+        return ""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def format_date(moment: datetime | None) -> str:
+    """The ISO date of a moment; "" for None."""
+    return moment.date().isoformat() if moment is not None else ""

@@ -1,0 +1,79 @@
+"""Locks that hold between processes, and threads whose end a cancelled caller waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from ollama_mcp.errors import Busy, DiskError
+
+T = TypeVar("T")
+
+
+async def run_in_thread(work: Callable[[threading.Event], T]) -> T:
+    """Run blocking work in a thread, and return only after it has ended.
+
+    `asyncio.to_thread` alone returns at once when it is cancelled, while its thread goes on with files that the caller
+    then closes. Here a cancellation sets the event that `work` is given, and waits until `work` has returned.
+    """
+    cancelled = threading.Event()
+    task = asyncio.create_task(asyncio.to_thread(work, cancelled))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        cancelled.set()
+        await asyncio.wait({task})
+        raise
+
+
+@asynccontextmanager
+async def batch_locks(names: Sequence[str], *, label: str) -> AsyncGenerator[None]:
+    """Hold a lock for each name, so that no other process works on the same checkpoint or output.
+
+    The operating system releases them with the process, however that ends. The lock files are in the user's data
+    folder, so that servers with stores of their own see them too.
+
+    Args:
+        names: What is locked.
+        label: What the message of `Busy` calls it.
+
+    Raises:
+        Busy: Another batch holds one.
+        DiskError: A lock file cannot be created.
+    """
+    held = await asyncio.to_thread(_acquire, names, label)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(held.close)
+
+
+def _acquire(names: Sequence[str], label: str) -> ExitStack:
+    import platformdirs
+    from filelock import FileLock, Timeout
+
+    folder = Path(platformdirs.user_data_dir("ollama-mcp-server", appauthor=False)) / "locks"
+    with ExitStack() as held:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name in names:
+                path = folder / f"{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:32]}.lock"
+                # Not bound to a thread: whichever thread of the pool runs `close` releases it.
+                held.enter_context(FileLock(path, timeout=0, mode=0o600, thread_local=False))
+        except Timeout:
+            raise Busy(
+                f"Another batch is at work on {label}.",
+                next_step="Wait for it (ollama_job lists this server's), or give another output.",
+            ) from None
+        except OSError as error:
+            raise DiskError(
+                f"No lock file can be created in {str(folder)!r}: {error.strerror or type(error).__name__}.",
+                next_step="Check the permissions of that folder.",
+            ) from error
+        # Moves the locks out of this block, which would release them.
+        return held.pop_all()

@@ -1,0 +1,153 @@
+"""Writing the output of a batch: all rows in the order of the input, from the checkpoint into the file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from itertools import islice
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from ollama_mcp.errors import DiskError, InternalError
+from ollama_mcp.work.batch.concurrency import run_in_thread
+from ollama_mcp.work.batch.output_formats import CsvFormat, JsonlFormat, NpyFormat, OutputFormat, as_object
+from ollama_mcp.work.batch.rows import InputRow, Record, RowSource
+from ollama_mcp.work.batch.spec import BatchSpec
+
+if TYPE_CHECKING:
+    from ollama_mcp.access import Output
+    from ollama_mcp.store import BatchRun
+    from ollama_mcp.store.batches import RowResult
+
+_MAX_SAMPLES = 3
+_PAGE_ROWS = 500
+
+
+@dataclass
+class BatchTotals:
+    """Counts over all rows of a batch, and examples of them.
+
+    Args:
+        rows: Rows in all.
+        failed: Rows with an error.
+        noted: Rows whose records have notes.
+        kinds: For each kind of error, how many rows have it and the message of the first.
+        samples: The first rows that succeeded; without a file all rows.
+        notes: What should be known about the content of the file.
+    """
+
+    rows: int = 0
+    failed: int = 0
+    noted: int = 0
+    kinds: dict[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
+    samples: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    notes: list[str] = field(default_factory=list[str])
+
+    def add(self, row: InputRow, result: Record | bytes, *, all_rows: bool) -> None:
+        """Count a row."""
+        self.rows += 1
+        if isinstance(result, Record) and result.kind:
+            self.failed += 1
+            count, message = self.kinds.get(result.kind, (0, result.message))
+            self.kinds[result.kind] = count + 1, message
+        elif isinstance(result, Record) and result.notes:
+            self.noted += 1
+        if all_rows or (len(self.samples) < _MAX_SAMPLES and isinstance(result, Record) and not result.kind):
+            self.samples.append(as_object(row, result, columns=False))
+
+
+class OutputWriter:
+    """Writes the rows of a finished batch, in one pass.
+
+    Args:
+        spec: The arguments of the batch.
+        source: The rows; read again for the columns beside the results.
+        run: The checkpoint with the results.
+        last: Number of the last row that counts.
+    """
+
+    def __init__(self, spec: BatchSpec, source: RowSource, run: BatchRun, last: int) -> None:
+        self._spec, self._source, self._run, self._last = spec, source, run, last
+
+    async def write(self, output: Output | None) -> BatchTotals:
+        """Write the file; without one, only count the rows.
+
+        Raises:
+            DiskError: It cannot be written, or the input changed meanwhile; nothing of it is left.
+        """
+        loop = asyncio.get_running_loop()
+        output_format = await self._choose_format()
+        totals = BatchTotals()
+
+        def next_page() -> list[RowResult]:
+            return asyncio.run_coroutine_threadsafe(_read_page(records), loop).result()
+
+        def encode_and_write(cancelled: Event) -> None:
+            chunks = self._chunks(output_format, totals, next_page, cancelled, show_all=output is None)
+            if output is not None:
+                output.write(chunks)
+            else:
+                deque(chunks, maxlen=0)
+
+        async with aclosing(self._run.records()) as records:
+            await run_in_thread(encode_and_write)
+        totals.notes += output_format.notes if output is not None else []
+        return totals
+
+    def _chunks(
+        self,
+        output_format: OutputFormat,
+        totals: BatchTotals,
+        next_page: Callable[[], list[RowResult]],
+        cancelled: Event,
+        *,
+        show_all: bool,
+    ) -> Iterator[bytes]:
+        yield output_format.header()
+        rows = islice(self._source.rows(), self._last)
+        # Earlier calls without a limit, or with a larger one, may have left more results than there are rows here.
+        while totals.rows < self._last and (page := next_page()):
+            parts: list[bytes] = []
+            for result, row in zip(page, rows, strict=False):
+                if row.number != result.row:
+                    raise InternalError(f"Row {row.number} of {self._source.label} has no result.")
+                value = self._value(result)
+                totals.add(row, value, all_rows=show_all)
+                parts.append(output_format.encode(row, value))
+            if cancelled.is_set():
+                raise DiskError("Writing was cancelled.")
+            yield b"".join(parts)
+        # Checked at the end: the columns beside the results were read from the source just now, in this very pass.
+        self._source.check_unchanged()
+        if totals.rows < self._last:
+            raise InternalError(f"{self._last - totals.rows:,} rows of {self._source.label} have no result.")
+
+    def _value(self, result: RowResult) -> Record | bytes:
+        return result.record if self._spec.embed and not result.error else Record.decode(result.record)
+
+    async def _choose_format(self) -> OutputFormat:
+        path = self._spec.output.lower()
+        if path.endswith(".npy"):
+            return NpyFormat(self._last, await self._dimensions())
+        if path.endswith(".csv"):
+            return await asyncio.to_thread(CsvFormat, self._source, self._spec)
+        return JsonlFormat(self._source)
+
+    async def _dimensions(self) -> int:
+        async with aclosing(self._run.records()) as records:
+            async for result in records:
+                if not result.error:
+                    return len(result.record) // 4
+        return 0
+
+
+async def _read_page(records: AsyncIterator[RowResult]) -> list[RowResult]:
+    page: list[RowResult] = []
+    async for record in records:
+        page.append(record)
+        if len(page) == _PAGE_ROWS:
+            break
+    return page

@@ -1,0 +1,213 @@
+"""Formats of the output file: JSON Lines, CSV, and NumPy arrays of vectors."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import struct
+from collections.abc import Sequence
+from typing import Any, Protocol, cast
+
+from ollama_mcp.work.batch.rows import InputRow, Record, RowSource
+from ollama_mcp.work.batch.spec import BatchSpec
+
+# A spreadsheet takes a cell that begins with one of these for a formula (OWASP, CSV injection).
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_CONFIDENCE_SUFFIX = ".confidence"
+_LOCATION_COLUMNS = ("row", "line", "path", "lines")
+
+
+class OutputFormat(Protocol):
+    """How rows are encoded."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What should be known about the content, once all rows are encoded."""
+        ...
+
+    def header(self) -> bytes:
+        """The bytes before the first row."""
+        ...
+
+    def encode(self, row: InputRow, result: Record | bytes) -> bytes:
+        """The bytes of one row, whose result is a record or a packed vector."""
+        ...
+
+
+class JsonlFormat:
+    """A JSON object per line: `row`, its location, the columns of a table, then the result or the error."""
+
+    def __init__(self, source: RowSource) -> None:
+        self._keeps_columns = source.is_table
+        self.notes: list[str] = []
+
+    def header(self) -> bytes:
+        """See `OutputFormat`."""
+        return b""
+
+    def encode(self, row: InputRow, result: Record | bytes) -> bytes:
+        """See `OutputFormat`."""
+        shown = as_object(row, result, columns=self._keeps_columns)
+        try:
+            return json.dumps(shown, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        except ValueError:
+            # Half a surrogate pair, which has an escape in JSON but no bytes in UTF-8; or NaN, which JSON lacks.
+            return json.dumps(_finite(shown)).encode() + b"\n"
+
+
+class CsvFormat:
+    """A CSV file (RFC 4180, UTF-8): the columns of a table unchanged, or the location of the row; then the result.
+
+    The top-level properties of a schema have a column each; values below them are JSON. A cell of the model that a
+    spreadsheet would run as a formula gets an apostrophe before it, since the model may have read text that aims at
+    that. Cells of the input stay as they were.
+    """
+
+    def __init__(self, source: RowSource, spec: BatchSpec) -> None:
+        self._input_columns = list(source.columns) if source.is_table else ["row", *_location_columns(source)]
+        self._is_table = source.is_table
+        self._result_columns = _result_columns(spec)
+        self._values = _verdict_values if spec.questions else _property_values
+        self._escaped = 0
+
+    @property
+    def notes(self) -> list[str]:
+        """See `OutputFormat`."""
+        if not self._escaped:
+            return []
+        return [
+            f"{self._escaped:,} cells that a spreadsheet would run as formulas begin with an apostrophe; .jsonl has "
+            "them unchanged."
+        ]
+
+    def header(self) -> bytes:
+        """See `OutputFormat`."""
+        taken = set(self._input_columns)
+        names = [*(self._result_columns or ["output"]), "error"]
+        return _csv_row([*self._input_columns, *(f"output.{name}" if name in taken else name for name in names)])
+
+    def encode(self, row: InputRow, result: Record | bytes) -> bytes:
+        """See `OutputFormat`."""
+        record = cast("Record", result)
+        location = {"row": row.number, **row.location}
+        cells = [_cell((row.columns if self._is_table else location).get(name)) for name in self._input_columns]
+        error = f"[{record.kind}] {record.message}" if record.kind else ""
+        values = self._values(record.output, self._result_columns) if self._result_columns else [record.output]
+        return _csv_row([*cells, *map(self._escape_formula, values), error])
+
+    def _escape_formula(self, value: Any) -> str:
+        cell = _cell(value)
+        if isinstance(value, str) and cell.startswith(_FORMULA_STARTS) and not _is_number(cell):
+            self._escaped += 1
+            return f"'{cell}"
+        return cell
+
+
+class NpyFormat:
+    """A two-dimensional array in NumPy's format 1.0: a row of 32-bit floats per row of the input, NaN where it failed.
+
+    Args:
+        rows: Number of rows.
+        dimensions: Numbers in a row.
+    """
+
+    def __init__(self, rows: int, dimensions: int) -> None:
+        self._rows, self._dimensions = rows, dimensions
+        self._failed = 0
+
+    @property
+    def notes(self) -> list[str]:
+        """See `OutputFormat`."""
+        shape = f"Its array is {self._rows:,} x {self._dimensions:,}, in the order of the input; files by their paths."
+        return [shape, *([f"{self._failed:,} rows of the array are NaN: those that failed."] if self._failed else [])]
+
+    def header(self) -> bytes:
+        """See `OutputFormat`; the format is described in NumPy's `numpy.lib.format`."""
+        shape = f"({self._rows}, {self._dimensions})"
+        text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"
+        # The format wants the data aligned: magic, version, length and text are a multiple of 64 bytes together.
+        padding = -(10 + len(text) + 1) % 64
+        header = f"{text}{' ' * padding}\n".encode("latin-1")
+        return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+
+    def encode(self, row: InputRow, result: Record | bytes) -> bytes:
+        """See `OutputFormat`."""
+        if isinstance(result, bytes) and len(result) == 4 * self._dimensions:
+            return result
+        self._failed += 1
+        return struct.pack(f"<{self._dimensions}f", *[math.nan] * self._dimensions)
+
+
+def unpack_vector(vector: bytes) -> tuple[float, ...]:
+    """The numbers of a packed vector."""
+    return struct.unpack(f"<{len(vector) // 4}f", vector)
+
+
+def as_object(row: InputRow, result: Record | bytes, *, columns: bool) -> dict[str, Any]:
+    """A row and its result as a JSON object."""
+    shown: dict[str, Any] = {"row": row.number, **row.location}
+    if columns and row.columns:
+        shown["input"] = row.columns
+    if isinstance(result, bytes):
+        return shown | {"embedding": [float(f"{number:.8g}") for number in unpack_vector(result)]}
+    if result.kind:
+        return shown | {"error": {"kind": result.kind, "message": result.message}}
+    return shown | {"output": result.output} | ({"notes": list(result.notes)} if result.notes else {})
+
+
+def _location_columns(source: RowSource) -> Sequence[str]:
+    first = next(source.rows(), None)
+    return [name for name in _LOCATION_COLUMNS if first is not None and name in first.location]
+
+
+def _result_columns(spec: BatchSpec) -> list[str]:
+    """The columns of a result; none where it is one value."""
+    if spec.questions:
+        return [f"{question.name}{suffix}" for question in spec.questions for suffix in ("", _CONFIDENCE_SUFFIX)]
+    properties: object = spec.format.get("properties") if isinstance(spec.format, dict) else None
+    return list(cast("dict[str, Any]", properties)) if isinstance(properties, dict) and properties else []
+
+
+def _verdict_values(output: Any, names: Sequence[str]) -> list[Any]:
+    """Answer and confidence of each question, in the order of the columns."""
+    members = cast("dict[str, dict[str, Any]]", output) if isinstance(output, dict) else {}
+    values: list[Any] = []
+    for name in names:
+        member = "confidence" if name.endswith(_CONFIDENCE_SUFFIX) else "answer"
+        values.append(members.get(name.removesuffix(_CONFIDENCE_SUFFIX), {}).get(member))
+    return values
+
+
+def _property_values(output: Any, names: Sequence[str]) -> list[Any]:
+    members = cast("dict[str, Any]", output) if isinstance(output, dict) else {}
+    return [members.get(name) for name in names]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _csv_row(cells: Sequence[str]) -> bytes:
+    stream = io.StringIO(newline="")
+    csv.writer(stream, lineterminator="\r\n").writerow(cells)
+    return stream.getvalue().encode(errors="replace")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(member) for name, member in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_finite(member) for member in cast("list[Any]", value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,230 @@
+"""Running a batch: open the input, process its rows, write the output, report."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
+from threading import Event
+from typing import TYPE_CHECKING
+
+from ollama_mcp.errors import InvalidArgument, OllamaMCPError
+from ollama_mcp.formats.model_names import parse_name
+from ollama_mcp.store import CheckpointLost
+from ollama_mcp.work.batch.concurrency import batch_locks, run_in_thread
+from ollama_mcp.work.batch.output import BatchTotals, OutputWriter
+from ollama_mcp.work.batch.pool import BatchProgress, RowQueue, WorkerPool
+from ollama_mcp.work.batch.processors import DecisionProcessor, EmbeddingProcessor, PromptProcessor, RowProcessor
+from ollama_mcp.work.batch.rows import InputChanged, RowSource
+from ollama_mcp.work.batch.sources import IMAGE_SUFFIXES, FileListSource, open_source
+from ollama_mcp.work.batch.spec import MAX_INLINE_ROWS, BatchSpec
+from ollama_mcp.work.chat.attachments import prepare_images
+from ollama_mcp.work.choosing import choose
+from ollama_mcp.work.cloud_policy import CloudSetting, check_cloud_policy
+
+if TYPE_CHECKING:
+    from ollama_mcp.access import Output
+    from ollama_mcp.store import BatchRun
+    from ollama_mcp.work.context import CallContext
+
+# Rows per query when finished rows are counted: there may be a million.
+_COUNT_PAGE_ROWS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """What a batch came to.
+
+    Args:
+        model: The model that worked.
+        path: The output file, or "".
+        total: Rows of the input.
+        progress: What this call did of them.
+        totals: The counts of all rows, earlier calls included.
+        notes: What the agent should know.
+    """
+
+    model: str
+    path: str
+    total: int
+    progress: BatchProgress
+    totals: BatchTotals
+    notes: list[str]
+
+
+async def run_batch(call: CallContext, spec: BatchSpec) -> BatchReport:
+    """Work on all rows of an input, several at a time, and write the results.
+
+    Each row is kept as soon as it is done. After an interruption of any kind, the same call goes on where it was; its
+    output and limit may be others.
+
+    Args:
+        call: The context of the call.
+        spec: The arguments of the batch.
+
+    Raises:
+        OllamaMCPError: Nothing was begun, or what was done is kept; the message says which.
+    """
+    spec.validate()
+    source = await open_source(call, spec.input, spec.chunk_chars)
+    try:
+        async with _open_output(call, spec) as output:
+            return await _run(call, spec, source, output)
+    finally:
+        await asyncio.to_thread(source.close)
+
+
+async def _run(call: CallContext, spec: BatchSpec, source: RowSource, output: Output | None) -> BatchReport:
+    async with call.progress.phase(f"reading {source.label}"):
+        total = await run_in_thread(partial(_count_rows, source))
+        spec.check_row_count(total)
+        processor = await _prepare_processor(call, spec, source)
+        model = processor.model
+        digest = await _digest(call, model)
+        # Reads the store's observations of models now, so that no row has to wait for them.
+        await call.store.models.token_ratio(digest)
+        key = spec.checkpoint_key(source, model, digest)
+        last = min(total, spec.limit or total)
+        locks = [f"run {key}", *([f"output {output.path}"] if output is not None else [])]
+        async with batch_locks(locks, label=output.path if output is not None else source.label):
+            checkpoint = await call.store.batches.open(
+                key, total=total, metadata={"model": model, "input": source.label}
+            )
+            progress = BatchProgress(last, await _count_done(checkpoint, last))
+            await _process_rows(call, processor, source, checkpoint, progress)
+            totals = await _write_output(call, OutputWriter(spec, source, checkpoint, last), output, progress)
+            # Rows that failed can be asked for again without the others, where the store outlives this process.
+            if last == total and not (totals.failed and call.store.batches.persistent):
+                await checkpoint.remove()
+    notes = [*processor.notes, *source.notes, *_notes(call, spec, progress, totals, total)]
+    return BatchReport(model, output.path if output is not None else "", total, progress, totals, notes)
+
+
+@asynccontextmanager
+async def _open_output(call: CallContext, spec: BatchSpec) -> AsyncGenerator[Output | None]:
+    if not spec.output:
+        yield None
+        return
+    prepare = partial(call.access.prepare_output, spec.output, spec.suffixes, overwrite=spec.overwrite)
+    with ExitStack() as stack:
+        # Entered in the thread: a call that is cancelled meanwhile still closes the folder that was opened.
+        yield await run_in_thread(lambda _: stack.enter_context(prepare()))
+
+
+def _count_rows(source: RowSource, cancelled: Event) -> int:
+    total = sum(1 for _ in takewhile(lambda _: not cancelled.is_set(), source.rows()))
+    if not total:
+        raise InvalidArgument(f"{source.label} has no rows.", next_step="Give an input with at least one row.")
+    return total
+
+
+async def _prepare_processor(call: CallContext, spec: BatchSpec, source: RowSource) -> RowProcessor:
+    """Choose the model and check that it may and can do the work, before anything is asked."""
+    images = await asyncio.to_thread(_has_images, source)
+    cloud_settings: tuple[CloudSetting, ...] = ("cloud_batch", "cloud_files") if source.from_files else ("cloud_batch",)
+    if spec.questions:
+        from ollama_mcp.work.decide import prepare_decider
+
+        decider = await prepare_decider(call, spec.questions, spec.model, images=images, options=spec.options)
+        await check_cloud_policy(call, decider.model, *cloud_settings)
+        return DecisionProcessor(call, spec.prompt, source, decider)
+    choice = await choose(call, spec.model, "embed" if spec.embed else "chat", vision=images)
+    await check_cloud_policy(call, choice.model, *cloud_settings)
+    if images:
+        # With no images it only checks whether this model may be given some.
+        await prepare_images(call, (), choice.model, [])
+    return (EmbeddingProcessor if spec.embed else PromptProcessor)(call, spec, source, choice)
+
+
+def _has_images(source: RowSource) -> bool:
+    if not isinstance(source, FileListSource):
+        return False
+    return any(str(row.location["path"]).lower().endswith(IMAGE_SUFFIXES) for row in source.rows())
+
+
+async def _digest(call: CallContext, model: str) -> str:
+    # A cloud model is not on the host, so that there is no digest to compare.
+    if parse_name(model).is_cloud:
+        return ""
+    return (await call.hosts.installed_model(model)).digest
+
+
+async def _count_done(checkpoint: BatchRun, last: int) -> int:
+    """How many of the rows up to `last` are done already."""
+    done = 0
+    for first in range(1, last + 1, _COUNT_PAGE_ROWS):
+        if done == checkpoint.done + checkpoint.failed:
+            break
+        end = min(first + _COUNT_PAGE_ROWS - 1, last)
+        done += end - first + 1 - len(await checkpoint.missing(first, end))
+    return done
+
+
+async def _process_rows(
+    call: CallContext, processor: RowProcessor, source: RowSource, checkpoint: BatchRun, progress: BatchProgress
+) -> None:
+    """Two passes: the rows that are not done, then once more those whose errors may have passed."""
+    size = processor.rows_per_request
+    try:
+        queue = RowQueue(source.rows(), checkpoint, progress.total, size)
+        await WorkerPool(call, processor, checkpoint, progress, is_retry=False).run(queue)
+        await asyncio.to_thread(source.check_unchanged)
+        if retryable := await _retryable_rows(checkpoint, progress):
+            queue = RowQueue(source.rows(), checkpoint, progress.total, size, only=retryable)
+            await WorkerPool(call, processor, checkpoint, progress, is_retry=True).run(queue)
+    except OllamaMCPError as error:
+        raise _stopped(error, progress) from error.__cause__
+
+
+async def _retryable_rows(checkpoint: BatchRun, progress: BatchProgress) -> set[int]:
+    """The rows that failed, now or in an earlier call, without those whose errors would come again."""
+    found, after = set(progress.unreached), 0
+    while page := await checkpoint.failures(after=after):
+        found.update(row for row in page if row <= progress.total and row not in progress.permanent_failures)
+        after = page[-1]
+    return found
+
+
+async def _write_output(
+    call: CallContext, writer: OutputWriter, output: Output | None, progress: BatchProgress
+) -> BatchTotals:
+    async with call.progress.phase("writing the rows"):
+        try:
+            return await writer.write(output)
+        except OllamaMCPError as error:
+            raise _stopped(error, progress) from error.__cause__
+
+
+def _stopped(error: OllamaMCPError, progress: BatchProgress) -> OllamaMCPError:
+    """The error, with how much is done and that the same call goes on."""
+    # After these two the same call starts over, which they say themselves.
+    if isinstance(error, (InputChanged, CheckpointLost)):
+        return error
+    done = f"{progress.finished:,} of {progress.total:,}"
+    error.message = f"Stopped with {done} rows done, which are kept: {error.message}"
+    error.next_step = f"{error.next_step} The same call goes on from there.".lstrip()
+    error.args = (error.message,)
+    return error
+
+
+def _notes(call: CallContext, spec: BatchSpec, progress: BatchProgress, totals: BatchTotals, total: int) -> list[str]:
+    notes = list(totals.notes)
+    if progress.total < total:
+        where = "another output or overwrite" if spec.output else "output"
+        notes.append(
+            f"A trial: the first {progress.total:,} of {total:,} rows. The same call without limit goes on from "
+            f"there, with {where}."
+        )
+    elif totals.failed and call.store.batches.persistent:
+        where = ", with overwrite," if spec.output else ""
+        notes.append(f"The same call{where} asks again for the {totals.failed:,} that failed and for no other.")
+    if progress.done_before:
+        notes.append(f"{progress.done_before:,} rows were done by an earlier call.")
+    if totals.noted:
+        notes.append(f"{totals.noted:,} rows have notes of their own, such as an answer that was cut.")
+    if total > MAX_INLINE_ROWS and not call.store.batches.persistent:
+        notes.append("Nothing is kept on disk here (store.path), so a call that is interrupted starts anew.")
+    return notes

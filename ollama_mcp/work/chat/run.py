@@ -1,0 +1,167 @@
+"""Sends a prepared request, follows the answer to its end, and records what the answer's counts tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ollama_mcp.errors import ContextOverflow
+from ollama_mcp.formats.model_names import parse_name
+from ollama_mcp.work.chat.context_window import grown_after_refusal
+from ollama_mcp.work.chat.request import Conversation, PreparedRequest, prepare
+from ollama_mcp.work.chat.result import finish
+
+if TYPE_CHECKING:
+    from ollama_mcp.api import ChatMessage, ChatRequest, ChatStream, Chunk, GenerateRequest, GenerateStream
+    from ollama_mcp.work.chat.result import Answer
+    from ollama_mcp.work.context import CallContext
+
+# What a progress message shows of the text written so far; hosts show under 200 characters of it.
+TAIL_CHARS = 800
+
+
+async def send(call: CallContext, conversation: Conversation, *, quiet: bool = False) -> Answer:
+    """Prepare and send a conversation; `quiet` as of `run`.
+
+    Raises:
+        OllamaMCPError: What was wrong with the request, the host or the answer.
+    """
+    from ollama_mcp.api import ChatRequest
+
+    prepared = await prepare(call, conversation, [message.content for message in conversation.messages])
+    messages = conversation.messages
+    if prepared.images:
+        messages = _with_images(conversation, prepared.images)
+    request = ChatRequest(
+        model=prepared.model,
+        messages=messages,
+        tools=conversation.tools or None,
+        keep_alive=call.keep_alive(conversation.keep_alive),
+        **prepared.fields,
+    )
+    return await run(call, request, prepared, quiet=quiet)
+
+
+async def run(
+    call: CallContext,
+    request: ChatRequest | GenerateRequest,
+    prepared: PreparedRequest,
+    *,
+    quiet: bool = False,
+    on_first_chunk: Callable[[], None] | None = None,
+) -> Answer:
+    """Send the request, follow the answer to its end and return the result.
+
+    Leaving early closes the request to Ollama. A prompt that the server finds too long for the context that was
+    expected is sent again with a larger one, where a larger one is allowed.
+
+    Args:
+        call: The context of the call.
+        request: The request, made of what was prepared.
+        prepared: What was prepared.
+        quiet: Whether to report no progress, since the progress tells of more than this answer.
+        on_first_chunk: Called when the first chunk of the answer has come.
+
+    Raises:
+        OllamaMCPError: What was wrong with the host or the answer.
+    """
+    from ollama_mcp.api import ChatRequest
+
+    hosts, model = call.hosts, prepared.model
+    while True:
+        num_ctx = request.options.get("num_ctx") if request.options else None
+        if num_ctx is not None:
+            hosts.loaded_models.record_num_ctx(model, num_ctx)
+        stream = call.client.chat(request) if isinstance(request, ChatRequest) else call.client.generate(request)
+        try:
+            with call.in_use.track(model):
+                if on_first_chunk is not None:
+                    # The stream keeps this chunk too: `collect` returns the whole answer.
+                    await anext(stream, None)
+                    on_first_chunk()
+                whole = await (stream.collect() if quiet else _follow(call, stream, model))
+        except ContextOverflow as error:
+            images, remedy = len(prepared.images), prepared.request.remedy
+            fit = await grown_after_refusal(call, model, prepared.fit, error, images=images, remedy=remedy)
+            prepared = replace(prepared, fit=fit)
+            request = request.model_copy(update={"options": {**(request.options or {}), "num_ctx": fit.num_ctx}})
+        else:
+            break
+    hosts.loaded_models.record_answer(model)
+    await _record(call, whole, prepared)
+    if prepared.fit.may_leave_gpu:
+        prepared = replace(prepared, notes=[*prepared.notes, *await _gpu_notes(call, prepared)])
+    return finish(whole, prepared)
+
+
+async def _follow(call: CallContext, stream: ChatStream | GenerateStream, model: str) -> Chunk:
+    """Read the stream to its end, reporting the newest text as progress."""
+    progress = call.progress
+    tokens = 0
+
+    def newest_text() -> str:
+        return stream.text[-TAIL_CHARS:] or f"thinking: {stream.thinking[-TAIL_CHARS:]}"
+
+    progress.text = lambda: stream.text
+    async with progress.phase(f"queued for {model}"):
+        # Ollama sends nothing before the first token, so whether it loads the model is asked beside the request.
+        loading = call.report_loading(model) if progress.wanted else None
+        try:
+            async with stream as chunks:
+                async for _ in chunks:
+                    if loading is not None:
+                        loading.cancel()
+                    tokens += 1
+                    await progress.update(tokens, newest_text)
+        finally:
+            if loading is not None:
+                loading.cancel()
+    return await stream.collect()
+
+
+async def _record(call: CallContext, whole: Chunk, prepared: PreparedRequest) -> None:
+    """Keep what the answer's counts tell: how good the token estimate was, and how much work was done here."""
+    stats = whole.stats
+    if stats is None:
+        return
+    fit = prepared.fit
+    # A prompt with images says nothing about the estimate of its text.
+    if fit.digest and stats.prompt_eval_count and not prepared.images:
+        await call.store.models.record_token_estimate(fit.digest, fit.estimated_tokens, stats.prompt_eval_count)
+    for digest, wholly in call.hosts.loaded_models.last_fully_on_gpu().items():
+        await call.store.models.record_gpu_placement(digest, wholly)
+    call.store.usage.count(
+        prepared.model,
+        cloud=bool(whole.remote_host) or parse_name(prepared.model).is_cloud,
+        prompt_tokens=stats.prompt_eval_count or 0,
+        tokens=stats.eval_count or 0,
+        file_tokens=prepared.request.file_tokens,
+        seconds=stats.total_seconds or 0.0,
+    )
+
+
+async def _gpu_notes(call: CallContext, prepared: PreparedRequest) -> list[str]:
+    """A note where the larger context pushed a part of the model out of the GPU's memory."""
+    call.hosts.loaded_models.invalidate()
+    running = await call.hosts.loaded_models.find(prepared.model)
+    if running is None or not running.size or running.size_vram >= running.size:
+        return []
+    share = round(100 * running.size_vram / running.size)
+    return [
+        f"With num_ctx {prepared.fit.num_ctx:,} only {share} % of {prepared.model} is on the GPU, so it is slower; a "
+        "shorter prompt or a smaller model would fit."
+    ]
+
+
+def _with_images(conversation: Conversation, images: list[str]) -> list[ChatMessage]:
+    """The messages with their own images, and the call's images and sounds in the user's last message."""
+    messages = [message.model_copy() for message in conversation.messages]
+    left, counts = list(images), conversation.image_counts
+    for message, count in zip(messages[len(messages) - len(counts) :], counts, strict=True):
+        message.images = left[:count] or None
+        del left[:count]
+    if left:
+        last = replace(conversation, messages=messages).last_user_message
+        last.images = [*(last.images or []), *left]
+    return messages

@@ -1,0 +1,55 @@
+"""What may go to a model that runs on ollama.com: one check for all work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+from ollama_mcp.errors import NotAllowed
+from ollama_mcp.formats.model_names import parse_name
+
+if TYPE_CHECKING:
+    from ollama_mcp.work.context import CallContext
+
+CloudSetting = Literal["cloud_files", "cloud_images", "cloud_batch"]
+
+_WHAT: dict[CloudSetting, str] = {
+    "cloud_files": "files are not",
+    "cloud_images": "neither images nor sounds are",
+    "cloud_batch": "batches are not",
+}
+
+
+async def runs_in_cloud(call: CallContext, model: str) -> bool:
+    """Whether a model runs on ollama.com: the host is it, the name says so, or the card of a name like any other does.
+
+    Raises:
+        OllamaMCPError: The card cannot be had, so that nobody knows.
+    """
+    from ollama_mcp.api.client import CLOUD_HOST
+
+    if parse_name(model).is_cloud or urlsplit(call.client.base_url).hostname == CLOUD_HOST:
+        return True
+    return bool((await call.hosts.card(model)).remote_host)
+
+
+async def check_cloud_policy(call: CallContext, model: str, *settings: CloudSetting) -> None:
+    """Keep from ollama.com what the settings do not let go there.
+
+    Args:
+        call: The context of the call.
+        model: The model that is to get it.
+        settings: The settings of `policy` that have to allow it, all of them.
+
+    Raises:
+        NotAllowed: Names the first that does not.
+        OllamaMCPError: Where the model runs cannot be known.
+    """
+    policy = call.settings.policy
+    denied: CloudSetting | None = next((name for name in settings if getattr(policy, name) == "deny"), None)
+    if denied is None or not await runs_in_cloud(call, model):
+        return
+    raise NotAllowed(
+        f"{model} runs on ollama.com, and {_WHAT[denied]} sent there.",
+        next_step=f"Use a local model, or the user sets policy.{denied} to 'allow'.",
+    )

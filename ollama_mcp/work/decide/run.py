@@ -1,0 +1,211 @@
+"""Running ollama_decide: collect the texts, files and images of a call, and answer the questions about each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ollama_mcp.errors import (
+    Forbidden,
+    InvalidArgument,
+    ModelNotFound,
+    OllamaMCPError,
+    Unauthorized,
+    Unreachable,
+    UnsupportedByVersion,
+)
+from ollama_mcp.work.cloud_policy import check_cloud_policy
+from ollama_mcp.work.decide.decider import Decider, prepare_decider
+from ollama_mcp.work.decide.questions import ClosedQuestion, check_questions
+
+if TYPE_CHECKING:
+    from ollama_mcp.work.context import CallContext
+    from ollama_mcp.work.decide.verdicts import Verdict
+    from ollama_mcp.work.files import ReadResult
+
+# Errors that every other input would meet as well.
+_FATAL = (Unreachable, ModelNotFound, Unauthorized, Forbidden, UnsupportedByVersion)
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionInputs:
+    """What the questions are about.
+
+    Args:
+        texts: Texts.
+        files: Paths, globs and what else `ollama_mcp.work.files` takes.
+        images: Sources of images.
+    """
+
+    texts: Sequence[str] = ()
+    files: Sequence[str] = ()
+    images: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class InputResult:
+    """One input, and once it is decided its verdicts or its error.
+
+    Args:
+        input: Its name in the result: "text 1", a path, "image 1".
+        text: The text, or "".
+        image: The source of the image, or "".
+        from_file: Whether it was read from a file, so that the agent never saw it.
+        verdicts: By name of the question; empty where it failed.
+        error: Why it failed.
+    """
+
+    input: str
+    text: str = ""
+    image: str = ""
+    from_file: bool = False
+    verdicts: dict[str, Verdict] = field(default_factory=dict[str, "Verdict"])
+    error: OllamaMCPError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionReport:
+    """The results for all inputs, in their order.
+
+    Args:
+        model: The model that answered.
+        method: See `Decider`.
+        rows: A result for each input.
+        unread: Path and reason of each file that could not be read.
+        notes: What should be known about the results.
+    """
+
+    model: str
+    method: str
+    rows: list[InputResult]
+    unread: list[tuple[str, str]]
+    notes: list[str]
+
+
+async def decide_inputs(
+    call: CallContext,
+    questions: Sequence[ClosedQuestion],
+    inputs: DecisionInputs,
+    model: str,
+    *,
+    shuffle: bool = False,
+) -> DecisionReport:
+    """Answer the questions about each input by itself, several inputs at a time; one that fails does not end the call.
+
+    Raises:
+        OllamaMCPError: A question is wrong, the model cannot do it, or every input failed: then the first failure.
+    """
+    check_questions(questions, call.settings.limits.questions)
+    rows, unread = await collect_inputs(call, inputs)
+    # An image among text files may fail by itself; where there is nothing else, the model needs vision.
+    needs_vision = bool(inputs.images) or all(row.image for row in rows)
+    decider = await prepare_decider(call, questions, model, images=needs_vision, shuffle=shuffle)
+    if any(row.from_file for row in rows):
+        await check_cloud_policy(call, decider.model, "cloud_files")
+    await _decide_all(call, decider, rows)
+    failed = [row.error for row in rows if row.error is not None]
+    if len(failed) == len(rows):
+        raise failed[0]
+    return DecisionReport(decider.model, decider.method, rows, unread, decider.notes)
+
+
+async def _decide_all(call: CallContext, decider: Decider, rows: Sequence[InputResult]) -> None:
+    waiting, done, total = iter(rows), 0, len(rows)
+    fatal: OllamaMCPError | None = None
+
+    async def work() -> None:
+        nonlocal done, fatal
+        for row in waiting:
+            if fatal is None:
+                await _decide_one(call, decider, row)
+                fatal = row.error if isinstance(row.error, _FATAL) else None
+            else:
+                row.error = fatal
+            done += 1
+            text = f"{done} of {total} inputs"
+            await call.progress.update(done, text.__str__, total=total)
+
+    async with call.progress.phase(f"judging {total} inputs with {decider.model}"), asyncio.TaskGroup() as group:
+        for _ in range(min(call.settings.work.parallel, total)):
+            group.create_task(work())
+
+
+async def _decide_one(call: CallContext, decider: Decider, row: InputResult) -> None:
+    try:
+        images: list[str] = []
+        if row.image:
+            from ollama_mcp.work.chat.attachments import prepare_images
+
+            images = await prepare_images(call, [row.image], decider.model, [])
+        row.verdicts = await decider.decide(row.text, images, from_file=row.from_file)
+    except OllamaMCPError as error:
+        row.error = error
+    # Frees the texts before the last input is decided.
+    row.text = row.image = ""
+
+
+async def collect_inputs(call: CallContext, inputs: DecisionInputs) -> tuple[list[InputResult], list[tuple[str, str]]]:
+    """Read the inputs, in the order texts, files, images.
+
+    Returns:
+        A result to be filled for each input, and for each file that cannot be read its path and the reason.
+
+    Raises:
+        FolderNotAllowed: The user may allow a folder.
+        OllamaMCPError: There are no inputs, or too many.
+    """
+    _check_count(call, inputs)
+    reading = await _read(call, inputs)
+    return _rows(inputs, reading), [(file.spec, file.reason) for file in reading.unread]
+
+
+def _check_count(call: CallContext, inputs: DecisionInputs) -> None:
+    count, limit = len(inputs.texts) + len(inputs.files) + len(inputs.images), call.settings.limits.files
+    if not count:
+        raise InvalidArgument("There is nothing to judge.", next_step="Give texts, files or images.")
+    if count > limit:
+        raise InvalidArgument(
+            f"{count:,} inputs were given, at most {limit:,} are taken (setting limits.files).",
+            next_step="Use ollama_batch, which takes any number.",
+        )
+
+
+async def _read(call: CallContext, inputs: DecisionInputs) -> ReadResult:
+    from ollama_mcp.access import FolderNotAllowed
+    from ollama_mcp.work.files import ReadResult, UnreadFile, read_files
+
+    if not inputs.files:
+        return ReadResult()
+    try:
+        return await read_files(call.access, inputs.files, call.settings)
+    except OllamaMCPError as error:
+        # The server offers the user to allow a folder, so that this error has to reach it.
+        if isinstance(error, FolderNotAllowed) or not (inputs.texts or inputs.images):
+            raise
+        return ReadResult(unread=[UnreadFile(", ".join(inputs.files), f"[{error.kind}] {error}")])
+
+
+def _rows(inputs: DecisionInputs, reading: ReadResult) -> list[InputResult]:
+    rows = [InputResult(f"text {number}", text=text) for number, text in enumerate(inputs.texts, start=1)]
+    times = Counter(document.path for document in reading.documents)
+    for document in reading.documents:
+        # The path is enough, unless several ranges of one file are given.
+        lines = f":{document.first_line}-{document.last_line}" if times[document.path] > 1 else ""
+        rows.append(InputResult(f"{document.path}{lines}", text=document.text, from_file=True))
+    rows += [InputResult(path, image=path, from_file=True) for path in reading.images]
+    for number, source in enumerate(inputs.images, start=1):
+        rows.append(InputResult(_image_name(source) or f"image {number}", image=source))
+    return rows
+
+
+def _image_name(source: str) -> str:
+    """The path or URL of an image; "" where the text is the image itself, or cannot be one."""
+    from ollama_mcp.media.sources import parse_source
+
+    try:
+        return source if parse_source(source).kind in ("path", "url") else ""
+    except InvalidArgument:
+        return ""

@@ -1,0 +1,125 @@
+"""Progress notifications: at once, at least every 10 s while Ollama is silent, at most five a second otherwise.
+
+Hosts show the message on the running tool's row and cut it at 200 characters, so the newest words stand last. The
+number must grow with each notification; it is the units done so far plus the heartbeats sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+HEARTBEAT_SECONDS = 10.0
+SHORTEST_GAP_SECONDS = 0.2
+MESSAGE_CHARS = 199
+
+Send = Callable[[float, float | None, str], Awaitable[None]]
+
+
+class Progress:
+    """Progress of one call; without a token from the client (`send` is None) it is only kept, for a job to show.
+
+    Attributes:
+        begun: Set when the first phase begins: the arguments are checked, the host is asked.
+        moved: Set when the first unit is done, or how many there are is known.
+        done: Units done so far (tokens, bytes).
+        total: Units in all, where that is known.
+        text: Gives what the model has written so far; set by who reads the answer.
+    """
+
+    def __init__(self, send: Send | None) -> None:
+        self._send = send
+        self._beats = 0
+        self._last = -1.0
+        self._sent_at = float("-inf")
+        self._phase: Callable[[float], str] = lambda seconds: "working"
+        self._since = time.monotonic()
+        self._late: tuple[float, Callable[[], str], float | None] | None = None
+        self.begun = asyncio.Event()
+        self.moved = asyncio.Event()
+        self.done = 0.0
+        self.total: float | None = None
+        self.text: Callable[[], str] = str
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the client asked for progress."""
+        return self._send is not None
+
+    @asynccontextmanager
+    async def phase(self, text: str) -> AsyncGenerator[None]:
+        """Say `text` now and, with the seconds gone, every 10 s until the block ends."""
+        self._since = time.monotonic()
+        self.set_phase(text)
+        self.begun.set()
+        if self._send is None:
+            yield
+            return
+        await self._notify(text)
+        beat = asyncio.create_task(self._heartbeat())
+        try:
+            yield
+        finally:
+            beat.cancel()
+
+    def set_phase(self, text: str) -> None:
+        """Change what the heartbeats say."""
+        self._phase = lambda seconds: f"{text} ({seconds:.0f} s)"
+
+    def described(self) -> str:
+        """How far it is, in words."""
+        return self._phase(time.monotonic() - self._since)
+
+    def detach(self) -> None:
+        """Tell the client nothing more: the call has its answer, while its work goes on."""
+        self._send = self._late = None
+
+    async def say(self, text: str) -> None:
+        """Say something now and let the heartbeats go on with it."""
+        self.set_phase(text)
+        await self._notify(text)
+
+    async def update(self, done: float, text: Callable[[], str], total: float | None = None) -> None:
+        """Report units done (tokens, bytes); kept back for a moment when the last notification is under 0.2 s old.
+
+        `text` is asked only when a notification is due: making it may cost more than the unit did.
+        """
+        self.done, self.total = done, total
+        self._phase = lambda seconds: text()
+        if done or total:
+            self.moved.set()
+        if self._send is None:
+            return
+        if time.monotonic() - self._sent_at >= SHORTEST_GAP_SECONDS:
+            await self._notify(text(), done, total)
+        else:
+            self._late = (done, text, total)
+
+    async def _heartbeat(self) -> None:
+        while self._send is not None:
+            await asyncio.sleep(min(SHORTEST_GAP_SECONDS, HEARTBEAT_SECONDS))
+            silent = time.monotonic() - self._sent_at
+            if self._late is not None and silent >= SHORTEST_GAP_SECONDS:
+                done, text, total = self._late
+                await self._notify(text(), done, total)
+            elif silent >= HEARTBEAT_SECONDS:
+                await self._notify(self._phase(time.monotonic() - self._since))
+
+    async def _notify(self, text: str, done: float | None = None, total: float | None = None) -> None:
+        if self._send is None:
+            return
+        value = self._last + 1 if done is None else done + self._beats
+        if done is None:
+            self._beats += 1
+        if value <= self._last:
+            value = self._last + 1
+        self._last, self._sent_at, self._late = value, time.monotonic(), None
+        await self._send(value, None if total is None else max(total + self._beats, value), newest(text))
+
+
+def newest(text: str) -> str:
+    """The last words of a text, on one line and within what hosts show."""
+    line = " ".join(text[-4 * MESSAGE_CHARS :].split())
+    return line if len(line) <= MESSAGE_CHARS else f"…{line[1 - MESSAGE_CHARS :]}"
