@@ -56,7 +56,8 @@ def tool_table() -> str:
         changes = "no" if spec.hints.read_only else "after confirm" if spec.hints.destructive else "yes"
         if "output" in tool.input_schema["properties"]:
             changes = "only its output"
-        cells = (spec.toolset, f"`{tool.name}`", _first_sentence(tool.description), changes, str(tool_list_tokens(tool)))
+        purpose = _first_sentence(tool.description)
+        cells = (spec.toolset, f"`{tool.name}`", purpose, changes, str(tool_list_tokens(tool)))
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from ollama_mcp import Call, Data, Hints, tool
 from ollama_mcp.server.formatting import format_bytes, format_table
-from ollama_mcp.server.types import Background, ImageSources, RequiresSetting
+from ollama_mcp.server.types import Background, Images, RequiresSetting
 from ollama_mcp.work.choosing import ModelHabits
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ async def ollama_compare(
     prompt: Annotated[str, Field(description="One prompt for all.")] = "",
     prompts_file: Annotated[str, Field(description="Several prompts: .txt lines, .jsonl, .json.")] = "",
     system: Annotated[str, Field(description="Instructions for all.")] = "",
-    images: Annotated[ImageSources, Field(description="As in ollama_chat.")] = [],
+    images: Images = [],
     output: Annotated[
         str, RequiresSetting("read_only", on=False), Field(description="Full answers: .json, .jsonl, .md.")
     ] = "",

@@ -74,6 +74,7 @@ async def ollama_decide(
     rows = [row for result in found.rows for row in _rows(result)]
     rows += [DecisionRow(input=path, error=reason) for path, reason in found.unread]
     notes = found.notes
+    # All options of many rows would fill the agent's context.
     if len(rows) > call.settings.limits.listed:
         notes = [*notes, "With so many answers, the probabilities of the other options are left out."]
         rows = [row.model_copy(update={"probabilities": None}) for row in rows]

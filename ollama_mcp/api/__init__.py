@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         EmbedResponse,
         FetchedPage,
         ModelCard,
-        ModelDetails,
+        ModelMetadata,
         ModelSummary,
         NoulAnswer,
         Recommendation,
@@ -63,7 +63,7 @@ _MODULES = {
     ),
     "responses": (
         "Account ChoiceAnswer CloudStatus DecisionResponse DecisionUsage EmbeddingsResponse EmbedResponse FetchedPage "
-        "ModelCard ModelDetails ModelSummary NoulAnswer Recommendation RunningModel ScoreAnswer SearchResult "
+        "ModelCard ModelMetadata ModelSummary NoulAnswer Recommendation RunningModel ScoreAnswer SearchResult "
         "ThinkingLevels"
     ),
     "stream": "ProgressStream Stream",
@@ -98,7 +98,7 @@ __all__ = [
     "GenerateResponse",
     "GenerateStream",
     "ModelCard",
-    "ModelDetails",
+    "ModelMetadata",
     "ModelSummary",
     "NoulAnswer",
     "OllamaClient",

@@ -324,8 +324,8 @@ def _tls(info: RequestInfo, error: ssl.SSLError) -> ApiError:
     return _unreachable(info, f"TLS failed ({escape(error.reason or 'no reason given', 60)})", trust)
 
 
-def _unreachable(info: RequestInfo, why: str, next_step: str) -> ApiError:
-    return info.error(Unreachable, f"{info.host_label} can't be reached: {why}.", next_step)
+def _unreachable(info: RequestInfo, reason: str, next_step: str) -> ApiError:
+    return info.error(Unreachable, f"{info.host_label} can't be reached: {reason}.", next_step)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -243,7 +243,7 @@ class HttpSession:
                     )
                     response = await transport.handle_async_request(message)
                     break
-                # Names that do not resolve or encode are no httpx errors: httpcore lets them pass.
+                # httpcore passes the errors of names that do not resolve or cannot be encoded on as they are.
                 except (httpx.TransportError, socket.gaierror, UnicodeError) as error:
                     await self._wait_before_retry(request, error, attempt)
         except BaseException:

@@ -44,7 +44,7 @@ class ResponseModel(BaseModel):
         return data
 
 
-class ModelDetails(ResponseModel):
+class ModelMetadata(ResponseModel):
     """Format, family, size and quantization of a model as Ollama writes them ("7.6B", "Q4_K_M")."""
 
     parent_model: str = ""
@@ -67,7 +67,7 @@ class ModelSummary(ResponseModel):
     modified_at: Timestamp = None
     size: int = 0
     digest: str = ""
-    details: ModelDetails = Field(default_factory=ModelDetails)
+    details: ModelMetadata = Field(default_factory=ModelMetadata)
     capabilities: list[str] | None = None
 
 
@@ -79,7 +79,7 @@ class RunningModel(ResponseModel):
     size: int = 0
     size_vram: int = 0
     digest: str = ""
-    details: ModelDetails = Field(default_factory=ModelDetails)
+    details: ModelMetadata = Field(default_factory=ModelMetadata)
     expires_at: Timestamp = None
     context_length: int | None = None
 
@@ -102,7 +102,7 @@ class ModelCard(ResponseModel):
     system: str = ""
     renderer: str | None = None
     parser: str | None = None
-    details: ModelDetails = Field(default_factory=ModelDetails)
+    details: ModelMetadata = Field(default_factory=ModelMetadata)
     messages: list[dict[str, Any]] = []
     remote_model: str | None = None
     remote_host: str | None = None

@@ -153,6 +153,8 @@ def read_gguf_header(file: BinaryIO, size: int, *, longest_array: int = 1024, ar
 
 
 class _Reader:
+    """Reads a header from start to end; every error names the argument."""
+
     def __init__(self, file: BinaryIO, size: int, longest_array: int, argument: str) -> None:
         self._file, self._size, self._argument = file, size, argument
         self._longest_array = longest_array

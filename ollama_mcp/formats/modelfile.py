@@ -38,6 +38,9 @@ _WORD = re.compile(r"[A-Za-z]*")
 _PARAMETER_NAME = re.compile(r"[A-Za-z0-9_]*")
 _LINE_END = re.compile(r"[\r\n]|\Z")
 _LINE_BREAK = re.compile(r"\r\n?|\n")
+_VERSION = re.compile(r"v?(\d+(?:\.\d+){0,2}(?:[-+][0-9A-Za-z.+-]+)?)")
+# Instructions whose last value becomes the field of that name as it is.
+_SINGLE_VALUES = ("template", "system", "renderer", "parser")
 
 
 class ModelfileError(InvalidArgument):
@@ -142,10 +145,13 @@ def render_modelfile(instructions: Iterable[Instruction]) -> str:
 
 
 class _Parser:
+    """Reads the instructions of a text from start to end."""
+
     def __init__(self, text: str, source: str) -> None:
         self._text = text
         self._source = source
         self._position = 0
+        # A position, the number of its line, and where that line starts.
         self._counted = (0, 1, 0)
 
     def instructions(self) -> Iterator[Instruction]:
@@ -257,10 +263,6 @@ def _quoted(value: str) -> str:
         except ModelfileError:
             continue
     raise ValueError("The value has a line that ends with quotes, for which the language has no escape.")
-
-
-_VERSION = re.compile(r"v?(\d+(?:\.\d+){0,2}(?:[-+][0-9A-Za-z.+-]+)?)")
-_SINGLE_VALUES = ("template", "system", "renderer", "parser")
 
 
 def create_request_fields(modelfile: Modelfile) -> tuple[dict[str, Any], list[str]]:

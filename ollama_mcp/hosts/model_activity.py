@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ollama_mcp.api import RunningModel
 
 
-class LoadedModels:
+class LoadedModelTracker:
     """The models loaded on a host, at most two seconds old, and the num_ctx that this process requested for each.
 
     Args:

@@ -11,7 +11,7 @@ from ollama_mcp.errors import ModelNotFound, OllamaMCPError, Unsupported
 from ollama_mcp.formats.host_url import normalize_host_url
 from ollama_mcp.formats.model_names import parse_name, same_model
 from ollama_mcp.formats.options import OPTIONS
-from ollama_mcp.hosts.model_activity import LoadedModels
+from ollama_mcp.hosts.model_activity import LoadedModelTracker
 from ollama_mcp.hosts.model_cards import ThinkingSupport, capabilities_of, thinking_support
 from ollama_mcp.hosts.ttl_cache import CoalescingTTLCache
 
@@ -41,7 +41,7 @@ class HostPool:
         self._capabilities: dict[str, list[str]] = {}
         self._created: set[str] = set()
         self.url = normalize_host_url(settings.host)
-        self.loaded_models = LoadedModels(lambda: self.client().ps())
+        self.loaded_models = LoadedModelTracker(lambda: self.client().ps())
         self.tags_cache: CoalescingTTLCache[list[ModelSummary]] = CoalescingTTLCache(lambda: self.client().tags())
 
     @property

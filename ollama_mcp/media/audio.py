@@ -13,6 +13,7 @@ from ollama_mcp.media.limiter import shared_limiter
 from ollama_mcp.media.sources import Source, parse_source, with_position
 from ollama_mcp.settings.access import ImageSettings
 
+# Accepted in data: URIs.
 MEDIA_TYPES = ("audio/",)
 
 

@@ -29,6 +29,7 @@ _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
 _CONVERT_STEP = "Convert it to PNG or JPEG first."
+# What people give instead of an image, for a helpful error.
 _NOT_IMAGES: tuple[tuple[bytes, str, str], ...] = (
     (b"%PDF", "it is a PDF", "Convert its pages to images (`pdftoppm -png -r 150 FILE page`) and give those."),
     (b"\x1f\x8b", "it is compressed with gzip", "Decompress it first."),
@@ -53,6 +54,7 @@ _UNPACK_STEP = "Unpack it and give the files in it."
 _TEXT_STEP = "Give a text file."
 _EXPORT_STEP = "Export what is needed as CSV and give that."
 _OFFICE_STEP = "Save it as .docx, .pdf or .csv and give that."
+# What people give instead of a text.
 _BINARY_SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"%PDF-", "a PDF", "Give it in files with the name it has."),
     (b"PK\3\4", "a ZIP archive or an Office document", "Give the files in it; of Office documents, .docx is read."),
@@ -175,6 +177,7 @@ def binary_type(data: bytes) -> BinaryType | None:
         return BinaryType("video or audio (MP4)", _AUDIO_STEP)
     if data[:4] == b"RIFF" and _starts_as_binary(data):
         return BinaryType("audio or video (RIFF)", _AUDIO_STEP)
+    # A POSIX tar archive starts with the name of its first file; its signature comes later.
     if data[257:262] == b"ustar":
         return BinaryType("a TAR archive", _UNPACK_STEP)
     for signature, description, next_step in _BINARY_SIGNATURES:

@@ -20,6 +20,7 @@ from ollama_mcp.media.image_headers.whole_files import parse_avif, parse_bmp, pa
 from ollama_mcp.media.sources import Source
 from ollama_mcp.settings.access import ImageSettings
 
+# Accepted in data: URIs.
 MEDIA_TYPES = ("image/",)
 # Line art and screenshots stay sharp as PNG; photographs, and images blurred by scaling, have more colours.
 MAX_PNG_COLOURS = 4096

@@ -55,7 +55,6 @@ class CapacityLimiter:
             self._slots.release()
 
 
-# Not asyncio's default executor, whose threads a queue of images would take from other calls.
 @cache
 def _executor() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(SLOTS, thread_name_prefix="media")

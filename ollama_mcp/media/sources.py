@@ -14,8 +14,12 @@ from ollama_mcp.errors import InvalidArgument, OllamaMCPError
 from ollama_mcp.media.file_types import UnusableMedia, image_format, is_audio
 
 MAX_DISPLAY_NAME = 60
+# At least two characters: one letter before a colon is a Windows drive.
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
-_DRIVE = re.compile(r"[A-Za-z]:[\\/]?")
+# Small chunks: the decoder holds the GIL, and the event loop must get its turn in between.
+_DECODE_STEP = 1 << 18
+_NORMALIZE = str.maketrans("-_", "+/", " \t\r\n\f\v")
+_ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_= \t\r\n\f\v")
 _ACCEPTED = "Give a path, an http(s) address, a data: URI, or base64."
 
 
@@ -73,7 +77,7 @@ def parse_source(text: str, *, audio: bool = False) -> Source:
         return Source(quoted(re.split(r"[?#]", text, maxsplit=1)[0], MAX_DISPLAY_NAME), "url", text)
     if _is_base64(text, audio):
         return Source(f"base64 text ({_approximate_size(text)})", "base64", text)
-    if _SCHEME.match(text) and not start.startswith("file:") and not _DRIVE.match(text):
+    if _SCHEME.match(text) and not start.startswith("file:"):
         raise InvalidArgument(f"{quoted(text, MAX_DISPLAY_NAME)} has an unsupported scheme.", next_step=_ACCEPTED)
     return Source(quoted(text, MAX_DISPLAY_NAME), "path", text)
 
@@ -91,12 +95,6 @@ def _is_base64(text: str, audio: bool) -> bool:
 
 def _approximate_size(text: str) -> str:
     return f"{max(1, len(text) * 3 // 4000)} kB"
-
-
-# Small chunks: the decoder holds the GIL, and the event loop must get its turn in between.
-_DECODE_STEP = 1 << 18
-_NORMALIZE = str.maketrans("-_", "+/", " \t\r\n\f\v")
-_ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_= \t\r\n\f\v")
 
 
 def looks_like_base64(text: str) -> bool:
@@ -130,8 +128,9 @@ def decode_base64(text: str, limit: int, start: int = 0) -> bytes:
     decoded = io.BytesIO()
     pending = ""
     try:
-        for place in range(start, len(text), _DECODE_STEP):
-            pending += text[place : place + _DECODE_STEP].translate(_NORMALIZE)
+        for position in range(start, len(text), _DECODE_STEP):
+            pending += text[position : position + _DECODE_STEP].translate(_NORMALIZE)
+            # Whole groups of four; the last one is left for the end, since padding may be missing.
             whole = (len(pending) - 1) // 4 * 4
             decoded.write(binascii.a2b_base64(pending[:whole], strict_mode=True))
             pending = pending[whole:]

@@ -26,7 +26,8 @@ from ollama_mcp.hosts import HostPool
 from ollama_mcp.hosts.model_activity import ActiveCalls
 from ollama_mcp.server.arguments import check_defaults
 from ollama_mcp.server.bound_tool import BACKGROUND, BoundTool
-from ollama_mcp.server.call import Call, Caller, caller_of
+from ollama_mcp.server.call import Call
+from ollama_mcp.server.caller import Caller, caller_of
 from ollama_mcp.server.confirmation import Consent, PendingConfirmations
 from ollama_mcp.server.elicitation import Forms, NeedsInput, can_show_forms, is_modern
 from ollama_mcp.server.failures import failure_result, internal_error, with_suggestions

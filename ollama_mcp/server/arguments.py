@@ -118,7 +118,7 @@ def coerce(value: Any, schema: Schema) -> Any:
         return [coerce(item, items) for item in cast("list[Any]", value)]
     known = cast("dict[str, Schema]", schema.get("properties") or {})
     if not isinstance(value, dict) or not known:
-        return value
+        return cast("Any", value)
     members = cast("dict[str, Any]", value)
     return {
         name: coerce(item, known.get(name, {}))

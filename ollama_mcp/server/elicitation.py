@@ -112,7 +112,7 @@ class Forms:
         self._pending: dict[str, _PendingForm] = {}
 
     def take_answer(self, context: Context[None, Any] | None) -> set[str]:
-        """The keys that the user agreed to, where a call brings the answer to an open question. Each answer counts once.
+        """The keys that the user agreed to, where a call carries the answer to an open question. It counts once.
 
         Raises:
             OllamaMCPError: The refusal of the question, where the answer is not yes.

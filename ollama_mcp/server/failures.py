@@ -33,7 +33,7 @@ _TOOL_NAME = re.compile(r"ollama_[a-z_]+")
 
 
 def failure_result(error: OllamaMCPError) -> CallToolResult:
-    """The error result: a text that is complete by itself, then the unchanged partial answer; the kind is in `_meta`."""
+    """The error result: a text that is complete by itself, the unchanged partial answer, and the kind in `_meta`."""
     content = [TextContent(type="text", text=failure_text(error))]
     if error.partial:
         content.append(TextContent(type="text", text=error.partial))
@@ -42,7 +42,7 @@ def failure_result(error: OllamaMCPError) -> CallToolResult:
 
 
 def failure_text(error: OllamaMCPError) -> str:
-    """`[kind] what failed and why. What to do next.`, at most 400 characters; the message is cut before the next step."""
+    """`[kind] What failed and why. What to do next.`, at most 400 characters; the next step is kept whole."""
     head, tail = f"[{error.kind}] {error.message}".strip(), error.next_step.strip()
     room = MAX_CHARS - len(tail) - 1 if tail else MAX_CHARS
     if len(head) > room:
@@ -88,7 +88,7 @@ def _not_found_remedy(model: str, installed: list[ModelSummary], tools: Collecti
     if not installed:
         parts.append("No model is installed.")
     elif "ollama_list_models" in tools:
-        parts.append("Call ollama_list_models to see all;")
+        parts.append("Call ollama_list_models to see all.")
     if "ollama_pull_model" in tools:
         parts.append(f"ollama_pull_model(model={model!r}) downloads it, if the user agrees.")
     return " ".join(parts)

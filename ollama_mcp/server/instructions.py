@@ -47,7 +47,7 @@ _LINES = (
     "Deleting (ollama_delete_model), overwriting and publishing need the user's yes: on [needs_confirmation] ask, then "
     "repeat with confirm=true.",
     "Calls beyond your host's time limit become jobs: ollama_job.",
-    "Errors end with the next step. If nothing answers: ollama_status.",
+    "Errors name the next step. If nothing answers: ollama_status.",
 )
 _READ_ONLY = "Read-only: no tool here changes the host."
 # Wording for clients that may not name files.

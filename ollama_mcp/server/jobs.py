@@ -16,7 +16,7 @@ from typing import Any, Literal, cast
 from mcp.types import CallToolResult, TextContent
 
 from ollama_mcp.errors import Busy, InvalidArgument
-from ollama_mcp.server.call import Caller
+from ollama_mcp.server.caller import Caller
 from ollama_mcp.server.confirmation import Consent
 from ollama_mcp.work.progress import Progress, newest
 

@@ -1,6 +1,6 @@
-"""What a model is to be made of: another model, a Modelfile, files of this machine, or blobs that the host has.
+"""Creating a model: read its definition, upload the files that the host lacks, send the request.
 
-Making a model of a recipe: what the host lacks is uploaded, then it is asked to create.
+A definition comes from an installed model, a Modelfile, files of this machine, or blobs on the host.
 """
 
 from __future__ import annotations
@@ -32,28 +32,29 @@ if TYPE_CHECKING:
     from ollama_mcp.server.call import Call
     from ollama_mcp.work.model_files import ModelFile
 
-
 MAX_MODELFILE_BYTES = 1_000_000
 
-# Instructions that name files, and the field of the request that these go into.
+# Instructions that name files, and the request field of their digests.
 _FILE_FIELDS = {"from": "files", "adapter": "adapters", "draft": "draft_files"}
-# `show` gives the weights as a path of the host's own store, whose last part is their digest.
+# The Modelfile of `show` names the weights by their path in the host's store, which ends in their digest.
 _BLOB_PATH = re.compile(r"(?:^|[/\\])blobs[/\\]sha256[-:]([0-9a-f]{64})$")
 _PATH_SYNTAX = re.compile(r"[.~]?[/\\]|\.\.?[/\\]|~$|\.\.?$|file:|[A-Za-z]:[/\\]", re.IGNORECASE)
-# Repositories of a hub may be called like a file.
+# Repositories on Hugging Face may have the name of a file, so those are not paths.
 _MODEL_FILE_NAME = re.compile(r"(?!(?:hf|huggingface)\.co/)[^:]*\.(gguf|safetensors|bin)", re.IGNORECASE)
+# What a Modelfile for servers before v0.5.5 can express. Other fields stay fields, which those servers then refuse.
+_MODELFILE_FIELDS = ("template", "system", "parameters", "license", "messages")
 
 
 @dataclass(slots=True)
 class ModelDefinition:
-    """What a model is to be made of.
+    """What a model is created from.
 
     Args:
-        base: The model that it is made from, or "".
-        local: Proven files of this machine, by the field of the request.
-        blobs: Digests of what the host has, by the field of the request and by file name.
-        fields: The other fields of the request.
-        notes: What the caller should know.
+        base: Name of the model that it is based on, or "".
+        local: Verified files of this machine, by request field.
+        blobs: Digests of blobs on the host, by request field and file name.
+        fields: The other request fields.
+        notes: Notes for the caller.
     """
 
     base: str = ""
@@ -63,7 +64,7 @@ class ModelDefinition:
     notes: list[str] = field(default_factory=list[str])
 
     def override(self, fields: dict[str, Any]) -> None:
-        """Let what a call says win over a Modelfile: licenses are added, parameters merged, others replaced."""
+        """Apply arguments of a call over a Modelfile: licenses are added, parameters merged, other fields replaced."""
         merged = {
             "license": [*self.fields.get("license", []), *fields.pop("license", [])],
             "parameters": {**self.fields.get("parameters", {}), **fields.pop("parameters", {})},
@@ -82,41 +83,41 @@ class ModelDefinition:
 
     @property
     def names(self) -> list[str]:
-        """The names of all files, wherever they are."""
+        """The names of all files, local and on the host."""
         return [file.name for file in self.files] + [name for blobs in self.blobs.values() for name in blobs]
 
 
 async def read_definition(
     call: Call, *, base: str, modelfile: str, path: str, files: dict[str, str] | None
 ) -> ModelDefinition:
-    """Work out what a model is to be made of; nothing is sent but questions.
+    """Read what a model is to be created from. Nothing is changed on the host.
 
     Args:
         call: The tool call.
-        base: Name of a model.
+        base: Name of an installed model.
         modelfile: Text of a Modelfile, or its path.
-        path: Path of a GGUF file or of a folder with safetensors.
-        files: File names and digests of blobs.
+        path: Path of a GGUF file or of a folder of safetensors.
+        files: Digests of blobs on the host, by file name.
 
     Raises:
-        InvalidArgument: Not exactly one of the four is given; or as `parse` and `model_files`.
-        ModelNotFound: The base is not installed: it would be pulled without a word.
+        InvalidArgument: Not exactly one of the four is given, or as `parse_modelfile` and `find_model_files`.
+        ModelNotFound: The base is not installed. Ollama would silently pull it.
     """
     if sum(map(bool, (base, modelfile, path, files))) != 1:
         raise InvalidArgument(
-            "Give exactly one of from, modelfile, path and files.",
+            "Provide exactly one of from, modelfile, path and files.",
             next_step="from takes a name from ollama_list_models.",
         )
-    recipe = ModelDefinition(base, blobs={"files": files} if files else {})
+    definition = ModelDefinition(base, blobs={"files": files} if files else {})
     if path:
-        recipe = await asyncio.to_thread(_from_path, path, call.access)
+        definition = await asyncio.to_thread(_from_path, path, call.access)
     elif modelfile:
-        recipe = await asyncio.to_thread(_from_modelfile, modelfile, call.access)
-    if recipe.base:
-        call.check_registry(recipe.base, argument="from")
-        await call.hosts.installed_model(recipe.base)
-    await _check_host(call, recipe)
-    return recipe
+        definition = await asyncio.to_thread(_from_modelfile, modelfile, call.access)
+    if definition.base:
+        call.check_registry(definition.base, argument="from")
+        await call.hosts.installed_model(definition.base)
+    await _check_host(call, definition)
+    return definition
 
 
 def _from_path(path: str, access: Access) -> ModelDefinition:
@@ -126,14 +127,14 @@ def _from_path(path: str, access: Access) -> ModelDefinition:
     if any(file.name == "adapter_config.json" for file in files):
         raise InvalidArgument(
             f"{quoted(path)} is an adapter, not a model.",
-            next_step="Give a modelfile with FROM, its base model, and ADAPTER, this path.",
+            next_step="Provide a modelfile: FROM with its base model, and ADAPTER with this path.",
         )
     return ModelDefinition(local={"files": files})
 
 
 def _from_modelfile(given: str, access: Access) -> ModelDefinition:
     if "\n" in given.strip() or starts_with_instruction(given):
-        return _ModelfileReader(parse_modelfile(given), None, access).recipe()
+        return _ModelfileReader(parse_modelfile(given), None, access).read()
     from ollama_mcp.access import Purpose
 
     with access.open_file(given, Purpose.UPLOAD) as file:
@@ -141,149 +142,156 @@ def _from_modelfile(given: str, access: Access) -> ModelDefinition:
         if file.size > MAX_MODELFILE_BYTES:
             raise InvalidArgument(
                 f"{source} is larger than {format_bytes(MAX_MODELFILE_BYTES)}.",
-                next_step="Give a model's own file as path.",
+                next_step="For a model file use path instead.",
             )
         data = file.read(MAX_MODELFILE_BYTES, setting="of Modelfiles")
-    return _ModelfileReader(parse_modelfile(decode_modelfile(data), source=source), file.path, access).recipe()
+    return _ModelfileReader(parse_modelfile(decode_modelfile(data), source=source), file.path, access).read()
 
 
 class _ModelfileReader:
-    """Turns a Modelfile into a recipe; `path` is its own, None where it was given as text."""
+    """Turns a Modelfile into a `ModelDefinition`.
+
+    Args:
+        modelfile: The parsed Modelfile.
+        path: Its own path, which relative paths in it refer to; None where it was given as text.
+        access: What may be read.
+    """
 
     def __init__(self, modelfile: Modelfile, path: str | None, access: Access) -> None:
         self._modelfile, self._path, self._access = modelfile, path, access
-        self._recipe = ModelDefinition()
+        self._definition = ModelDefinition()
 
-    def recipe(self) -> ModelDefinition:
+    def read(self) -> ModelDefinition:
         fields, dropped = create_request_fields(self._modelfile)
-        self._recipe.fields = fields
-        self._recipe.notes += [f"PARAMETER {name} is left out: Ollama no longer takes it." for name in dropped]
+        self._definition.fields = fields
+        self._definition.notes += [f"PARAMETER {name} is omitted: Ollama no longer accepts it." for name in dropped]
         for name in _FILE_FIELDS:
-            for one in self._modelfile.all(name):
-                self._take(one)
-        has_files = self._recipe.local.get("files") or self._recipe.blobs.get("files")
-        if self._recipe.base and has_files:
+            for instruction in self._modelfile.all(name):
+                self._add_reference(instruction)
+        has_files = self._definition.local.get("files") or self._definition.blobs.get("files")
+        if self._definition.base and has_files:
             raise self._modelfile.error(
-                self._modelfile.all("from")[-1], "FROM names a model and a file, not one of them"
+                self._modelfile.all("from")[-1], "FROM names both a model and a file; it takes one of them"
             )
-        return self._recipe
+        return self._definition
 
-    def _take(self, one: Instruction) -> None:
-        """Follow an instruction that names a model or a file."""
-        if blob := _BLOB_PATH.search(one.value):
-            blobs = self._recipe.blobs.setdefault(_FILE_FIELDS[one.name], {})
-            blobs[f"{one.name}-{len(blobs)}.gguf"] = f"sha256:{blob[1]}"
-        elif (path := self._path_of(one)) is not None:
-            self._add(one, path)
-        elif one.name == "from":
-            self._recipe.base = self._name_of(one)
+    def _add_reference(self, instruction: Instruction) -> None:
+        """Add what an instruction refers to: a blob of the host, a local file, or a model."""
+        if blob := _BLOB_PATH.search(instruction.value):
+            blobs = self._definition.blobs.setdefault(_FILE_FIELDS[instruction.name], {})
+            blobs[f"{instruction.name}-{len(blobs)}.gguf"] = f"sha256:{blob[1]}"
+        elif (path := self._referenced_path(instruction)) is not None:
+            self._add_files(instruction, path)
+        elif instruction.name == "from":
+            self._definition.base = self._model_name(instruction)
         else:
-            raise self._modelfile.error(one, f"{one.name.upper()} names no file that is there")
+            raise self._modelfile.error(instruction, f"{instruction.name.upper()} does not name an existing file")
 
-    def _path_of(self, one: Instruction) -> str | None:
-        """The path that an instruction means; None where it is no path but a name."""
-        spelled = _PATH_SYNTAX.match(one.value) is not None or _MODEL_FILE_NAME.fullmatch(one.value) is not None
-        if os.path.isabs(one.value) or one.value.startswith(("~", "file:")):
-            return one.value
+    def _referenced_path(self, instruction: Instruction) -> str | None:
+        """The path that an instruction refers to; None where it is the name of a model."""
+        is_path = (
+            _PATH_SYNTAX.match(instruction.value) is not None
+            or _MODEL_FILE_NAME.fullmatch(instruction.value) is not None
+        )
+        if os.path.isabs(instruction.value) or instruction.value.startswith(("~", "file:")):
+            return instruction.value
         if self._path is None:
-            if spelled or one.name != "from":
+            if is_path or instruction.name != "from":
                 raise self._modelfile.error(
-                    one,
-                    "a relative path, but a Modelfile given as text lies in no folder",
-                    next_step="Write the whole path, or give the path of the Modelfile.",
+                    instruction,
+                    "a relative path, but a Modelfile given as text has no folder",
+                    next_step="Use an absolute path, or provide the path of the Modelfile.",
                 )
             return None
-        path = os.path.join(os.path.dirname(self._path), one.value)
-        return path if spelled or (".." not in one.value and os.path.exists(path)) else None
+        path = os.path.join(os.path.dirname(self._path), instruction.value)
+        # A file beside the Modelfile goes before a model of the same name.
+        return path if is_path or (".." not in instruction.value and os.path.exists(path)) else None
 
-    def _add(self, one: Instruction, path: str) -> None:
+    def _add_files(self, instruction: Instruction, path: str) -> None:
         from ollama_mcp.work.model_files import find_model_files
 
         if self._path is not None and os.path.realpath(path) == self._path:
-            raise self._modelfile.error(one, f"{one.name.upper()} leads back to this Modelfile")
-        files = self._recipe.local.setdefault(_FILE_FIELDS[one.name], [])
+            raise self._modelfile.error(instruction, f"{instruction.name.upper()} refers to this Modelfile itself")
+        files = self._definition.local.setdefault(_FILE_FIELDS[instruction.name], [])
         try:
             found = find_model_files(path, self._access)
         except OllamaMCPError as error:
-            error.message = f"{self._modelfile.source}, line {one.line}: {error.message}"
+            error.message = f"{self._modelfile.source}, line {instruction.line}: {error.message}"
             raise
+        # The request takes digests by name, so equal names of different folders must differ there.
         taken = {file.name for file in files}
         files += [replace(file, name=f"{len(files)}-{file.name}") if file.name in taken else file for file in found]
 
-    def _name_of(self, one: Instruction) -> str:
+    def _model_name(self, instruction: Instruction) -> str:
         try:
-            parse_name(one.value)
+            parse_name(instruction.value)
         except InvalidArgument:
             raise self._modelfile.error(
-                one,
-                "FROM is neither a model's name nor a file that is there",
-                next_step="Names look like 'llama3.2:3b'; ollama_list_models shows the installed.",
+                instruction,
+                "FROM is neither the name of a model nor an existing file",
+                next_step="Names look like 'llama3.2:3b'; ollama_list_models lists installed models.",
             ) from None
-        return one.value
+        return instruction.value
 
 
-async def _check_host(call: Call, recipe: ModelDefinition) -> None:
-    """Refuse what the host could not make a model of.
+async def _check_host(call: Call, definition: ModelDefinition) -> None:
+    """Refuse a definition that the host could not create a model from.
 
     Raises:
-        UnsupportedByVersion: It no longer takes safetensors.
-        InvalidArgument: It lacks a blob.
+        UnsupportedByVersion: The host no longer accepts safetensors.
+        InvalidArgument: The host does not have one of the blobs.
     """
     from ollama_mcp.api.versions import SAFETENSORS_REMOVED
 
     client = call.client
-    if recipe.has_safetensors:
+    if definition.has_safetensors:
         version = await client.server_version()
         if version.known and version.numbers >= SAFETENSORS_REMOVED:
             raise UnsupportedByVersion(
-                f"Since v0.35.0 Ollama makes no models of safetensors any more; {client.name} is Ollama {version}.",
-                next_step="Convert the folder to GGUF first (llama.cpp's convert_hf_to_gguf.py), then give its path.",
+                f"Since v0.35.0 Ollama creates no models from safetensors; {client.name} is Ollama {version}.",
+                next_step="Convert the folder to GGUF first (llama.cpp's convert_hf_to_gguf.py), then use its path.",
                 host=client.base_url,
                 endpoint="POST /api/create",
             )
-    for blobs in recipe.blobs.values():
+    for blobs in definition.blobs.values():
         for name, digest in blobs.items():
             if not await client.blob_exists(digest):
                 raise InvalidArgument(
                     f"{client.name} ({client.base_url}) has no blob {digest[:19]}… for {name[:60]!r}.",
-                    next_step="Give the path of the file itself, which is then uploaded.",
+                    next_step="Use path for a local file, which is then uploaded.",
                 )
 
 
-# What a Modelfile for servers before v0.5.5 can say; the rest stays a field, for which the version is then refused.
-_MODELFILE_FIELDS = ("template", "system", "parameters", "license", "messages")
-
-
-async def create_model(call: Call, model: str, recipe: ModelDefinition) -> TransferProgress:
-    """Upload what the host lacks and make the model.
+async def create_model(call: Call, model: str, definition: ModelDefinition) -> TransferProgress:
+    """Upload the files that the host lacks, and create the model.
 
     Raises:
         OllamaMCPError: As `upload` and `OllamaClient.create`.
     """
     transfer = TransferProgress()
     for attempt in (1, 2):
-        digests = await _upload(call, recipe, transfer)
-        request = await _request(call.client, model, recipe, digests)
+        digests = await _upload(call, definition, transfer)
+        request = await _request(call.client, model, definition, digests)
         try:
             return await follow_stream(call.client.create(request), call.progress, f"creating {model}", transfer)
         except BadRequest as error:
-            # Ollama prunes blobs that no model has; one may go between the question for it and its use.
-            if attempt == 2 or not recipe.files or "<model store>" not in error.detail:
+            # Ollama prunes blobs that no model uses. One may vanish between the check and the request.
+            if attempt == 2 or not definition.files or "<model store>" not in error.detail:
                 raise
     raise AssertionError  # pragma: no cover - the loop returns or raises
 
 
 async def upload_file(call: Call, path: str, expected: str = "") -> str:
-    """Upload one file of a model; returns its digest.
+    """Upload one model file and return its digest.
 
     Args:
         call: The tool call.
         path: Its path.
-        expected: The digest that it must have, or "".
+        expected: The digest that the file must have, or "".
 
     Raises:
         InvalidArgument: It has another digest; nothing was sent.
-        OllamaMCPError: As `prove` and `upload`.
+        OllamaMCPError: As `verify_model_file` and `upload`.
     """
     from ollama_mcp.work.model_files import verify_model_file
 
@@ -295,15 +303,16 @@ async def upload_file(call: Call, path: str, expected: str = "") -> str:
 
 
 async def _upload(
-    call: Call, recipe: ModelDefinition, transfer: TransferProgress, *, expected: str = ""
+    call: Call, definition: ModelDefinition, transfer: TransferProgress, *, expected: str = ""
 ) -> dict[str, dict[str, str]]:
-    """The digests of all files, by field and name, when the host has them."""
-    digests = {name: dict(blobs) for name, blobs in recipe.blobs.items()}
-    files = recipe.files
+    """Upload the local files that the host lacks; returns the digests of all files, by request field and name."""
+    digests = {name: dict(blobs) for name, blobs in definition.blobs.items()}
+    files = definition.files
     if not files:
         return digests
     from ollama_mcp.work.uploads import upload
 
+    # Both phases of all files are counted from the start, so that the total does not grow meanwhile.
     for file in files:
         for phase in ("reading", "uploading"):
             transfer.advance(f"{phase} {file.path}", 0, file.size)
@@ -318,33 +327,32 @@ async def _upload(
         )
 
     async with call.progress.phase(f"reading {files[0].name[:80]}"):
-        for name, local in recipe.local.items():
+        for name, local in definition.local.items():
             sent = await upload(local, access=call.access, client=call.client, report=report, expected=expected)
             digests[name] = {**digests.get(name, {}), **sent}
     return digests
 
 
 async def _request(
-    client: OllamaClient, model: str, recipe: ModelDefinition, digests: dict[str, dict[str, str]]
+    client: OllamaClient, model: str, definition: ModelDefinition, digests: dict[str, dict[str, str]]
 ) -> CreateRequest:
-    from ollama_mcp.api import ChatMessage as Turn
-    from ollama_mcp.api import CreateRequest
+    from ollama_mcp.api import ChatMessage, CreateRequest
     from ollama_mcp.api.versions import Feature
 
-    fields = dict(recipe.fields)
-    if not (await client.server_version()).supports(Feature.CREATE) and not recipe.has_safetensors:
-        text = _as_modelfile(recipe, digests)
+    fields = dict(definition.fields)
+    if not (await client.server_version()).supports(Feature.CREATE) and not definition.has_safetensors:
+        text = _as_modelfile(definition, digests)
         rest = {name: value for name, value in fields.items() if name not in _MODELFILE_FIELDS}
         return CreateRequest(model=model, modelfile=text, **rest)
     if messages := fields.pop("messages", None):
-        fields["messages"] = [Turn(**message) for message in messages]
-    return CreateRequest(model=model, from_=recipe.base or None, **digests, **fields)
+        fields["messages"] = [ChatMessage(**message) for message in messages]
+    return CreateRequest(model=model, from_=definition.base or None, **digests, **fields)
 
 
-def _as_modelfile(recipe: ModelDefinition, digests: dict[str, dict[str, str]]) -> str:
-    """The Modelfile that servers before v0.5.5 take, with uploaded files by their digests."""
-    fields = recipe.fields
-    bases = [recipe.base] if recipe.base else [f"@{digest}" for digest in digests.get("files", {}).values()]
+def _as_modelfile(definition: ModelDefinition, digests: dict[str, dict[str, str]]) -> str:
+    """The Modelfile that servers before v0.5.5 take instead of fields, with uploaded files by their digests."""
+    fields = definition.fields
+    bases = [definition.base] if definition.base else [f"@{digest}" for digest in digests.get("files", {}).values()]
     lines = [Instruction("from", base) for base in bases]
     lines += [Instruction("adapter", f"@{digest}") for digest in digests.get("adapters", {}).values()]
     lines += [Instruction(name, fields[name]) for name in ("template", "system") if fields.get(name)]
@@ -352,12 +360,12 @@ def _as_modelfile(recipe: ModelDefinition, digests: dict[str, dict[str, str]]) -
         items = cast("list[Any]", value) if isinstance(value, list) else [value]
         lines += [Instruction("parameter", _parameter_text(item), name) for item in items]
     lines += [Instruction("license", text) for text in fields.get("license", [])]
-    lines += [Instruction("message", turn["content"], turn["role"]) for turn in fields.get("messages", [])]
+    lines += [Instruction("message", message["content"], message["role"]) for message in fields.get("messages", [])]
     try:
         return render_modelfile(lines)
     except ValueError:
         raise InvalidArgument(
-            "A text has a line that ends with quotes, which a Modelfile for servers before v0.5.5 cannot hold.",
+            "A text has a line that ends with quotes, which a Modelfile for servers before v0.5.5 cannot contain.",
             next_step="Change that line, or update Ollama.",
         ) from None
 

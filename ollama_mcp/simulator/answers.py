@@ -80,6 +80,7 @@ class ResponsePlan:
         """Truncate it where more than `limit` tokens in a row are equal except for spaces; returns whether it did."""
         tokens, repeats, previous = [*self.thinking, *self.content], 0, ""
         for position, token in enumerate(tokens):
+            # Ollama compares trimmed pieces, so that a flood of white space counts too.
             text = token.text.strip()
             repeats, previous = (repeats + 1 if position and text == previous else 1), text
             if repeats > limit:

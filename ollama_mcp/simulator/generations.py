@@ -30,6 +30,7 @@ class Generation:
     def __init__(self, version: str) -> None:
         self.version = LATEST if version == "latest" else version.removeprefix("v")
         self._number = _numbers(self.version)
+        # A client cannot know what a build from source supports, and should treat it like a recent version.
         if self._number == (0, 0, 0):
             self._number = _numbers(DEFAULT)
         if not _numbers(OLDEST) <= self._number <= _numbers(LATEST):
@@ -47,7 +48,8 @@ class Generation:
         return first <= self._number < end
 
     @cached_property
-    def has_405(self) -> bool:
+    def has_method_not_allowed(self) -> bool:
+        """A wrong method is 405; older servers answered 404."""
         return self.since(0, 7, 0)
 
     @cached_property

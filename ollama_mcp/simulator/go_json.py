@@ -170,6 +170,7 @@ def struct(name: str, fields: dict[str, FieldDecoder]) -> FieldDecoder:
         for key, item in cast("Object", value).items():
             # Go prefers an exact match and then ignores case.
             known = key if key in fields else key.lower()
+            # Go leaves a field unset for null.
             if known in fields and item is not None:
                 decoded[known] = fields[known](item, f"{path or name}.{known}")
         return decoded

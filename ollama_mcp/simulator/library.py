@@ -111,6 +111,7 @@ CLOUD_MODELS = (
     LibraryModel("kimi-k2.6:latest", "kimi", 1.0e12, 595_000_000_000, 262_144, 7168, (*_THINKER, "vision"), "Q8_0"),
 )
 
+# The model that each kind stands for; some kinds have two names.
 KINDS = {
     "chat": "llama3.2:3b",
     "tools": "llama3.2:3b",
@@ -125,6 +126,7 @@ KINDS = {
     "decision": "nimble:latest",
     "decision-vision": "clef:latest",
 }
+# Installed unless the caller names models.
 INSTALLED = ("llama3.2:3b", "qwen3:4b", "gemma3:4b", "nomic-embed-text:latest")
 
 

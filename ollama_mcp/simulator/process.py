@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "python -m ol
             faults=_load_faults(options.faults) if options.faults else (),
         )
         asyncio.run(run(simulator))
+    # Where signals have no handlers, Ctrl-C is the normal way to stop.
     except KeyboardInterrupt:
         return 0
     except (OSError, ValueError) as error:

@@ -98,6 +98,7 @@ def keep_alive(value: Any, path: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ErrorResponse(400, f"Unsupported type: '{go_type(value)}'")
     if isinstance(value, str):
+        # "5" is an error in Go, since it has no unit; "0" is not.
         try:
             return parse_duration(value)
         except ValueError as error:
@@ -117,6 +118,7 @@ def check_think(value: Any, generation: Generation) -> bool | str | None:
         if isinstance(value, bool | str):
             return value
         raise ErrorResponse(400, "think must be a boolean or string")
+    # "max" exists since v0.22.0.
     levels = THINK_LEVELS if generation.since(0, 22, 0) else THINK_LEVELS[:3]
     named = ", ".join(f'"{level}"' for level in levels)
     if isinstance(value, str) and value not in levels:
@@ -152,7 +154,7 @@ def merge_options(model: StoredModel, requested: Any, generation: Generation) ->
     Raises:
         ErrorResponse: 500 for a wrong type; 400 for `typical_p` on the servers that reject it.
     """
-    # Null means unset, so that a client can name an option and keep its default.
+    # Null means unset; unknown names are dropped, as the real server only logs a warning.
     given = {name: value for name, value in as_object(requested).items() if value is not None}
     options = {**model.parameters, **given}
     if generation.rejects_typical_p and "typical_p" in options:

@@ -55,6 +55,7 @@ _ROUTES: dict[str, list[Route]] = {
     "/api/experimental/model-recommendations": [Route("GET", account.recommendations, (0, 22, 1))],
 }
 _BLOB = re.compile(r"/api/blobs/[^/]+")
+# Origins that Ollama allows by default, for web pages on this machine and for desktop apps.
 _LOCAL_ORIGINS = ("localhost", "127.0.0.1", "0.0.0.0")
 _APP_SCHEMES = ("app", "file", "tauri", "vscode-webview", "vscode-file")
 
@@ -69,13 +70,14 @@ async def dispatch(machine: Machine, request: HttpRequest, response: ResponseWri
         if request.method in route.methods.split():
             return await route.handler(machine, request, response)
     # Before v0.7.0 a wrong method was treated like an unknown path.
-    if routes and machine.generation.has_405:
+    if routes and machine.generation.has_method_not_allowed:
         allowed = ", ".join(method for route in routes for method in route.methods.split())
         return response.text(405, "405 method not allowed", headers={"Allow": allowed})
     response.text(404, "404 page not found")
 
 
 def _routes_for(path: str, generation: Generation) -> list[Route]:
+    # Any text is routed as a digest; its form is checked by the handler.
     path = "/api/blobs/:digest" if _BLOB.fullmatch(path) else path
     return [route for route in _ROUTES.get(path, []) if generation.since(*route.since)]
 

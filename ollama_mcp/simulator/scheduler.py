@@ -101,6 +101,7 @@ class Scheduler:
         runner.active += 1
         if runner.timer is not None:
             runner.timer.cancel()
+        # During a request, ps shows when the model would expire if it ended now.
         runner.extend()
         load_nanoseconds = max(time.perf_counter_ns() - started, 1)
         try:
@@ -182,6 +183,7 @@ class Scheduler:
 
     def _release(self, runner: Runner) -> None:
         runner.active -= 1
+        # The keep-alive time starts when the last request ends.
         runner.extend()
         self._changed.set()
         # A runner that was killed meanwhile may have been replaced.

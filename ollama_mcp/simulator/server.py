@@ -77,6 +77,7 @@ class Simulator:
         """Start listening."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._new_connection, self._host, self._port, backlog=1024)
+        # Kept, so that `resume` listens on the same port.
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:

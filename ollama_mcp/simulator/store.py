@@ -141,6 +141,7 @@ class ModelStore:
         # The name keeps the case in which it was first written to disk.
         older = self.models.get(model.name.key)
         self.models[model.name.key] = replace(model, name=older.name) if older else model
+        # An uploaded blob keeps its recorded size.
         for layer in (*model.layers, model.config):
             self.blobs.setdefault(layer.digest, layer.size)
 
@@ -211,6 +212,7 @@ def capabilities(model: StoredModel, generation: Generation, *, listing: bool = 
     # The library and create declare capabilities; otherwise they are derived from the file.
     if model.declared_capabilities:
         return _supported(model.declared_capabilities, generation)
+    # A pooling type, even 0, makes it an embedding model.
     if model.header.number("pooling_type") or f"{model.family}.pooling_type" in model.header.metadata:
         return ["embedding"]
     found: list[str] = []
@@ -233,11 +235,10 @@ def capabilities(model: StoredModel, generation: Generation, *, listing: bool = 
 
 
 def _supported(names: tuple[str, ...], generation: Generation) -> list[str]:
-    hidden = set[str]()
-    if not generation.has_thinking:
-        hidden.add("thinking")
-    if not generation.has_audio:
-        hidden.add("audio")
-    if not generation.has_decisions:
-        hidden.add("decision")
-    return [name for name in names if name not in hidden]
+    """The capabilities that the generation has."""
+    since_version = {
+        "thinking": generation.has_thinking,
+        "audio": generation.has_audio,
+        "decision": generation.has_decisions,
+    }
+    return [name for name in names if since_version.get(name, True)]

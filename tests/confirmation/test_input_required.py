@@ -96,7 +96,7 @@ async def test_a_question_that_is_too_old_is_asked_again(simulator: Simulator, m
 
 
 async def test_open_questions_are_bounded(simulator: Simulator, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(elicitation, "_MOST_OPEN", 2)
+    monkeypatch.setattr(elicitation, "_MAX_PENDING", 2)
     async with with_user(simulator.url, User(YES), mode=MODERN) as client:
         states = [await _asked(client) for _ in range(3)]
         first = await one_round(client, DELETE, {"model": MODEL}, answer=YES, state=states[0])

@@ -1,5 +1,7 @@
-"""What of two answers is compared: status, content type, error texts to the letter, the keys of objects at every depth,
-and the order and kind of the lines of a stream. Left out is what must differ: times, counts, digests, generated text.
+"""Comparison of a recorded response with a simulated one.
+
+Compared are exact error texts, the keys of objects at every depth, and the order and kind of the lines of a stream.
+Ignored is what must differ: times, counts, digests and generated text.
 """
 
 from __future__ import annotations
@@ -8,21 +10,21 @@ import json
 import re
 from typing import Any, cast
 
-# Go leaves these out when they are zero, and small ones were zero by chance.
+# Go omits these when they are zero, and small values were zero by chance.
 _ABSENT_WHEN_ZERO = ("prompt_eval_count", "prompt_eval_duration", "eval_count", "eval_duration", "completed")
 _SAME_TEXT = ("error", "status", "role", "object", "model", "template", "system", "license", "parameters", "modelfile")
-# Go walks a map in random order, and these are written from one.
+# Written from a Go map, whose order is random.
 _UNORDERED = ("parameters", "modelfile")
 
 
 def difference(expected: Any, actual: Any) -> str:
-    """How two JSON documents differ in shape; "" if they do not."""
+    """The difference between the shapes of two JSON documents; "" if there is none."""
     wanted, got = shape(expected), shape(actual)
     return "" if wanted == got else f"{_short(wanted)} != {_short(got)}"
 
 
 def line_kinds(lines: list[Any]) -> list[Any]:
-    """The shapes of a stream's lines, runs of one kind taken as one."""
+    """The shapes of the lines of a stream, with runs of equal shapes merged."""
     kinds: list[Any] = []
     for line in lines:
         kind = shape(line)
@@ -32,7 +34,7 @@ def line_kinds(lines: list[Any]) -> list[Any]:
 
 
 def shape(value: Any) -> Any:
-    """A document with everything that may differ taken out."""
+    """A document without everything that may differ."""
     match value:
         case dict():
             return {key: _field(key, item) for key, item in sorted(_items(value)) if key not in _ABSENT_WHEN_ZERO}
@@ -49,7 +51,7 @@ def shape(value: Any) -> Any:
 
 
 def error_text(text: str) -> str:
-    """An error's text without the numbers that depend on the tokenizer, the clock and the recorder's network."""
+    """An error text without what depends on the tokenizer, the clock and the network of the recorder."""
     text = re.sub(r"\bts=\d+", "ts=N", text)
     text = re.sub(r"lookup (\S+) on [\d.]+:53", r"lookup \1 on DNS", text)
     text = re.sub(r"\(\d+ tokens\)", "(N tokens)", text)
@@ -69,7 +71,7 @@ def _field(key: str, value: Any) -> Any:
 
 
 def _elements(items: list[Any]) -> Any:
-    """One shape for all elements: the keys that any of them has."""
+    """One shape for all elements: the union of their keys."""
     merged: dict[str, Any] = {}
     for item in items:
         if not isinstance(item, dict):
@@ -80,7 +82,7 @@ def _elements(items: list[Any]) -> Any:
 
 
 def _loose(part: Any) -> Any:
-    # Which names a list holds, and in what order, is a matter of time stamps.
+    # The names in a list and their order depend on time stamps.
     return "text" if isinstance(part, str) else part
 
 

@@ -1,4 +1,4 @@
-"""Small GGUF files for the models of the recordings whose own files are too large to keep."""
+"""Small GGUF files that replace the large ones of recorded models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def gguf(metadata: dict[str, Value], tensors: dict[str, tuple[int, ...]] | None 
 
 
 def language_model(context: int = 512, template: str = "", file_type: int = 0) -> bytes:
-    """A llama as the recordings have them."""
+    """A llama model like those of the recordings."""
     metadata: dict[str, Value] = {
         "general.architecture": "llama",
         "general.file_type": file_type,

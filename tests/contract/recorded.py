@@ -1,7 +1,7 @@
 """The recordings: exchanges with real Ollama servers, in the order in which they were made.
 
-The three older series carry no order. It was found from the time stamps inside their bodies, and from what each answer
-presupposes; `order.txt` holds it.
+The files of the three older series do not contain their order. It was derived from the time stamps in their bodies and
+from the dependencies between the exchanges; `order.txt` contains it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SERIES = ("v0.5.7", "v0.17.7", "v0.33", "v0.33-scripted")
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request and what the real server answered."""
+    """A request and the response of the real server."""
 
     name: str
     request: dict[str, Any]
@@ -27,29 +27,29 @@ class Exchange:
 
     @property
     def body(self) -> str:
-        """The answer's body, "" for a stream."""
+        """The body of the response, "" for a stream."""
         return self.response.get("body") or ""
 
     @property
     def lines(self) -> list[Any] | None:
-        """The lines of a stream, decoded; None for another answer."""
+        """The parsed lines of a stream; None for any other response."""
         lines = self.response.get("lines")
         return None if lines is None else [json.loads(entry["line"]) for entry in lines]
 
 
 def load(series: str) -> list[Exchange]:
-    """All exchanges of a series, first to last."""
+    """All exchanges of a series in order."""
     files = sorted((_FOLDER / series).glob("*.json"))
     if not files[0].stem[:3].isdigit():
-        place = {name: index for index, name in enumerate(_order(series))}
-        files.sort(key=lambda file: place[file.stem])
+        position = {name: index for index, name in enumerate(_order(series))}
+        files.sort(key=lambda file: position[file.stem])
     return [_read(file) for file in files]
 
 
 def _order(series: str) -> list[str]:
     if series != "v0.33":
         return _ORDER
-    # The pulls of this series were recorded again, two minutes after everything else.
+    # The pulls of this series were recorded again, two minutes after the others.
     pulls = [name for name in _ORDER if name.startswith("pull_")]
     return [name for name in _ORDER if name not in pulls] + pulls
 

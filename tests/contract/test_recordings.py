@@ -19,15 +19,15 @@ from tests.contract.compare import difference, error_text, line_kinds
 from tests.contract.gguf_files import FIXTURES, language_model
 from tests.contract.recorded import SERIES, Exchange, load
 
-# What the simulator does not do as the recording has it, and why.
+# Where the simulator differs from the recording, and why.
 EXCEPTIONS: dict[tuple[str, str], str] = {
-    ("v0.5.7", "embed_too_long_truncated"): "that server failed with an empty error object where it should have cut",
-    ("v0.33-scripted", "029-post-show"): "the recorded body breaks off after 6,000 bytes",
+    ("v0.5.7", "embed_too_long_truncated"): "that server failed with an empty error object instead of truncating",
+    ("v0.33-scripted", "029-post-show"): "the recorded body is truncated after 6,000 bytes",
 }
 
 _VERSIONS = {"v0.5.7": "0.5.7", "v0.17.7": "0.17.7", "v0.33": "0.33.0", "v0.33-scripted": "0.33.0"}
 _ACCOUNTS: dict[str, AccountState] = {"v0.33-scripted": "unreachable"}
-_SAID = {
+_SCRIPTED = {
     "chat": Answer(["Hello", " there", ", friend", ".\n"]),
     "think": Answer(["The answer", " is 42", ".\n"], thinking=["Let me", " think"]),
     "tool": Answer(tool_calls=[{"name": "get_weather", "arguments": {"city": "Paris"}}]),
@@ -36,7 +36,7 @@ _SAID = {
 
 
 def _files() -> dict[str, bytes]:
-    """The uploaded files by the digest that the recordings have; a small one where the real one is not kept."""
+    """The uploaded files by their digest in the recordings; small replacements for large ones."""
     chat, tools, embed = ((FIXTURES / f"tiny-{name}.gguf").read_bytes() for name in ("chat", "tools", "embed"))
     slow, repeating = language_model(), language_model(context=1024)
     shown = {
@@ -62,7 +62,7 @@ def _files() -> dict[str, bytes]:
 
 
 def _pullable() -> StoredModel:
-    """The model that the recorded registry had: the embedding model, and a licence of six megabytes."""
+    """The model in the recorded registry: the embedding model with a licence of six megabytes."""
     data = (FIXTURES / "tiny-embed.gguf").read_bytes()
     weights = Layer.from_bytes("model", data)
     header = read_gguf_header(io.BytesIO(data), len(data))
@@ -70,7 +70,7 @@ def _pullable() -> StoredModel:
 
 
 class _Replay:
-    """Sends the requests of a series and notes where the answers differ."""
+    """Sends the requests of a series and compares the responses."""
 
     def __init__(self, simulator: Simulator, client: httpx.AsyncClient) -> None:
         self._simulator, self._client = simulator, client
@@ -78,7 +78,7 @@ class _Replay:
         self._renamed = {old: hashlib.sha256(data).hexdigest() for old, data in self._files.items()}
 
     async def difference(self, exchange: Exchange) -> str:
-        """What differs in one exchange; "" if nothing does."""
+        """The difference in one exchange; "" if there is none."""
         self._script(exchange)
         request = exchange.request
         path = self._with_digests(request["path"])
@@ -116,7 +116,7 @@ class _Replay:
         try:
             wanted: Any = json.loads(self._with_digests(exchange.body))
         except ValueError:
-            return "the recorded body breaks off"
+            return "the recorded body is truncated"
         got: Any = json.loads(text)
         if isinstance(wanted, dict) and "error" in wanted:
             pair = error_text(json.dumps(wanted)), error_text(json.dumps(got))
@@ -143,7 +143,7 @@ class _Replay:
     def _script(self, exchange: Exchange) -> None:
         self._simulator.scripts.clear()
         body: dict[str, Any] = exchange.request.get("json") or {}
-        answer = _SAID.get(str(body.get("model")))
+        answer = _SCRIPTED.get(str(body.get("model")))
         if answer is not None and exchange.request["path"] in ("/api/chat", "/api/generate"):
             limit = body.get("options", {}).get("num_predict")
             pieces = answer.text if limit is None else answer.text[:limit]

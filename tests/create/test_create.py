@@ -46,7 +46,7 @@ MESSAGE assistant yo
 """
     async with Simulator(version=version) as simulator, connected(simulator.url) as client:
         made = await create(client, modelfile=modelfile)
-        assert "mirostat is left out" in text(made)
+        assert "mirostat is omitted" in text(made)
         parts = await card(client, "system", "messages", "template")
     (request,) = sent(simulator, "/api/create")
     assert request["from"] == BASE

@@ -64,7 +64,7 @@ async def test_after_three_resumes_without_a_new_byte_the_error_says_how_to_go_o
     async with connected(simulator.url) as client:
         words = error(await pull(client), "interrupted")
     assert len(sent(simulator, "/api/pull")) == 4
-    assert "at 0 %; what came is kept" in words
+    assert "at 0 %, which is kept" in words
     assert "Call ollama_pull_model(model='all-minilm') again later" in words
 
 
@@ -94,7 +94,7 @@ async def test_a_host_that_is_down_from_the_start_is_not_waited_for(simulator: S
     async with connected(simulator.url) as client:
         await simulator.pause()
         words = error(await pull(client), "unreachable")
-    assert "what came is kept" not in words
+    assert "which is kept" not in words
 
 
 async def test_a_cancelled_pull_is_resumed_by_the_next_call_which_says_so():
@@ -141,7 +141,7 @@ async def test_a_registry_that_stalls_is_said_to_and_can_be_cancelled(
     progress_log = ProgressLog()
     async with connected(simulator.url) as client:
         call = asyncio.create_task(pull(client, progress_log))
-        said = await progress_log.until(lambda said: "stalled at 0 B of 46.0 MB, no byte for" in said)
+        said = await progress_log.until(lambda said: "stalled at 0 B of 46.0 MB, no data for" in said)
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
         await until(lambda: bool(simulator.disconnects))
@@ -266,7 +266,7 @@ async def test_a_disk_that_is_too_small_is_told_before(simulator: Simulator, mon
     async with connected(simulator.url) as client:
         result = await pull(client, progress_log)
         question = error(await pull(client, model=LARGE), "needs_confirmation")
-    assert "Only 1.0 MB are free on the disk, 46.0 MB are to be loaded." in text(result)
+    assert "Only 1.0 MB are free on the disk, 46.0 MB are needed." in text(result)
     assert "Only 1.0 MB are free" in question
     await progress_log.until(lambda said: "Only 1.0 MB are free" in said)
 

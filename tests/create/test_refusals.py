@@ -178,7 +178,7 @@ async def test_a_split_model_needs_all_its_parts(simulator: Simulator, tmp_path:
         (f"FROM {BASE}\nREQUIRES {CANARY.decode()}", "line 2, column 1", "REQUIRES must be a version"),
         ("FROM \n", "line 1, column 1", "FROM has no value"),
         ("SYSTEM x\n\n", "line 1, column 1", "no FROM"),
-        (f"FROM {CANARY.decode()}@x y", "line 1, column 1", "neither a model's name nor a file"),
+        (f"FROM {CANARY.decode()}@x y", "line 1, column 1", "neither the name of a model nor"),
         (f"FROM {BASE}\nFROM /usr/blobs/sha256-{'0' * 64}", "line 2, column 1", "a model and a file"),
     ],
 )
@@ -263,7 +263,7 @@ async def test_relative_paths_in_a_modelfile_given_as_text_lead_nowhere(simulato
     async with connected(simulator.url) as client:
         for modelfile in ("FROM ./x.gguf", "FROM x.gguf", f"FROM {BASE}\nADAPTER lora", "FROM ../x", "FROM ."):
             words = error(await create(client, modelfile=modelfile), "invalid_argument")
-            assert "lies in no folder" in words and "whole path" in words
+            assert "has no folder" in words and "absolute path" in words
     assert not simulator.requests
 
 
@@ -273,7 +273,7 @@ async def test_a_modelfile_cannot_be_made_of_itself(simulator: Simulator, tmp_pa
     async with connected(simulator.url, read=allow(tmp_path)) as client:
         circular = error(await create(client, modelfile=f"{tmp_path}/Modelfile"), "invalid_argument")
         other = error(await create(client, modelfile=f"{tmp_path}/Other"), "invalid_argument")
-    assert "leads back to this Modelfile" in circular
+    assert "refers to this Modelfile itself" in circular
     assert "not a file of a model" in other
     assert not simulator.requests
 
@@ -290,7 +290,7 @@ async def test_a_missing_adapter_is_named_by_its_line(simulator: Simulator, tmp_
     (tmp_path / "Modelfile").write_text(f"FROM {BASE}\nADAPTER lora\nADAPTER gone.gguf")
     async with connected(simulator.url, read=allow(tmp_path)) as client:
         words = error(await create(client, modelfile=f"{tmp_path}/Modelfile"), "invalid_argument")
-    assert "line 2, column 1: ADAPTER names no file that is there" in words
+    assert "line 2, column 1: ADAPTER does not name an existing file" in words
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")

@@ -202,7 +202,7 @@ async def test_the_settings_own_model_goes_before_others(simulator: Simulator):
         ("qwen3", "gemma3:4b", "Model 'qwen3' is not installed. Closest: qwen3:4b."),
         ("QWEN3:4b", "qwen3:4b", ""),
         ("nomic-embed-text", "nomic-embed-text:latest", "lacks the capability 'completion'"),
-        ("../etc", "gemma3:4b", '"../etc" is no model name'),
+        ("../etc", "gemma3:4b", '"../etc" is not a valid model name'),
         ("gpt-oss:20b-cloud", "gpt-oss:20b-cloud", ""),
     ],
 )

@@ -80,19 +80,25 @@ async def test_of_several_first_calls_the_first_possible_one_is_given(simulator:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("no front matter", "does not begin with front matter"),
-        ("hello\n" + GOOD, "does not begin with front matter"),
-        (HEAD + "+++", "does not begin with front matter"),
+        ("no front matter", "does not start with front matter"),
+        ("hello\n" + GOOD, "does not start with front matter"),
+        (HEAD + "+++", "does not start with front matter"),
         (HEAD + "\n+++\n", "it has no text"),
-        ("+++\ntitle = \n+++\nx", "its front matter is no TOML"),
-        ('+++\ntitle = "t"\n+++\nx', "its front matter is wrong at description: field required"),
-        (HEAD + "colour = 1\n+++\nx", "wrong at colour: extra inputs are not permitted"),
-        (HEAD + 'capability = "flight"\n+++\nx', "wrong at capability"),
-        (HEAD + "+++\n{oops}", "its text names {oops}, which is none of "),
-        (HEAD + '[[arguments]]\nname = "A-b"\ndescription = "d"\n+++\nx', "wrong at arguments.0.name"),
-        (HEAD + '[[arguments]]\nname = "by_path"\ndescription = "d"\n+++\nx', "'by_path' has the name of a live value"),
-        (HEAD + '[[arguments]]\nname = "host"\ndescription = "d"\n+++\nx', "'host' has the name of a live value"),
-        (HEAD + '[[arguments]]\nname = "a"\ndescription = "d"\n' * 3 + "+++\nx", "wrong at"),
+        ("+++\ntitle = \n+++\nx", "its front matter is not valid TOML"),
+        ('+++\ntitle = "t"\n+++\nx', "its front matter is invalid at description: field required"),
+        (HEAD + "colour = 1\n+++\nx", "invalid at colour: extra inputs are not permitted"),
+        (HEAD + 'capability = "flight"\n+++\nx', "invalid at capability"),
+        (HEAD + "+++\n{oops}", "its text contains {oops}, which is not one of "),
+        (HEAD + '[[arguments]]\nname = "A-b"\ndescription = "d"\n+++\nx', "invalid at arguments.0.name"),
+        (
+            HEAD + '[[arguments]]\nname = "by_path"\ndescription = "d"\n+++\nx',
+            "'by_path' has the name of a value of the host",
+        ),
+        (
+            HEAD + '[[arguments]]\nname = "host"\ndescription = "d"\n+++\nx',
+            "'host' has the name of a value of the host",
+        ),
+        (HEAD + '[[arguments]]\nname = "a"\ndescription = "d"\n' * 3 + "+++\nx", "invalid at"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, text: str, said: str):
@@ -139,8 +145,8 @@ async def test_bad_files_are_skipped_with_a_line_each_and_the_rest_works(
     assert len(names) == 11 and names[-1] == "review"
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 4 and all("is skipped: " in line and "\n" not in line for line in lines)
-    assert "a prompt of that name is there already" in lines[2]
-    assert "there is no such folder" in lines[3]
+    assert "a prompt of that name already exists" in lines[2]
+    assert "the folder does not exist" in lines[3]
 
 
 async def test_config_check_names_the_prompts_and_the_bad_files(folder: Path):
@@ -148,4 +154,4 @@ async def test_config_check_names_the_prompts_and_the_bad_files(folder: Path):
     ran = await run("config", "check", OLLAMA_MCP_PROMPTS__FOLDERS=str(folder))
     assert ran.code == 0, ran.err
     assert "11 prompts: choose_model, " in ran.out and ran.out.rstrip().splitlines()[-2].endswith("review.")
-    assert f"Note: prompt file {folder / 'bad.md'} is skipped: it does not begin with front matter" in ran.out
+    assert f"Note: prompt file {folder / 'bad.md'} is skipped: it does not start with front matter" in ran.out

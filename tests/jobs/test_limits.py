@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from mcp import Client
 
-from ollama_mcp.server.client_timeouts import answer_deadline
+from ollama_mcp.server.caller import answer_deadline
 from ollama_mcp.simulator import Answer, Simulator
 from tests.confirmation.user import until
 from tests.jobs.test_long_calls import CHAT, JOB, MODEL, WORDS, job_of

@@ -14,7 +14,7 @@ from tests.support import connected, data, error, text, texts
 
 MODEL = "llama3.2:3b"
 CHAT = {"model": MODEL, "prompt": "Hi"}
-SHORT = {"call_seconds": 0.2}
+SHORT = {"call_seconds": 0.5}
 WORDS = ["One ", "two ", "three"]
 JOB = "ollama_job"
 LONG: list[tuple[str, dict[str, Any], str]] = [
@@ -51,7 +51,7 @@ async def test_a_call_that_takes_too_long_gives_what_there_is_and_the_rest_as_a_
         assert texts(result)[0] == "One two "
         name = job_of(result)
         still = data(await client.call_tool(JOB, {"action": "result", "id": name}))
-        assert still["jobs"][0]["state"] == "running" and "waits on" in still["note"]
+        assert still["jobs"][0]["state"] == "running" and "keeps waiting" in still["note"]
         gate.set()
         assert text(await client.call_tool(JOB, {"action": "result", "id": name})) == "One two three"
         assert text(await client.call_tool(JOB, {"action": "result", "id": name})) == "One two three"
@@ -95,7 +95,7 @@ async def test_every_long_tool_can_be_a_job_at_once(
         name = job_of(plain)
         result = await client.call_tool(JOB, {"action": "result", "id": name})
         assert not result.is_error, texts(result)
-        assert text(await client.call_tool(JOB, {"action": "status", "id": name})).endswith("gives what there is.")
+        assert text(await client.call_tool(JOB, {"action": "status", "id": name})).endswith("returns the result.")
     assert [seen.path for seen in simulator.requests].count(path) == 1
 
 
@@ -141,7 +141,7 @@ async def test_a_cancelled_pull_says_how_it_goes_on():
         name = job_of(result)
         assert data(result)["job"] == name and "goes on where it was" in data(result)["note"]
         stopped = await client.call_tool(JOB, {"action": "cancel", "id": name})
-        assert "The same ollama_pull_model call goes on where it was." in text(stopped)
+        assert "The same ollama_pull_model call resumes." in text(stopped)
         simulator.machine.latency = Latency()
         assert not (await client.call_tool("ollama_pull_model", {"model": "smollm2:135m"})).is_error
 

@@ -1,4 +1,4 @@
-"""Where the live suite runs: on the Ollama that `--ollama` names, else on the simulator at each generation."""
+"""The Ollama of the live tests: the one that `--ollama` names, otherwise the simulator in each recorded generation."""
 
 from collections.abc import AsyncGenerator
 

@@ -1,7 +1,7 @@
-"""Every tool end to end, with tiny models made from files: the same expectations for real servers and the simulator.
+"""Every tool end to end with tiny models, with the same expectations for real servers and the simulator.
 
-`pytest -m live --ollama http://127.0.0.1:11434` runs it on a real Ollama. It makes models whose names begin with
-`mcp-live-` and deletes them again; it pulls and pushes nothing.
+`pytest -m live --ollama http://127.0.0.1:11434` runs it on a real Ollama. It creates models whose names begin with
+`mcp-live-` and deletes them; it pulls and pushes nothing.
 """
 
 import base64
@@ -19,11 +19,11 @@ from tests.support import connected, data, error, text, texts
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 CHAT, EMBED, TOOLS = "mcp-live-chat", "mcp-live-embed", "mcp-live-tools"
 FILES = {CHAT: "tiny-chat.gguf", EMBED: "tiny-embed.gguf", TOOLS: "tiny-tools.gguf"}
-# Older servers look for tools in the Go template only, not in the one inside the file.
+# Older servers derive tools from the Go template only, not from the one in the file.
 TEMPLATES = {
     TOOLS: "{{ if .Tools }}{{ range .Tools }}{{ . }}{{ end }}{{ end }}{{ range .Messages }}{{ .Content }}{{ end }}"
 }
-# Models of random weights: warm and long enough that some of the words can be seen.
+# The weights are random: a high temperature and enough tokens make some visible text likely.
 SHORT = {"num_predict": 40, "temperature": 1.0, "seed": 1}
 
 
@@ -38,7 +38,7 @@ async def _delete(client: Client, model: str) -> None:
 
 @asynccontextmanager
 async def _with_models(ollama: str, *models: str) -> AsyncGenerator[Client]:
-    """A client of a server on that Ollama, which has the tiny models for as long as the block runs."""
+    """A client of a server on that Ollama, with the tiny models while the block runs."""
     settings: dict[str, Any] = {"tools": {"toolsets": ["all"], "exclude": ["ollama_web_search", "ollama_web_fetch"]}}
     async with connected(ollama, **settings) as client:
         try:
@@ -58,7 +58,7 @@ async def _with_models(ollama: str, *models: str) -> AsyncGenerator[Client]:
                 await _delete(client, model)
 
 
-async def test_the_host_says_what_it_is(ollama: str):
+async def test_status_reports_the_host(ollama: str):
     async with _with_models(ollama) as client:
         (host,) = data(await _call(client, "ollama_status"))["hosts"]
     assert host["reachable"] and host["version"]
@@ -111,12 +111,12 @@ async def test_a_conversation_is_answered(ollama: str):
         assert (result.meta or {})["ollama-mcp-server/usage"]["prompt_tokens"] > 0
 
 
-async def test_an_answer_holds_to_a_schema(ollama: str):
+async def test_an_answer_matches_a_schema(ollama: str):
     schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
     async with _with_models(ollama, CHAT) as client:
         arguments = {"model": CHAT, "prompt": "JSON", "format": schema, "options": {**SHORT, "num_predict": 200}}
         result = await _call(client, "ollama_chat", **arguments)
-        # A model of random weights may fill its budget with white space: then the error must say that it was cut.
+        # Random weights may give only white space up to the limit: then the error must report the truncation.
         if result.is_error:
             assert texts(result)[0].startswith(("[bad_answer]", "[no_answer]", "[interrupted]", "[server_error]"))
         else:
@@ -132,7 +132,7 @@ async def test_tools_are_offered_to_a_model_that_can_and_refused_for_one_that_ca
         assert "tools" in error(refused, "unsupported")
 
 
-async def test_images_are_refused_for_a_model_without_eyes(ollama: str):
+async def test_images_are_refused_for_a_model_without_vision(ollama: str):
     pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
     async with _with_models(ollama, CHAT) as client:
         result = await _call(client, "ollama_chat", model=CHAT, prompt="See?", images=[pixel])
@@ -155,11 +155,11 @@ async def test_questions_are_answered_with_one_of_their_options(ollama: str):
         result = await _call(client, "ollama_decide", model=CHAT, texts=["Help me!"], questions=questions)
         team, urgent = data(result)["rows"]
         assert team["answer"] in ("billing", "support") and urgent["answer"] in ("yes", "no")
-        # An old server gives none, and a model of random weights does not keep to the letters; both are told.
+        # Old servers have no probabilities, and random weights may not give the letters; notes report both.
         assert ("probabilities" in team and "probabilities" in urgent) or data(result)["notes"]
 
 
-async def test_a_few_rows_are_worked_through(ollama: str):
+async def test_a_few_rows_are_processed(ollama: str):
     async with _with_models(ollama, CHAT) as client:
         given = {"input": ["red", "blue"], "prompt": "Say {text}.", "options": {"num_predict": 8}}
         report = data(await _call(client, "ollama_batch", model=CHAT, **given))
@@ -173,7 +173,7 @@ async def test_models_are_compared_and_one_that_is_missing_is_a_row(ollama: str)
         assert [row["model"] for row in rows] == models
         assert rows[2]["error"].startswith("[model_not_found] ")
         for row in rows[:2]:
-            # Random weights may have nothing to say.
+            # Random weights may give an empty answer.
             assert row.get("tokens_per_second", 0) > 0 or row["error"].startswith("[no_answer] ")
 
 
@@ -184,7 +184,7 @@ async def test_a_file_is_read_and_one_that_is_too_long_is_refused_not_cut(ollama
     async with _with_models(ollama, CHAT), connected(ollama, read={"text_folders": [str(tmp_path)]}) as client:
         error(await _call(client, "ollama_chat", files=[str(file)], **arguments), "too_long")
         answer = texts(await _call(client, "ollama_chat", files=[f"{file}:1-2"], **arguments))
-        # Random weights may have nothing to say.
+        # Random weights may give an empty answer.
         assert answer[0].startswith("[no_answer] ") or f"read {file}: lines 1-2, 24 bytes" in answer[1]
 
 
@@ -196,7 +196,7 @@ async def test_passages_are_found_and_embedded_once(ollama: str):
     assert first["rows"] == again["rows"] and len(first["rows"]) == 2
 
 
-async def test_a_model_is_made_from_another(ollama: str):
+async def test_a_model_is_created_from_another(ollama: str):
     async with _with_models(ollama, CHAT) as client:
         arguments = {"model": "mcp-live-made", "from": CHAT, "system": "Be brief.", "parameters": {"temperature": 0}}
         assert text(await _call(client, "ollama_create_model", **arguments)).startswith("mcp-live-made was created")
@@ -205,7 +205,7 @@ async def test_a_model_is_made_from_another(ollama: str):
         await _delete(client, "mcp-live-made")
 
 
-async def test_what_is_missing_is_told_by_kind(ollama: str):
+async def test_missing_models_and_blobs_are_reported_by_kind(ollama: str):
     async with _with_models(ollama) as client:
         for tool in ("ollama_chat", "ollama_generate"):
             error(await _call(client, tool, model="mcp-live-none", prompt="Hi"), "model_not_found")

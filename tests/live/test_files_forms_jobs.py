@@ -1,4 +1,4 @@
-"""Models from files, the user's yes, and long calls: end to end on real servers and on the simulator."""
+"""Models from files, confirmations, and long calls, end to end on real servers and the simulator."""
 
 import re
 from pathlib import Path
@@ -33,7 +33,7 @@ async def test_a_gguf_file_and_a_modelfile_become_models(ollama: str):
         card = await _call(client, "ollama_show_model", model="mcp-live-pirate", include=["system", "modelfile"])
         assert data(card)["included"]["system"] == "Be a pirate."
         assert data(card)["default_options"]["stop"] == ["END", "FIN"]
-        # What show gives makes the same model again.
+        # The Modelfile that show returns creates the same model.
         shown = data(card)["included"]["modelfile"].replace("FROM mcp-live-pirate", f"FROM {MODEL}")
         third = await _call(client, "ollama_create_model", model="mcp-live-again", modelfile=shown)
         assert not third.is_error, texts(third)
@@ -44,7 +44,7 @@ async def test_a_gguf_file_and_a_modelfile_become_models(ollama: str):
 
 
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
-async def test_deleting_waits_for_the_users_yes(ollama: str, mode: str):
+async def test_deleting_waits_for_the_users_consent(ollama: str, mode: str):
     async with connected(ollama, **UPLOADS) as client:
         await _call(client, "ollama_create_model", model=MODEL, path=str(FIXTURES / "tiny-chat.gguf"))
     async with with_user(ollama, User(NO), mode=mode) as client:
@@ -55,7 +55,7 @@ async def test_deleting_waits_for_the_users_yes(ollama: str, mode: str):
         error(await _call(client, "ollama_show_model", model=MODEL), "model_not_found")
 
 
-async def test_a_call_in_the_background_is_fetched_as_a_job(ollama: str):
+async def test_a_background_call_is_fetched_as_a_job(ollama: str):
     async with connected(ollama, **UPLOADS) as client:
         await _call(client, "ollama_create_model", model=MODEL, path=str(FIXTURES / "tiny-chat.gguf"))
         started = await _call(client, "ollama_generate", model=MODEL, prompt="Hi", options=WARM, background=True)

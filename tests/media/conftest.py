@@ -1,4 +1,4 @@
-"""A door to one folder, and a few helpers to call the library as a tool does."""
+"""Access to one temporary folder, and a helper that writes files into it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents made by the tests: PDFs written by hand, Word documents by their library."""
+"""Generated documents for tests: PDFs assembled from objects, Word documents made by python-docx."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images for tests, made on the spot, honest and crafted."""
+"""Generated images for tests, valid and crafted."""
 
 from __future__ import annotations
 

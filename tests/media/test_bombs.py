@@ -1,4 +1,4 @@
-"""Files that are made to hurt: each ends in an error that names a limit, soon and in little memory."""
+"""Decompression bombs and other crafted images: each ends in an error that names a limit, soon and in little memory."""
 
 from __future__ import annotations
 

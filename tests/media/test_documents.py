@@ -1,4 +1,4 @@
-"""PDF, DOCX, HTML and notebooks to text, in processes that a hostile file cannot get out of hand."""
+"""PDF, DOCX, HTML and notebooks to text, in child processes with limits."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ async def test_a_word_document_keeps_headings_lists_and_tables() -> None:
     assert (await read(word(), "download")).kind == "docx"
 
 
-def test_what_word_wraps_is_found_and_what_it_says_twice_comes_once() -> None:
+def test_wrapped_paragraphs_are_found_and_alternate_content_is_read_once() -> None:
     body = (
         "<w:sdt><w:sdtContent><w:p><w:r><w:t>inside</w:t></w:r></w:p></w:sdtContent></w:sdt>"
         '<w:p><w:pPr><w:numPr><w:ilvl w:val="1"/></w:numPr></w:pPr>'
@@ -160,7 +160,7 @@ async def test_a_zip_bomb_is_refused_before_it_is_unpacked() -> None:
     assert "unpacks to more than 200 MB" in (await refusal(zip_bomb(), "bomb.docx")).message
 
 
-async def test_a_zip_that_is_no_word_document_is_refused_by_what_it_is() -> None:
+async def test_a_zip_that_is_not_a_word_document_is_refused_by_what_it_is() -> None:
     assert "DOCX" in (await refusal(b"PK\3\4" + bytes(50), "a.docx")).message
     assert "a ZIP archive" in (await refusal(b"PK\3\4" + bytes(50), "a.xlsx")).message
 
@@ -170,7 +170,7 @@ async def test_a_page_becomes_readable_text_without_its_scripts() -> None:
     assert (found.text, found.kind, found.encoding) == (TEXT, "html", "utf-8")
 
 
-async def test_a_pages_own_word_on_its_encoding_counts() -> None:
+async def test_the_declared_encoding_of_a_page_is_used() -> None:
     page = "<html><head><meta charset='koi8-r'></head><body>Привет</body></html>"
     assert (await read(page.encode("koi8_r"), "a.html")).text == "Привет\n"
     odd = "<meta charset=nonsense><body>schöne Größe</body>"
@@ -184,7 +184,7 @@ async def test_a_fetched_page_is_known_by_its_start_and_a_file_by_its_name() -> 
     assert file_kind(saved(drawing(), "PNG"), "a.html") == "image"
 
 
-async def test_an_image_is_no_text() -> None:
+async def test_an_image_is_not_text() -> None:
     with pytest.raises(NotText):
         await read(saved(drawing(), "PNG"), "a.png")
 
@@ -228,7 +228,7 @@ def test_an_old_notebook_is_read_too() -> None:
 
 
 @pytest.mark.parametrize("text", ["{}", "[1]", "no json", "[" * 100_000])
-async def test_what_is_no_notebook_is_a_clear_error(text: str) -> None:
+async def test_what_is_not_a_notebook_is_a_clear_error(text: str) -> None:
     assert "notebook" in (await refusal(text.encode(), "a.ipynb")).message
 
 
@@ -256,7 +256,7 @@ async def test_without_the_extra_pages_are_read_as_source_and_notebooks_as_ever(
     assert (await read(b'{"cells": []}', "a.ipynb")).kind == "notebook"
 
 
-def test_the_converter_says_what_ended_it() -> None:
+def test_the_converter_says_which_limit_or_error_ended_it() -> None:
     assert "damaged DOCX file" in here("docx", b"PK nonsense")[0]["reason"]
     assert here("html", PAGE.encode(), most=3)[0]["reason"].startswith("it has more than")
     head, text = here("html", PAGE.encode(), seconds=0)
@@ -301,7 +301,7 @@ async def test_a_call_that_is_cancelled_before_its_turn_starts_no_process() -> N
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    # Both places of the gate are free.
+    # Both slots of the limiter are free.
     found = await asyncio.gather(*(convert_document(b"<p>x", "html", name="a", max_characters=10) for _ in range(2)))
     assert [one.text for one in found] == ["x\n\n"] * 2
 

@@ -1,4 +1,4 @@
-"""Whatever the bytes: a valid image within the limits comes out, or an error of ours."""
+"""Arbitrary and mutated bytes give a valid image within the limits, or an error of ours."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from ollama_mcp.media import prepare_images
 from ollama_mcp.settings.access import ImageSettings, ReadSettings, UrlSettings
 from tests.media.image_samples import drawing, exif, photo, saved, swapped_profile
 
-FORMS = ["PNG", "JPEG", "PJPEG", "WEBP", "GIF", "TIFF", "LZW", "BMP", "ICO", "AVIF", "HEIF"]
+FORMATS = ["PNG", "JPEG", "PJPEG", "WEBP", "GIF", "TIFF", "LZW", "BMP", "ICO", "AVIF", "HEIF"]
 STARTS = [
     *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"II*\0", b"MM\0+", b"BM", b"\0\0\1\0"),
     *(b"\0\0\0\x1cftypavif", b"RIFF\0\0\0\0WEBPVP8"),
 ]
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 LIMITS = ImageSettings(max_edge=64, max_megapixels=1, max_megapixels_jpeg=2)
-NOWHERE = Access(
+NO_FILES = Access(
     ReadRules(ReadSettings(image_folders=[]), RuntimeEnvironment(home="/nowhere", working_folder="/nowhere")),
     UrlSettings(),
 )
 
 
 @cache
-def honest(form: str) -> bytes:
+def valid_image(form: str) -> bytes:
     if form == "PJPEG":
         return saved(photo(80, 60), "JPEG", progressive=True, exif=exif(6))
     if form == "LZW":
@@ -43,7 +43,7 @@ def honest(form: str) -> bytes:
 
 def outcome(text: str) -> Image.Image | OllamaMCPError:
     try:
-        (image,) = asyncio.run(prepare_images([text], access=NOWHERE, settings=LIMITS, model="x"))
+        (image,) = asyncio.run(prepare_images([text], access=NO_FILES, settings=LIMITS, model="x"))
     except OllamaMCPError as error:
         assert 0 < len(str(error)) <= 400
         return error
@@ -63,7 +63,7 @@ def test_arbitrary_bytes_give_an_image_or_an_error(start: bytes, rest: bytes) ->
 
 @settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=SLOW)
 @given(
-    form=st.sampled_from(FORMS),
+    form=st.sampled_from(FORMATS),
     edits=st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=6), st.integers(0, 6)), max_size=4),
     keep=st.floats(0.2, 1),
 )
@@ -71,7 +71,7 @@ def test_arbitrary_bytes_give_an_image_or_an_error(start: bytes, rest: bytes) ->
 def test_mutated_images_give_an_image_or_an_error(
     form: str, edits: list[tuple[float, bytes, int]], keep: float
 ) -> None:
-    data = honest(form)
+    data = valid_image(form)
     for place, new, removed in edits:
         at = int(place * len(data))
         data = data[:at] + new + data[at + removed :]
@@ -88,7 +88,7 @@ def test_arbitrary_text_gives_an_image_or_an_error(text: str) -> None:
     outcome(text)
 
 
-def test_every_honest_form_gives_an_image() -> None:
+def test_every_valid_format_gives_an_image() -> None:
     assert not Path("/nowhere").exists()
-    for form in FORMS:
-        assert isinstance(outcome(base64.b64encode(honest(form)).decode()), Image.Image)
+    for form in FORMATS:
+        assert isinstance(outcome(base64.b64encode(valid_image(form)).decode()), Image.Image)

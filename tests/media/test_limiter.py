@@ -1,4 +1,4 @@
-"""How many images are worked on at a time."""
+"""The limiter: how much work runs at a time, and in which order."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Job:
 
 
 async def test_two_run_at_a_time_and_the_third_waits() -> None:
-    made = CapacityLimiter()
+    limiter = CapacityLimiter()
     jobs = [Job() for _ in range(3)]
-    tasks = [asyncio.create_task(made.run(job)) for job in jobs]
+    tasks = [asyncio.create_task(limiter.run(job)) for job in jobs]
     await _until(jobs[0].begun)
     await _until(jobs[1].begun)
     assert not jobs[2].begun.is_set()
@@ -43,13 +43,13 @@ async def test_two_run_at_a_time_and_the_third_waits() -> None:
 
 
 async def test_a_heavy_one_runs_alone_and_is_not_overtaken() -> None:
-    made = CapacityLimiter()
+    limiter = CapacityLimiter()
     first, heavy, last = Job(), Job(), Job()
-    tasks = [asyncio.create_task(made.run(first))]
+    tasks = [asyncio.create_task(limiter.run(first))]
     await _until(first.begun)
-    tasks.append(asyncio.create_task(made.run(heavy, 2)))
+    tasks.append(asyncio.create_task(limiter.run(heavy, 2)))
     await asyncio.sleep(0)
-    tasks.append(asyncio.create_task(made.run(last)))
+    tasks.append(asyncio.create_task(limiter.run(last)))
     await asyncio.sleep(0)
     assert not heavy.begun.is_set()
     assert not last.begun.is_set()
@@ -63,14 +63,14 @@ async def test_a_heavy_one_runs_alone_and_is_not_overtaken() -> None:
 
 
 async def test_a_cancelled_call_keeps_its_units_until_its_thread_has_ended() -> None:
-    made = CapacityLimiter()
+    limiter = CapacityLimiter()
     gone, next_one = Job(), Job()
-    task = asyncio.create_task(made.run(gone, 2))
+    task = asyncio.create_task(limiter.run(gone, 2))
     await _until(gone.begun)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    waiting = asyncio.create_task(made.run(next_one))
+    waiting = asyncio.create_task(limiter.run(next_one))
     await asyncio.sleep(0)
     assert not next_one.begun.is_set()
     gone.end.set()
@@ -79,32 +79,32 @@ async def test_a_cancelled_call_keeps_its_units_until_its_thread_has_ended() -> 
     assert await waiting == "done"
 
 
-async def test_a_call_cancelled_while_it_waits_gives_back_what_it_has_taken() -> None:
-    made = CapacityLimiter()
+async def test_a_call_cancelled_while_it_waits_releases_its_units() -> None:
+    limiter = CapacityLimiter()
     running = Job()
-    first = asyncio.create_task(made.run(running))
+    first = asyncio.create_task(limiter.run(running))
     await _until(running.begun)
-    heavy = asyncio.create_task(made.run(lambda: "never", 2))
+    heavy = asyncio.create_task(limiter.run(lambda: "never", 2))
     await asyncio.sleep(0)
     heavy.cancel()
     with pytest.raises(asyncio.CancelledError):
         await heavy
-    assert await made.run(lambda: "free") == "free"
+    assert await limiter.run(lambda: "free") == "free"
     running.end.set()
     await first
-    assert await made.run(lambda: "both", 2) == "both"
+    assert await limiter.run(lambda: "both", 2) == "both"
 
 
 async def test_an_error_of_the_work_reaches_the_caller_and_frees_its_units() -> None:
-    made = CapacityLimiter()
+    limiter = CapacityLimiter()
 
     def failing() -> None:
         raise ValueError("broken")
 
     for _ in range(3):
         with pytest.raises(ValueError, match="broken"):
-            await made.run(failing, 2)
+            await limiter.run(failing, 2)
 
 
-async def test_all_calls_of_one_event_loop_share_one_gate() -> None:
+async def test_all_calls_of_one_event_loop_share_one_limiter() -> None:
     assert shared_limiter() is shared_limiter()

@@ -1,4 +1,4 @@
-"""The four kinds of source, and what is said of those that cannot be used."""
+"""The four kinds of source, and the errors for those that cannot be used."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ async def test_bad_data_uris_say_why(access: Access, uri: str, word: str) -> Non
         ("x.heic", b"\0\0\0\x1cftypheic" + CANARY.encode(), "damaged HEIC"),
     ],
 )
-async def test_files_that_are_no_readable_image_say_what_they_are(
+async def test_files_that_are_not_readable_images_say_what_they_are(
     access: Access, put: Put, name: str, data: bytes, word: str
 ) -> None:
     error = await refusal(put(name, data), access)
@@ -164,7 +164,7 @@ async def test_an_image_that_is_missing_is_a_folder_or_forbidden_says_so(access:
         ("\\\\host\\share\\a.png", "share"),
     ],
 )
-async def test_strings_that_are_no_source_say_what_is_one(access: Access, source: str, word: str) -> None:
+async def test_strings_that_are_not_a_source_say_what_is_accepted(access: Access, source: str, word: str) -> None:
     assert word in (await refusal(source, access, ImageSettings(max_bytes=100_000))).message
 
 
@@ -219,19 +219,19 @@ async def test_an_image_is_fetched_and_its_bytes_decide_what_it_is(access: Acces
         assert "SVG" in (await refusal("http://public.test/svg", online)).message
         small = ImageSettings(max_bytes=10)
         assert "images.max_bytes" in (await refusal(f"http://public.test/a.png?key={CANARY}", online, small)).message
-        (sound,) = await prepare_audio(["http://public.test/wav"], access=online, settings=DEFAULTS)
-        assert sound.format == "WAV"
+        (audio,) = await prepare_audio(["http://public.test/wav"], access=online, settings=DEFAULTS)
+        assert audio.format == "WAV"
 
 
 @pytest.mark.parametrize(
     ("data", "form"), [(WAV, "WAV"), (b"ID3\4" + bytes(300), "MP3"), (b"\xff\xfb\x90" + bytes(300), "MP3")]
 )
-async def test_sounds_pass_unchanged_from_every_source(access: Access, put: Put, data: bytes, form: str) -> None:
+async def test_audio_passes_unchanged_from_every_source(access: Access, put: Put, data: bytes, form: str) -> None:
     sources = [put("a.bin", data), f"data:audio/wav;base64,{b64(data)}", b64(data)]
-    sounds = await prepare_audio(sources, access=access, settings=DEFAULTS)
-    assert [base64.b64decode(sound.base64) for sound in sounds] == [data] * 3
-    assert {sound.format for sound in sounds} == {form}
-    assert sounds[0].receipt.endswith(f"a.bin': {form}, 1 kB, unchanged")
+    prepared = await prepare_audio(sources, access=access, settings=DEFAULTS)
+    assert [base64.b64decode(audio.base64) for audio in prepared] == [data] * 3
+    assert {audio.format for audio in prepared} == {form}
+    assert prepared[0].receipt.endswith(f"a.bin': {form}, 1 kB, unchanged")
 
 
 @pytest.mark.parametrize("data", [b"", b"OggS" + CANARY.encode(), b"RIFF\0\0\0\0WEBP" + bytes(20), b"\xff"])

@@ -1,4 +1,4 @@
-"""Bytes to text: encodings, line breaks, control characters, and what is no text."""
+"""Bytes to text: encodings, line breaks, control characters, and binary files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CHINESE = "这是一个中文文本用于测试编码检测。\n"
         (codecs.BOM_UTF32_BE, "utf-32-be"),
     ],
 )
-def test_a_byte_order_mark_decides_and_is_no_part_of_the_text(mark: bytes, encoding: str) -> None:
+def test_a_byte_order_mark_decides_and_is_not_part_of_the_text(mark: bytes, encoding: str) -> None:
     assert decode_text(mark + RUSSIAN.encode(encoding), name="a") == (RUSSIAN, encoding)
 
 
@@ -83,7 +83,7 @@ def test_line_breaks_of_every_kind_become_one_wherever_they_stand(piece: int) ->
     assert decode_text((start + "\r\nb\r\x07\n").encode(), name="a").text == start + "\nb\n\ufffd\n"
 
 
-def test_what_a_terminal_would_obey_is_replaced_one_for_one() -> None:
+def test_control_characters_are_replaced_one_for_one() -> None:
     text = decode_text("a\x1b[31mred\x7f\x9b2J\t\f\n".encode(), name="a").text
     assert text == "a\ufffd[31mred\ufffd\ufffd2J\t\f\n"
 
@@ -132,17 +132,17 @@ def test_an_image_is_told_where_it_belongs() -> None:
 @pytest.mark.parametrize(
     "text", ["BMW is a car\n", "GIF89a is a format\n", "MZ was a man\n", "GGUF files\n", "RIFF ", "ID3 tags", "PK\n"]
 )
-def test_words_that_are_some_formats_magic_are_text(text: str) -> None:
+def test_words_that_are_a_signature_of_a_format_are_text(text: str) -> None:
     assert decode_text(text.encode(), name="a").text == text
     long = text + "ä" * 5_000
     assert decode_text(long.encode(), name="a").text == long
 
 
-def test_random_bytes_are_no_text() -> None:
+def test_random_bytes_are_not_text() -> None:
     data = random.Random(7).randbytes(5_000).replace(b"\0", b"")
     with pytest.raises(NotText, match="control characters"):
         decode_text(data, name="a")
-    with pytest.raises(NotText, match="encoding is none that is known"):
+    with pytest.raises(NotText, match="encoding is unknown"):
         decode_text(bytes(byte | 0x80 for byte in data if byte > 0x7F), name="a")
 
 

@@ -1,4 +1,4 @@
-"""A running simulator, and a client of it."""
+"""Fixtures: a running simulator, and an HTTP client for it."""
 
 from __future__ import annotations
 

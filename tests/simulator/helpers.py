@@ -1,4 +1,4 @@
-"""What several tests of the simulator need."""
+"""Helpers for the tests of the simulator."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def user(text: str) -> list[dict[str, Any]]:
 
 
 async def lines(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The lines of a stream."""
+    """Send a request and return the lines of the stream."""
     answer = await client.post(path, json=body)
     return [json.loads(line) for line in answer.text.splitlines() if line]
 
 
 async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
-    """Wait for something that happens in the simulator."""
+    """Wait until a condition is true."""
     for _ in range(int(seconds / 0.005)):
         if condition():
             return
         await asyncio.sleep(0.005)
-    raise AssertionError("it did not happen in time")
+    raise AssertionError("the condition did not become true in time")

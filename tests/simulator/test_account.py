@@ -24,7 +24,7 @@ async def test_who_is_signed_in_and_signing_out(client: httpx.AsyncClient) -> No
         ("unreachable", 502, 'Post "https://ollama.com:443/api/web_search'),
     ],
 )
-async def test_a_web_search_fails_as_the_account_stands(account: AccountState, status: int, text: str) -> None:
+async def test_a_web_search_fails_depending_on_the_account(account: AccountState, status: int, text: str) -> None:
     async with Simulator(account=account) as simulator, httpx.AsyncClient(base_url=simulator.url) as client:
         answer = await client.post("/api/experimental/web_search", json={"query": "x"})
         assert answer.status_code == status
@@ -40,7 +40,7 @@ async def test_web_search_gives_as_many_results_as_wanted(client: httpx.AsyncCli
     assert (await client.post("/api/experimental/web_search")).json()["error"] == "missing request body"
 
 
-async def test_before_v0_12_1_a_refusal_carried_a_key() -> None:
+async def test_before_v0_12_1_unauthorized_responses_have_a_public_key() -> None:
     async with (
         Simulator("0.12.0", account="signed_out") as simulator,
         httpx.AsyncClient(base_url=simulator.url) as client,
@@ -48,7 +48,7 @@ async def test_before_v0_12_1_a_refusal_carried_a_key() -> None:
         assert "public_key" in (await client.post("/api/me")).json()
 
 
-async def test_balance_and_usage_are_of_the_latest_generation() -> None:
+async def test_the_latest_generation_has_balance_and_usage() -> None:
     async with Simulator("latest") as simulator, httpx.AsyncClient(base_url=simulator.url) as client:
         assert (await client.get("/api/balance")).json()["included"]["balance_usd"] > 0
         assert (await client.get("/api/balance?x=1")).status_code == 400

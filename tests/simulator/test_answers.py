@@ -12,7 +12,7 @@ from tests.simulator.helpers import CHAT, THINKER, lines, until, user
 CALL: dict[str, Any] = {"model": CHAT, "messages": user("x")}
 
 
-async def test_the_pieces_of_an_answer_are_its_lines(simulator: Simulator, client: httpx.AsyncClient) -> None:
+async def test_each_piece_of_an_answer_is_a_line(simulator: Simulator, client: httpx.AsyncClient) -> None:
     simulator.script(
         "chat", Answer(["Hel", "lo"], thinking=["H", "m"], done_reason="length", prompt_tokens=5, tokens=7)
     )
@@ -22,7 +22,9 @@ async def test_the_pieces_of_an_answer_are_its_lines(simulator: Simulator, clien
     assert (got[-1]["done_reason"], got[-1]["prompt_eval_count"], got[-1]["eval_count"]) == ("length", 5, 7)
 
 
-async def test_answers_come_in_order_then_the_simulators_own(simulator: Simulator, client: httpx.AsyncClient) -> None:
+async def test_scripted_answers_are_used_in_order_before_simulated_ones(
+    simulator: Simulator, client: httpx.AsyncClient
+) -> None:
     simulator.script(CHAT, Answer("one"), Answer("two"))
     simulator.script("*", Answer("for anybody"))
     said = [
@@ -32,7 +34,7 @@ async def test_answers_come_in_order_then_the_simulators_own(simulator: Simulato
     assert said[3].startswith("This is a simulated")
 
 
-async def test_a_model_can_think_its_budget_away(simulator: Simulator, client: httpx.AsyncClient) -> None:
+async def test_a_model_can_spend_its_whole_budget_on_thinking(simulator: Simulator, client: httpx.AsyncClient) -> None:
     simulator.script("thinking", Answer(thinking="I wonder", done_reason="length"))
     body = {"model": THINKER, "messages": user("x"), "stream": False}
     answer = (await client.post("/api/chat", json=body)).json()
@@ -42,7 +44,7 @@ async def test_a_model_can_think_its_budget_away(simulator: Simulator, client: h
     )
 
 
-async def test_counts_and_reasons_can_be_left_out(simulator: Simulator, client: httpx.AsyncClient) -> None:
+async def test_counts_and_reasons_can_be_omitted(simulator: Simulator, client: httpx.AsyncClient) -> None:
     simulator.script(CHAT, Answer("x", done_reason="", prompt_tokens=0, tokens=0))
     last = (await lines(client, "/api/chat", CALL))[-1]
     assert not {"done_reason", "prompt_eval_count", "eval_count"} & set(last)
@@ -80,7 +82,7 @@ async def test_an_answer_holds_until_it_is_released(simulator: Simulator, client
     assert len(await task) == 4
 
 
-async def test_clearing_lets_go_of_what_holds(simulator: Simulator, client: httpx.AsyncClient) -> None:
+async def test_clearing_the_scripts_releases_answers_that_hold(simulator: Simulator, client: httpx.AsyncClient) -> None:
     simulator.script(CHAT, Answer("a", hold="go"), Answer("never said"))
     task = asyncio.create_task(lines(client, "/api/chat", CALL))
     await until(lambda: simulator.in_flight)
@@ -89,7 +91,7 @@ async def test_clearing_lets_go_of_what_holds(simulator: Simulator, client: http
     assert "never said" not in (await client.post("/api/chat", json={**CALL, "stream": False})).text
 
 
-async def test_stopping_ends_what_holds() -> None:
+async def test_stopping_the_simulator_ends_answers_that_hold() -> None:
     async with httpx.AsyncClient() as client:
         async with Simulator() as simulator:
             simulator.script(CHAT, Answer("a", hold="go"))

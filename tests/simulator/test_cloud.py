@@ -10,7 +10,7 @@ KEYS = {"Bearer good": 200, "Bearer poor": 402, "Bearer busy": 429, "Bearer wron
 
 
 @pytest.mark.parametrize(("header", "status"), KEYS.items())
-async def test_a_key_decides_what_one_may(header: str, status: int) -> None:
+async def test_access_depends_on_the_key(header: str, status: int) -> None:
     keys = CloudSimulator({"good": "good", "poor": "unpaid", "busy": "limited"})
     headers = {"Authorization": header} if header else {}
     async with keys as cloud, httpx.AsyncClient(base_url=cloud.url, headers=headers) as client:

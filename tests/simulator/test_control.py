@@ -15,7 +15,9 @@ from tests.simulator.helpers import CHAT, lines, until, user
 CALL: dict[str, Any] = {"model": CHAT, "messages": user("x")}
 
 
-async def test_everything_can_be_set_over_http(simulator: Simulator, client: httpx.AsyncClient) -> None:
+async def test_faults_scripts_and_requests_are_controlled_over_http(
+    simulator: Simulator, client: httpx.AsyncClient
+) -> None:
     scripted = {"model": CHAT, "answers": [{"text": ["a"], "hold": "go"}]}
     assert (await client.post("/_simulator/script", json=scripted)).json() == {"scripted": 1}
     task = asyncio.create_task(lines(client, "/api/chat", CALL))
@@ -55,19 +57,21 @@ async def test_settings_change_while_it_runs(simulator: Simulator, client: httpx
         ("settings", {"latency": {"bogus": 1}}),
     ],
 )
-async def test_what_makes_no_sense_is_refused(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> None:
+async def test_invalid_control_requests_are_rejected(
+    client: httpx.AsyncClient, path: str, body: dict[str, Any]
+) -> None:
     answer = await client.post(f"/_simulator/{path}", json=body)
     assert answer.status_code == 400
     assert answer.json()["error"]
 
 
-async def test_an_unknown_control_says_what_there_is(client: httpx.AsyncClient) -> None:
+async def test_an_unknown_control_endpoint_lists_the_known_ones(client: httpx.AsyncClient) -> None:
     answer = await client.get("/_simulator/nope")
     assert (answer.status_code, "faults" in answer.json()["error"]) == (404, True)
     assert (await client.post("/_simulator/faults", content=b"{")).status_code == 400
 
 
-async def test_a_body_that_is_no_json_is_logged_as_empty(simulator: Simulator, client: httpx.AsyncClient) -> None:
+async def test_an_invalid_json_body_is_logged_as_empty(simulator: Simulator, client: httpx.AsyncClient) -> None:
     await client.post("/api/chat", content=b"no json")
     await client.post("/api/chat", content=json.dumps({"model": 5}).encode())
     assert [seen.json for seen in simulator.requests] == [{}, {"model": 5}]

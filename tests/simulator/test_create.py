@@ -26,7 +26,7 @@ async def _created(client: httpx.AsyncClient, body: dict[str, Any]) -> list[str]
     return [line.get("status") or line["error"] for line in await lines(client, "/api/create", body)]
 
 
-async def test_a_model_from_another_one_keeps_what_is_not_given(client: httpx.AsyncClient) -> None:
+async def test_a_model_from_another_one_inherits_its_fields(client: httpx.AsyncClient) -> None:
     body: dict[str, Any] = {
         "model": "mario",
         "from": CHAT,
@@ -42,7 +42,7 @@ async def test_a_model_from_another_one_keeps_what_is_not_given(client: httpx.As
     assert "tools" in shown["capabilities"]
 
 
-async def test_a_model_from_a_file_has_what_the_header_says(client: httpx.AsyncClient) -> None:
+async def test_a_model_from_a_file_is_described_by_its_header(client: httpx.AsyncClient) -> None:
     digest = await _upload(client, (FIXTURES / "tiny-tools.gguf").read_bytes())
     told = await _created(client, {"model": "tiny", "files": {"a.gguf": digest}})
     assert told[0] == "parsing GGUF"
@@ -77,14 +77,14 @@ async def test_only_unquantized_models_can_be_quantized(client: httpx.AsyncClien
         ({"model": "a b", "from": CHAT}, 400, "invalid model name"),
     ],
 )
-async def test_a_bad_creation_is_refused_with_its_status(
+async def test_an_invalid_create_request_is_rejected_with_its_status(
     client: httpx.AsyncClient, body: dict[str, Any], status: int, error: str
 ) -> None:
     answer = await client.post("/api/create", json=body)
     assert (answer.status_code, answer.json()["error"]) == (status, error)
 
 
-async def test_a_file_that_is_no_model_is_refused(client: httpx.AsyncClient) -> None:
+async def test_a_file_that_is_not_a_model_is_rejected(client: httpx.AsyncClient) -> None:
     digest = await _upload(client, b"no model at all")
     assert await _created(client, {"model": "x", "files": {"a.bin": digest}}) == ["unknown type"]
     told = await _created(client, {"model": "x", "files": {"a.gguf": digest}})

@@ -30,7 +30,7 @@ async def _ask(client: httpx.AsyncClient, **fields: Any) -> httpx.Response:
     return await client.post("/v1/systemone", json=body)
 
 
-async def test_a_choice_is_what_shares_the_words_of_the_state(client: httpx.AsyncClient) -> None:
+async def test_the_choice_shares_the_words_of_the_state(client: httpx.AsyncClient) -> None:
     answer = (await _ask(client)).json()
     team = answer["answers"]["team"]
     assert team["choice"] == "billing"
@@ -72,7 +72,7 @@ async def test_the_three_kinds_of_questions_have_their_three_forms(client: httpx
         ({"state": "x" * 70_000}, 413, "request body must not exceed 64 KiB"),
     ],
 )
-async def test_a_bad_question_is_refused(
+async def test_an_invalid_question_is_rejected(
     client: httpx.AsyncClient, fields: dict[str, Any], status: int, error: str
 ) -> None:
     answer = await _ask(client, **fields)
@@ -80,7 +80,7 @@ async def test_a_bad_question_is_refused(
     assert answer.json()["error"].startswith(error)
 
 
-async def test_images_are_for_the_model_that_sees(client: httpx.AsyncClient) -> None:
+async def test_only_a_vision_model_accepts_images(client: httpx.AsyncClient) -> None:
     answer = await _ask(client, model="clef", state=None, images=["AAAA" * 20_000])
     assert answer.status_code == 200
 

@@ -32,7 +32,7 @@ async def _streamed(simulator: Simulator, client: httpx.AsyncClient, *faults: Fa
         (Fault("unauthorized"), 401, "application/json; charset=utf-8", "signin_url"),
     ],
 )
-async def test_a_fault_answers_in_the_servers_place(
+async def test_a_fault_responds_instead_of_the_server(
     simulator: Simulator, client: httpx.AsyncClient, fault: Fault, status: int, type: str | None, text: str
 ) -> None:
     simulator.faults.add(fault)
@@ -42,9 +42,7 @@ async def test_a_fault_answers_in_the_servers_place(
 
 
 @pytest.mark.parametrize("kind", ["unavailable", "rate_limited", "bad_gateway", "status"])
-async def test_a_busy_server_may_say_when_to_come_again(
-    simulator: Simulator, client: httpx.AsyncClient, kind: Kind
-) -> None:
+async def test_a_busy_server_can_send_retry_after(simulator: Simulator, client: httpx.AsyncClient, kind: Kind) -> None:
     simulator.faults.add(Fault(kind, retry_after=7, times=1))
     assert (await client.get("/api/tags")).headers["retry-after"] == "7"
     assert (await client.get("/api/tags")).status_code == 200
@@ -94,9 +92,7 @@ async def test_a_delay_comes_before_the_answer(simulator: Simulator, client: htt
 
 
 @pytest.mark.parametrize("kind", ["reset", "cut"])
-async def test_a_stream_breaks_off_after_some_lines(
-    simulator: Simulator, client: httpx.AsyncClient, kind: Kind
-) -> None:
+async def test_a_stream_is_cut_after_some_lines(simulator: Simulator, client: httpx.AsyncClient, kind: Kind) -> None:
     simulator.faults.add(Fault(kind, after=2))
     got: list[str] = []
     with pytest.raises(httpx.TransportError):
@@ -121,7 +117,7 @@ async def test_an_error_line_comes_first_in_the_middle_or_last(
     assert [json.loads(line).get("error") for line in text.splitlines()] == [None] * place + ["broken"]
 
 
-async def test_a_line_can_be_no_json(simulator: Simulator, client: httpx.AsyncClient) -> None:
+async def test_a_line_can_be_invalid_json(simulator: Simulator, client: httpx.AsyncClient) -> None:
     text = await _streamed(simulator, client, Fault("invalid_line", after=1))
     with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
         json.loads(text.splitlines()[1])
@@ -143,7 +139,7 @@ async def test_a_line_can_be_huge(simulator: Simulator, client: httpx.AsyncClien
 
 
 @pytest.mark.parametrize("kind", ["crlf", "blank_lines", "joined", "split"])
-async def test_lines_may_come_in_other_pieces_and_say_the_same(
+async def test_lines_split_in_other_ways_have_the_same_content(
     simulator: Simulator, client: httpx.AsyncClient, kind: Kind
 ) -> None:
     text = await _streamed(simulator, client, Fault(kind))
@@ -165,12 +161,12 @@ async def test_a_body_can_be_compressed(simulator: Simulator, client: httpx.Asyn
     assert len(answer.json()["models"]) == 4
 
 
-async def test_slow_lines_and_a_stall_hold_the_stream_up(simulator: Simulator, client: httpx.AsyncClient) -> None:
+async def test_slow_lines_and_a_stall_delay_the_stream(simulator: Simulator, client: httpx.AsyncClient) -> None:
     await _streamed(simulator, client, Fault("slow_lines", seconds=0.01), Fault("stall", after=1, seconds=0.02))
     assert simulator.requests[-1].finished - simulator.requests[-1].started >= 0.07
 
 
-async def test_a_dead_runner_is_told_and_loaded_again(simulator: Simulator, client: httpx.AsyncClient) -> None:
+async def test_a_dead_runner_is_reported_and_reloaded(simulator: Simulator, client: httpx.AsyncClient) -> None:
     text = await _streamed(simulator, client, Fault("runner_death", after=1, times=1))
     assert "unexpected EOF" in text.splitlines()[-1]
     assert (await client.get("/api/ps")).json()["models"] == []
@@ -178,7 +174,7 @@ async def test_a_dead_runner_is_told_and_loaded_again(simulator: Simulator, clie
     assert simulator.machine.scheduler.loads == 2
 
 
-async def test_a_fault_strikes_only_what_it_names(simulator: Simulator, client: httpx.AsyncClient) -> None:
+async def test_a_fault_applies_only_to_matching_requests(simulator: Simulator, client: httpx.AsyncClient) -> None:
     simulator.faults.add(
         Fault("forbidden", path="/api/chat", model=THINKER),
         Fault("not_found", path="/api/t*"),
@@ -190,7 +186,9 @@ async def test_a_fault_strikes_only_what_it_names(simulator: Simulator, client: 
     assert [(await client.get("/api/ps")).status_code for _ in range(3)] == [200, 403, 200]
 
 
-async def test_a_client_that_leaves_is_noted_with_what_it_got(simulator: Simulator, client: httpx.AsyncClient) -> None:
+async def test_a_disconnected_client_is_logged_with_its_received_lines(
+    simulator: Simulator, client: httpx.AsyncClient
+) -> None:
     hold = asyncio.Event()
     simulator.script(CHAT, Answer(WORDS, hold=hold, hold_after=2))
     async with client.stream("POST", "/api/chat", json=CALL) as answer:
@@ -205,12 +203,12 @@ async def test_a_client_that_leaves_is_noted_with_what_it_got(simulator: Simulat
 
 
 @pytest.mark.parametrize("given", [{}, {"kind": "nope"}, {"kind": "reset", "bogus": 1}])
-def test_a_rule_that_makes_no_sense_is_refused(given: dict[str, Any]) -> None:
+def test_an_invalid_rule_is_rejected(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="fault"):
         parse_fault(given)
 
 
-def test_a_misspelt_field_of_a_rule_gets_the_closest() -> None:
+def test_a_misspelt_field_of_a_rule_suggests_the_closest() -> None:
     with pytest.raises(ValueError, match="no field 'tims'; did you mean 'times'"):
         parse_fault({"kind": "reset", "tims": 1})
 

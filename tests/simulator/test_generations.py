@@ -39,18 +39,18 @@ async def test_the_chosen_version_is_reported(version: str, reported: str) -> No
         assert (await client.get("/api/version")).json() == {"version": reported}
 
 
-async def test_without_a_version_it_says_that_it_is_a_simulator(client: httpx.AsyncClient) -> None:
+async def test_the_default_version_names_the_simulator(client: httpx.AsyncClient) -> None:
     assert (await client.get("/api/version")).json() == {"version": "0.33.0-simulator"}
 
 
 @pytest.mark.parametrize("version", ["newest", "0", "0.33.0x", "", "0.1.2.3"])
-def test_what_is_no_version_is_refused(version: str) -> None:
+def test_an_invalid_version_is_rejected(version: str) -> None:
     with pytest.raises(ValueError, match=f"'{version}' is not a version of Ollama"):
         Generation(version)
 
 
 @pytest.mark.parametrize("version", ["0.1.43", "0.40.13", "v1.0.0"])
-def test_a_version_that_nothing_is_known_of_names_the_oldest_and_the_newest(version: str) -> None:
+def test_an_unsupported_version_names_the_oldest_and_the_newest(version: str) -> None:
     with pytest.raises(ValueError, match=f"support Ollama {version}: the oldest .* 0.1.44, the newest 0.40.12"):
         Generation(version)
 
@@ -75,7 +75,7 @@ def test_a_build_from_source_counts_as_the_default_version() -> None:
         ("0.40.1", "GET", "/api/usage", 200),
     ],
 )
-async def test_endpoints_come_with_their_version(version: str, method: str, path: str, status: int) -> None:
+async def test_endpoints_exist_since_their_version(version: str, method: str, path: str, status: int) -> None:
     async with playing(version) as (_, client):
         answer = await client.request(method, path)
         assert answer.status_code == status
@@ -91,7 +91,7 @@ async def test_before_v0_12_6_a_stream_that_fails_at_once_is_still_200() -> None
             assert (answer.status_code, answer.json()) == (status, {"error": "boom"})
 
 
-async def test_ids_and_indexes_of_tool_calls_came_step_by_step() -> None:
+async def test_tool_calls_gain_an_index_and_then_an_id() -> None:
     body = {"model": CHAT, "messages": user("weather in Rome"), "tools": [WEATHER_TOOL], "stream": False}
     for version, index, identified in (("0.12.5", False, False), ("0.12.6", True, False), ("0.12.10", True, True)):
         async with playing(version) as (_, client):
@@ -99,7 +99,7 @@ async def test_ids_and_indexes_of_tool_calls_came_step_by_step() -> None:
             assert ("index" in call["function"], "id" in call) == (index, identified)
 
 
-async def test_thinking_came_with_v0_9_and_by_default_with_v0_12_4() -> None:
+async def test_thinking_exists_since_v0_9_and_is_the_default_since_v0_12_4() -> None:
     for version, think, thinks in (
         ("0.5.7", True, False),
         ("0.9.0", None, False),
@@ -118,7 +118,7 @@ async def test_max_is_a_level_since_v0_22() -> None:
             assert (await client.post("/api/chat", json=body)).status_code == status
 
 
-async def test_images_for_a_blind_model_were_ignored_before_v0_30() -> None:
+async def test_images_for_a_model_without_vision_are_ignored_before_v0_30() -> None:
     message = {"role": "user", "content": "x", "images": ["aGVsbG8="]}
     for version, status in (("0.17.7", 200), ("0.30.0", 500)):
         async with playing(version) as (_, client):
@@ -126,7 +126,7 @@ async def test_images_for_a_blind_model_were_ignored_before_v0_30() -> None:
             assert answer.status_code == status
 
 
-async def test_old_servers_know_neither_dimensions_nor_logprobs() -> None:
+async def test_old_servers_have_neither_dimensions_nor_logprobs() -> None:
     async with playing("0.5.7") as (_, client):
         embedded = await client.post("/api/embed", json={"model": EMBEDDER, "input": "x", "dimensions": 8})
         assert len(embedded.json()["embeddings"][0]) == 768
@@ -145,7 +145,7 @@ async def test_a_type_may_be_a_list_since_v0_6_6() -> None:
         assert (await client.post("/api/chat", json=body)).status_code == 200
 
 
-async def test_long_inputs_were_refused_in_other_words_before() -> None:
+async def test_the_error_for_long_inputs_depends_on_the_version() -> None:
     for version, text in (
         ("0.12.5", "input length exceeds maximum context length"),
         ("0.12.6", "the input length exceeds the context length"),
@@ -158,7 +158,7 @@ async def test_long_inputs_were_refused_in_other_words_before() -> None:
         assert (await client.post("/api/generate", json=body)).json()["error"] == text
 
 
-async def test_a_bad_schema_is_refused_in_the_generations_words() -> None:
+async def test_the_error_for_an_invalid_schema_depends_on_the_version() -> None:
     body = {"model": CHAT, "prompt": "x", "format": {"type": "bogus"}, "stream": False}
     for version, status, text in (
         ("0.17.7", 500, "invalid JSON schema in format"),
@@ -179,14 +179,14 @@ async def test_the_repeat_guard_is_an_error_since_v0_34_1() -> None:
         assert (await client.post("/api/generate", json={**body, "stream": False})).status_code == 500
 
 
-async def test_typical_p_is_refused_by_four_versions_only() -> None:
+async def test_only_four_versions_reject_typical_p() -> None:
     body = {"model": CHAT, "prompt": "x", "stream": False, "options": {"typical_p": 0.5}}
     for version, status in (("0.33.0", 200), ("0.34.1", 400), ("0.34.4", 400), ("0.35.0", 200)):
         async with playing(version) as (_, client):
             assert (await client.post("/api/generate", json=body)).status_code == status
 
 
-async def test_the_latest_show_tells_levels_of_thinking_and_the_source_of_the_template() -> None:
+async def test_the_latest_show_has_thinking_levels_and_the_template_source() -> None:
     async with playing("latest", models=("think", "gpt-oss:20b")) as (_, client):
         shown = (await client.post("/api/show", json={"model": THINKER})).json()
         assert shown["thinking"] == {"values": [False, True], "default": True}
@@ -196,7 +196,7 @@ async def test_the_latest_show_tells_levels_of_thinking_and_the_source_of_the_te
 
 
 @pytest.mark.parametrize(("think", "thinks"), [("unknown", True), (False, False), ("high", True)])
-async def test_the_latest_takes_any_level_of_thinking(think: str | bool, thinks: bool) -> None:
+async def test_the_latest_generation_accepts_any_thinking_level(think: str | bool, thinks: bool) -> None:
     async with playing("latest", models=("think",)) as (_, client):
         body = {"model": THINKER, "messages": user("x"), "stream": False, "think": think}
         answer = (await client.post("/api/chat", json=body)).json()
@@ -206,20 +206,20 @@ async def test_the_latest_takes_any_level_of_thinking(think: str | bool, thinks:
         assert refused.json()["error"] == "think must be a boolean or string"
 
 
-async def test_a_model_that_cannot_stop_thinking_thinks_on() -> None:
+async def test_a_model_whose_thinking_cannot_be_disabled_still_thinks() -> None:
     async with playing("latest", models=("gpt-oss:20b",)) as (_, client):
         body = {"model": "gpt-oss:20b", "messages": user("x"), "stream": False, "think": False}
         assert (await client.post("/api/chat", json=body)).json()["message"]["thinking"]
 
 
-async def test_before_v0_8_tools_kept_the_answer_back_until_it_was_whole() -> None:
+async def test_before_v0_8_answers_with_tools_are_not_streamed() -> None:
     body = {"model": CHAT, "messages": user("Sing"), "tools": [WEATHER_TOOL]}
     for version, several in (("0.7.0", False), ("0.8.0", True)):
         async with playing(version) as (_, client):
             assert (len(await lines(client, "/api/chat", body)) > 2) is several
 
 
-async def test_before_v0_18_what_is_no_name_was_a_missing_model() -> None:
+async def test_before_v0_18_an_invalid_name_is_a_missing_model() -> None:
     async with playing("0.17.7") as (_, client):
         chat = await client.post("/api/chat", json={"model": "bad name", "messages": []})
         assert (chat.status_code, chat.json()["error"]) == (400, "model is required")
@@ -227,7 +227,7 @@ async def test_before_v0_18_what_is_no_name_was_a_missing_model() -> None:
         assert (generated.status_code, generated.json()["error"]) == (404, "model 'bad name' not found")
 
 
-async def test_a_model_that_can_fill_in_takes_a_suffix() -> None:
+async def test_a_model_with_insert_accepts_a_suffix() -> None:
     async with playing("0.33.0", models=("insert", "chat")) as (_, client):
         body = {"model": "qwen2.5-coder:1.5b", "prompt": "def f():", "suffix": "return 1", "stream": False}
         assert (await client.post("/api/generate", json=body)).status_code == 200
@@ -247,7 +247,7 @@ async def test_capabilities_follow_the_go_template_and_the_header() -> None:
 
 
 @pytest.mark.parametrize(("version", "hears"), [("0.19.0", False), ("0.20.0", True)])
-async def test_a_model_hears_from_the_version_on_that_takes_sounds(version: str, hears: bool) -> None:
+async def test_audio_is_a_capability_since_v0_20(version: str, hears: bool) -> None:
     async with playing(version, models=("audio",)) as (_, client):
         card = (await client.post("/api/show", json={"model": "gemma4:e4b"})).json()
         wav = base64.b64encode(b"RIFF\x10\0\0\0WAVEfmt ").decode()
@@ -257,7 +257,7 @@ async def test_a_model_hears_from_the_version_on_that_takes_sounds(version: str,
     assert "This is a WAV sound of 16 bytes." in said
 
 
-def test_jpegs_are_no_sounds_and_mpeg_frames_are() -> None:
+def test_mpeg_frames_are_sounds_and_jpegs_are_not() -> None:
     assert describe_media(b"\xff\xfb\x90\x00") == "an MP3 sound of 4 bytes"
     assert describe_media(b"ID3\x04") == "an MP3 sound of 4 bytes"
     assert describe_media(b"\xff\xd8\xff\xe0") == "a JPEG image of 4 bytes"

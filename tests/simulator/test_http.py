@@ -1,4 +1,4 @@
-"""TODO."""
+"""HTTP as the simulator speaks it: requests over real connections, and the connection on a fake transport."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.simulator.helpers import CHAT, EMBEDDER, user
 
 
 async def _raw(simulator: Simulator, data: bytes, *more: bytes) -> bytes:
-    """What the server sends until it closes, for bytes written one portion after another."""
+    """Write the portions one after another and read until the server closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(simulator.url.rsplit(":", 1)[1]))
     try:
         for portion in (data, *more):
@@ -39,7 +39,7 @@ def _post(body: bytes, extra: str = "Connection: close\r\n") -> bytes:
         b'  {"model": "nomic-embed-text", "truncate": null}',
     ],
 )
-async def test_bodies_are_taken_as_laxly_as_go_takes_them(client: httpx.AsyncClient, body: bytes) -> None:
+async def test_bodies_are_parsed_as_leniently_as_go_does(client: httpx.AsyncClient, body: bytes) -> None:
     answer = await client.post("/api/embed", content=body, headers={"Content-Type": "text/plain"})
     assert answer.json()["embeddings"] == []
 
@@ -61,7 +61,7 @@ async def test_bodies_are_taken_as_laxly_as_go_takes_them(client: httpx.AsyncCli
         (b'{"truncate": "x"}', "json: cannot unmarshal string into Go struct field EmbedRequest.truncate of type bool"),
     ],
 )
-async def test_broken_bodies_are_refused_in_gos_words(client: httpx.AsyncClient, body: bytes, error: str) -> None:
+async def test_invalid_bodies_are_rejected_with_gos_errors(client: httpx.AsyncClient, body: bytes, error: str) -> None:
     answer = await client.post("/api/embed", content=body)
     assert answer.status_code == 400
     if error.endswith("in literal"):
@@ -85,17 +85,17 @@ async def test_broken_bodies_are_refused_in_gos_words(client: httpx.AsyncClient,
         ),
     ],
 )
-async def test_broken_messages_are_refused(client: httpx.AsyncClient, message: object, error: str) -> None:
+async def test_invalid_messages_are_rejected(client: httpx.AsyncClient, message: object, error: str) -> None:
     answer = await client.post("/api/chat", json={"model": CHAT, "messages": [message]})
     assert (answer.status_code, answer.json()["error"][: len(error)]) == (400, error)
 
 
-async def test_messages_that_are_not_a_list_are_refused(client: httpx.AsyncClient) -> None:
+async def test_messages_that_are_not_a_list_are_rejected(client: httpx.AsyncClient) -> None:
     answer = await client.post("/api/chat", json={"model": CHAT, "messages": "x"})
     assert "of type []api.Message" in answer.json()["error"]
 
 
-async def test_a_chunked_request_is_put_together(simulator: Simulator) -> None:
+async def test_a_chunked_request_is_reassembled(simulator: Simulator) -> None:
     head = b"POST /api/embed HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
     body = b'{"model": "nomic-embed-text"}'
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:7], body[7:]))
@@ -104,13 +104,13 @@ async def test_a_chunked_request_is_put_together(simulator: Simulator) -> None:
     assert b'"embeddings":[]' in await _raw(simulator, head, *(whole[at : at + 3] for at in range(0, len(whole), 3)))
 
 
-async def test_requests_may_be_sent_before_the_answer_to_the_last(simulator: Simulator) -> None:
+async def test_requests_can_be_pipelined(simulator: Simulator) -> None:
     body = b'{"model": "nomic-embed-text"}'
     answer = await _raw(simulator, _post(body, "") + _post(body))
     assert answer.count(b"200 OK") == 2
 
 
-async def test_a_client_that_waits_for_leave_gets_it(simulator: Simulator) -> None:
+async def test_expect_100_continue_is_answered(simulator: Simulator) -> None:
     answer = await _raw(simulator, _post(b'{"model": "x"}', "Expect: 100-continue\r\nConnection: close\r\n"))
     assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404")
 
@@ -124,17 +124,17 @@ async def test_a_client_that_waits_for_leave_gets_it(simulator: Simulator) -> No
         (b"POST /api/embed HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
     ],
 )
-async def test_what_is_no_request_is_refused(simulator: Simulator, data: bytes, status: bytes) -> None:
+async def test_an_invalid_request_is_rejected(simulator: Simulator, data: bytes, status: bytes) -> None:
     assert (await _raw(simulator, data)).split()[1] == status
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:11434", "[::1]:80", "10.1.2.3", "box.local", "a.internal"])
-async def test_hosts_of_ones_own_network_are_served(client: httpx.AsyncClient, host: str) -> None:
+async def test_local_hosts_are_served(client: httpx.AsyncClient, host: str) -> None:
     assert (await client.get("/api/version", headers={"Host": host})).status_code == 200
 
 
 @pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Host": "8.8.8.8"}, {"Origin": "https://evil.example"}])
-async def test_foreign_hosts_and_origins_get_403_without_a_word(
+async def test_foreign_hosts_and_origins_get_403_without_a_body(
     client: httpx.AsyncClient, headers: dict[str, str]
 ) -> None:
     answer = await client.get("/api/version", headers=headers)
@@ -146,13 +146,15 @@ async def test_local_origins_are_served(client: httpx.AsyncClient, origin: str) 
     assert (await client.get("/api/version", headers={"Origin": origin})).status_code == 200
 
 
-async def test_a_wrong_method_names_the_right_ones(client: httpx.AsyncClient) -> None:
+async def test_a_wrong_method_lists_the_allowed_ones(client: httpx.AsyncClient) -> None:
     answer = await client.put("/api/tags")
     assert (answer.status_code, answer.headers["allow"]) == (405, "HEAD, GET")
     assert (await client.head("/")).content == b""
 
 
-async def test_a_client_that_does_not_read_holds_the_server_up(simulator: Simulator, client: httpx.AsyncClient) -> None:
+async def test_a_client_that_does_not_read_blocks_only_its_own_response(
+    simulator: Simulator, client: httpx.AsyncClient
+) -> None:
     simulator.script(CHAT, Answer([f"{number:100000}" for number in range(200)]))
     body = json.dumps({"model": CHAT, "messages": user("x")}).encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", int(simulator.url.rsplit(":", 1)[1]), limit=65_536)
@@ -165,19 +167,19 @@ async def test_a_client_that_does_not_read_holds_the_server_up(simulator: Simula
     writer.close()
 
 
-async def test_a_large_body_is_taken(client: httpx.AsyncClient) -> None:
+async def test_a_large_body_is_accepted(client: httpx.AsyncClient) -> None:
     answer = await client.post("/api/embed", json={"model": EMBEDDER, "input": "", "padding": "x" * 5_000_000})
     assert answer.status_code == 200
 
 
-class _Wire(asyncio.Transport):
-    """A transport that keeps what is written, and whether it is being read."""
+class _RecordingTransport(asyncio.Transport):
+    """A transport that records the written bytes and whether reading is paused."""
 
     def __init__(self) -> None:
         super().__init__()
         self.written = b""
         self.reading = True
-        self.over = False
+        self.is_over = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += bytes(data)
@@ -189,16 +191,16 @@ class _Wire(asyncio.Transport):
         self.options = (level, option, value)
 
     def abort(self) -> None:
-        self.over = True
+        self.is_over = True
 
     def is_closing(self) -> bool:
-        return self.over
+        return self.is_over
 
     def close(self) -> None:
-        self.over = True
+        self.is_over = True
 
     def write_eof(self) -> None:
-        self.over = True
+        self.is_over = True
 
     def pause_reading(self) -> None:
         self.reading = False
@@ -208,33 +210,33 @@ class _Wire(asyncio.Transport):
 
 
 class _Server:
-    """Serves requests when it is let, and keeps their bodies."""
+    """Serves requests after an event, and records their bodies."""
 
     def __init__(self) -> None:
-        self.wire = _Wire()
+        self.transport = _RecordingTransport()
         self.bodies: list[bytes] = []
-        self.leave = asyncio.Event()
+        self.released = asyncio.Event()
         self.connection = Connection(self._serve, lambda request: None, set())
-        self.connection.connection_made(self.wire)
+        self.connection.connection_made(self.transport)
 
     async def _serve(self, connection: Connection, request: HttpRequest) -> None:
-        await self.leave.wait()
+        await self.released.wait()
         self.bodies.append(request.body)
         connection.write(b"served")
 
     async def settle(self) -> None:
-        """Let all that was asked be served."""
-        self.leave.set()
+        """Set the event and wait until all requests are served."""
+        self.released.set()
         while self.connection.task is not None:
             await self.connection.task
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 11])
-async def test_requests_may_come_in_pieces_of_any_size(size: int) -> None:
+async def test_requests_can_arrive_in_pieces_of_any_size(size: int) -> None:
     chunked = b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nfour\r\n3;extension\r\nsix\r\n0\r\n\r\n"
     plain = b"POST /x HTTP/1.1\r\nContent-Length: 5\r\n\r\nseven"
     server = _Server()
-    server.leave.set()
+    server.released.set()
     data = chunked + plain + chunked
     for start in range(0, len(data), size):
         server.connection.data_received(data[start : start + size])
@@ -242,13 +244,13 @@ async def test_requests_may_come_in_pieces_of_any_size(size: int) -> None:
     assert server.bodies == [b"foursix", b"seven", b"foursix"]
 
 
-async def test_a_client_that_sends_on_while_it_is_served_is_read_no_further() -> None:
+async def test_reading_pauses_while_a_pipelining_client_is_served() -> None:
     server = _Server()
     server.connection.data_received(b"GET / HTTP/1.1\r\n\r\n")
     server.connection.data_received(b"x" * (1 << 21))
-    assert not server.wire.reading
+    assert not server.transport.reading
     await server.settle()
-    assert server.wire.reading
+    assert server.transport.reading
 
 
 async def test_writing_waits_while_the_client_does_not_read() -> None:
@@ -261,25 +263,25 @@ async def test_writing_waits_while_the_client_does_not_read() -> None:
     await waiting
 
 
-async def test_what_is_written_to_a_client_that_is_gone_is_dropped() -> None:
+async def test_data_for_a_disconnected_client_is_dropped() -> None:
     server = _Server()
     server.connection.connection_lost(None)
     server.connection.write(b"too late")
     server.connection.close()
     server.connection.reset()
-    assert (server.connection.closed, server.wire.written) == (True, b"")
+    assert (server.connection.closed, server.transport.written) == (True, b"")
 
 
-async def test_a_fault_of_the_handler_ends_the_connection_and_is_not_hidden() -> None:
+async def test_an_exception_of_the_handler_resets_the_connection_and_propagates() -> None:
     async def fail(connection: Connection, request: HttpRequest) -> None:
         raise RuntimeError("a fault")
 
-    wire = _Wire()
+    transport = _RecordingTransport()
     connection = Connection(fail, lambda request: None, set())
-    connection.connection_made(wire)
+    connection.connection_made(transport)
     connection.data_received(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
     task = connection.task
     assert task is not None
     with pytest.raises(RuntimeError, match="a fault"):
         await task
-    assert wire.over
+    assert transport.is_over

@@ -39,7 +39,7 @@ async def test_an_answer_says_that_it_is_simulated_and_what_it_is_about(client: 
     assert text.startswith("This is a simulated answer about sky blue.")
 
 
-async def test_num_predict_cuts_the_answer_and_says_so(client: httpx.AsyncClient) -> None:
+async def test_num_predict_truncates_the_answer(client: httpx.AsyncClient) -> None:
     body = {"model": CHAT, "prompt": "hello", "stream": False, "options": {"num_predict": 3}}
     answer = (await client.post("/api/generate", json=body)).json()
     assert (answer["response"], answer["done_reason"], answer["eval_count"]) == ("This is a", "length", 3)
@@ -58,16 +58,14 @@ async def test_zero_tokens_are_one_in_chat_and_no_limit_in_generate(client: http
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_broken_template_is_told_when_the_prompt_is_rendered_and_not_before(
-    client: httpx.AsyncClient, stream: bool
-) -> None:
+async def test_an_invalid_template_fails_when_the_prompt_is_rendered(client: httpx.AsyncClient, stream: bool) -> None:
     body = {"model": CHAT, "template": "{{ .Prompt", "stream": stream}
     refused = await client.post("/api/generate", json={**body, "prompt": "x"})
     assert (refused.status_code, refused.json()) == (500, {"error": "template: :1: unclosed action"})
     assert (await client.post("/api/generate", json={**body, "prompt": ""})).status_code == 200
 
 
-async def test_a_stop_text_ends_the_answer_before_it(client: httpx.AsyncClient) -> None:
+async def test_a_stop_string_ends_the_answer(client: httpx.AsyncClient) -> None:
     assert await _text(client, "hello", stop=["mulated"]) == "This is a si"
 
 
@@ -75,7 +73,7 @@ async def test_asking_for_many_words_gets_many(client: httpx.AsyncClient) -> Non
     assert len((await _text(client, "Write 300 words about tea")).split()) > 250
 
 
-async def test_a_stream_and_a_whole_answer_have_the_same_text(client: httpx.AsyncClient) -> None:
+async def test_streaming_does_not_change_the_text(client: httpx.AsyncClient) -> None:
     body = {"model": CHAT, "messages": user("rivers"), "options": {"seed": 4}}
     streamed = await lines(client, "/api/chat", body)
     whole = (await client.post("/api/chat", json={**body, "stream": False})).json()
@@ -83,7 +81,7 @@ async def test_a_stream_and_a_whole_answer_have_the_same_text(client: httpx.Asyn
     assert [line["done"] for line in streamed] == [False] * (len(streamed) - 1) + [True]
 
 
-async def test_logprobs_come_with_the_wanted_number_of_alternatives(client: httpx.AsyncClient) -> None:
+async def test_logprobs_have_the_requested_number_of_alternatives(client: httpx.AsyncClient) -> None:
     body = {"model": CHAT, "prompt": "x", "logprobs": True, "top_logprobs": 2, "options": {"num_predict": 12}}
     shown = [line["logprobs"][0] for line in await lines(client, "/api/generate", body) if "logprobs" in line]
     assert len(shown) == 12
@@ -99,7 +97,7 @@ async def test_a_thinking_model_thinks_unless_told_not_to(client: httpx.AsyncCli
 
 
 @pytest.mark.parametrize("think", [True, "high"])
-async def test_a_model_that_cannot_think_refuses_to(client: httpx.AsyncClient, think: bool | str) -> None:
+async def test_thinking_is_rejected_for_a_model_without_it(client: httpx.AsyncClient, think: bool | str) -> None:
     answer = await client.post("/api/chat", json={"model": CHAT, "messages": user("x"), "think": think})
     assert (answer.status_code, answer.json()["error"]) == (400, f'"{CHAT}" does not support thinking')
 
@@ -110,7 +108,7 @@ async def test_think_must_be_a_boolean_or_a_level(client: httpx.AsyncClient, thi
     assert answer.json()["error"].startswith("think must be a boolean or string (")
 
 
-async def test_a_fitting_tool_is_called_with_arguments_that_fit_its_schema(client: httpx.AsyncClient) -> None:
+async def test_a_matching_tool_is_called_with_arguments_that_match_its_schema(client: httpx.AsyncClient) -> None:
     prompt = "What will the weather be in Paris for 3 days, in celsius?"
     body = {"model": THINKER, "messages": user(prompt), "tools": [WEATHER_TOOL], "stream": False}
     message = (await client.post("/api/chat", json=body)).json()["message"]
@@ -120,7 +118,7 @@ async def test_a_fitting_tool_is_called_with_arguments_that_fit_its_schema(clien
     assert message["content"] == ""
 
 
-async def test_no_tool_is_called_when_none_fits(client: httpx.AsyncClient) -> None:
+async def test_no_tool_is_called_when_none_matches(client: httpx.AsyncClient) -> None:
     body = {"model": CHAT, "messages": user("Sing a song"), "tools": [WEATHER_TOOL], "stream": False}
     assert "tool_calls" not in (await client.post("/api/chat", json=body)).json()["message"]
 
@@ -146,7 +144,7 @@ async def test_rendered_calls_come_before_the_last_line(client: httpx.AsyncClien
     assert streamed[-1]["done_reason"] == "stop"
 
 
-async def test_an_answer_under_a_schema_is_an_instance_of_it(client: httpx.AsyncClient) -> None:
+async def test_an_answer_with_a_schema_is_an_instance_of_it(client: httpx.AsyncClient) -> None:
     schema = {
         "type": "object",
         "properties": {"name": {"type": "string"}, "age": {"type": "integer", "minimum": 18, "maximum": 30}},
@@ -188,7 +186,7 @@ async def test_the_common_image_formats_are_told_apart(client: httpx.AsyncClient
     assert said in (await client.post("/api/chat", json=body)).json()["message"]["content"]
 
 
-async def test_a_prompt_beyond_the_context_is_cut_or_refused_as_asked(client: httpx.AsyncClient) -> None:
+async def test_a_prompt_beyond_the_context_is_truncated_or_rejected(client: httpx.AsyncClient) -> None:
     body: dict[str, Any] = {"model": CHAT, "prompt": "word " * 500, "stream": False, "options": {"num_ctx": 64}}
     assert (await client.post("/api/generate", json=body)).status_code == 200
     refused = await client.post("/api/generate", json={**body, "truncate": False})
@@ -197,7 +195,7 @@ async def test_a_prompt_beyond_the_context_is_cut_or_refused_as_asked(client: ht
     assert unshifted.json()["error"].startswith("the prompt is longer than the context length")
 
 
-async def test_the_context_of_an_answer_can_be_carried_on(client: httpx.AsyncClient) -> None:
+async def test_the_context_of_an_answer_can_be_continued(client: httpx.AsyncClient) -> None:
     body = {"model": CHAT, "prompt": "hello", "stream": False}
     first = (await client.post("/api/generate", json=body)).json()
     second = (await client.post("/api/generate", json={**body, "context": first["context"]})).json()
@@ -225,14 +223,14 @@ async def test_each_text_gets_a_vector_of_length_one(client: httpx.AsyncClient, 
     assert all(abs(sum(value * value for value in vector) - 1) < 1e-5 and len(vector) == 768 for vector in vectors)
 
 
-async def test_similar_texts_are_nearer_than_others(client: httpx.AsyncClient) -> None:
+async def test_similar_texts_have_similar_vectors(client: httpx.AsyncClient) -> None:
     texts = ["the cat sat on the mat", "a cat sits on a mat", "quarterly revenue fell sharply"]
     vectors = (await client.post("/api/embed", json={"model": EMBEDDER, "input": texts})).json()["embeddings"]
     near, far = (sum(a * b for a, b in zip(vectors[0], other, strict=True)) for other in vectors[1:])
     assert near > far + 0.2
 
 
-async def test_dimensions_shorten_and_renormalise(client: httpx.AsyncClient) -> None:
+async def test_dimensions_shorten_and_renormalize(client: httpx.AsyncClient) -> None:
     body = {"model": EMBEDDER, "input": "hello", "dimensions": 16}
     vector = (await client.post("/api/embed", json=body)).json()["embeddings"][0]
     assert len(vector) == 16
@@ -240,7 +238,7 @@ async def test_dimensions_shorten_and_renormalise(client: httpx.AsyncClient) -> 
 
 
 @pytest.mark.parametrize("input", [5, [1], ["a", None], {"a": 1}])
-async def test_what_is_no_text_cannot_be_embedded(client: httpx.AsyncClient, input: Any) -> None:
+async def test_only_text_can_be_embedded(client: httpx.AsyncClient, input: Any) -> None:
     answer = await client.post("/api/embed", json={"model": EMBEDDER, "input": input})
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid input type")
 
@@ -276,6 +274,8 @@ async def test_options_that_are_unknown_or_null_are_ignored(client: httpx.AsyncC
 
 
 @pytest.mark.parametrize("sampling", [{"top_k": 1}, {"top_p": 0.01}])
-async def test_a_choice_of_one_leaves_nothing_to_chance(client: httpx.AsyncClient, sampling: dict[str, float]) -> None:
+async def test_sampling_from_one_candidate_is_deterministic(
+    client: httpx.AsyncClient, sampling: dict[str, float]
+) -> None:
     texts = {await _text(client, "rivers", num_predict=14, **sampling) for _ in range(4)}
     assert len(texts) == 1

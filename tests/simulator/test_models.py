@@ -40,7 +40,7 @@ async def test_a_deleted_model_stays_in_memory_and_cannot_be_named(client: httpx
     assert (gone.status_code, gone.json()["error"]) == (404, f"model '{CHAT}' not found")
 
 
-async def test_a_blob_that_another_model_needs_stays(simulator: Simulator, client: httpx.AsyncClient) -> None:
+async def test_a_blob_that_another_model_uses_is_kept(simulator: Simulator, client: httpx.AsyncClient) -> None:
     weights = simulator.store.models["registry.ollama.ai/library/llama3.2:3b"].weights.digest
     await client.post("/api/copy", json={"source": CHAT, "destination": "mine"})
     await client.request("DELETE", "/api/delete", json={"model": CHAT})
@@ -49,7 +49,7 @@ async def test_a_blob_that_another_model_needs_stays(simulator: Simulator, clien
     assert (await client.head(f"/api/blobs/{weights}")).status_code == 404
 
 
-async def test_show_tells_capabilities_and_dimensions(client: httpx.AsyncClient) -> None:
+async def test_show_reports_capabilities_and_dimensions(client: httpx.AsyncClient) -> None:
     shown = (await client.post("/api/show", json={"model": "qwen3:4b"})).json()
     assert set(shown["capabilities"]) == {"completion", "tools", "thinking"}
     assert shown["model_info"]["qwen3.context_length"] == 262_144
@@ -60,7 +60,7 @@ async def test_show_tells_capabilities_and_dimensions(client: httpx.AsyncClient)
 
 
 @pytest.mark.parametrize("path", ["/api/generate", "/api/chat", "/api/show", "/api/pull"])
-async def test_what_is_no_name_is_refused(client: httpx.AsyncClient, path: str) -> None:
+async def test_an_invalid_name_is_rejected(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.post(path, json={"model": "a/b/c/d", "messages": []})
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid model name")
 
@@ -71,7 +71,7 @@ async def test_any_kind_or_name_can_be_installed() -> None:
     assert names == ["gemma3:4b", "all-minilm:latest", "gpt-oss:20b"]
 
 
-def test_an_unknown_model_is_an_error_that_names_the_known() -> None:
+def test_an_unknown_model_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"no model 'nope'; it has chat, .*llama3.2:3b"):
         Simulator(models=("nope",))
 
@@ -96,7 +96,7 @@ async def test_cloud_names_run_on_the_account(simulator: Simulator, client: http
     )
 
 
-async def test_a_name_can_insist_on_the_local_model(client: httpx.AsyncClient) -> None:
+async def test_a_local_tag_selects_the_local_model(client: httpx.AsyncClient) -> None:
     answer = await client.post("/api/generate", json={"model": f"{CHAT}:local", "prompt": "x", "stream": False})
     assert answer.status_code == 200
     both = await client.post("/api/generate", json={"model": "x:cloud:local", "prompt": "x"})

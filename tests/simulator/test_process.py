@@ -43,9 +43,7 @@ async def test_a_process_prints_its_url_and_ends_cleanly(tmp_path: Path, ending:
         (["--faults", "/does/not/exist"], "/does/not/exist"),
     ],
 )
-def test_what_cannot_be_started_is_one_line(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
-) -> None:
+def test_a_failed_start_is_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
     assert main(arguments, program="the simulator") == 2
     captured = capsys.readouterr()
     assert (captured.out, captured.err.count("\n")) == ("", 1)
@@ -61,7 +59,7 @@ def test_what_cannot_be_started_is_one_line(
         ("{", "is not valid JSON"),
     ],
 )
-def test_a_file_of_faults_that_makes_no_sense_is_one_line(
+def test_an_invalid_file_of_faults_is_one_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, words: str
 ) -> None:
     faults = tmp_path / "faults.json"
@@ -72,7 +70,7 @@ def test_a_file_of_faults_that_makes_no_sense_is_one_line(
 
 
 @pytest.mark.parametrize("port", ["99999", "-1", "http"])
-def test_a_port_that_is_none_is_wrong_use(capsys: pytest.CaptureFixture[str], port: str) -> None:
+def test_an_invalid_port_is_a_usage_error(capsys: pytest.CaptureFixture[str], port: str) -> None:
     with pytest.raises(SystemExit, match="2"):
         main([f"--port={port}"], program="the simulator")
     said = capsys.readouterr().err

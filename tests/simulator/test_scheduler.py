@@ -25,7 +25,7 @@ async def test_an_empty_prompt_loads_and_keep_alive_zero_unloads(client: httpx.A
     assert (unloaded.json()["done_reason"], await _loaded(client)) == ("unload", [])
 
 
-async def test_a_model_leaves_when_its_time_is_over(client: httpx.AsyncClient) -> None:
+async def test_a_model_is_unloaded_when_its_keep_alive_ends(client: httpx.AsyncClient) -> None:
     await client.post("/api/generate", json=_ask(CHAT, keep_alive="50ms"))
     for _ in range(200):
         if not await _loaded(client):
@@ -34,7 +34,7 @@ async def test_a_model_leaves_when_its_time_is_over(client: httpx.AsyncClient) -
     pytest.fail("it stayed")
 
 
-async def test_a_negative_keep_alive_is_for_ever(client: httpx.AsyncClient) -> None:
+async def test_a_negative_keep_alive_is_forever(client: httpx.AsyncClient) -> None:
     await client.post("/api/generate", json=_ask(CHAT, keep_alive=-1))
     assert (await client.get("/api/ps")).json()["models"][0]["expires_at"].startswith("2319")
 
@@ -52,7 +52,9 @@ async def test_keep_alive_zero_with_a_prompt_unloads_after_the_answer(client: ht
         (True, "Unsupported type: 'bool'"),
     ],
 )
-async def test_a_bad_keep_alive_is_refused_in_gos_words(client: httpx.AsyncClient, value: Any, text: str) -> None:
+async def test_an_invalid_keep_alive_is_rejected_with_gos_error(
+    client: httpx.AsyncClient, value: Any, text: str
+) -> None:
     answer = await client.post("/api/generate", json=_ask(CHAT, keep_alive=value))
     assert (answer.status_code, answer.json()["error"]) == (400, text)
 
@@ -64,7 +66,7 @@ async def test_another_context_length_reloads_the_model(simulator: Simulator, cl
     assert (await client.get("/api/ps")).json()["models"][0]["context_length"] == 8192
 
 
-async def test_the_fourth_model_pushes_one_out(client: httpx.AsyncClient) -> None:
+async def test_a_fourth_model_evicts_one(client: httpx.AsyncClient) -> None:
     for model in (CHAT, THINKER, VISION):
         await client.post("/api/generate", json=_ask(model, keep_alive="10m" if model == CHAT else "5m"))
     await client.post("/api/embed", json={"model": EMBEDDER, "input": "x"})
@@ -141,7 +143,7 @@ async def test_two_names_of_the_same_weights_share_a_runner(simulator: Simulator
     assert await _loaded(client) == [CHAT]
 
 
-async def test_latency_is_felt_and_counted() -> None:
+async def test_latency_delays_and_is_reported() -> None:
     latency = Latency(load=0.02, prompt=0.001, token=0.001, embed=0.01)
     async with Simulator(latency=latency) as simulator, httpx.AsyncClient(base_url=simulator.url) as client:
         answer = (await client.post("/api/generate", json=_ask(CHAT, options={"num_predict": 4}))).json()

@@ -40,7 +40,7 @@ SCHEMAS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
-def test_what_is_made_fits_the_schema(schema: dict[str, Any]) -> None:
+def test_generated_values_match_the_schema(schema: dict[str, Any]) -> None:
     for seed in range(20):
         made = InstanceGenerator(schema, "The red house of 42 doors and 0.25 windows", random.Random(seed)).generate(
             schema
@@ -54,5 +54,5 @@ def test_words_and_numbers_come_from_the_prompt() -> None:
     assert made == {"age": 17, "colour": "red"}
 
 
-def test_a_reference_to_nothing_gives_a_text() -> None:
+def test_a_dangling_reference_gives_a_string() -> None:
     assert isinstance(InstanceGenerator({}, "", random.Random(1)).generate({"$ref": "#/nope"}), str)

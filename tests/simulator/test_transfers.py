@@ -11,7 +11,7 @@ from ollama_mcp.simulator import Latency, Simulator
 from tests.simulator.helpers import CHAT, lines, until
 
 SMALL = "all-minilm"
-# Slow enough that a pull of 46 MB takes several reports of its progress.
+# Slow enough for several progress reports in a pull of 46 MB.
 SLOW = Latency(transfer=1e8)
 
 
@@ -26,7 +26,7 @@ async def test_a_pull_reports_its_progress_and_installs(client: httpx.AsyncClien
     assert (await client.post("/api/show", json={"model": SMALL})).status_code == 200
 
 
-async def test_a_second_pull_finds_everything_there(client: httpx.AsyncClient) -> None:
+async def test_a_second_pull_finds_complete_blobs(client: httpx.AsyncClient) -> None:
     for stream in (True, False):
         answer = await client.post("/api/pull", json={"model": SMALL, "stream": stream})
     assert answer.json() == {"status": "success"}
@@ -34,7 +34,7 @@ async def test_a_second_pull_finds_everything_there(client: httpx.AsyncClient) -
     assert all(line["completed"] == line["total"] for line in repeated if "total" in line)
 
 
-async def test_a_cancelled_pull_goes_on_where_it_was(client: httpx.AsyncClient, simulator: Simulator) -> None:
+async def test_a_cancelled_pull_resumes(client: httpx.AsyncClient, simulator: Simulator) -> None:
     simulator.machine.latency = SLOW
     async with client.stream("POST", "/api/pull", json={"model": SMALL}) as answer:
         async for line in answer.aiter_lines():
@@ -76,9 +76,7 @@ async def test_a_stalled_registry_repeats_the_same_line(client: httpx.AsyncClien
         ("127.0.0.1:1/a/b", 'Get "https://127.0.0.1:1/v2/a/b/manifests/latest": dial tcp 127.0.0.1:1: connect'),
     ],
 )
-async def test_a_refusal_of_the_registry_is_a_line_in_a_good_answer(
-    client: httpx.AsyncClient, model: str, error: str
-) -> None:
+async def test_a_registry_error_is_a_line_of_a_200_response(client: httpx.AsyncClient, model: str, error: str) -> None:
     got = await lines(client, "/api/pull", {"model": model})
     assert got[0] == {"status": "pulling manifest"}
     assert got[1]["error"].startswith(f"pull model manifest: {error}")
@@ -103,7 +101,7 @@ async def test_hugging_face_has_gguf_repositories(client: httpx.AsyncClient) -> 
     assert "file does not exist" in (await lines(client, "/api/pull", {"model": "someone/llama3.2:3b"}))[-1]["error"]
 
 
-async def test_a_push_needs_a_namespace_of_ones_own(client: httpx.AsyncClient, simulator: Simulator) -> None:
+async def test_a_push_needs_an_own_namespace(client: httpx.AsyncClient, simulator: Simulator) -> None:
     simulator.machine.latency = Latency(transfer=1e12)
     assert (await lines(client, "/api/push", {"model": CHAT}))[-1]["error"] == "unauthorized: access denied"
     await client.post("/api/copy", json={"source": CHAT, "destination": "me/mine"})
@@ -119,7 +117,7 @@ async def test_an_unknown_model_cannot_be_pushed(client: httpx.AsyncClient) -> N
     assert got[2]["error"].endswith("/registry.ollama.ai/me/absent/latest: no such file or directory")
 
 
-async def test_a_blob_is_stored_under_its_true_digest(client: httpx.AsyncClient) -> None:
+async def test_a_blob_is_stored_under_the_digest_of_its_content(client: httpx.AsyncClient) -> None:
     digest = f"sha256:{hashlib.sha256(b'hi').hexdigest()}"
     assert (await client.head(f"/api/blobs/{digest}")).status_code == 404
     wrong = await client.post(f"/api/blobs/sha256:{'0' * 64}", content=b"hi")

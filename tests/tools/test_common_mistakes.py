@@ -96,7 +96,7 @@ async def test_a_pattern_among_images_is_sent_to_files(simulator: Simulator, tmp
         bench.write("a.png", b"x")
         arguments = {"prompt": "What is it?", "images": [str(bench.folder / "*.png")]}
         result = await bench.client.call_tool("ollama_chat", arguments)
-    assert "Patterns are taken in files only." in error(result, "invalid_argument")
+    assert "Patterns are accepted in files only." in error(result, "invalid_argument")
 
 
 async def test_an_argument_that_is_off_is_told_to_be_left_out(simulator: Simulator):

@@ -72,10 +72,10 @@ async def test_image_content_is_taken_within_messages_too(simulator: Simulator):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"type": "text", "text": "secret"}, "no MCP image content"),
-        ({"type": "image", "data": "AAAA"}, "no MCP image content"),
-        ({"type": "image", "data": 5, "mimeType": "image/png"}, "no MCP image content"),
-        ({}, "no MCP image content"),
+        ({"type": "text", "text": "secret"}, "is not MCP image content"),
+        ({"type": "image", "data": "AAAA"}, "is not MCP image content"),
+        ({"type": "image", "data": 5, "mimeType": "image/png"}, "is not MCP image content"),
+        ({}, "is not MCP image content"),
         (_content(_png(), media_type="image/png,\nx"), "mimeType"),
         (_content(_png(), media_type="audio/wav"), "image 1 of 1"),
         (_content("%%%"), "image 1 of 1"),
@@ -146,7 +146,7 @@ async def test_sounds_too_stay_at_home_unless_the_settings_let_them_go_to_the_cl
         ([_wav(), _content(_png(), "image")], "audio 2 of 2 is not MCP audio content"),
         ([_wav(), "data:image/png;base64,AAAA"], "audio 2 of 2"),
         ([_wav()] * 21, "images.max_count"),
-        ([_wav(0.3)] * 3, "The first 3 sounds are together larger than 0.01 MB (setting images.max_bytes)"),
+        ([_wav(0.3)] * 3, "The first 3 audio files are together larger than 0.01 MB (setting images.max_bytes)"),
         ([_wav(1)], "audio 1 of 1: base64 text (16 kB): it is larger than 0.01 MB"),
     ],
 )

@@ -92,7 +92,7 @@ async def test_tokens_of_files_that_the_agent_never_saw_are_told(
     async with connected(simulator.url) as client:
         await _chat(client, files=[str(tmp_path / "long.txt")])
         local = (await _usage(client))["this_run"]["local"]
-        assert f", {local['file_tokens']:,} read from files you did not see." in await _line(client)
+        assert f", {local['file_tokens']:,} read from files that did not pass through you." in await _line(client)
     assert 500 < local["file_tokens"] < 2_000
 
 

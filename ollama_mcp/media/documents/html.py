@@ -40,12 +40,15 @@ class _TextWriter:
     """The state of a walk over a page: the line being written, and the lists and tables it is in."""
 
     def __init__(self) -> None:
+        # What the next line starts with: the mark of a heading or a list item.
         self._prefix = ""
-        self._words: list[str] = []
-        self._is_spaced = True
+        self._line: list[str] = []
+        self._after_blank_line = True
         self._preformatted = 0
-        self._rows = 0
-        self._layout: set[int] = set()
+        self._row_depth = 0
+        # Rows of layout tables, by the address of the node.
+        self._layout_rows: set[int] = set()
+        # The lists around the current place: the next number, None for lists without numbers.
         self._lists: list[int | None] = []
 
     def lines(self, top: LexborNode) -> Iterator[str]:
@@ -64,66 +67,67 @@ class _TextWriter:
     def _enter(self, node: LexborNode) -> Iterator[str]:
         tag = node.tag or ""
         if tag == "-text":
-            self._words.append(node.text_content or "")
+            self._line.append(node.text_content or "")
         elif tag == "br" and self._preformatted:
-            self._words.append("\n")
-        elif tag in ("td", "th") and self._rows == 1:
-            self._words.append(" | " if self._words else "| ")
+            self._line.append("\n")
+        elif tag in ("td", "th") and self._row_depth == 1:
+            # Only cells of the outermost row: a table in a cell is written as text of that cell.
+            self._line.append(" | " if self._line else "| ")
         elif tag in _BLOCKS or tag == "br":
-            yield from self._break(tag, outermost=not self._lists)
-            self._begin(tag, node)
+            yield from self._end_line(tag, outermost=not self._lists)
+            self._start_block(tag, node)
 
-    def _begin(self, tag: str, node: LexborNode) -> None:
+    def _start_block(self, tag: str, node: LexborNode) -> None:
         if tag == "tr":
             # A table with a table inside serves layout: its rows are not rows of text.
-            if not self._rows and node.css_first("table") is not None:
-                self._layout.add(node.mem_id)
+            if not self._row_depth and node.css_first("table") is not None:
+                self._layout_rows.add(node.mem_id)
             else:
-                self._rows += 1
+                self._row_depth += 1
         elif tag in _LISTS:
             self._lists.append(1 if tag == "ol" else None)
-        elif tag == "li" and not self._rows:
-            self._prefix = self._mark()
-        elif tag == "pre" and not self._rows:
+        elif tag == "li" and not self._row_depth:
+            self._prefix = self._item_prefix()
+        elif tag == "pre" and not self._row_depth:
             self._preformatted += 1
-        elif tag[0] == "h" and tag[1:].isdigit() and not self._rows:
+        elif tag[0] == "h" and tag[1:].isdigit() and not self._row_depth:
             self._prefix = "#" * int(tag[1]) + " "
 
     def _leave(self, node: LexborNode) -> Iterator[str]:
         tag = node.tag or ""
-        if tag == "tr" and node.mem_id in self._layout:
-            self._layout.discard(node.mem_id)
+        if tag == "tr" and node.mem_id in self._layout_rows:
+            self._layout_rows.discard(node.mem_id)
         elif tag == "tr":
-            if self._rows == 1 and self._words:
-                self._words.append(" |")
-            self._rows -= 1
+            if self._row_depth == 1 and self._line:
+                self._line.append(" |")
+            self._row_depth -= 1
         if tag in _BLOCKS:
-            yield from self._break(tag, outermost=len(self._lists) == (tag in _LISTS))
+            yield from self._end_line(tag, outermost=len(self._lists) == (tag in _LISTS))
         if tag in _LISTS:
             self._lists.pop()
-        elif tag == "pre" and not self._rows:
+        elif tag == "pre" and not self._row_depth:
             self._preformatted -= 1
         elif tag == "li":
             self._prefix = ""
 
-    def _mark(self) -> str:
+    def _item_prefix(self) -> str:
         number = self._lists[-1] if self._lists else None
         if number is not None:
             self._lists[-1] = number + 1
         return "  " * max(0, len(self._lists) - 1) + ("- " if number is None else f"{number}. ")
 
-    def _break(self, tag: str, *, outermost: bool) -> Iterator[str]:
+    def _end_line(self, tag: str, *, outermost: bool) -> Iterator[str]:
         """End the line at the edge of a block; in a table row it goes on, and in a list no blank line follows."""
-        if self._rows:
-            self._words.append(" ")
+        if self._row_depth:
+            self._line.append(" ")
             return
-        text = "".join(self._words)
-        self._words.clear()
+        text = "".join(self._line)
+        self._line.clear()
         text = text.strip("\n") if self._preformatted else _SPACES.sub(" ", text).strip()
         if text.strip():
             yield f"{self._prefix}{text.rstrip()}\n"
             self._prefix = ""
-            self._is_spaced = False
-        if tag in _FOLLOWED_BY_BLANK_LINE and outermost and not self._is_spaced and not self._prefix:
+            self._after_blank_line = False
+        if tag in _FOLLOWED_BY_BLANK_LINE and outermost and not self._after_blank_line and not self._prefix:
             yield "\n"
-            self._is_spaced = True
+            self._after_blank_line = True

@@ -27,6 +27,7 @@ def notebook_text(data: bytes, notes: list[str]) -> Iterator[str]:
         raise UnusableDocument(
             "it is damaged, or not a notebook", "Give it as .json to have it read as plain text."
         ) from None
+    # Before nbformat 4 the cells were in worksheets, and a cell's source was called input.
     pictures = cut = 0
     for number, cell in enumerate(_dicts(cells), start=1):
         source = _join_lines(cell.get("source", cell.get("input", "")))

@@ -86,9 +86,9 @@ def _not_converted(name: str, reason: str) -> InvalidArgument:
 class _ChildProcess:
     """One child process; `run` is called in a thread and `stop` from any."""
 
-    def __init__(self, data: bytes, kind: str, most: int, seconds: float) -> None:
+    def __init__(self, data: bytes, kind: str, max_characters: int, seconds: float) -> None:
         self._data, self._seconds = data, seconds
-        self._code = f"{_BOOTSTRAP}main({kind!r}, {seconds!r}, {most!r})"
+        self._code = f"{_BOOTSTRAP}main({kind!r}, {seconds!r}, {max_characters!r})"
         self._lock = threading.Lock()
         self._is_ended = False
         self._process: subprocess.Popen[bytes] | None = None

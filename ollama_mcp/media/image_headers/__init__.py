@@ -1,8 +1,18 @@
-"""Image headers: what is known of an image before a decoder sees it, one module per format.
+"""Image headers: what is known of an image before a decoder sees it.
 
 Decoders read much that is not pixels: text, Exif, colour profiles, thumbnails, further frames. Crafted files make that
 part cost gigabytes or hours. So each parser walks the structure of the file and passes on a minimal file: the pixels of
 the first image and what is needed to show them correctly.
+
+The simpler design, Pillow alone in a child process with limits of memory and time, was measured (Pillow 13, Linux, two
+busy cores) and loses:
+
+- A small image takes at least 390 ms instead of 4, ten at once 4.7 s instead of 0.05: each child starts and imports.
+- A PNG of 48 megapixels and 49 MB takes 387 MB in server and child (35 of them the child's start) instead of 228; a
+  child that may take 230 MB beyond its start refuses it.
+- Only the structure shows whether a file has metadata, so no JPEG could be sent unchanged.
+- PNGs with a broken or very large text chunk are refused instead of read.
+- Windows has no RLIMIT_AS.
 """
 
 from __future__ import annotations

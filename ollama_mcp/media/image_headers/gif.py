@@ -1,29 +1,33 @@
-"""The structure of a GIF file (GIF89a specification)."""
+"""GIF (GIF89a specification)."""
 
 from __future__ import annotations
 
 from ollama_mcp.media.image_headers import ImageHeader, damaged
 
+# Introducers of the blocks after the header.
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
 _GRAPHIC_CONTROL = 0xF9
 MAX_BLOCKS = 400_000
 
 
 def parse_gif(data: bytes) -> ImageHeader:
-    """Return the structure of a GIF; its minimal file holds the first frame without comments.
+    """Return the header of a GIF; its minimal file holds the first frame without comments.
 
     Raises:
-        InvalidArgument: It is damaged.
+        UnusableMedia: It is damaged.
     """
+    # Signature and screen descriptor have 13 bytes; the global palette follows.
     position = 13 + _palette_size(data, 10)
     kept = [data[:position]]
     while _byte_at(data, position) == _EXTENSION:
         end = _end_of_blocks(data, position + 2)
         if _byte_at(data, position + 1) == _GRAPHIC_CONTROL:
+            # The last one before the image counts: it has the transparent colour.
             kept[1:] = [data[position:end]]
         position = end
     if _byte_at(data, position) != _IMAGE:
         raise damaged("GIF", "it has no image")
+    # The image descriptor has 10 bytes, then come its palette and a byte of the LZW code size.
     end = _end_of_blocks(data, position + 11 + _palette_size(data, position + 9))
     kept += [data[position:end], bytes([_TRAILER])]
     more = _has_next_frame(data, end)

@@ -1,7 +1,4 @@
-"""The structure of a PNG file (W3C Portable Network Graphics, third edition).
-
-The structure of an ICO file: a directory of images, each a PNG or a bitmap without its file header.
-"""
+"""PNG (W3C Portable Network Graphics, third edition) and ICO, a directory of PNGs and bitmaps."""
 
 from __future__ import annotations
 
@@ -17,33 +14,36 @@ MAX_CHUNKS = 65_536
 MAX_ANCILLARY_BYTES = 4_000_000
 _MAX_IDAT_BYTES = 4 << 20
 
+# What makes up the pixels and their colours.
 _KEPT_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"iCCP", b"sRGB"})
+# A file of these alone is sent unchanged: no palette, no transparency, no colour profile to apply.
 _PASSTHROUGH_CHUNKS = frozenset({b"IHDR", b"IDAT", b"IEND", b"sRGB"})
 
 
 def parse_png(data: bytes, label: str = "PNG") -> ImageHeader:
-    """Return the structure of a PNG; text, time, Exif and further frames are not in its minimal file.
+    """Return the header of a PNG; its minimal file has no text, time, Exif and further frames.
 
     Raises:
-        InvalidArgument: It is damaged.
+        UnusableMedia: It is damaged.
     """
     kept: list[tuple[int, int]] = []
     names: set[bytes] = set()
-    turned, end = 1, len(SIGNATURE)
+    orientation, end = 1, len(SIGNATURE)
     for name, start, end in _chunks(data):
         names.add(name)
         if name == b"eXIf":
-            turned = exif_orientation(data[start + 8 : end - 4][:MAX_ANCILLARY_BYTES])
+            orientation = exif_orientation(data[start + 8 : end - 4][:MAX_ANCILLARY_BYTES])
         if name in _KEPT_CHUNKS and (name == b"IDAT" or end - start <= MAX_ANCILLARY_BYTES):
             kept.append((start, end))
     header = data[16:29]
     if data[12:16] != b"IHDR" or len(header) < 13:
         raise damaged(label, "its header is missing")
     size = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
-    untouched = names <= _PASSTHROUGH_CHUNKS and end == len(data) and header[8] == 8 and header[9] in (0, 2)
-    minimal = data if untouched else b"".join([SIGNATURE, *_minimal_chunks(data, kept)])
+    # Bit depth 8, colour type grey (0) or RGB (2).
+    passthrough = names <= _PASSTHROUGH_CHUNKS and end == len(data) and header[8] == 8 and header[9] in (0, 2)
+    minimal = data if passthrough else b"".join([SIGNATURE, *_minimal_chunks(data, kept)])
     notes = ("first frame of an animation",) if b"acTL" in names else ()
-    return ImageHeader("PNG", label, minimal, size, 4.0, orientation=turned, passthrough=untouched, notes=notes)
+    return ImageHeader("PNG", label, minimal, size, 4.0, orientation=orientation, passthrough=passthrough, notes=notes)
 
 
 def _minimal_chunks(data: bytes, kept: list[tuple[int, int]]) -> Iterator[bytes | memoryview]:
@@ -52,7 +52,7 @@ def _minimal_chunks(data: bytes, kept: list[tuple[int, int]]) -> Iterator[bytes 
         if end - start <= _MAX_IDAT_BYTES:
             yield view[start:end]
             continue
-        # What follows the last pixel is read by the chunk, so one chunk of 50 MB would take its size twice.
+        # Pillow reads what follows the last pixel chunk by chunk, so one chunk of 50 MB would take its size twice.
         for at in range(start + 8, end - 4, _MAX_IDAT_BYTES):
             content = view[at : min(at + _MAX_IDAT_BYTES, end - 4)]
             name = data[start + 4 : start + 8]
@@ -75,10 +75,10 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def parse_ico(data: bytes) -> ImageHeader:
-    """Return the structure of an ICO; its minimal file holds the largest of its images alone.
+    """Return the header of an ICO; its minimal file holds only the largest of its images.
 
     Raises:
-        InvalidArgument: It is damaged.
+        UnusableMedia: It is damaged.
     """
     count = int.from_bytes(data[4:6], "little")
     if not count or len(data) < 6 + 16 * count:
@@ -95,10 +95,10 @@ def parse_ico(data: bytes) -> ImageHeader:
         return ImageHeader("PNG", "ICO", inner.data, inner.size, inner.bytes_per_pixel, notes=notes)
     width, height = struct.unpack_from("<ii", image.ljust(16, b"\0"), 4)
     minimal = b"".join([b"\0\0\1\0\1\0", largest[:12], (22).to_bytes(4, "little"), image])
-    # The bitmap's height counts its mask too.
+    # The height of the bitmap includes its mask.
     return ImageHeader("ICO", "ICO", minimal, (abs(width), abs(height) // 2), 12.0, notes=notes)
 
 
 def _icon_size(entry: bytes) -> tuple[int, int]:
-    # 0 stands for 256; of two images of one size the one with more bits per pixel shows more.
+    # 0 stands for 256; of images of one size, that with more bits per pixel is the better one.
     return (entry[0] or 256) * (entry[1] or 256), int.from_bytes(entry[6:8], "little")

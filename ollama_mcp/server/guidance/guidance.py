@@ -1,7 +1,4 @@
-"""The guidance of one server: its prompts, resources and completions under its settings.
-
-Values for arguments while a user types: prefixes first, then what is near.
-"""
+"""What answers requests for prompts, resources and completions of one server, under its settings."""
 
 from __future__ import annotations
 
@@ -43,16 +40,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# The protocol allows no more values in one completion.
+MAX_VALUES = 100
+_SIMILARITY_CUTOFF = 0.6
+_SEPARATORS = re.compile(r"[/:._-]+")
+
 
 class Guidance:
-    """Prompts, resources and completions.
+    """Answers requests for prompts, resources and completions.
 
     Args:
         settings: The settings of this start.
         hosts: The Ollama hosts, for what is installed and loaded.
-        store: What is known of models from before.
-        offered: Gives the names of the offered tools; nothing else is ever named to an agent.
-        call: Calls a tool.
+        store: What earlier processes learnt about models.
+        offered: Returns the names of the offered tools; no other tool is ever named to an agent.
+        call: Calls a tool, for resources that show its result.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class Guidance:
         self._loading = asyncio.Lock()
 
     async def prompts(self) -> dict[str, Prompt]:
-        """The prompts whose tools are offered, by name; read from the disk once."""
+        """The prompts whose tools are offered, by name; read from disk once."""
         async with self._loading:
             if self._prompts is None:
                 found, problems = await asyncio.to_thread(load_prompts, self.settings.prompts.folders)
@@ -82,27 +84,27 @@ class Guidance:
         return self._prompts
 
     async def list_prompts(self) -> list[WirePrompt]:
-        """The prompts as prompts/list shows them."""
+        """The result of prompts/list."""
         return [_wire_prompt(prompt) for prompt in (await self.prompts()).values()]
 
     async def get_prompt(self, name: str, given: Mapping[str, str]) -> GetPromptResult:
-        """A prompt with its arguments, as one message of the user.
+        """A prompt with its arguments, as one user message.
 
         Raises:
-            MCPError: -32602, an unknown prompt, a missing or an unknown argument.
+            MCPError: -32602 for an unknown prompt, a missing argument or an unknown one.
         """
         prompts = await self.prompts()
         prompt = prompts.get(name)
         if prompt is None:
             raise _invalid_params(f"There is no prompt {name[:80]!r}.", name, prompts)
         arguments = _checked_arguments(prompt, given)
-        view = await self.host_states.get() if prompt.needs_host_state else None
-        text = render_prompt(prompt, arguments, view, self._offered(), self.settings)
+        state = await self.host_states.get() if prompt.needs_host_state else None
+        text = render_prompt(prompt, arguments, state, self._offered(), self.settings)
         message = PromptMessage(role="user", content=TextContent(type="text", text=text))
         return GetPromptResult(description=prompt.description, messages=[message])
 
     def list_resources(self) -> list[Resource]:
-        """The resources as resources/list shows them."""
+        """The result of resources/list."""
         return resources.list_resources(self._offered())
 
     def list_resource_templates(self) -> list[ResourceTemplate]:
@@ -113,15 +115,15 @@ class Guidance:
         """A resource's text.
 
         Raises:
-            ResourceNotFoundError: There is none of that address.
-            ResourceError: The host did not give it; says why.
+            ResourceNotFoundError: No resource has that URI.
+            ResourceError: The host did not supply it; the message says why.
         """
         return await resources.read_resource(uri, self._offered(), self.settings, self._call)
 
     async def complete(
         self, ref: PromptReference | ResourceTemplateReference, argument: CompletionArgument
     ) -> Completion:
-        """Values for an argument of a prompt or a resource; none where nothing is known."""
+        """Values for an argument of a prompt or a resource template; empty where none are known."""
         if isinstance(ref, ResourceTemplateReference):
             if ref.uri == resources.MODEL_CARD_TEMPLATE and self.list_resource_templates():
                 return complete_values((await self.host_states.get()).model_names(), argument.value)
@@ -143,7 +145,7 @@ def _wire_prompt(prompt: Prompt) -> WirePrompt:
 
 
 def _checked_arguments(prompt: Prompt, given: Mapping[str, str]) -> dict[str, str]:
-    """The arguments without blank ones: hosts send optional fields that were left empty as ""."""
+    """The given arguments without blank ones: clients send an optional field that the user left empty as ""."""
     known = [argument.name for argument in prompt.arguments]
     for name in given:
         if name not in known:
@@ -163,20 +165,14 @@ def _invalid_params(message: str, name: str, known: Collection[str]) -> MCPError
     return MCPError(code=INVALID_PARAMS, message=message + hint, data=data)
 
 
-# The protocol's own limit of one answer.
-MAX_VALUES = 100
-_SIMILARITY_CUTOFF = 0.6
-_SEPARATORS = re.compile(r"[/:._-]+")
-
-
 def complete_values(values: Sequence[str], typed: str) -> Completion:
-    """The values that fit what was typed, best first, at most 100."""
-    fitting = rank_values(values, typed)
-    return Completion(values=fitting[:MAX_VALUES], total=len(fitting), has_more=len(fitting) > MAX_VALUES)
+    """The values that match the typed text, best first, at most 100."""
+    matching = rank_values(values, typed)
+    return Completion(values=matching[:MAX_VALUES], total=len(matching), has_more=len(matching) > MAX_VALUES)
 
 
 def rank_values(values: Sequence[str], typed: str) -> list[str]:
-    """The values that begin with the text, then those with a part that does, that hold it, that resemble it."""
+    """The values that start with the text, then those with a part that does, that contain it, that resemble it."""
     wanted = typed.strip().casefold()
     tiers: list[list[str]] = [[], [], [], []]
     for value in values:
@@ -187,11 +183,13 @@ def rank_values(values: Sequence[str], typed: str) -> list[str]:
 
 
 def _tier(value: str, wanted: str) -> int | None:
+    """0 is best; None if the value does not match."""
     if value.startswith(wanted):
         return 0
     if any(part.startswith(wanted) for part in _SEPARATORS.split(value)):
         return 1
     if wanted in value:
         return 2
-    begin = value[: len(wanted) + 1]
-    return 3 if difflib.SequenceMatcher(None, begin, wanted).ratio() >= _SIMILARITY_CUTOFF else None
+    # Only the start of the value: the user is still typing, so the rest is missing and not wrong.
+    start = value[: len(wanted) + 1]
+    return 3 if difflib.SequenceMatcher(None, start, wanted).ratio() >= _SIMILARITY_CUTOFF else None

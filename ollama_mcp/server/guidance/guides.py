@@ -1,6 +1,6 @@
-"""The guides: Markdown written from the tables that the code itself works with, so that they cannot drift from it.
+"""The guides: Markdown generated from the tables that the code itself uses, so that they cannot differ from it.
 
-The parts of the guides that no table of the code holds.
+What no table holds is text here.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import Kind, OllamaMCPError
 from ollama_mcp.formats import json_schema
-from ollama_mcp.formats.options import BLOCKED_OPTIONS, OPTIONS, Option
+from ollama_mcp.formats.options import BLOCKED_OPTIONS, OPTIONS
 
 if TYPE_CHECKING:
     from ollama_mcp.settings import Settings
 
-
-# Method, path, tool, since which version; what Ollama's API documentation calls native endpoints.
+# Ollama's native endpoints: method, path, tool, and the version that has it or another note.
 ENDPOINTS = (
     ("POST", "/api/chat", "ollama_chat", ""),
     ("POST", "/api/generate", "ollama_generate", ""),
@@ -41,194 +40,42 @@ ENDPOINTS = (
     ("POST", "/api/experimental/web_fetch", "ollama_web_fetch", "through a signed-in Ollama"),
 )
 
-# What to do about each kind of error; the error itself says it with names and figures.
+# What to do about each kind of error. The error itself says it with names and numbers.
 REMEDIES: dict[Kind, str] = {
-    "unreachable": "Start Ollama, or set its address (OLLAMA_HOST); ollama_status tells when it answers.",
-    "timeout": "Raise the limit of the settings that the error names, or take a smaller model.",
-    "interrupted": "The second block is what had come. Call again; a download goes on where it stopped.",
+    "unreachable": "Start Ollama, or set its address (OLLAMA_HOST); ollama_status shows when it answers.",
+    "timeout": "Raise the setting that the error names, or use a smaller model.",
+    "interrupted": "The second block is the partial answer. Call again; a download resumes.",
     "bad_answer": "Something other than Ollama may listen there; with a format, simplify the schema.",
-    "model_not_found": "Take one of the closest names, or download it if the user wants that.",
-    "unsupported": "Take an installed model that has the capability; the error names some.",
+    "model_not_found": "Use one of the closest names, or download the model if the user agrees.",
+    "unsupported": "Use an installed model that has the capability; the error names some.",
     "unsupported_by_version": "The user can update Ollama; the error names the version that has it.",
     "invalid_argument": "Correct the argument that the error names; it says what is allowed.",
     "not_allowed": "Only the user can change the setting that the error names.",
-    "needs_confirmation": "Tell the user what would happen; after a yes, the same call with confirm=true.",
-    "declined": "The user said no, or gave no answer: do not ask again unprompted.",
-    "too_long": "Leave options.num_ctx out, set too_long='split', send less, or take a model with a longer context.",
-    "unauthorized": "The user signs in (`ollama signin`) or sets a key.",
+    "needs_confirmation": "Tell the user what would happen; after a yes, repeat the call with confirm=true.",
+    "declined": "The user said no or did not answer: do not ask again unless told to.",
+    "too_long": "Omit options.num_ctx, set too_long='split', send less, or use a model with a longer context.",
+    "unauthorized": "The user has to sign in (`ollama signin`) or set a key.",
     "forbidden": "The host refuses this server's address or its cloud is off; only its owner can change that.",
     "busy": "Wait as long as the error says, then call again.",
     "server_error": "Try once more; then look at Ollama's own log.",
     "no_answer": "Raise options.num_predict, or set think=false.",
-    "disk": "Check the path, the rights and the space left; a batch goes on with the same call.",
-    "internal": "Try once more; if it stays, report it with the server's stderr log.",
+    "disk": "Check path, permissions and free space; the same call resumes a batch.",
+    "internal": "Try once more; if it fails again, report it with the server's stderr log.",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Guide:
-    """A guide; `write` gives its Markdown under some settings."""
-
-    title: str
-    description: str
-    render: Callable[[Settings], str]
-
-
-def options_guide(settings: Settings) -> str:
-    """Every model option."""
-    rows = (
-        (f"`{one.name}`", one.allowed, one.default, "yes" if one.reloads else "", one.meaning)
-        for one in OPTIONS.values()
-    )
-    beside = (
-        (
-            "`truncate`",
-            "true or false",
-            "true",
-            "",
-            "Drop the oldest turns of a prompt that does not fit; false refuses it.",
-        ),
-        ("`shift`", "true or false", "true", "", "Forget the oldest tokens when an answer fills the context."),
-        ("`top_logprobs`", "a whole number from 0 to 20", "0", "", "Alternatives per token; brings logprobs along."),
-    )
-    default = settings.defaults.options
-    chosen = (
-        "Leave num_ctx out: a prompt is measured before it is sent, and the context is chosen to fit, at most "
-        f"{settings.limits.num_ctx:,} tokens (limits.num_ctx); what cannot fit is the error too_long, and a prompt "
-        "that comes near the limit is sent with truncate=false where Ollama knows it (v0.12.6). A num_ctx or "
-        "truncate of yours is taken as it is."
-    )
-    return "\n\n".join(
-        [
-            "# Model options",
-            "They go into the argument `options` of ollama_chat and ollama_generate, win over those built into a "
-            "model, and are checked before anything is sent. A changed option marked reload makes Ollama load the "
-            "model anew.",
-            chosen,
-            _markdown_table(("option", "takes", "default", "reload", "meaning"), [*rows, *beside]),
-            "Never sent: " + "; ".join(f"`{name}` ({why})" for name, why in BLOCKED_OPTIONS.items()) + ".",
-            f"Sent by default with every call: `{default}`." if default else "The settings add none by default.",
-        ]
-    )
-
-
-def errors_guide(settings: Settings) -> str:
-    """Every kind of error."""
-    rows = ((f"`{kind}`", meaning, REMEDIES[kind]) for kind, meaning in _error_kinds(OllamaMCPError))
-    return "\n\n".join(
-        [
-            "# Errors",
-            "A failed call is a result with isError. Its text begins with the kind in brackets, says what failed and "
-            "why, then what to do next; a second block is the part of an answer that had come. Programs find the kind "
-            "in `_meta`.",
-            _markdown_table(("kind", "meaning", "what to do"), rows),
-        ]
-    )
-
-
-def api_guide(settings: Settings) -> str:
-    """Ollama's endpoints and the tools that use them."""
-    rows = ((f"`{method} {path}`", f"`{tool}`", note) for method, path, tool, note in ENDPOINTS)
-    return "\n\n".join(
-        [
-            "# Ollama's API and the tools",
-            "Each operation of the native API is a tool. Fields keep their names; durations are seconds, sizes bytes. "
-            "ollama_decide, ollama_batch, ollama_rank and ollama_compare make many calls of /api/chat or /api/embed; "
-            "ollama_decide asks a model with the capability 'decision' by POST /v1/systemone.",
-            _markdown_table(("endpoint", "tool", "note"), rows),
-            "The OpenAI-compatible paths under /v1 do the same work as /api with fewer fields and are not used.",
-        ]
-    )
-
-
-def structured_output_guide(settings: Settings) -> str:
-    """How to get JSON, and the bounds of a schema."""
-    bounds = (
-        ("size", f"{json_schema.MAX_BYTES:,} bytes"),
-        ("depth", f"{json_schema.MAX_DEPTH} levels"),
-        ("sub-schemas", f"{json_schema.MAX_NODES:,}, {json_schema.MAX_EXPANDED:,} with references expanded"),
-        ("pattern", f"{json_schema.MAX_PATTERN} characters"),
-        ("minLength, maxItems, ...", f"{json_schema.MAX_COUNT:,}"),
-    )
-    return f"{STRUCTURED_OUTPUT}\n\n## Bounds of a schema\n\n{_markdown_table(('bound', 'most'), bounds)}"
-
-
-def vision_guide(settings: Settings) -> str:
-    """How images are given, and what happens to them."""
-    images = settings.images
-    rows = (
-        ("images in a call", f"{images.max_count}"),
-        ("bytes of a file", f"{images.max_bytes:,}"),
-        ("pixels", f"{images.max_megapixels:g} million ({images.max_megapixels_jpeg:g} million in a baseline JPEG)"),
-        ("longest edge that is sent", f"{images.max_edge} pixels; larger images are reduced"),
-        ("addresses (http, https)", "are fetched" if settings.urls.enabled else "are off in the settings"),
-    )
-    return f"{VISION}\n\n## Limits here\n\n{_markdown_table(('what', 'limit'), rows)}"
-
-
-def modelfile_guide(settings: Settings) -> str:
-    """Modelfile instructions and the arguments that stand for them."""
-    rows = ((f"`{one}`", argument, meaning) for one, argument, meaning in INSTRUCTIONS)
-    reloading = ", ".join(f"`{one.name}`" for one in _worth_building_in(OPTIONS.values()))
-    return "\n\n".join(
-        [
-            MODELFILE,
-            _markdown_table(("instruction", "ollama_create_model", "meaning"), rows),
-            f"Worth building in as `parameters`: {reloading}. The options guide says what each means.",
-            MODELFILE_EXAMPLE,
-        ]
-    )
-
-
-def thinking_guide(settings: Settings) -> str:
-    """How a model is told to think."""
-    return THINKING
-
-
-GUIDES = {
-    "ollama://guides/options": Guide("Guide: model options", "Every option: type, range, default.", options_guide),
-    "ollama://guides/modelfile": Guide("Guide: Modelfile", "Making a model of your own.", modelfile_guide),
-    "ollama://guides/structured-output": Guide(
-        "Guide: structured output", "Getting checked JSON.", structured_output_guide
-    ),
-    "ollama://guides/vision": Guide("Guide: images", "How to give images, and limits.", vision_guide),
-    "ollama://guides/thinking": Guide("Guide: thinking", "Turning thinking on, off, up.", thinking_guide),
-    "ollama://guides/errors": Guide("Guide: errors", "Every kind of error and what to do.", errors_guide),
-    "ollama://guides/api": Guide("Guide: API", "Which tool uses which endpoint.", api_guide),
-}
-
-
-def _error_kinds(base: type[OllamaMCPError]) -> Iterator[tuple[Kind, str]]:
-    """Kind and meaning of every error class, in the order of the file."""
-    for one in base.__subclasses__():
-        if "kind" in vars(one) and one.__module__ == base.__module__:
-            yield one.kind, (one.__doc__ or "").strip().splitlines()[0]
-        yield from _error_kinds(one)
-
-
-def _worth_building_in(all_options: Iterable[Option]) -> Iterator[Option]:
-    return (one for one in all_options if one.name in WORTH_BUILDING_IN)
-
-
-def _markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    lines += [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
-    return "\n".join(lines)
-
 
 STRUCTURED_OUTPUT = """\
 # Structured output
 
-Give `format` a JSON Schema (or 'json' for any object). The answer comes as a checked `value` in structuredContent; what
-does not fit is an error with the text as it came.
+Set `format` to a JSON Schema (or 'json' for any object). The answer is returned as a checked `value` in
+structuredContent; what does not fit the schema is an error with the unchanged text.
 
-- Name the fields in the prompt too: the schema restrains the model, it does not tell it what to write.
+- Name the fields in the prompt too: the schema constrains the model, it does not tell it what to write.
 - Few fields, plain names, `enum` for classes, `required` for all that must be there. Small models fail at deep nesting.
-- Give a way out, such as an enum value 'unknown' or a field that may be left out; else something is made up.
+- Allow for missing data, by an enum value 'unknown' or an optional field; else the model invents something.
 - `options={"temperature": 0}` for repeatable answers; `num_predict` must leave room for the whole JSON.
 - With a format, thinking is off (or at its lowest level) unless `think` says otherwise.
-- Over files: `files`; cite=true adds quotes that are looked up, and `value` still fits your schema.
-- For a label, a score or yes/no ollama_decide needs no schema and gives probabilities. For many rows or files
+- Over files: `files`; cite=true adds quotes that are looked up there, and `value` still fits your schema.
+- For a label, a score or yes/no, ollama_decide needs no schema and gives probabilities. For many rows or files,
   ollama_batch takes the same `format`; each row's value is checked.
 
 ```
@@ -249,7 +96,7 @@ the settings allow it, addresses. The model needs the capability 'vision'
 - JPEG, PNG, WebP, GIF (first frame), BMP, TIFF, ICO and, where installed, HEIC; turned upright, metadata dropped.
 - One question per call works best; small text needs a crop at full size instead of the whole page.
 - Models guess what they cannot see: ask for 'unreadable' where something cannot be read, and check numbers.
-- Sounds (WAV, MP3) go into `audio`, where the settings offer it, for a model with the capability 'audio'."""
+- Audio (WAV, MP3) goes into `audio`, where the settings offer it, for a model with the capability 'audio'."""
 
 THINKING = """\
 # Thinking
@@ -257,27 +104,27 @@ THINKING = """\
 A model with the capability 'thinking' first thinks, then answers. `think` takes true, false or a level ('low',
 'medium', 'high', 'max') that the model has; `ollama_show_model` lists its thinking levels.
 
-- Left out, the model decides: most think. With a `format` it is off, or at its lowest level where it can't be off.
+- If omitted, the model decides: most think. With a `format` it is off, or at its lowest level if it cannot be off.
 - Thinking costs tokens and time: false for extraction, classification and rewriting, true for planning and hard
   questions.
-- `num_predict` counts thinking too. An answer that was all thinking is the error no_answer: raise it, or think=false.
-- `include=["thinking"]` brings the thoughts; they are no answer and may be wrong where the answer is right.
-- In a tool loop send the assistant's `thinking` back within messages."""
+- `num_predict` counts thinking too. An answer of thinking alone is the error no_answer: raise it, or set think=false.
+- `include=["thinking"]` returns the thinking. It is not an answer, and may be wrong where the answer is right.
+- In a tool loop, send the assistant's `thinking` back in `messages`."""
 
 MODELFILE = """\
 # Modelfile
 
-A model of your own is an installed one with a system prompt, options, a template or examples built in. What a Modelfile
-says in instructions, ollama_create_model takes as arguments; a whole Modelfile goes into `modelfile`, as text or path.
-Built on an installed model it copies no weights, so it takes a second and next to no disk."""
+A model of your own is an installed one with a system prompt, options, a template or examples built in. Each Modelfile
+instruction is an argument of ollama_create_model; a whole Modelfile goes into `modelfile`, as text or path. A model
+based on an installed one copies no weights, so creating it takes a second and almost no disk space."""
 
-# Instruction, the argument that stands for it, its meaning.
+# Instruction, the argument that replaces it, its meaning.
 INSTRUCTIONS = (
     ("FROM", "`from`, `path` or `files`", "an installed model, files to upload, or files already on the host"),
-    ("SYSTEM", "`system`", "system prompt, used where a call brings none"),
-    ("PARAMETER", "`parameters`", "options built in; a call's own options win"),
-    ("TEMPLATE", "`template`", "prompt template in Go's notation; leave it out to keep the model's own"),
-    ("MESSAGE", "`messages`", "example turns that come before every conversation"),
+    ("SYSTEM", "`system`", "system prompt, used where a call has none"),
+    ("PARAMETER", "`parameters`", "options built in; options of a call override them"),
+    ("TEMPLATE", "`template`", "prompt template in Go's notation; omit it to keep the model's own"),
+    ("MESSAGE", "`messages`", "example turns before every conversation"),
     ("ADAPTER", "`adapters`", "LoRA files already on the host"),
     ("LICENSE", "`license`", "license texts"),
     ("RENDERER, PARSER, REQUIRES, CAPABILITY", "`more`", "rare fields of newer versions"),
@@ -290,5 +137,153 @@ ollama_create_model(model="reviewer", from="llama3.2:3b", system="You review Pyt
   parameters={"temperature": 0.2, "num_ctx": 16384})
 ```
 
-`ollama_show_model(model="reviewer", include=["modelfile"])` shows the outcome. A name that exists is overwritten only
+`ollama_show_model(model="reviewer", include=["modelfile"])` shows the result. An existing name is overwritten only
 after a confirmation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """A guide; `render` returns its Markdown under the given settings."""
+
+    title: str
+    description: str
+    render: Callable[[Settings], str]
+
+
+def options_guide(settings: Settings) -> str:
+    """Every model option."""
+    rows = (
+        (f"`{option.name}`", option.allowed, option.default, "yes" if option.reloads else "", option.meaning)
+        for option in OPTIONS.values()
+    )
+    request_fields = (
+        (
+            "`truncate`",
+            "true or false",
+            "true",
+            "",
+            "Drop the oldest turns of a prompt that does not fit; false refuses it.",
+        ),
+        ("`shift`", "true or false", "true", "", "Forget the oldest tokens when an answer fills the context."),
+        ("`top_logprobs`", "a whole number from 0 to 20", "0", "", "Alternatives per token; includes logprobs."),
+    )
+    default = settings.defaults.options
+    context = (
+        "Leave num_ctx out: a prompt is measured before it is sent, and the context is chosen to fit, at most "
+        f"{settings.limits.num_ctx:,} tokens (limits.num_ctx); what cannot fit is the error too_long, and a prompt "
+        "that comes near the limit is sent with truncate=false where Ollama supports it (v0.12.6). A num_ctx or "
+        "truncate that you set is used unchanged."
+    )
+    return "\n\n".join(
+        [
+            "# Model options",
+            "They go into the argument `options` of ollama_chat and ollama_generate, override those built into a "
+            "model, and are checked before anything is sent. Changing an option marked reload makes Ollama reload "
+            "the model.",
+            context,
+            _markdown_table(("option", "takes", "default", "reload", "meaning"), [*rows, *request_fields]),
+            "Never sent: " + "; ".join(f"`{name}` ({why})" for name, why in BLOCKED_OPTIONS.items()) + ".",
+            f"Sent by default with every call: `{default}`." if default else "The settings add none by default.",
+        ]
+    )
+
+
+def errors_guide(settings: Settings) -> str:
+    """Every kind of error."""
+    rows = ((f"`{kind}`", meaning, REMEDIES[kind]) for kind, meaning in _error_kinds(OllamaMCPError))
+    return "\n\n".join(
+        [
+            "# Errors",
+            "A failed call is a result with isError. Its text begins with the kind in brackets, says what failed and "
+            "why, then what to do next; a second block is the partial answer. Programs find the kind in `_meta`.",
+            _markdown_table(("kind", "meaning", "what to do"), rows),
+        ]
+    )
+
+
+def api_guide(settings: Settings) -> str:
+    """Ollama's endpoints and the tools that use them."""
+    rows = ((f"`{method} {path}`", f"`{tool}`", note) for method, path, tool, note in ENDPOINTS)
+    return "\n\n".join(
+        [
+            "# Ollama's API and the tools",
+            "Each operation of the native API is a tool. Fields keep their names; durations are in seconds, sizes in "
+            "bytes. "
+            "ollama_decide, ollama_batch, ollama_rank and ollama_compare make many calls of /api/chat or /api/embed; "
+            "ollama_decide asks a model with the capability 'decision' through POST /v1/systemone.",
+            _markdown_table(("endpoint", "tool", "note"), rows),
+            "The OpenAI-compatible paths under /v1 do the same work as /api with fewer fields and are not used.",
+        ]
+    )
+
+
+def structured_output_guide(settings: Settings) -> str:
+    """How to get JSON, and the limits of a schema."""
+    bounds = (
+        ("size", f"{json_schema.MAX_BYTES:,} bytes"),
+        ("depth", f"{json_schema.MAX_DEPTH} levels"),
+        ("sub-schemas", f"{json_schema.MAX_NODES:,}, {json_schema.MAX_EXPANDED:,} with references expanded"),
+        ("pattern", f"{json_schema.MAX_PATTERN} characters"),
+        ("minLength, maxItems, ...", f"{json_schema.MAX_COUNT:,}"),
+    )
+    return f"{STRUCTURED_OUTPUT}\n\n## Bounds of a schema\n\n{_markdown_table(('bound', 'most'), bounds)}"
+
+
+def vision_guide(settings: Settings) -> str:
+    """How to pass images, and what happens to them."""
+    images = settings.images
+    rows = (
+        ("images in a call", f"{images.max_count}"),
+        ("bytes of a file", f"{images.max_bytes:,}"),
+        ("pixels", f"{images.max_megapixels:g} million ({images.max_megapixels_jpeg:g} million in a baseline JPEG)"),
+        ("longest edge that is sent", f"{images.max_edge} pixels; larger images are reduced"),
+        ("addresses (http, https)", "are fetched" if settings.urls.enabled else "are off in the settings"),
+    )
+    return f"{VISION}\n\n## Limits here\n\n{_markdown_table(('what', 'limit'), rows)}"
+
+
+def modelfile_guide(settings: Settings) -> str:
+    """Modelfile instructions and the arguments that replace them."""
+    rows = ((f"`{instruction}`", argument, meaning) for instruction, argument, meaning in INSTRUCTIONS)
+    recommended = ", ".join(f"`{name}`" for name in OPTIONS if name in WORTH_BUILDING_IN)
+    return "\n\n".join(
+        [
+            MODELFILE,
+            _markdown_table(("instruction", "ollama_create_model", "meaning"), rows),
+            f"Worth building in as `parameters`: {recommended}. The options guide explains each.",
+            MODELFILE_EXAMPLE,
+        ]
+    )
+
+
+def thinking_guide(settings: Settings) -> str:
+    """How to control a model's thinking."""
+    return THINKING
+
+
+GUIDES = {
+    "ollama://guides/options": Guide("Guide: model options", "Every option: type, range, default.", options_guide),
+    "ollama://guides/modelfile": Guide("Guide: Modelfile", "Creating a model of your own.", modelfile_guide),
+    "ollama://guides/structured-output": Guide(
+        "Guide: structured output", "Getting checked JSON.", structured_output_guide
+    ),
+    "ollama://guides/vision": Guide("Guide: images", "How to pass images, and limits.", vision_guide),
+    "ollama://guides/thinking": Guide("Guide: thinking", "Turning thinking on, off or up.", thinking_guide),
+    "ollama://guides/errors": Guide("Guide: errors", "Every kind of error and what to do.", errors_guide),
+    "ollama://guides/api": Guide("Guide: API", "Which tool uses which endpoint.", api_guide),
+}
+
+
+def _error_kinds(base: type[OllamaMCPError]) -> Iterator[tuple[Kind, str]]:
+    """Kind and meaning (the first line of the docstring) of every error class, in the order of the file."""
+    for error in base.__subclasses__():
+        # Subclasses without a kind of their own share that of their base; other modules define errors of no new kind.
+        if "kind" in vars(error) and error.__module__ == base.__module__:
+            yield error.kind, (error.__doc__ or "").strip().splitlines()[0]
+        yield from _error_kinds(error)
+
+
+def _markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    lines += [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
+    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What the host says now, for prompts and completions: a view that is a few seconds old at most and never fails."""
+"""The state of the host for prompts and completions: at most five seconds old, and obtained without raising."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 FRESH_SECONDS = 5.0
 WAIT_SECONDS = 5.0
-_WORD = 40
+# Longest text of the host (a version, a capability, a size) that goes into a prompt.
+_MAX_WORD_CHARS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class ModelState(Candidate):
-    """An installed model; context in tokens."""
+    """An installed model, as prompts show it; `context` in tokens."""
 
     parameters: str = ""
     context: int | None = None
@@ -39,15 +40,15 @@ class ModelState(Candidate):
 
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """A host at one moment.
+    """The state of a host at one moment.
 
     Args:
         url: Its address.
         version: Its version, or "".
         models: The installed models, newest first.
-        loaded: The loaded models with the memory each takes.
-        problem: Why it does not answer; then nothing else is known.
-        largest_gb: Largest model in gigabytes that is chosen where nobody names one.
+        loaded: The loaded models, each with the memory it takes.
+        problem: Why the host does not answer, or ""; nothing else is known then.
+        largest_gb: The largest model, in gigabytes, that is chosen where none is named.
     """
 
     url: str
@@ -58,7 +59,7 @@ class HostState:
     largest_gb: float = 16.0
 
     def models_with(self, capability: str) -> list[ModelState]:
-        """The models with a capability that run on this host, in the order in which a call without one takes them."""
+        """The local models with a capability, in the order in which a call that names no model prefers them."""
         return rank_candidates(self.models, requirements_for(capability, self.largest_gb))
 
     def model_names(self, capability: str = "") -> list[str]:
@@ -72,13 +73,13 @@ class HostState:
 
 
 class HostStateCache:
-    """Looks at the host, at most once every five seconds.
+    """Fetches the state of the host, at most once every five seconds.
 
     Args:
         hosts: The Ollama hosts.
         store: What is known of models from before.
-        largest_gb: As in `View`.
-        wait: Seconds after which a host that says nothing counts as down.
+        largest_gb: As in `HostState`.
+        wait: Seconds after which a host that does not answer counts as down.
     """
 
     def __init__(self, hosts: HostPool, store: Store, largest_gb: float = 16.0, *, wait: float = WAIT_SECONDS) -> None:
@@ -91,8 +92,8 @@ class HostStateCache:
         self._lock = asyncio.Lock()
 
     async def get(self) -> HostState:
-        """The host as it is now; a view with `problem` where it does not answer."""
-        # Hosts complete with each key that is typed: those who come meanwhile wait for the first and share its view.
+        """The present state; one with `problem` where the host does not answer."""
+        # Clients ask for completions with every key: concurrent requests wait for the first one and share its result.
         async with self._lock:
             if self._state is None or time.monotonic() - self._fetched_at > FRESH_SECONDS:
                 self._state = await self._fetch()
@@ -100,7 +101,7 @@ class HostStateCache:
             return self._state
 
     def invalidate(self) -> None:
-        """Look anew next time, since a tool changed something."""
+        """Fetch again next time, after a tool has changed something."""
         self._fetched_at = float("-inf")
 
     async def _fetch(self) -> HostState:
@@ -117,7 +118,7 @@ class HostStateCache:
         client = self._hosts.client()
         version = await client.version()
         listed, running = await asyncio.gather(client.tags(), client.ps())
-        # What is no name could not be called, and would be a stranger's words in a prompt.
+        # An invalid name could not be called, and in a prompt it would be text of a third party.
         installed = [one for one in listed if is_valid_name(one.name)]
         able = await self._hosts.capabilities(installed)
         loaded = {
@@ -125,17 +126,19 @@ class HostStateCache:
         }
         known = await self._store.models.gpu_placements()
         models = [_model_state(one, as_candidate(one, able[one.name], running, known)) for one in installed]
-        return HostState(url, escape(version, _WORD), models, list(loaded.values()), largest_gb=self._largest_gb)
+        return HostState(
+            url, escape(version, _MAX_WORD_CHARS), models, list(loaded.values()), largest_gb=self._largest_gb
+        )
 
 
 def _model_state(summary: ModelSummary, known: Candidate) -> ModelState:
     return ModelState(
         name=known.name,
         size=known.size,
-        capabilities=tuple(escape(one, _WORD) for one in known.capabilities),
+        capabilities=tuple(escape(one, _MAX_WORD_CHARS) for one in known.capabilities),
         is_cloud=known.is_cloud,
         is_loaded=known.is_loaded,
         on_gpu=known.on_gpu,
-        parameters=escape(summary.details.parameter_size, _WORD),
+        parameters=escape(summary.details.parameter_size, _MAX_WORD_CHARS),
         context=summary.details.context_length,
     )

@@ -1,9 +1,9 @@
 """Prompt files: TOML front matter between two `+++` lines, then the text that the agent reads.
 
-In the text, `{name}` stands for an argument or for what the host says now, and a line that names a tool which is not
-offered, or something that is not known, is left out. So `{by_path}` and `{inline}`, which are empty, begin lines for
-clients that may name files and for those that may not. A last line `First call: ...` is the call that the text ends in;
-of several the first one counts that is possible.
+In the text, `{name}` is replaced by an argument or by the present state of the host. A line that contains a tool which
+is not offered, or a value that is not known, is omitted. So the values `{by_path}` and `{inline}`, which are empty,
+start lines for clients that may name files and for clients that may not. Lines `First call: ...` at the end give the
+call that the text ends with: the first of them that is possible.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FENCE = "+++"
 FIRST_CALL = "First call: "
 HOST_VALUES = frozenset(("model", "models", "candidates", "installed", "loaded", "host"))
 BY_PATH, INLINE = "by_path", "inline"
-# No argument may have one of these names; `model` is both an argument and, where it was not given, a live value.
+# Names that no argument may have. `model` may: if it was not given, the host's best model is the value.
 RESERVED = (HOST_VALUES - {"model"}) | {BY_PATH, INLINE}
 TOOL_NAME = re.compile(r"\bollama_[a-z_]+")
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
@@ -35,7 +35,7 @@ Capability = Literal["completion", "vision", "embedding", "tools", "thinking", "
 
 
 class Argument(BaseModel):
-    """An argument: free text, or a model's name."""
+    """An argument of a prompt: free text, or the name of a model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
@@ -47,14 +47,14 @@ class Argument(BaseModel):
 
 
 class FrontMatter(BaseModel):
-    """What a host shows of a prompt before anybody uses it.
+    """What clients show of a prompt before it is used.
 
     Args:
-        title: Shown in menus.
-        description: One sentence: when to use it.
-        capability: What a model must be able to do for it.
-        needs: Tools without which it is not offered, beside the one of its first call.
-        arguments: At most two, since some hosts take them by position; needed ones first.
+        title: For menus.
+        description: When to use it, in one sentence.
+        capability: The capability that its model must have.
+        needs: Tools without which it is not offered, beside the tool of its first call.
+        arguments: At most two, required ones first, since some clients take them by position.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
@@ -68,7 +68,7 @@ class FrontMatter(BaseModel):
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt file that was read and found right."""
+    """A prompt file that was read and checked."""
 
     name: str
     front_matter: FrontMatter
@@ -77,7 +77,7 @@ class Prompt:
 
     @property
     def title(self) -> str:
-        """What menus show."""
+        """The title for menus."""
         return self.front_matter.title
 
     @property
@@ -87,28 +87,28 @@ class Prompt:
 
     @property
     def arguments(self) -> list[Argument]:
-        """Its arguments in order."""
+        """Its arguments, in order."""
         return self.front_matter.arguments
 
     @property
     def capability(self) -> Capability:
-        """What a model must be able to do for it."""
+        """The capability that its model must have."""
         return self.front_matter.capability
 
     def is_available(self, offered: Collection[str]) -> bool:
-        """Whether the tools are offered that it needs, and that of one of its first calls."""
+        """Whether the tools that it needs are offered, and the tool of at least one of its first calls."""
         first = [set(TOOL_NAME.findall(call)[:1]) for call in self.first_calls]
         tools = set(offered)
         return tools.issuperset(self.front_matter.needs) and (not first or any(one <= tools for one in first))
 
     @cached_property
     def placeholders(self) -> set[str]:
-        """All that stands in braces in its text."""
+        """All names in braces in its text."""
         return set(PLACEHOLDER.findall("".join((self.body, *self.first_calls))))
 
     @property
     def needs_host_state(self) -> bool:
-        """Whether its text says anything that only the host knows."""
+        """Whether its text contains a value that only the host knows."""
         return bool(HOST_VALUES & self.placeholders)
 
     def argument(self, name: str) -> Argument | None:
@@ -117,7 +117,7 @@ class Prompt:
 
 
 def load_prompts(folders: Iterable[str] = ()) -> tuple[dict[str, Prompt], list[str]]:
-    """All prompts by name, the shipped ones first, and a line for each file that was skipped.
+    """All prompts by name, the shipped ones first, and one line for each file that was skipped.
 
     A user's file never replaces a shipped prompt.
 
@@ -128,12 +128,12 @@ def load_prompts(folders: Iterable[str] = ()) -> tuple[dict[str, Prompt], list[s
     problems: list[str] = []
     for folder in (Path(folder).expanduser() for folder in folders):
         if not folder.is_dir():
-            problems.append(f"prompt folder {folder} is skipped: there is no such folder")
+            problems.append(f"prompt folder {folder} is skipped: the folder does not exist")
         for file in sorted(folder.glob("*.md")):
             try:
                 prompt = parse_prompt(file)
                 if prompt.name in prompts:
-                    raise InvalidArgument("a prompt of that name is there already")
+                    raise InvalidArgument("a prompt of that name already exists")
             except (InvalidArgument, OSError, UnicodeDecodeError) as error:
                 problems.append(f"prompt file {file} is skipped: {error}")
             else:
@@ -145,17 +145,17 @@ def parse_prompt(file: Path) -> Prompt:
     """Read a prompt file; its stem is the prompt's name.
 
     Raises:
-        InvalidArgument: Says what is wrong with it.
-        OSError: It cannot be read.
-        UnicodeDecodeError: It is no UTF-8.
+        InvalidArgument: The file is not a valid prompt; the message says why.
+        OSError: The file cannot be read.
+        UnicodeDecodeError: The file is not UTF-8.
     """
     text = file.read_text(encoding="utf-8-sig")
     if not re.fullmatch(r"[a-z][a-z0-9_-]{0,39}", file.stem):
-        raise InvalidArgument(f"its name {file.stem[:40]!r} is not 1 to 40 of a-z 0-9 _ -")
+        raise InvalidArgument(f"its name {file.stem[:40]!r} is not 1 to 40 characters of a-z 0-9 _ -")
     opening, found, rest = text.partition(f"{FENCE}\n")
     head, closed, body = rest.partition(f"\n{FENCE}\n")
     if opening.strip() or not found or not closed:
-        raise InvalidArgument(f"it does not begin with front matter between two lines {FENCE!r}")
+        raise InvalidArgument(f"it does not start with front matter between two lines {FENCE!r}")
     body, *calls = _CALLS.split(body)
     calls = tuple(call.replace(FIRST_CALL, "", 1).strip() for call in calls)
     prompt = Prompt(file.stem, _parse_front_matter(head), body.strip(), calls)
@@ -167,11 +167,11 @@ def _parse_front_matter(text: str) -> FrontMatter:
     try:
         return FrontMatter.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise InvalidArgument(f"its front matter is no TOML: {error}") from None
+        raise InvalidArgument(f"its front matter is not valid TOML: {error}") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InvalidArgument(f"its front matter is wrong at {where}: {first['msg'].lower()}") from None
+        raise InvalidArgument(f"its front matter is invalid at {where}: {first['msg'].lower()}") from None
 
 
 def _check(prompt: Prompt) -> None:
@@ -182,9 +182,9 @@ def _check(prompt: Prompt) -> None:
     if required != sorted(required, reverse=True):
         raise InvalidArgument("its required argument must come first")
     if taken := RESERVED & set(names):
-        raise InvalidArgument(f"its argument {min(taken)!r} has the name of a live value")
+        raise InvalidArgument(f"its argument {min(taken)!r} has the name of a value of the host")
     known = {*names, *RESERVED, "model"}
     if unknown := prompt.placeholders - known:
-        raise InvalidArgument(f"its text names {{{min(unknown)}}}, which is none of {', '.join(sorted(known))}")
+        raise InvalidArgument(f"its text contains {{{min(unknown)}}}, which is not one of {', '.join(sorted(known))}")
     if not prompt.body and not prompt.first_calls:
         raise InvalidArgument("it has no text")

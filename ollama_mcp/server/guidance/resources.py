@@ -1,4 +1,4 @@
-"""Resources: the state of Ollama as JSON, as far as the tools that show it are offered, and the guides as Markdown."""
+"""Resources: the state of Ollama as JSON, where the tool that shows it is offered, and the guides as Markdown."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STATUS = "ollama_status"
 
 @dataclass(frozen=True, slots=True)
 class ToolResource:
-    """A resource that shows what a tool without arguments shows, or one field of it."""
+    """A resource with the result of a tool that needs no arguments, or one field of it."""
 
     uri: str
     title: str
@@ -44,24 +44,30 @@ class ToolResource:
 
 
 TOOL_RESOURCES = (
-    ToolResource("ollama://status", "Status", "Whether Ollama answers, its version, what is loaded.", STATUS),
+    ToolResource("ollama://status", "Status", "Whether Ollama answers, its version, names of loaded models.", STATUS),
     ToolResource("ollama://models", "Installed models", "Size, context, capabilities of each.", "ollama_list_models"),
     ToolResource("ollama://running", "Loaded models", "Memory, share on the GPU, time left.", "ollama_list_running"),
     ToolResource(
-        "ollama://usage", "Usage", "Calls and tokens of local models so far; ollama.com apart.", STATUS, "usage"
+        "ollama://usage", "Usage", "Calls and tokens of local models so far; ollama.com separately.", STATUS, "usage"
     ),
 )
 
 
 def list_resources(offered: Collection[str]) -> list[Resource]:
-    """All resources, in a fixed order."""
+    """All resources, in an order that never changes."""
     found = [
-        Resource(uri=one.uri, name=_name(one.uri), title=one.title, description=one.description, mime_type=JSON)
-        for one in TOOL_RESOURCES
-        if one.tool in offered
+        Resource(
+            uri=resource.uri,
+            name=_name(resource.uri),
+            title=resource.title,
+            description=resource.description,
+            mime_type=JSON,
+        )
+        for resource in TOOL_RESOURCES
+        if resource.tool in offered
     ]
-    what = "Addresses of the Ollama hosts that this server uses."
-    found.append(Resource(uri=HOSTS, name="hosts", title="Hosts", description=what, mime_type=JSON))
+    hosts_description = "Addresses of the Ollama hosts that this server uses."
+    found.append(Resource(uri=HOSTS, name="hosts", title="Hosts", description=hosts_description, mime_type=JSON))
     return found + [
         Resource(uri=uri, name=_name(uri), title=guide.title, description=guide.description, mime_type=MARKDOWN)
         for uri, guide in guides.GUIDES.items()
@@ -72,9 +78,9 @@ def list_templates(offered: Collection[str]) -> list[ResourceTemplate]:
     """The template of model cards."""
     if "ollama_show_model" not in offered:
         return []
-    what = "What one model can do: capabilities, context, thinking levels, default options."
+    description = "What one model can do: capabilities, context, thinking levels, default options."
     card = ResourceTemplate(
-        uri_template=MODEL_CARD_TEMPLATE, name="model", title="Model card", description=what, mime_type=JSON
+        uri_template=MODEL_CARD_TEMPLATE, name="model", title="Model card", description=description, mime_type=JSON
     )
     return [card]
 
@@ -83,14 +89,14 @@ async def read_resource(uri: str, offered: Collection[str], settings: Settings, 
     """The text of a resource.
 
     Args:
-        uri: Its address.
-        offered: Names of the offered tools: what a tool would show is shown only where the tool is offered.
+        uri: Its URI.
+        offered: Names of the offered tools. A resource that shows a tool's result exists only where that is offered.
         settings: The settings of this start.
         call: Calls a tool.
 
     Raises:
-        ResourceNotFoundError: There is none of that address, or no such model.
-        ResourceError: The host did not give it; says why.
+        ResourceNotFoundError: No resource has that URI, or no such model is installed.
+        ResourceError: The host did not supply it; the message says why.
     """
     if uri in guides.GUIDES:
         return ReadResourceContents(content=guides.GUIDES[uri].render(settings), mime_type=MARKDOWN)
@@ -98,16 +104,16 @@ async def read_resource(uri: str, offered: Collection[str], settings: Settings, 
         return _json_contents(
             {"hosts": [{"name": "local", "url": normalize_host_url(settings.host), "key": bool(settings.api_key)}]}
         )
-    state = next((one for one in TOOL_RESOURCES if one.uri == uri), None)
-    if state is not None and state.tool in offered:
-        return _result_contents(await call(state.tool, {}), state.field)
+    resource = next((resource for resource in TOOL_RESOURCES if resource.uri == uri), None)
+    if resource is not None and resource.tool in offered:
+        return _result_contents(await call(resource.tool, {}), resource.field)
     if uri.startswith(MODEL_CARD) and list_templates(offered):
         return _result_contents(await call("ollama_show_model", {"model": _model_name(uri)}))
     raise _not_found(uri, offered)
 
 
 def _model_name(uri: str) -> str:
-    """The model's name in an address, checked by Ollama's own rules: nothing else gets through as a path would."""
+    """The model name in a URI, checked by Ollama's rules, so that no path or control character gets through."""
     name = unquote(uri.removeprefix(MODEL_CARD))
     try:
         return str(parse_name(name))
@@ -131,7 +137,7 @@ def _json_contents(value: Any) -> ReadResourceContents:
 def _not_found(uri: str, offered: Collection[str]) -> ResourceNotFoundError:
     known = [resource.uri for resource in list_resources(offered)]
     close = difflib.get_close_matches(uri, known, n=1)
-    hint = f" Did you mean {close[0]}?" if close else " resources/list names all."
+    hint = f" Did you mean {close[0]}?" if close else " resources/list lists all."
     return ResourceNotFoundError(f"[invalid_argument] There is no resource {uri[:120]!r}.{hint}")
 
 

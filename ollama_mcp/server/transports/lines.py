@@ -44,6 +44,12 @@ class LineSplitter:
     def feed(self, data: bytes) -> list[bytes | LineEvent]:
         """The lines that `data` completes, without their newlines."""
         part, *rest = data.split(b"\n")
+        if rest and not rest[-1] and not self._parts and not self._is_skipping and len(data) <= self._limit:
+            # Nearly always a chunk is whole lines: there is nothing to join.
+            return [part, *rest[:-1]]
+        return self._feed_parts(part, rest)
+
+    def _feed_parts(self, part: bytes, rest: list[bytes]) -> list[bytes | LineEvent]:
         lines: list[bytes | LineEvent] = []
         for next_part in rest:
             self._append(part)

@@ -45,7 +45,7 @@ async def me(machine: Machine, request: HttpRequest, response: ResponseWriter) -
             response.json({**account, "name": "simulated", "plan": "free"})
         case "signed_out":
             raise machine.unauthorized()
-        # Before v0.23.2 an unreachable ollama.com was reported as signed out.
+        # Before v0.23.2 an unreachable ollama.com gave 200 with `null`.
         case _ if not machine.generation.since(0, 23, 2):
             response.json(None)
         case _:
@@ -78,6 +78,7 @@ async def recommendations(machine: Machine, request: HttpRequest, response: Resp
 
 async def web_search(machine: Machine, request: HttpRequest, response: ResponseWriter) -> None:
     """Search the web with the account of this server."""
+    # An empty body is a 400 before the account is checked.
     body = as_object(go_json.parse(request.body))
     machine.check_cloud_access("web search is unavailable", "/api/web_search")
     response.json(
@@ -117,6 +118,7 @@ async def usage(machine: Machine, request: HttpRequest, response: ResponseWriter
     buckets: list[Object] = [
         {"from": timestamp(start), "until": timestamp(start + width), **counters} for start in starts
     ]
+    # The current hour or day is not over.
     buckets[-1]["partial"] = True
     totals = {name: value * count for name, value in counters.items()}
     result: Object = {"range": span, "scope": request.query.get("scope", "self")}
@@ -132,6 +134,7 @@ def simulated_search(query: str, count: int) -> dict[str, object]:
             "url": f"https://example.com/{number}",
             "content": f"This page was made up by the simulator. It says nothing about {query}.",
         }
+        # ollama.com returns at most 10 results.
         for number in range(1, max(0, min(count, 10)) + 1)
     ]
     return {"results": results}

@@ -72,6 +72,7 @@ async def complete(machine: Machine, response: ResponseWriter, request: Completi
     model_input = request.model_input
     started = time.perf_counter_ns()
     context = context_length(model_input.model, model_input.options)
+    # Since llama-server, another `shift` reloads the model.
     shift = request.shift if machine.generation.has_native_templates else True
     options = load_options(model_input.options, context, shift)
     async with machine.scheduler.use(model_input.model, options, context, request.keep_alive) as (_, load_nanoseconds):
@@ -86,6 +87,7 @@ async def complete(machine: Machine, response: ResponseWriter, request: Completi
 
 
 def _token_limit(request: CompletionRequest, context: int) -> int:
+    # Ollama bounds every answer, also an unlimited one, by 10 times the context.
     requested = int(request.model_input.options.get("num_predict", -1))
     if requested == 0:
         return 1 if request.kind == "chat" else 10 * context
@@ -192,6 +194,7 @@ class AnswerWriter:
                 await self._wait_for_token()
         await self._end_of_tokens()
         fields = request.text_fields(_text(plan.content), _text(plan.thinking), self._tool_calls())
+        # Without streaming, the repetition limit gives "done": false and no counters.
         if self._script.no_done:
             self._response.json(request.line(fields))
         else:
@@ -224,12 +227,12 @@ class AnswerWriter:
         fields["total_duration"] = now - self._started
         fields["load_duration"] = self._load_nanoseconds
         count = self._plan.tokens if self._script.tokens is None else self._script.tokens
+        # Go omits counters that are zero.
         if self._prompt_tokens:
             fields["prompt_eval_count"] = self._prompt_tokens
         if self._machine.generation.has_cached_prompt_count:
             fields["prompt_eval_cached_count"] = 0
         fields["prompt_eval_duration"] = self._prompt_nanoseconds
-        # Go omits counters that are zero.
         if count:
             fields |= {"eval_count": count, "eval_duration": max(now - self._prompt_done, 1)}
         return self._request.line(text_fields, **fields)
@@ -272,11 +275,12 @@ def _logprob(text: str, logprob: float) -> Object:
 
 def _tool_call(call: Object, index: int, generation: Generation, *, native: bool) -> Object:
     function: Object = {"name": call["name"], "arguments": call.get("arguments", {})}
-    # Before v0.12.6 the index was omitted if it was zero.
+    # Before v0.12.6 an index of zero was omitted.
     if generation.since(0, 12, 6) or index:
         function = {"index": index, **function}
     if not generation.since(0, 12, 10):
         return {"function": function}
+    # Ids of llama-server have another form than those of Ollama.
     new_id = _random_id(32) if native else f"call_{_random_id(8).lower()}"
     return {"id": call.get("id") or new_id, "function": function}
 

@@ -56,12 +56,8 @@ _CHATML_JINJA = (
 async def create(machine: Machine, request: HttpRequest, response: ResponseWriter) -> None:
     """Create a model."""
     body = _REQUEST(go_json.parse(request.body), "")
-    try:
-        name = machine.checked_name(body.get("model") or body.get("name") or "")
-    except ErrorResponse:
-        raise ErrorResponse(400, "invalid model name") from None
-    stream = body.get("stream", True)
-    await send_progress(machine, response, _create_lines(machine, name, body), stream=stream)
+    name = machine.checked_name(body.get("model") or body.get("name") or "")
+    await send_progress(machine, response, _create_lines(machine, name, body), stream=body.get("stream", True))
 
 
 async def _create_lines(machine: Machine, name: ModelName, body: Object) -> AsyncGenerator[Object]:
@@ -136,10 +132,12 @@ def _derive(
 
 
 def _with_fields(machine: Machine, model: StoredModel, body: Object) -> StoredModel:
+    # Stored without validation: an invalid value fails when the model is used.
     parameters = {**model.parameters, **as_object(body.get("parameters"))}
     license_field = body.get("license")
     licenses = [license_field] if isinstance(license_field, str) else as_list(license_field)
     texts = [text for text in licenses if isinstance(text, str)]
+    # Messages replace those of the base model; licences are appended.
     messages = tuple(as_object(message) for message in as_list(body.get("messages"))) or model.messages
     declared = model.declared_capabilities
     if machine.generation.has_decisions:
@@ -149,6 +147,7 @@ def _with_fields(machine: Machine, model: StoredModel, body: Object) -> StoredMo
             declared = tuple(dict.fromkeys((*declared, capability)))
     return replace(
         model,
+        # An empty system prompt keeps that of the base model.
         system=body.get("system") or model.system,
         parameters=parameters,
         licenses=(*model.licenses, *texts),
@@ -210,6 +209,7 @@ async def _import_files(machine: Machine, name: ModelName, files: Object) -> Asy
         return
     path, digest = next(iter(files.items()))
     head = machine.store.blob_heads.get(digest, b"")
+    # The type comes from the name, otherwise from the content.
     if not path.endswith(".gguf") and digest in machine.store.blobs and not head.startswith(MAGIC):
         raise _bad_request(machine, "unknown type")
     yield {"status": "parsing GGUF"}

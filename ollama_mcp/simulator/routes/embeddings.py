@@ -42,6 +42,7 @@ def _embed_request(generation: Generation) -> FieldDecoder:
         "options": go_json.mapping,
     }
     if generation.has_dimensions:
+        # Older servers ignore it as an unknown field.
         fields["dimensions"] = go_json.integer
     return go_json.struct("EmbedRequest", fields)
 
@@ -89,6 +90,7 @@ async def embeddings(machine: Machine, request: HttpRequest, response: ResponseW
     if not body.get("model"):
         raise ErrorResponse(400, "model is required")
     model, _ = machine.resolve_model(body["model"], request.path, pull_hint=True)
+    # This endpoint has another status than embed for the same error.
     _check_capability(machine, model, 500)
     options = merge_options(model, body.get("options"), machine.generation)
     context = context_length(model, options)
@@ -103,6 +105,7 @@ async def embeddings(machine: Machine, request: HttpRequest, response: ResponseW
 
 
 def _texts(value: Any) -> list[str]:
+    # An empty string gives no vector, unlike a list with an empty string.
     if value is None or value == "":
         return []
     texts = [value] if isinstance(value, str) else as_list(value)
@@ -112,6 +115,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def _check_capability(machine: Machine, model: StoredModel, status: int) -> None:
+    # Before llama-server any model could embed.
     if machine.generation.has_native_templates and "embedding" not in capabilities(model, machine.generation):
         raise ErrorResponse(status, _NO_EMBEDDINGS)
 
@@ -134,6 +138,7 @@ def _dimensions(model: StoredModel) -> int:
 
 
 def _shorten(vector: list[float], dimensions: int) -> list[float]:
+    # More dimensions than the model has are ignored.
     return normalized(vector[:dimensions]) if 0 < dimensions < len(vector) else vector
 
 

@@ -65,17 +65,19 @@ def _chat_request(generation: Generation) -> FieldDecoder:
 async def generate(machine: Machine, request: HttpRequest, response: ResponseWriter) -> None:
     """Complete a prompt."""
     body = _generate_request(machine.generation)(go_json.parse(request.body), "")
+    # The order of all checks is that of the real server, because the first error hides the others:
+    # body, top_logprobs, model, unload, thinking, capabilities, options, load, format, images, length.
     _check_top_logprobs(body)
     model, body["model"] = machine.resolve_model(body.get("model", ""), request.path)
     prompt, system = body.get("prompt", ""), body.get("system", model.system)
     if _is_unload(body, empty=not prompt):
         return _unload(machine, response, model, body, {"response": ""})
-    # After the unload, because clients observe the order of the real server's checks.
     if body.get("raw") and any(body.get(name) for name in ("template", "system", "context")):
         raise ErrorResponse(400, "raw mode does not support template, system, or context")
     thinks = _should_think(machine, model, body)
     _check_capability(machine, model, body, "generate", insert=bool(body.get("suffix")))
     options = merge_options(model, body.get("options"), machine.generation)
+    # An empty prompt only loads the model, even if there are images.
     if not prompt:
         return await _load(machine, response, model, body, options, {"response": ""})
     images = [image for image in as_list(body.get("images")) if image is not None]
@@ -125,8 +127,10 @@ def _begin_stream(machine: Machine, response: ResponseWriter, body: Object) -> N
 def _conversation(model: StoredModel, messages: list[Object], options: Object) -> ModelInput:
     last = messages[-1]
     users = [message for message in messages if str(message.get("role", "")).lower() == "user"]
+    # Roles and their order are not validated.
     asked = users[-1] if users else last
     images = [image for message in messages for image in as_list(message.get("images")) if image is not None]
+    # A system message replaces the system prompt of the model.
     system = "" if str(messages[0].get("role", "")).lower() == "system" else model.system
     full_prompt = "\n".join([system, *(str(message.get("content", "")) for message in messages)])
     model_input = ModelInput(model, str(asked.get("content", "")), full_prompt, options, images)
@@ -175,6 +179,7 @@ async def _load(
 
 
 def _send_done(response: ResponseWriter, body: Object, text_fields: Object, reason: str) -> None:
+    # One JSON object, even if the request is a stream.
     fields = {"model": body["model"], "created_at": timestamp(), **text_fields}
     response.json({**fields, "done": True, "done_reason": reason})
 
@@ -206,6 +211,7 @@ def _should_think(machine: Machine, model: StoredModel, body: Object) -> bool:
         return False
     if think is None:
         return generation.thinks_by_default
+    # gpt-oss has no value for "off": false cannot disable its thinking.
     return bool(think) or bool(model.think_levels and False not in model.think_levels)
 
 
@@ -215,6 +221,7 @@ def _check_capability(
     has = capabilities(model, machine.generation)
     if "completion" not in has:
         raise ErrorResponse(400, f'"{body["model"]}" does not support {verb}')
+    # This error has the full name, the one above the name of the request.
     for needed, name in ((tools, "tools"), (insert, "insert")):
         if needed and name not in has:
             raise ErrorResponse(400, f"{model.name.full} does not support {name}")
@@ -224,6 +231,7 @@ def _checked_format(machine: Machine, body: Object) -> str | Object | None:
     value = request_fields.check_format(body.get("format"))
     kind = value.get("type") if isinstance(value, dict) else None
     if isinstance(kind, str) and kind not in JSON_TYPES:
+        # Only the type at the root is checked, which is enough to reproduce both errors.
         if not machine.generation.has_native_templates:
             raise ErrorResponse(500, "invalid JSON schema in format")
         reason = f"Automatic parser generation failed: JSON schema error at #: unrecognized type {kind}"
@@ -249,6 +257,7 @@ def _check_images(machine: Machine, model: StoredModel, images: list[bytes], *, 
 def _check_length(machine: Machine, model_input: ModelInput, body: Object, *, chat: bool) -> None:
     """Reject a prompt that is longer than the context, on servers that do; others truncate it silently."""
     generation, context = machine.generation, context_length(model_input.model, model_input.options)
+    # Chat drops old messages until the prompt fits, so only the last one can be too long.
     tokens = count_tokens(model_input.prompt if chat else model_input.full_prompt)
     truncate, shift = body.get("truncate", True), body.get("shift", True)
     if tokens <= context or not generation.since(0, 12, 6):

@@ -67,6 +67,7 @@ async def show(machine: Machine, request: HttpRequest, response: ResponseWriter)
     model = machine.store.find(requested)
     if model is None and machine.generation.has_strict_names:
         if not machine.checked_name(requested).is_cloud:
+            # Here the error has the full name with its tag.
             raise model_not_found(machine.checked_name(requested).short)
         model, _ = machine.resolve_model(requested, request.path)
     if model is None:
@@ -78,12 +79,14 @@ async def copy(machine: Machine, request: HttpRequest, response: ResponseWriter)
     """Copy a model to a second name."""
     body = _COPY(go_json.parse(request.body), "")
     names = {part: _name_or_none(body.get(part, "")) for part in ("source", "destination")}
+    # Both names are checked before the source is looked up.
     for part, name in names.items():
         if name is None:
             raise ErrorResponse(400, f'{part} "{body.get(part, "")}" is invalid')
     model, destination = machine.store.find(body["source"]), names["destination"]
     if model is None or destination is None:
         raise ErrorResponse(404, f'model "{body["source"]}" not found')
+    # Copying to the same name is a 200 without effect.
     if destination.key != model.name.key:
         machine.store.add(model.renamed(destination))
     response.send(200)
@@ -156,6 +159,7 @@ def _show_fields(model: StoredModel, generation: Generation, *, verbose: bool) -
     if model.messages:
         fields["messages"] = list(model.messages)
     fields["model_info"] = _model_info(model, generation, verbose=verbose)
+    # Returned even if `verbose` is false.
     if generation.since(0, 6, 1):
         fields["tensors"] = [
             {"name": tensor.name, "type": tensor.type, "shape": list(tensor.shape)} for tensor in model.header.tensors
@@ -172,10 +176,12 @@ def _show_fields(model: StoredModel, generation: Generation, *, verbose: bool) -
 
 
 def _model_info(model: StoredModel, generation: Generation, *, verbose: bool) -> Object:
+    # Keys that show never returns.
     hidden = ("general.name", "tokenizer.chat_template")
     info = {key: value for key, value in sorted(model.header.metadata.items()) if key not in hidden}
     info["general.parameter_count"] = model.header.parameter_count
     if not verbose and generation.since(0, 6, 1):
+        # Long arrays such as the tokens; scalars are kept.
         info = {key: None if isinstance(value, list) else value for key, value in info.items()}
     return info
 
@@ -187,11 +193,13 @@ def _modelfile(model: StoredModel) -> str:
         "# To build a new Modelfile based on this, replace FROM with:",
         f"# FROM {model.name.short}",
         "",
+        # The real server discloses its blob path here too.
         f"FROM {BLOB_FOLDER}{model.weights.digest.removeprefix('sha256:')}",
         f"TEMPLATE {_quoted(model.template or DEFAULT_TEMPLATE)}",
     ]
     if model.system:
         lines.append(f"SYSTEM {_quoted(model.system)}")
+    # A list, such as the stop strings, is one line for each item.
     for name, value in sorted(model.parameters.items()):
         lines += [f"PARAMETER {name} {_plain_value(item)}" for item in (as_list(value) or [value])]
     lines += [f"LICENSE {_quoted(text)}" for text in model.licenses]
@@ -210,6 +218,7 @@ def _quoted_json(text: str) -> str:
 
 
 def _plain_value(value: Any) -> str:
+    # Go prints booleans in lower case.
     return str(value) if not isinstance(value, bool) else str(value).lower()
 
 

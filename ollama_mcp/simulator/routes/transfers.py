@@ -69,6 +69,7 @@ async def pull_lines(machine: Machine, name: ModelName, *, insecure: bool = Fals
     Raises:
         ErrorResponse: 500 with the error of the registry, the network, or a full disk.
     """
+    # Sent before the registry is contacted, so that its errors are lines of a 200 response.
     yield {"status": "pulling manifest"}
     model = find_in_registry(machine, name, insecure=insecure)
     for layer in (*model.layers, model.config):
@@ -94,6 +95,7 @@ def find_in_registry(machine: Machine, name: ModelName, *, insecure: bool) -> St
         raise _manifest_error(error)
     if name.model in machine.registry.models:
         return machine.registry.models[name.model]
+    # Hugging Face has no list of models here: any GGUF repository exists.
     if name.host in _HUGGING_FACE and name.model.lower().endswith("-gguf"):
         return from_library(LibraryModel(name.short, "llama", 1.24e9, 807_694_464, 131_072, 2048))
     is_library = name.namespace == DEFAULT_NAMESPACE
@@ -110,6 +112,7 @@ def _connection_error(machine: Machine, host: str, *, insecure: bool) -> str:
         return ""
     if host not in machine.registry.hosts:
         return f"dial tcp {host}: connect: connection refused"
+    # Other registries speak plain HTTP, which fails unless the request is insecure.
     return "" if insecure else "tls: first record does not look like a TLS handshake"
 
 
@@ -128,6 +131,7 @@ async def _download_layer(machine: Machine, layer: Layer) -> AsyncGenerator[Obje
         name = layer.digest.replace(":", "-")
         raise ErrorResponse(500, f"write {_MODELS_FOLDER}/blobs/{name}-partial: no space left on device")
     async for completed in machine.downloads.watch(layer):
+        # Go omits `completed` while it is zero.
         yield {**line, "completed": completed} if completed else line
 
 
@@ -216,6 +220,7 @@ async def check_blob(machine: Machine, request: HttpRequest, response: ResponseW
 async def store_blob(machine: Machine, request: HttpRequest, response: ResponseWriter) -> None:
     """Store a blob under the digest of its content."""
     digest = _digest(request)
+    # The real server does not read the body of a blob that it has.
     if digest in machine.store.blobs:
         return response.send(200)
     upload = request.body_sink if isinstance(request.body_sink, BlobUpload) else BlobUpload()

@@ -27,7 +27,7 @@ _BUFFER_BYTES = 1 << 20
 _DELIMITERS = (",", ";", "\t", "|")
 
 
-class LineSource:
+class TextFileSource:
     """A text file whose lines are rows.
 
     Args:
@@ -70,6 +70,7 @@ class LineSource:
         self._detach()
         self._file.stream.seek(self._start)
         buffered = io.BufferedReader(self._file.stream, _BUFFER_BYTES)
+        # A damaged byte costs its character, not the batch; newline="" leaves the line ends to the CSV reader.
         wrapper = io.TextIOWrapper(buffered, self._encoding, errors="replace", newline="")
         self._layers = layers = (wrapper, buffered)
         try:
@@ -121,13 +122,14 @@ class LineSource:
         return status.st_size, status.st_mtime_ns, status.st_ino
 
 
-class JsonlSource(LineSource):
+class JsonlSource(TextFileSource):
     """A .jsonl file: the members of an object are the columns of a row; any other value is a text."""
 
     is_table = True
 
     def __init__(self, file: OpenedFile, max_chars: int) -> None:
         super().__init__(file, max_chars)
+        # The first usable row names the columns; others may have more or fewer.
         first = next((row for row in self.rows() if not row.problem), None)
         self.columns = tuple(first.columns) if first is not None else ()
 
@@ -147,7 +149,7 @@ class JsonlSource(LineSource):
         return InputRow(number, location, {"text": value if isinstance(value, str) else text})
 
 
-class CsvSource(LineSource):
+class CsvSource(TextFileSource):
     """A .csv or .tsv file whose first row names the columns.
 
     The delimiter is the one of comma, semicolon, tab and bar that the first row has most of; cells may hold quotes and
@@ -173,6 +175,7 @@ class CsvSource(LineSource):
         reader = self._reader()
         next(reader)
         number = 0
+        # Not a for loop, which would end with the first bad row.
         while True:
             line = reader.line_num + 1
             try:

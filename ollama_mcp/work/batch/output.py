@@ -82,6 +82,8 @@ class OutputWriter:
         output_format = await self._choose_format()
         totals = BatchTotals()
 
+        # The store is read in the event loop, the file is written in a thread, which asks for one page after another:
+        # memory stays flat for a million rows.
         def next_page() -> list[RowResult]:
             return asyncio.run_coroutine_threadsafe(_read_page(records), loop).result()
 
@@ -90,6 +92,7 @@ class OutputWriter:
             if output is not None:
                 output.write(chunks)
             else:
+                # Runs the generator, which counts, and keeps nothing.
                 deque(chunks, maxlen=0)
 
         async with aclosing(self._run.records()) as records:
@@ -117,6 +120,7 @@ class OutputWriter:
                 value = self._value(result)
                 totals.add(row, value, all_rows=show_all)
                 parts.append(output_format.encode(row, value))
+            # An exception makes `output.write` drop the temporary file.
             if cancelled.is_set():
                 raise DiskError("Writing was cancelled.")
             yield b"".join(parts)
@@ -140,6 +144,7 @@ class OutputWriter:
         async with aclosing(self._run.records()) as records:
             async for result in records:
                 if not result.error:
+                    # 32-bit floats.
                     return len(result.record) // 4
         return 0
 

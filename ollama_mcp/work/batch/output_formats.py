@@ -85,6 +85,7 @@ class CsvFormat:
     def header(self) -> bytes:
         """See `OutputFormat`."""
         taken = set(self._input_columns)
+        # A result column with the name of an input column is told apart by a prefix.
         names = [*(self._result_columns or ["output"]), "error"]
         return _csv_row([*self._input_columns, *(f"output.{name}" if name in taken else name for name in names)])
 
@@ -151,6 +152,7 @@ def as_object(row: InputRow, result: Record | bytes, *, columns: bool) -> dict[s
     if columns and row.columns:
         shown["input"] = row.columns
     if isinstance(result, bytes):
+        # Eight digits are as many as a 32-bit float holds; Python would write up to seventeen.
         return shown | {"embedding": [float(f"{number:.8g}") for number in unpack_vector(result)]}
     if result.kind:
         return shown | {"error": {"kind": result.kind, "message": result.message}}
@@ -194,6 +196,7 @@ def _cell(value: Any) -> str:
 def _csv_row(cells: Sequence[str]) -> bytes:
     stream = io.StringIO(newline="")
     csv.writer(stream, lineterminator="\r\n").writerow(cells)
+    # Half a surrogate pair, which a .jsonl input can bring, has no bytes in UTF-8.
     return stream.getvalue().encode(errors="replace")
 
 

@@ -115,6 +115,7 @@ class WorkerPool:
         except* OllamaMCPError as group:
             failure = _first(group)
         finally:
+            # A page may still be read when a task fails.
             await queue.aclose()
         # Raised here and not within `except*`, which would wrap it in a group again.
         if failure is not None:
@@ -131,6 +132,7 @@ class WorkerPool:
     async def _keep(self, outcome: RowOutcome) -> None:
         progress, number = self._progress, outcome.row.number
         if isinstance(outcome.error, Unreachable):
+            # Not kept, so that it is not done: it is asked for again in the second pass or by the next call.
             progress.unreached.add(number)
             return
         await self._checkpoint.save(number, outcome.data, error=outcome.error is not None)
@@ -166,6 +168,7 @@ class RowQueue:
         self._rows, self._checkpoint, self._last, self._size, self._only = rows, checkpoint, last, size, only
         self._waiting: deque[InputRow] = deque()
         self._next_page: asyncio.Task[list[InputRow] | None] | None = None
+        # One task waits for the page; those that come meanwhile take their rows from it.
         self._lock = asyncio.Lock()
 
     async def next(self) -> list[InputRow]:

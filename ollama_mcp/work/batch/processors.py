@@ -234,6 +234,7 @@ class EmbeddingProcessor:
         try:
             answer, vectors = await self._embed([text for _, text in texts])
         except OllamaMCPError as error:
+            # A host that is gone or a model that cannot embed fails for each text alike.
             if len(texts) == 1 or isinstance(error, (*HOST_FAILURES, *_FATAL)):
                 return [_failed(row, error) for row, _ in texts]
             return [outcome for pair in texts for outcome in await self._embed_rows([pair])]

@@ -71,6 +71,7 @@ async def run_batch(call: CallContext, spec: BatchSpec) -> BatchReport:
     spec.validate()
     source = await open_source(call, spec.input, spec.chunk_chars)
     try:
+        # Opened before the first row: an output that is refused at the end would cost all the work.
         async with _open_output(call, spec) as output:
             return await _run(call, spec, source, output)
     finally:
@@ -88,6 +89,7 @@ async def _run(call: CallContext, spec: BatchSpec, source: RowSource, output: Ou
         await call.store.models.token_ratio(digest)
         key = spec.checkpoint_key(source, model, digest)
         last = min(total, spec.limit or total)
+        # A checkpoint takes one caller at a time; so does a file that is replaced at the end.
         locks = [f"run {key}", *([f"output {output.path}"] if output is not None else [])]
         async with batch_locks(locks, label=output.path if output is not None else source.label):
             checkpoint = await call.store.batches.open(
@@ -156,6 +158,7 @@ async def _count_done(checkpoint: BatchRun, last: int) -> int:
     """How many of the rows up to `last` are done already."""
     done = 0
     for first in range(1, last + 1, _COUNT_PAGE_ROWS):
+        # All that the checkpoint holds are found: the pages that follow are empty.
         if done == checkpoint.done + checkpoint.failed:
             break
         end = min(first + _COUNT_PAGE_ROWS - 1, last)
@@ -171,6 +174,7 @@ async def _process_rows(
     try:
         queue = RowQueue(source.rows(), checkpoint, progress.total, size)
         await WorkerPool(call, processor, checkpoint, progress, is_retry=False).run(queue)
+        # Before the second pass, which reads the input anew: rows of an old and a new content must not mix.
         await asyncio.to_thread(source.check_unchanged)
         if retryable := await _retryable_rows(checkpoint, progress):
             queue = RowQueue(source.rows(), checkpoint, progress.total, size, only=retryable)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ollama_mcp.access import Purpose
 from ollama_mcp.access.quoting import quoted
 from ollama_mcp.errors import DiskError, InvalidArgument
-from ollama_mcp.work.batch.file_sources import CsvSource, JsonlSource, LineSource
+from ollama_mcp.work.batch.file_sources import CsvSource, JsonlSource, TextFileSource
 from ollama_mcp.work.batch.rows import InputRow, RowSource
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 MAX_FILES = 50_000
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif")
 # These are read row by row; a file of another kind is one row, or is cut into chunks.
-_ROW_FILES: dict[str, Callable[[OpenedFile, int], LineSource]] = {
-    ".txt": LineSource,
+_ROW_FILES: dict[str, Callable[[OpenedFile, int], TextFileSource]] = {
+    ".txt": TextFileSource,
     ".jsonl": JsonlSource,
     ".ndjson": JsonlSource,
     ".csv": CsvSource,
@@ -75,6 +75,7 @@ class ChunkSource(TextListSource):
         from ollama_mcp.work.files.passages import split_document
 
         self._passages = list(split_document(document, chars=chars))
+        # Path and size belong to the fingerprint: chunks of another size are other rows.
         super().__init__([f"{document.path}\n{chars}", *(passage.text for passage in self._passages)])
         self.label = quoted(document.path, 60)
 
@@ -156,11 +157,12 @@ async def open_source(call: CallContext, given: Sequence[str], chunk_chars: int 
     return await _open_files(call, given)
 
 
-def _open_row_file(call: CallContext, path: str, make: Callable[[OpenedFile, int], LineSource]) -> RowSource:
+def _open_row_file(call: CallContext, path: str, make: Callable[[OpenedFile, int], TextFileSource]) -> RowSource:
     file = call.access.open_file(path, Purpose.TEXT)
     try:
         return make(file, call.settings.limits.prompt_bytes)
     except BaseException:
+        # From here on the source closes the file; without one nobody would.
         file.stream.close()
         raise
 
@@ -194,6 +196,7 @@ async def _open_files(call: CallContext, given: Sequence[str]) -> RowSource:
             )
         found += listed.paths
         notes += [f"Left out of {quoted(pattern)}: {listed.note}."] if listed.note else []
+    # Patterns may overlap; each file is one row.
     paths = list(dict.fromkeys(found))
     if not paths:
         why = f" ({notes[0]})" if notes else ""

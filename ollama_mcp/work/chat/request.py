@@ -147,7 +147,10 @@ async def prepare(call: CallContext, request: InferenceRequest, texts: Sequence[
     think = request.think
     if think is not None or request.format is not None:
         think = await _think(call, model, request)
-    options, beside = split_options(call.settings.defaults.options, request.options)
+    options: dict[str, Any] = {}
+    beside: dict[str, Any] = {}
+    if call.settings.defaults.options or request.options:
+        options, beside = split_options(call.settings.defaults.options, request.options)
     budget = options.get("num_predict")
     if not isinstance(budget, int) or budget <= 0:
         budget = None

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ollama_mcp.work.chat.request import PreparedRequest
 
 
+# How the note of an answer begins that used up its budget: work that asks many times tells it in its own words.
+CUT_AT_BUDGET = "Cut at num_predict="
 # A text that ends in one piece this often, within its last characters, is taken for a loop.
 _REPEATS = 6
 _TAIL_CHARS = 600
@@ -193,7 +195,7 @@ def _cut_note(whole: Chunk, prepared: PreparedRequest) -> str:
     if repeats(whole.text):
         return "It repeated itself until the limit; raise repeat_penalty or temperature, or try another model."
     if limit > 0 and (written is None or written >= limit):
-        return f"Cut at num_predict={limit} tokens; raise options.num_predict for the rest."
+        return f"{CUT_AT_BUDGET}{limit} tokens; raise options.num_predict for the rest."
     return "Cut: the context is full. Shorten the prompt or raise options.num_ctx."
 
 

@@ -12,6 +12,7 @@ from ollama_mcp.errors import InvalidArgument, OllamaMCPError, TooLong
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.formats.tokens import estimate_tokens
 from ollama_mcp.work.chat import citations, context_window
+from ollama_mcp.work.chat.result import CUT_AT_BUDGET
 from ollama_mcp.work.chat.run import send
 from ollama_mcp.work.choosing import choose
 from ollama_mcp.work.files.documents import Document, prompt_block
@@ -269,9 +270,7 @@ async def _combine(call: CallContext, plan: _Plan, answers: Sequence[str]) -> tu
 
 def _piece_notes(answers: Sequence[Answer]) -> list[str]:
     """The notes of pieces, each once with how often it came: a piece that was cut is missing from the whole."""
-    counts = Counter(
-        _CUT if note.startswith("Cut at num_predict=") else note for found in answers for note in found.notes
-    )
+    counts = Counter(_CUT if note.startswith(CUT_AT_BUDGET) else note for found in answers for note in found.notes)
     return [f"{count} of {len(answers)} answers to pieces: {note}" for note, count in counts.items()]
 
 

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from ollama_mcp.errors import NoAnswer
+from ollama_mcp.work.chat.result import CUT_AT_BUDGET
 from ollama_mcp.work.decide.verdicts import Verdict, mean_of, normalized, verdict_of, verdict_without_probabilities
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class LogprobDecider:
         """The probabilities of the options, in the question's own order; None where the model gave no letter."""
         options = list(question.options)
         instruction = _letter_prompt(question, [options[place] for place in order])
+        # The caller's options go along, but must not spoil the letter.
         sampling = {
             **(self.session.options or {}),
             "temperature": 0,
@@ -104,7 +106,7 @@ class LogprobDecider:
             return None
         probabilities = normalized(weights, LETTERS[: len(options)])
         # The cut after a few tokens is intended; other notes are about the prompt.
-        notes = [note for note in answer.notes if not note.startswith("Cut at num_predict=")]
+        notes = [note for note in answer.notes if not note.startswith(CUT_AT_BUDGET)]
         return LetterResult([probabilities[order.index(place)] for place in range(len(options))], mass, " ".join(notes))
 
 
@@ -186,6 +188,7 @@ async def decide_by_schema(
         "properties": {question.name: {"type": "string", "enum": list(question.options)} for question in questions},
         "required": [question.name for question in questions],
     }
+    # Here the caller's temperature may stand: the schema holds the answer to the options.
     options = {"temperature": 0, **(session.options or {})}
     answer = await session.chat(subject, _schema_prompt(questions), options=options, format=schema)
     chosen, note = cast("dict[str, str]", answer.value), " ".join(answer.notes)

@@ -103,6 +103,7 @@ async def decide_inputs(
     # An image among text files may fail by itself; where there is nothing else, the model needs vision.
     needs_vision = bool(inputs.images) or all(row.image for row in rows)
     decider = await prepare_decider(call, questions, model, images=needs_vision, shuffle=shuffle)
+    # Only now is it known which model it is, and nothing was sent yet.
     if any(row.from_file for row in rows):
         await check_cloud_policy(call, decider.model, "cloud_files")
     await _decide_all(call, decider, rows)
@@ -113,6 +114,7 @@ async def decide_inputs(
 
 
 async def _decide_all(call: CallContext, decider: Decider, rows: Sequence[InputResult]) -> None:
+    # One iterator for all tasks: each takes the next row.
     waiting, done, total = iter(rows), 0, len(rows)
     fatal: OllamaMCPError | None = None
 
@@ -123,6 +125,7 @@ async def _decide_all(call: CallContext, decider: Decider, rows: Sequence[InputR
                 await _decide_one(call, decider, row)
                 fatal = row.error if isinstance(row.error, _FATAL) else None
             else:
+                # A host that is gone is not asked for each of the inputs that are left.
                 row.error = fatal
             done += 1
             text = f"{done} of {total} inputs"
@@ -174,18 +177,12 @@ def _check_count(call: CallContext, inputs: DecisionInputs) -> None:
 
 
 async def _read(call: CallContext, inputs: DecisionInputs) -> ReadResult:
-    from ollama_mcp.access import FolderNotAllowed
-    from ollama_mcp.work.files import ReadResult, UnreadFile, read_files
+    from ollama_mcp.work.files import ReadResult, read_files, read_optional_files
 
     if not inputs.files:
         return ReadResult()
-    try:
-        return await read_files(call.access, inputs.files, call.settings)
-    except OllamaMCPError as error:
-        # The server offers the user to allow a folder, so that this error has to reach it.
-        if isinstance(error, FolderNotAllowed) or not (inputs.texts or inputs.images):
-            raise
-        return ReadResult(unread=[UnreadFile(", ".join(inputs.files), f"[{error.kind}] {error}")])
+    read = read_optional_files if inputs.texts or inputs.images else read_files
+    return await read(call.access, inputs.files, call.settings)
 
 
 def _rows(inputs: DecisionInputs, reading: ReadResult) -> list[InputResult]:

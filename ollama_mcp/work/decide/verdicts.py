@@ -83,6 +83,7 @@ def verdict_without_probabilities(question: ClosedQuestion, answer: str, note: s
 def confidence_of(probabilities: Sequence[float]) -> float:
     """1 minus the entropy over its largest possible value: 0 for even probabilities, 1 for a single option."""
     entropy = -sum(probability * math.log(probability) for probability in probabilities if probability > 0)
+    # Rounding may bring even shares just below 0.
     return max(0.0, 1 - entropy / math.log(len(probabilities)))
 
 

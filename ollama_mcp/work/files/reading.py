@@ -98,7 +98,7 @@ async def read_optional_files(access: Access, specs: Sequence[str], settings: Se
     except FolderNotAllowed:
         raise
     except OllamaMCPError as error:
-        return ReadResult(unread=[UnreadFile(", ".join(specs), f"[{error.kind}] {error.message}")])
+        return ReadResult(unread=[UnreadFile(", ".join(specs), f"[{error.kind}] {error}")])
 
 
 async def _read_target(access: Access, target: FileTarget, settings: Settings) -> list[Document | OllamaMCPError]:

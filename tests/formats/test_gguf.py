@@ -38,7 +38,7 @@ def _tensor(kind: int = 0, shape: tuple[int, ...] = (4,), offset: int = 0) -> by
     ("name", "family", "context", "embedding"),
     [("tiny-chat", "llama", 512, False), ("tiny-tools", "llama", 512, False), ("tiny-embed", "bert", 64, True)],
 )
-def test_a_header_tells_what_the_model_is(name: str, family: str, context: int, embedding: bool) -> None:
+def test_the_header_describes_the_model(name: str, family: str, context: int, embedding: bool) -> None:
     header = _read((FIXTURES / f"{name}.gguf").read_bytes())
     assert (header.architecture, header.number("context_length"), header.is_embedding) == (family, context, embedding)
     assert header.parameter_count == (17_248 if embedding else 64_064)
@@ -51,7 +51,7 @@ def test_quantization_has_ollamas_name() -> None:
     assert GGUFHeader({}).quantization == ""
 
 
-def test_long_arrays_are_left_out_unless_wanted() -> None:
+def test_long_arrays_are_omitted_unless_requested() -> None:
     assert _read(PLAIN, longest_array=2).metadata["tokenizer.ggml.tokens"] is None
     assert _read(PLAIN).metadata["tokenizer.ggml.tokens"] == ["<unk>", "<s>", "</s>"]
     numbers = _entry("n", 9, struct.pack("<IQ3B", 0, 3, 1, 2, 3))
@@ -91,7 +91,7 @@ def test_arrays_may_hold_arrays_to_a_depth() -> None:
         (PLAIN[:-8], "ends beyond the end"),
     ],
 )
-def test_a_file_that_lies_or_breaks_off_is_refused_with_the_reason(data: bytes, why: str) -> None:
+def test_an_inconsistent_or_truncated_file_is_refused_with_the_reason(data: bytes, why: str) -> None:
     with pytest.raises(InvalidArgument, match=why) as caught:
         read_gguf_header(io.BytesIO(data), len(data), argument="files")
     assert caught.value.message.startswith("files is not a GGUF file")
@@ -99,7 +99,7 @@ def test_a_file_that_lies_or_breaks_off_is_refused_with_the_reason(data: bytes, 
 
 
 @given(st.data())
-def test_no_damage_makes_it_fail_otherwise(data: st.DataObject) -> None:
+def test_damaged_files_raise_no_other_error(data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(PLAIN) - 1))
     damaged = bytearray(PLAIN)
     damaged[place : place + 8] = data.draw(st.binary(min_size=1, max_size=8))

@@ -1,0 +1,92 @@
+"""The client that makes a call: how long it waits for the answer, and whose jobs it sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mcp.server.mcpserver import Context
+
+    from ollama_mcp.settings import Settings
+
+# The owner of all jobs over stdio, where there is one client.
+EVERYBODY = "everybody"
+
+# Below the 60 s that most clients allow by default.
+UNKNOWN_SECONDS = 50.0
+# So that the answer arrives before the client gives up.
+MARGIN_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTimeout:
+    """When a client gives up on a call.
+
+    Args:
+        seconds: Counted from the start of the call, or from its last progress notification.
+        progress_resets: Whether a progress notification restarts the count.
+    """
+
+    seconds: float
+    progress_resets: bool = False
+
+
+# From the clients' documentation, sources and issue trackers, autumn 2026; where these differ, the shortest.
+# By the lower-case start of clientInfo.name: clients append an edition to it ("cursor-vscode").
+CLIENT_TIMEOUTS = {
+    "claude-ai": ClientTimeout(60),
+    "claude-code": ClientTimeout(60, progress_resets=True),
+    "codex": ClientTimeout(60),
+    "cursor": ClientTimeout(60),
+    "opencode": ClientTimeout(60, progress_resets=True),
+}
+
+
+def answer_deadline(client: str, *, has_progress: bool) -> float | None:
+    """Seconds after which a call of this client should be answered; None where there is no limit.
+
+    Args:
+        client: The client's name, from its clientInfo.
+        has_progress: Whether the call carries a progress token.
+    """
+    timeout = next((timeout for name, timeout in CLIENT_TIMEOUTS.items() if client.lower().startswith(name)), None)
+    if timeout is None:
+        return UNKNOWN_SECONDS
+    return None if timeout.progress_resets and has_progress else timeout.seconds - MARGIN_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The client of one call.
+
+    Args:
+        owner: Whose jobs it sees; None for a client that cannot be told from another, which knows a job by its id only.
+        patience: Seconds after which long work should be handed over as a job; None waits.
+    """
+
+    owner: str | None = EVERYBODY
+    patience: float | None = None
+
+
+def caller_of(context: Context[None, Any] | None, settings: Settings, *, has_progress: bool) -> Caller:
+    """The client behind a call; a call without a context is made by this process itself, which waits."""
+    if context is None:
+        return Caller()
+    params = context.session.client_params
+    name = params.client_info.name if params is not None else ""
+    seconds = settings.jobs.call_seconds or answer_deadline(name, has_progress=has_progress)
+    return Caller(EVERYBODY if settings.transport == "stdio" else _owner(context), seconds)
+
+
+def _owner(context: Context[None, Any]) -> str | None:
+    """Over HTTP: the name of the token, else the session, which has a secret id."""
+    from mcp.server.auth.middleware.auth_context import get_access_token
+
+    if (token := get_access_token()) is not None:
+        return f"token {token.client_id}"
+    request = context.request_context.request
+    if request is None:
+        return None
+    session = request.headers.get("mcp-session-id") or request.query_params.get("session_id")
+    return f"session {session}" if session else None
