@@ -12,24 +12,25 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-from bench.clients import ROOT, Process
+from bench.clients import ROOT, Process, running
 
 MODEL = "llama3.2:3b"
 # Files and functions at most; a batch row counts the functions that the first row did not enter.
 LIMITS: dict[str, tuple[int, int]] = {"chat": (28, 110), "chat with a file": (34, 130)}
 SECOND_ROW_LIMIT = 8
+# The store writes counters 2 s after the first of several changes, and what `ps` said is kept for 2 s.
+_SETTLED_SECONDS = 3.0
 _OURS = (f"{ROOT}/ollama_mcp/", f"{ROOT}/tools/")
 
 Entered = set[str]
@@ -45,13 +46,16 @@ def serve(output: Path) -> None:
         if event == "call":
             entered.add(frame.f_code)
 
-    def write(*_: object) -> None:
+    def clear(number: int, frame: FrameType | None) -> None:
+        entered.clear()
+
+    def write(number: int, frame: FrameType | None) -> None:
         names = [f"{code.co_filename}:{code.co_qualname}" for code in list(entered) if _is_counted(code)]
         partial = output.with_suffix(".partial")
         partial.write_text(json.dumps(names), encoding="utf-8")
         partial.rename(output)
 
-    signal.signal(signal.SIGUSR1, lambda *_: entered.clear())
+    signal.signal(signal.SIGUSR1, clear)
     signal.signal(signal.SIGUSR2, write)
     threading.setprofile(record)
     sys.setprofile(record)
@@ -77,16 +81,21 @@ class CountingServer(Process):
             await self._call(tool, arguments, fails=fails)
         if warm:
             # Let the store write what these calls left to it; then refresh what is cached for seconds only.
-            await asyncio.sleep(2.1)
+            await asyncio.sleep(_SETTLED_SECONDS)
             await self._call(tool, arguments, fails=fails)
         self._process.send_signal(signal.SIGUSR1)
         await self._call(tool, arguments, fails=fails)
         self._process.send_signal(signal.SIGUSR2)
+        names = await asyncio.to_thread(self._take_output)
+        return {str(name).removeprefix(f"{ROOT}/") for name in names}
+
+    def _take_output(self) -> list[str]:
+        """The functions that the process writes for SIGUSR2."""
         while not self._output.exists():
-            await asyncio.sleep(0.01)
+            time.sleep(0.01)
         names = json.loads(self._output.read_text(encoding="utf-8"))
         self._output.unlink()
-        return {str(name).removeprefix(f"{ROOT}/") for name in names}
+        return names
 
     async def _call(self, tool: str, arguments: dict[str, Any], *, fails: bool) -> None:
         try:
@@ -97,32 +106,32 @@ class CountingServer(Process):
 
 
 @asynccontextmanager
-async def counting_server() -> AsyncGenerator[tuple[CountingServer, Path]]:
-    """A server over a simulated Ollama, each in a process of its own, and the project folder that it works in."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name).resolve()
-        (folder / "pyproject.toml").touch()
-        (folder / "notes.txt").write_text("The meeting is at noon.\n" * 3, encoding="utf-8")
-        (folder / "one.csv").write_text("text\nfirst\n", encoding="utf-8")
-        (folder / "two.csv").write_text("text\nfirst\nsecond\n", encoding="utf-8")
-        command = [sys.executable, "-m", "ollama_mcp.simulator"]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as simulator:
-            assert simulator.stdout is not None
-            server = CountingServer(folder, simulator.stdout.readline().strip())
-            try:
-                await server.start()
-                await server.handshake()
-                yield server, folder
-            finally:
-                await server.close()
-                simulator.terminate()
+async def counting_server() -> AsyncGenerator[CountingServer]:
+    """A server over a simulated Ollama, each in a process of its own."""
+    with tempfile.TemporaryDirectory() as name, running("ollama_mcp.simulator") as ollama:
+        server = CountingServer(_make_project(name), ollama)
+        try:
+            await server.start()
+            await server.handshake()
+            yield server
+        finally:
+            await server.close()
+
+
+def _make_project(name: str) -> Path:
+    """Turn a folder into a project with files to read: there the server may read and write."""
+    folder = Path(name).resolve()
+    (folder / "pyproject.toml").touch()
+    (folder / "notes.txt").write_text("The meeting is at noon.\n" * 3, encoding="utf-8")
+    (folder / "one.csv").write_text("text\nfirst\n", encoding="utf-8")
+    (folder / "two.csv").write_text("text\nfirst\nsecond\n", encoding="utf-8")
+    return folder
 
 
 async def measure() -> dict[str, Entered]:
     """The functions entered by each kind of call; for "second row" those that the first row did not enter."""
     chat: dict[str, Any] = {"model": MODEL, "prompt": "Hi"}
-    async with counting_server() as (server, _):
+    async with counting_server() as server:
         found = {
             "chat": await server.entered("ollama_chat", chat),
             "chat with a file": await server.entered("ollama_chat", {**chat, "files": ["notes.txt"]}),

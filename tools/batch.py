@@ -83,7 +83,7 @@ async def ollama_batch(
     chunk_chars: Annotated[int | None, Field(description="Split one long file.")] = None,
     model: Annotated[str, Field(description="Model name.")] = "",
     options: Annotated[Options, WithJsonSchema(_object("seed", "integer", description="Model options."))] | None = None,
-    think: Annotated[Think, WithJsonSchema({"type": "boolean", "description": "As in ollama_chat."})] | None = None,
+    think: Annotated[Think, WithJsonSchema({"type": "boolean", "description": "Think first."})] | None = None,
     background: Background = False,
 ) -> Batch:
     """Run a prompt, questions or embed over many inputs, into a file. The same call resumes. Questions about a few

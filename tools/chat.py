@@ -55,8 +55,9 @@ async def ollama_chat(
     """
     if bool(prompt) == bool(messages):
         raise InvalidArgument("Provide exactly one of prompt and messages.")
-    call.check_count("messages", messages)
-    call.check_count("tools", tools)
+    for limit, items in (("messages", messages), ("tools", tools)):
+        if items:
+            call.check_count(limit, items)
     given = messages or [MessageArgument(role="user", content=prompt)]
     split = too_long == "split"
     conversation = Conversation(
@@ -73,7 +74,7 @@ async def ollama_chat(
         messages=to_api_messages([MessageArgument(role="system", content=system), *given] if system else given),
         image_counts=[len(message.images) for message in messages],
         files=files,
-        tools=to_api_tools(tools),
+        tools=to_api_tools(tools) if tools else [],
         keep_alive=keep_alive,
         cite=cite,
         split=split,

@@ -86,8 +86,8 @@ async def ollama_create_model(
 
     rare = _check_rare_fields(more or {})
     call.check_registry(model)
-    recipe = await read_definition(call, base=base, modelfile=modelfile, path=path, files=files)
-    recipe.override(
+    definition = await read_definition(call, base=base, modelfile=modelfile, path=path, files=files)
+    definition.override(
         {
             "system": system,
             "parameters": parameters or {},
@@ -99,15 +99,15 @@ async def ollama_create_model(
         }
     )
     if adapters:
-        recipe.blobs["adapters"] = adapters
+        definition.blobs["adapters"] = adapters
     await call.may_overwrite(model, confirmed=confirm)
-    transfer = await create_model(call, model, recipe)
+    transfer = await create_model(call, model, definition)
     call.hosts.mark_created(model)
     return Created(
         model=model,
         seconds=round(transfer.seconds, 1),
-        uploaded=_first_few([file.name for file in recipe.files]) or None,
-        note="\n".join(recipe.notes) or None,
+        uploaded=_first_few([file.name for file in definition.files]) or None,
+        note="\n".join(definition.notes) or None,
     )
 
 

@@ -55,7 +55,7 @@ def error_from_status(info: RequestInfo, status: int, headers: Mapping[str, str]
         return _redirect(info, status, headers.get("location", ""))
     data = _first_object(body)
     if data is not None and "error" in data:
-        return error_from_json(info, data, status, _retry_after(headers))
+        return error_from_json(info, data, status, _retry_after(headers) if "retry-after" in headers else None)
     return _error_without_json(info, status, headers, body)
 
 
@@ -71,7 +71,7 @@ def error_from_json(
         retry_after: Seconds that the response asks to wait.
     """
     status = status or _error_status(data.get("status")) or _error_status(data.get("StatusCode"))
-    signin = _signin_url(data.get("signin_url"))
+    signin = _signin_url(data["signin_url"]) if data.get("signin_url") else ""
     # Before anything is matched or quoted, so that no path of the host's disk gets out.
     text = redact_paths(_error_text(data))
     rule = find_rule(text, info.path, status)

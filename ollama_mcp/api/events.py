@@ -7,7 +7,7 @@ empty, so that 0 and absent can be told apart where that matters.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Self, cast
 
 Json = dict[str, Any]
 
@@ -96,17 +96,31 @@ class Chunk:
     remote_model: str | None = None
     remote_host: str | None = None
 
-    def read_common_fields(self, data: Json) -> None:
-        """Read the fields that generate and chat share."""
-        self.model = data.get("model") or ""
+    @classmethod
+    def from_fields(cls, data: Json, answer: Json, text_field: str) -> Self:
+        """Parse a line of generate or chat; raises ValueError for a field of the wrong type.
+
+        Args:
+            data: The line.
+            answer: The object that holds what the model writes: chat nests it, generate does not.
+            text_field: The field of its text.
+        """
+        text, thinking = answer.get(text_field), answer.get("thinking")
+        for name, value in ((text_field, text), ("thinking", thinking)):
+            if value is not None and not isinstance(value, str):
+                raise ValueError(f"{name!r} is not a string")
+        chunk = cls(text or "", thinking or "", model=data.get("model") or "")
+        if calls := answer.get("tool_calls"):
+            chunk.tool_calls = _tool_calls(calls)
         if logprobs := data.get("logprobs"):
-            self.logprobs = _objects(logprobs, "logprobs")
+            chunk.logprobs = _objects(logprobs, "logprobs")
         if data.get("done") is True:
-            self.done = True
-            self.done_reason = data.get("done_reason") or None
-            self.stats = Stats.from_json(data)
-            self.remote_model = data.get("remote_model") or None
-            self.remote_host = data.get("remote_host") or None
+            chunk.done = True
+            chunk.done_reason = data.get("done_reason") or None
+            chunk.stats = Stats.from_json(data)
+            chunk.remote_model = data.get("remote_model") or None
+            chunk.remote_host = data.get("remote_host") or None
+        return chunk
 
 
 @dataclass(slots=True)
@@ -120,10 +134,7 @@ class GenerateChunk(Chunk):
         """Parse a line; raises ValueError where generate sends no such line."""
         if "response" not in data and "done" not in data:
             raise ValueError("neither 'response' nor 'done'")
-        chunk = cls(_text(data, "response"), _text(data, "thinking"))
-        chunk.read_common_fields(data)
-        if calls := data.get("tool_calls"):
-            chunk.tool_calls = _tool_calls(calls)
+        chunk = cls.from_fields(data, data, "response")
         chunk.context = data.get("context") or None
         return chunk
 
@@ -137,12 +148,10 @@ class ChatChunk(Chunk):
         """Parse a line; raises ValueError where chat sends no such line."""
         if "message" not in data and "done" not in data:
             raise ValueError("neither 'message' nor 'done'")
-        message = _object(data.get("message") or {}, "message")
-        chunk = cls(_text(message, "content"), _text(message, "thinking"))
-        chunk.read_common_fields(data)
-        if calls := message.get("tool_calls"):
-            chunk.tool_calls = _tool_calls(calls)
-        return chunk
+        message: Any = data.get("message") or {}
+        if not isinstance(message, dict):
+            raise ValueError("'message' is not an object")
+        return cls.from_fields(data, cast("Json", message), "content")
 
 
 @dataclass(slots=True)

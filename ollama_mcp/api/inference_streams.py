@@ -41,7 +41,8 @@ class ChunkStream(Stream[C]):
         wants_logprobs: bool,
     ) -> None:
         super().__init__(send, parse, idle=idle)
-        self._splitter = ThinkingSplitter() if split_thinking else None
+        self._may_begin_with_tag = split_thinking
+        self._splitter: ThinkingSplitter | None = None
         self._wants_logprobs = wants_logprobs
         self._text: list[str] = []
         self._thinking: list[str] = []
@@ -61,13 +62,19 @@ class ChunkStream(Stream[C]):
     def _combined_fields(self, last: C) -> dict[str, Any]:
         """The fields of the last chunk, with those that accumulate taken from all chunks."""
         return {field.name: getattr(last, field.name) for field in fields(Chunk)} | {
-            "text": self.text,
-            "thinking": self.thinking,
+            "text": "".join(self._text),
+            "thinking": "".join(self._thinking),
             "tool_calls": self._tool_calls,
             "logprobs": self._logprobs,
         }
 
     def _record(self, event: C) -> None:
+        if self._may_begin_with_tag:
+            self._may_begin_with_tag = False
+            # Only a tag at the very start counts, so the first chunk mostly tells that nothing is to be split.
+            begin = event.text.lstrip()
+            if not event.thinking and (not begin or begin[0] == _OPEN[0]):
+                self._splitter = ThinkingSplitter()
         if self._splitter is not None:
             self._split(event, self._splitter)
         if event.text:

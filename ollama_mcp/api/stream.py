@@ -137,9 +137,10 @@ class Stream(Generic[E]):
 
     async def _read_to_end(self) -> E:
         """Read all events and return the last one."""
-        async with self:
-            async for _ in self:
-                pass
+        if not self._closed:
+            async with self:
+                async for _ in self:
+                    pass
         if self._last is None:
             raise InternalError("The stream was closed before anything was read.")
         return self._last

@@ -7,6 +7,7 @@ Here a request takes an idle connection from a list, or opens one; callers limit
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
@@ -79,7 +80,7 @@ class FreeListTransport(httpx.AsyncBaseTransport):
             raise _httpx_error(error) from error
         # httpcore looks the limit up when the body is first read, so it can still be changed here.
         timeouts["read"] = timeouts.get("idle", timeouts.get("read"))
-        body = _Body(core_response, lambda: self._release(origin, connection))
+        body = _Body(core_response, partial(self._release, origin, connection))
         return httpx.Response(core_response.status, headers=core_response.headers, stream=body, request=request)
 
     async def aclose(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from ollama_mcp.errors import InvalidArgument
 
@@ -26,7 +26,8 @@ _SCHEME = re.compile(r"(?i)^https?://")
 _MAX_QUOTED = 80
 
 
-@dataclass(frozen=True, slots=True)
+# Without slots: cached properties need a dict, and `parse_name` keeps the few names of a process.
+@dataclass(frozen=True)
 class ModelName:
     """The parts of a model name, in the casing that was given."""
 
@@ -48,12 +49,12 @@ class ModelName:
         """The form with all four parts."""
         return f"{self.host}/{self.namespace}/{self.model}:{self.tag}"
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The full form in lower case, equal for all names of one model."""
         return self.full.lower()
 
-    @property
+    @cached_property
     def is_cloud(self) -> bool:
         """Whether the model runs on ollama.com instead of the host."""
         tag = self.tag.lower()

@@ -178,7 +178,9 @@ class OllamaServer(GuidedServer):
         call again; elsewhere it is asked while the call waits.
         """
         try:
-            tool = self._offered_tool(name)
+            tool = self.bound_tools.get(name)
+            if tool is None:
+                raise self._not_offered(name)
             progress = Progress(_progress_sender(context))
             caller = caller_of(context, self.ollama_settings, has_progress=progress.wanted)
             granted: set[str] = set()
@@ -189,7 +191,13 @@ class OllamaServer(GuidedServer):
                 checked = tool.arguments.check(arguments)
                 background = bool(checked.pop(BACKGROUND, False))
                 try:
-                    if not tool.is_long or not self._keeps_jobs(background=background):
+                    if background and JOB_TOOL not in self.bound_tools:
+                        raise NotAllowed(
+                            f"background needs {JOB_TOOL}, which is not offered.",
+                            next_step="The user can add the toolset 'system' to tools.toolsets in the settings.",
+                        )
+                    # Without the tool that gives a job's result, work is better waited for.
+                    if not tool.is_long or JOB_TOOL not in self.bound_tools:
                         return await self._run(tool, call, checked, context)
                     job = Job(name, str(checked.get("model", "")), caller.owner, progress, call.consent)
                     job.resumes = tool.spec.hints.resumes
@@ -265,21 +273,6 @@ class OllamaServer(GuidedServer):
             habits = self._habits[caller.owner] = ModelHabits()
         return habits
 
-    def _keeps_jobs(self, *, background: bool) -> bool:
-        """Whether work may go on as a job: only where the tool that gives its result is offered.
-
-        Raises:
-            NotAllowed: A job is asked for, and it is not.
-        """
-        if JOB_TOOL in self.bound_tools:
-            return True
-        if background:
-            raise NotAllowed(
-                f"background needs {JOB_TOOL}, which is not offered.",
-                next_step="The user can add the toolset 'system' to tools.toolsets in the settings.",
-            )
-        return False
-
     def _folder_question(self, error: NotAllowed, call: Call) -> UserQuestion | None:
         """The question whether a refused folder may be read; None where nobody can be asked, or is to be."""
         if self.ollama_settings.transport != "stdio" or not call.consent.has_forms or call.consent.detached:
@@ -308,18 +301,16 @@ class OllamaServer(GuidedServer):
             return failure_result(await with_suggestions(error, self.hosts, self.bound_tools))
         return failure_result(internal_error(error, tool))
 
-    def _offered_tool(self, name: str) -> BoundTool:
-        tool = self.bound_tools.get(name)
-        if tool is None and name in self._specs:
-            raise NotAllowed(
+    def _not_offered(self, name: str) -> OllamaMCPError:
+        """The error for a tool that the settings leave out, or that does not exist."""
+        if name in self._specs:
+            return NotAllowed(
                 f"{name} is not offered by this server's settings.",
                 next_step="The user can change read_only, tools.toolsets, tools.include or tools.exclude.",
             )
-        if tool is None:
-            close = difflib.get_close_matches(name, list(self.bound_tools), n=1)
-            hint = f"Did you mean {close[0]}?" if close else "tools/list names the offered tools."
-            raise InvalidArgument(f"Unknown tool: {name[:80]!r}.", next_step=hint)
-        return tool
+        close = difflib.get_close_matches(name, list(self.bound_tools), n=1)
+        hint = f"Did you mean {close[0]}?" if close else "tools/list names the offered tools."
+        return InvalidArgument(f"Unknown tool: {name[:80]!r}.", next_step=hint)
 
 
 @asynccontextmanager

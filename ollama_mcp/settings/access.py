@@ -41,8 +41,8 @@ class ReadSettings(BaseModel):
     )
     over_http: bool = Field(
         default=False,
-        description="Without effect today, since no client on HTTP can present a token: let those that do name files in "
-        "the folders listed here and by `ollama-mcp-server allow` (not home, the working or the temporary folder).",
+        description="No effect yet, since no client on HTTP can present a token. Lets those that do name files in the "
+        "folders listed here and by `ollama-mcp-server allow` (not home, the working or the temporary folder).",
     )
 
 

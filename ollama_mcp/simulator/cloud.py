@@ -43,7 +43,7 @@ class CloudSimulator(Simulator):
         if models is None:
             for model in CLOUD_MODELS:
                 self.store.install(model)
-        # The cloud evicts no model that a request may use.
+        # Effectively unlimited: the cloud does not evict models.
         self.machine.scheduler.max_loaded = 1_000
 
     async def _respond(self, request: HttpRequest, response: ResponseWriter) -> None:

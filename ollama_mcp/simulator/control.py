@@ -111,7 +111,7 @@ def _state(simulator: Simulator) -> Object:
         "requests": simulator.log.total,
         "in_flight": [entry.to_json() for entry in simulator.in_flight],
         "disconnects": [
-            {"path": gone.request.path, "milliseconds": round(gone.milliseconds, 3), "lines": gone.lines}
-            for gone in simulator.disconnects
+            {"path": entry.request.path, "milliseconds": round(entry.milliseconds, 3), "lines": entry.lines}
+            for entry in simulator.disconnects
         ],
     }

@@ -38,7 +38,7 @@ class InstanceGenerator:
         self._numbers = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", prompt)]
 
     def generate(self, schema: Any, depth: int = 0) -> Any:
-        """A value that matches the schema; below a depth of 12 only required properties."""
+        """A value that matches the schema; deeper than 12 levels only required properties."""
         node = self._resolve(as_object(schema))
         if "const" in node:
             return node["const"]

@@ -210,7 +210,8 @@ async def test_a_background_pull_asks_the_user_before_it_is_let_go(simulator: Si
 
 
 async def test_a_job_that_would_have_to_ask_says_so_and_does_nothing(simulator: Simulator):
-    simulator.faults.add(Fault("delay", path="/api/pull", seconds=0.4))
+    # Longer than SHORT: the size must become known after the call has ended.
+    simulator.faults.add(Fault("delay", path="/api/pull", seconds=1.0))
     user = User(YES)
     async with with_user(simulator.url, user, limits={"pull_confirm_gb": 0.1}, jobs=SHORT) as client:
         name = job_of(await client.call_tool("ollama_pull_model", {"model": "smollm2:135m"}))

@@ -73,7 +73,7 @@ async def test_a_failure_on_our_side_tells_no_details_and_is_logged(
     ("tools", "words"),
     [
         ({"toolsets": ["inferenc"]}, ["tools.toolsets", "'inferenc'", "Did you mean 'inference'?"]),
-        ({"toolsets": ["zzz"]}, ["There are: inference, models"]),
+        ({"toolsets": ["zzz"]}, ["Available: inference, models"]),
     ],
 )
 def test_a_toolset_that_does_not_exist_stops_the_start(tools: dict[str, Any], words: list[str]):

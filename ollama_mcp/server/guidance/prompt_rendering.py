@@ -48,6 +48,7 @@ def render_prompt(
     choice = _choose_model(prompt, given.get("model", ""), state, settings) if state is not None else PromptModel("")
     values: dict[str, str] = {one.name: json.dumps(one.default) for one in prompt.arguments if one.default}
     values |= {name: json.dumps(text, ensure_ascii=False) for name, text in given.items()}
+    # The choice counts: a requested model that is not installed is replaced.
     values.pop("model", None)
     values[BY_PATH if may_name_files(settings) else INLINE] = ""
     if choice.model:
