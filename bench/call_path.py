@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import signal
+import os
 import sys
 import tempfile
 import threading
@@ -27,7 +27,7 @@ from bench.clients import ROOT, Process, running
 
 MODEL = "llama3.2:3b"
 # Files and functions at most; a batch row counts the functions that the first row did not enter.
-LIMITS: dict[str, tuple[int, int]] = {"chat": (28, 110), "chat with a file": (34, 130)}
+LIMITS: dict[str, tuple[int, int]] = {"chat": (37, 121), "chat with a file": (55, 205)}
 SECOND_ROW_LIMIT = 8
 # The store writes counters 2 s after the first of several changes, and what `ps` said is kept for 2 s.
 _SETTLED_SECONDS = 3.0
@@ -36,8 +36,8 @@ _OURS = (f"{ROOT}/ollama_mcp/", f"{ROOT}/tools/")
 Entered = set[str]
 
 
-def serve(output: Path) -> None:
-    """Run the server; SIGUSR1 starts a count, SIGUSR2 writes it to the output and ends it."""
+def serve(control: Path) -> None:
+    """Run the server; each line written to the FIFO `control` ends a count, writes it beside, and starts the next."""
     from ollama_mcp_server import main
 
     entered: set[CodeType] = set()
@@ -46,17 +46,16 @@ def serve(output: Path) -> None:
         if event == "call":
             entered.add(frame.f_code)
 
-    def clear(number: int, frame: FrameType | None) -> None:
-        entered.clear()
+    def answer_commands() -> None:
+        # A thread: a signal may be delivered to any thread, and then waits until the event loop wakes up.
+        while control.read_text(encoding="utf-8"):
+            names = [f"{code.co_filename}:{code.co_qualname}" for code in list(entered) if _is_counted(code)]
+            entered.clear()
+            partial = control.with_suffix(".partial")
+            partial.write_text(json.dumps(names), encoding="utf-8")
+            partial.rename(control.with_suffix(".json"))
 
-    def write(number: int, frame: FrameType | None) -> None:
-        names = [f"{code.co_filename}:{code.co_qualname}" for code in list(entered) if _is_counted(code)]
-        partial = output.with_suffix(".partial")
-        partial.write_text(json.dumps(names), encoding="utf-8")
-        partial.rename(output)
-
-    signal.signal(signal.SIGUSR1, clear)
-    signal.signal(signal.SIGUSR2, write)
+    threading.Thread(target=answer_commands, daemon=True).start()
     threading.setprofile(record)
     sys.setprofile(record)
     sys.argv[1:] = []
@@ -72,30 +71,33 @@ class CountingServer(Process):
     """A server process that tells which functions a call enters."""
 
     def __init__(self, folder: Path, ollama: str) -> None:
-        self._output = folder / "entered.json"
-        super().__init__([sys.executable, "-m", "bench.call_path", "--serve", str(self._output)], ollama, folder)
+        self._control = folder / "control"
+        os.mkfifo(self._control)
+        super().__init__([sys.executable, "-m", "bench.call_path", "--serve", str(self._control)], ollama, folder)
 
-    async def entered(self, tool: str, arguments: dict[str, Any], *, warm: int = 3, fails: bool = False) -> Entered:
-        """The functions that a call enters, as "file:name", after so many calls that warm it up."""
-        for _ in range(warm):
+    async def entered(self, tool: str, arguments: dict[str, Any], *, fails: bool = False) -> Entered:
+        """The functions that a warm call enters, as "file:name": those of two calls, without what timers did beside."""
+        for _ in range(3):
             await self._call(tool, arguments, fails=fails)
-        if warm:
-            # Let the store write what these calls left to it; then refresh what is cached for seconds only.
-            await asyncio.sleep(_SETTLED_SECONDS)
-            await self._call(tool, arguments, fails=fails)
-        self._process.send_signal(signal.SIGUSR1)
+        # Let the store write what these calls left to it; then refresh what is cached for seconds only.
+        await asyncio.sleep(_SETTLED_SECONDS)
         await self._call(tool, arguments, fails=fails)
-        self._process.send_signal(signal.SIGUSR2)
-        names = await asyncio.to_thread(self._take_output)
-        return {str(name).removeprefix(f"{ROOT}/") for name in names}
+        return await self._count(tool, arguments, fails=fails) & await self._count(tool, arguments, fails=fails)
 
-    def _take_output(self) -> list[str]:
-        """The functions that the process writes for SIGUSR2."""
-        while not self._output.exists():
+    async def _count(self, tool: str, arguments: dict[str, Any], *, fails: bool) -> Entered:
+        await asyncio.to_thread(self._take_count)
+        await self._call(tool, arguments, fails=fails)
+        return await asyncio.to_thread(self._take_count)
+
+    def _take_count(self) -> Entered:
+        """The functions entered since the last count."""
+        self._control.write_text("count", encoding="utf-8")
+        written = self._control.with_suffix(".json")
+        while not written.exists():
             time.sleep(0.01)
-        names = json.loads(self._output.read_text(encoding="utf-8"))
-        self._output.unlink()
-        return names
+        names = json.loads(written.read_text(encoding="utf-8"))
+        written.unlink()
+        return {name.removeprefix(f"{ROOT}/") for name in names}
 
     async def _call(self, tool: str, arguments: dict[str, Any], *, fails: bool) -> None:
         try:

@@ -78,6 +78,7 @@ def _partial_result(job: Job, limit: int) -> CallToolResult:
     note = f"Stopped after {job.seconds:.0f} s; " + (
         "this is the text so far." if job.partial_text else "there was no text yet."
     )
+    # A transfer has no text that is worth returning; that its work was not lost is what matters.
     if job.resumes:
         note = f"Stopped: {job.status_text}. The same {job.tool} call resumes."
     if len(job.partial_text) > limit:

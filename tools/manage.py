@@ -107,6 +107,7 @@ async def ollama_unload_model(
         raise InvalidArgument(
             "Provide exactly one of model and all=true.", next_step="ollama_list_running names the loaded models."
         )
+    # Asked for first: /api/embed with keep_alive 0 loads a model that is not in memory, then unloads it.
     running = [loaded.name for loaded in await call.client.ps()]
     if not all and not any(same_model(name, model) for name in running):
         await call.hosts.installed_model(model)

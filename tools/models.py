@@ -68,6 +68,7 @@ async def ollama_list_models(
     the best first.
     """
     installed = await call.client.tags()
+    # Older servers do not list capabilities: the pool then asks for each model's card, once.
     able = await call.hosts.capabilities(installed)
     wanted = [m for m in installed if not capability or capability.lower() in able[m.name]]
     notes: list[str] = []

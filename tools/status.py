@@ -118,6 +118,7 @@ async def _cloud(call: Call) -> str | None:
     try:
         status = await call.client.status()
     except OllamaMCPError:
+        # Servers before v0.16.2 have no such endpoint.
         return None
     return "disabled" if status.disabled else "enabled"
 

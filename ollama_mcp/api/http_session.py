@@ -122,15 +122,11 @@ class ApiResponse:
 
     def __init__(self, session: HttpSession, request: ApiRequest, response: httpx.Response) -> None:
         self.request = request
+        self.request_info = session.describe(request)
         self._session = session
         self._response = response
         # The stream of our transport is its own iterator.
         self._chunks = cast("AsyncIterator[bytes]", response.stream)
-
-    @property
-    def request_info(self) -> RequestInfo:
-        """What errors of the request name."""
-        return self._session.describe(self.request)
 
     async def raise_for_status(self) -> None:
         """Return for a 2xx response as Ollama sends it; raise the ApiError of any other."""

@@ -67,7 +67,9 @@ async def with_suggestions(error: OllamaMCPError, hosts: HostPool, tools: Collec
         hosts: The Ollama hosts.
         tools: Names of the offered tools; no other is named.
     """
+    # A pull fails because the registry has no such model: what is installed is no help there.
     if isinstance(error, ModelNotFound) and error.model and "pull" not in error.endpoint:
+        # It may have been deleted by another program, so what was cached of it is stale.
         hosts.invalidate(error.model)
         error.next_step = _not_found_remedy(error.model, await hosts.installed(), tools)
     elif isinstance(error, Unsupported):

@@ -92,4 +92,5 @@ def _path_or_empty(uri: str) -> str:
     try:
         return path_of_file_uri(uri)
     except OllamaMCPError:
+        # A root that is not a local file: URI opens nothing, and must not invalidate the other roots.
         return ""

@@ -29,8 +29,8 @@ class Hints:
         idempotent: A second equal call changes nothing more.
         open_world: Reaches beyond the user's own Ollama.
         opens_with_urls: Open world as soon as the settings allow URLs in arguments.
-        only_writes_output: Changes nothing but the file that an argument names, which is not offered (`RequiresSetting`)
-            where the settings are read-only; the tool is then.
+        only_writes_output: Changes nothing but the file that an argument names, which is not offered
+            (`RequiresSetting`) where the settings are read-only; the tool is then.
         resumes: The same call goes on where an earlier one was stopped.
     """
 

@@ -72,6 +72,7 @@ def _validate_keep_alive(value: Any) -> Any:
 
 
 def _validate_think(value: Any) -> Any:
+    # Models send booleans as text where a level is text too.
     if isinstance(value, str) and value.strip().lower() in ("true", "false"):
         return value.strip().lower() == "true"
     if isinstance(value, bool) or (isinstance(value, str) and value.strip()):
@@ -103,6 +104,7 @@ def check_call_options(value: Any) -> Any:
         if not isinstance(beside.get(name, True), bool):
             raise InvalidArgument(f"options.{name} is {beside[name]!r}, but must be true or false.")
     top = beside.get("top_logprobs", 0)
+    # A bool is an int to Python.
     if isinstance(top, bool) or not isinstance(top, int) or not 0 <= top <= 20:
         raise InvalidArgument(f"options.top_logprobs is {top!r}, but must be a whole number from 0 to 20.")
     rest = {name: item for name, item in given.items() if name not in beside}
@@ -354,6 +356,7 @@ def _to_api_tool_call(call: dict[str, Any], index: int) -> ToolCall:
     function = call.get("function") or call
     name: Any = function.get("name")
     arguments: Any = function.get("arguments") or {}
+    # OpenAI sends the arguments as JSON text.
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments)

@@ -275,7 +275,7 @@ async def test_the_list_by_capability_begins_with_what_a_call_takes(capability: 
         first = found["models"][0]["name"]
         assert not (await client.call_tool(*calls[capability])).is_error
     assert asked(simulator) == [first]
-    assert f"A call that names no model takes {first} (" in found["note"]
+    assert f"A call without model uses {first} (" in found["note"]
 
 
 async def test_the_list_begins_with_the_settings_own_model_and_the_last_one(simulator: Simulator):
@@ -285,7 +285,7 @@ async def test_the_list_begins_with_the_settings_own_model_and_the_last_one(simu
         after = data(await client.call_tool("ollama_list_models", {"capability": "completion"}))
     assert [model["name"] for model in before["models"]] == ["gemma3:4b", "qwen3:4b", "llama3.2:3b"]
     assert [model["name"] for model in after["models"]] == ["qwen3:4b", "gemma3:4b", "llama3.2:3b"]
-    assert after["note"] == "Best first. A call that names no model takes qwen3:4b (as before)."
+    assert after["note"] == "Best first. A call without model uses qwen3:4b (as before)."
 
 
 async def test_models_that_no_call_takes_unnamed_stand_last_in_the_list():
@@ -295,8 +295,8 @@ async def test_models_that_no_call_takes_unnamed_stand_last_in_the_list():
         simulator.store.remove(simulator.store.models[parse_name("gemma3:4b").key])
         none = data(await client.call_tool("ollama_list_models", {"capability": "vision"}))
     assert [model["name"] for model in found["models"]] == ["gemma3:4b", "clef:latest"]
-    assert "takes clef:latest (" in data(only)["note"]
-    assert none["note"] == "Best first. A call that names no model takes none of them."
+    assert "uses clef:latest (" in data(only)["note"]
+    assert none["note"] == "Best first. A call without model uses none of them."
 
 
 @pytest.mark.parametrize(("mode", "kept"), [("legacy", "llama3.2:3b"), ("2026-07-28", "gemma3:4b")])

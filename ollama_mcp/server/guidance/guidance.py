@@ -74,6 +74,7 @@ class Guidance:
 
     async def prompts(self) -> dict[str, Prompt]:
         """The prompts whose tools are offered, by name; read from disk once."""
+        # Requests that arrive while the files are read wait for them instead of reading them again.
         async with self._loading:
             if self._prompts is None:
                 found, problems = await asyncio.to_thread(load_prompts, self.settings.prompts.folders)

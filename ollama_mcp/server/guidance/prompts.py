@@ -149,6 +149,7 @@ def parse_prompt(file: Path) -> Prompt:
         OSError: The file cannot be read.
         UnicodeDecodeError: The file is not UTF-8.
     """
+    # Editors on Windows may write a byte order mark.
     text = file.read_text(encoding="utf-8-sig")
     if not re.fullmatch(r"[a-z][a-z0-9_-]{0,39}", file.stem):
         raise InvalidArgument(f"its name {file.stem[:40]!r} is not 1 to 40 characters of a-z 0-9 _ -")

@@ -127,6 +127,7 @@ def _result_contents(result: CallToolResult, field: str = "") -> ReadResourceCon
         return _json_contents(whole[field] if field and whole is not None else whole)
     first = next(block.text for block in result.content if isinstance(block, TextContent))
     kind = (result.meta or {}).get(f"{META}/error", {}).get("kind")
+    # The SDK answers the first with -32602 and the second with -32603.
     raise (ResourceNotFoundError if kind == "model_not_found" else ResourceError)(first)
 
 
