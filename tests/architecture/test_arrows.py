@@ -37,9 +37,7 @@ OF_TOOLS = {
     "ollama_mcp.server.failures",
     "ollama_mcp.server.jobs",
     "ollama_mcp.server.transfers",
-    "ollama_mcp.server.model_creation",
     "ollama_mcp.server.formatting",
-    "ollama_mcp.server.transfers",
     "ollama_mcp.server.types",
     "ollama_mcp.store",
 }
