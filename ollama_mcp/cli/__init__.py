@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["simulate"]:
         # Before our own parser, which would refuse the simulator's options.
-        from ollama_mcp.simulator.process import main as simulate
+        from ollama_mcp.simulator.command_line import main as simulate
 
         return simulate(arguments[1:], program="ollama-mcp-server simulate")
     options = build_parser().parse_args(arguments)

@@ -18,7 +18,7 @@ from ollama_mcp.formats.durations import keep_alive_seconds
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.server.call import Call
 from ollama_mcp.server.registry import ToolFunction
-from ollama_mcp.server.schema import Schema, portable
+from ollama_mcp.server.tool_schemas import Schema, portable
 from ollama_mcp.server.types import RequiresSetting, check_call_options
 from ollama_mcp.settings import Settings, SettingsError
 

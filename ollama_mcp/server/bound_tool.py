@@ -11,7 +11,7 @@ from ollama_mcp.server.arguments import Arguments
 from ollama_mcp.server.call import Call
 from ollama_mcp.server.registry import ToolFunction, ToolSpec
 from ollama_mcp.server.results import META, Data, answer_result, data_result
-from ollama_mcp.server.schema import portable
+from ollama_mcp.server.tool_schemas import portable
 from ollama_mcp.settings import Settings
 from ollama_mcp.work.chat.result import Answer
 

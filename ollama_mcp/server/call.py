@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import InvalidArgument, NotAllowed
 from ollama_mcp.formats.model_names import parse_name, same_model
-from ollama_mcp.work.context import CallContext
+from ollama_mcp.work.call_context import CallContext
 
 if TYPE_CHECKING:
     from ollama_mcp.server.caller import Caller

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ollama_mcp.access import Access
     from ollama_mcp.api import CreateRequest, OllamaClient
     from ollama_mcp.server.call import Call
-    from ollama_mcp.work.model_files import ModelFile
+    from ollama_mcp.work.weight_files import ModelFile
 
 MAX_MODELFILE_BYTES = 1_000_000
 
@@ -121,7 +121,7 @@ async def read_definition(
 
 
 def _from_path(path: str, access: Access) -> ModelDefinition:
-    from ollama_mcp.work.model_files import find_model_files
+    from ollama_mcp.work.weight_files import find_model_files
 
     files = find_model_files(path, access)
     if any(file.name == "adapter_config.json" for file in files):
@@ -208,7 +208,7 @@ class _ModelfileReader:
         return path if is_path or (".." not in instruction.value and os.path.exists(path)) else None
 
     def _add_files(self, instruction: Instruction, path: str) -> None:
-        from ollama_mcp.work.model_files import find_model_files
+        from ollama_mcp.work.weight_files import find_model_files
 
         if self._path is not None and os.path.realpath(path) == self._path:
             raise self._modelfile.error(instruction, f"{instruction.name.upper()} refers to this Modelfile itself")
@@ -293,7 +293,7 @@ async def upload_file(call: Call, path: str, expected: str = "") -> str:
         InvalidArgument: It has another digest; nothing was sent.
         OllamaMCPError: As `verify_model_file` and `upload`.
     """
-    from ollama_mcp.work.model_files import verify_model_file
+    from ollama_mcp.work.weight_files import verify_model_file
 
     file = await asyncio.to_thread(verify_model_file, path, os.path.basename(path), call.access)
     digests = await _upload(

@@ -5,8 +5,8 @@ It speaks the HTTP API of every recorded generation of Ollama. Its texts are mad
 
 from ollama_mcp.simulator.answers import Answer
 from ollama_mcp.simulator.cloud import CloudSimulator
+from ollama_mcp.simulator.command_line import run
 from ollama_mcp.simulator.faults import Fault
-from ollama_mcp.simulator.process import run
 from ollama_mcp.simulator.scheduler import Latency
 from ollama_mcp.simulator.server import Simulator
 

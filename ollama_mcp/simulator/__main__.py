@@ -1,6 +1,6 @@
 """`python -m ollama_mcp.simulator`."""
 
-from ollama_mcp.simulator.process import main
+from ollama_mcp.simulator.command_line import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

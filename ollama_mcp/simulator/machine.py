@@ -10,10 +10,10 @@ from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.model_names import ModelName, parse_name
 from ollama_mcp.simulator.answers import Scripts
 from ollama_mcp.simulator.errors import SIGNIN_URL, ErrorResponse, model_not_found
-from ollama_mcp.simulator.generations import DEFAULT, Generation
 from ollama_mcp.simulator.library import CLOUD_MODELS, INSTALLED, find_library_model
 from ollama_mcp.simulator.registry import Downloads, Registry
 from ollama_mcp.simulator.scheduler import Latency, Scheduler
+from ollama_mcp.simulator.server_versions import DEFAULT, Generation
 from ollama_mcp.simulator.store import ModelStore, StoredModel
 
 AccountState = Literal["signed_in", "signed_out", "no_key", "unreachable", "disabled"]

@@ -8,7 +8,6 @@ from typing import Any, cast
 from ollama_mcp.formats.durations import parse_duration
 from ollama_mcp.formats.options import OPTIONS
 from ollama_mcp.simulator.errors import ErrorResponse
-from ollama_mcp.simulator.generations import Generation
 from ollama_mcp.simulator.go_json import (
     FieldDecoder,
     Object,
@@ -24,6 +23,7 @@ from ollama_mcp.simulator.go_json import (
     struct,
     type_error,
 )
+from ollama_mcp.simulator.server_versions import Generation
 from ollama_mcp.simulator.store import StoredModel
 
 DEFAULT_CONTEXT = 4096

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from ollama_mcp.simulator.generations import Generation
 from ollama_mcp.simulator.http import HttpRequest
 from ollama_mcp.simulator.machine import Machine
 from ollama_mcp.simulator.response import ResponseWriter
 from ollama_mcp.simulator.routes import account, create, decisions, embeddings, inference, models, transfers
+from ollama_mcp.simulator.server_versions import Generation
 
 Handler = Callable[[Machine, HttpRequest, ResponseWriter], Awaitable[None]]
 

@@ -12,9 +12,9 @@ from typing import Any
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.gguf import GGUFHeader
 from ollama_mcp.formats.model_names import ModelName, parse_name
-from ollama_mcp.simulator.generations import Generation
 from ollama_mcp.simulator.go_json import Object, encode
 from ollama_mcp.simulator.library import LibraryModel
+from ollama_mcp.simulator.server_versions import Generation
 
 BLOB_FOLDER = "/usr/share/ollama/.ollama/models/blobs/sha256-"
 DEFAULT_TEMPLATE = "{{ .Prompt }}"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ollama_mcp.errors import DiskError
-from ollama_mcp.store.schema import APPLICATION_ID, MIGRATIONS
+from ollama_mcp.store.tables import APPLICATION_ID, MIGRATIONS
 from ollama_mcp.store.writes import transaction
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from ollama_mcp.hosts.model_activity import fully_on_gpu
 if TYPE_CHECKING:
     from ollama_mcp.api import ModelSummary, RunningModel
     from ollama_mcp.settings.model import DefaultSettings
-    from ollama_mcp.work.context import CallContext
+    from ollama_mcp.work.call_context import CallContext
 
 Task = Literal["chat", "generate", "embed", "decide"]
 

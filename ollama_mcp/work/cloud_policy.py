@@ -9,7 +9,7 @@ from ollama_mcp.errors import NotAllowed
 from ollama_mcp.formats.model_names import parse_name
 
 if TYPE_CHECKING:
-    from ollama_mcp.work.context import CallContext
+    from ollama_mcp.work.call_context import CallContext
 
 CloudSetting = Literal["cloud_files", "cloud_images", "cloud_batch"]
 

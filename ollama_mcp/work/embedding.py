@@ -16,7 +16,7 @@ from ollama_mcp.formats.tokens import estimate_tokens
 
 if TYPE_CHECKING:
     from ollama_mcp.api import EmbedResponse
-    from ollama_mcp.work.context import CallContext
+    from ollama_mcp.work.call_context import CallContext
 
 # About the largest 32-bit float (IEEE 754).
 _MAX_FLOAT32 = 3.4e38

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, TypeVar
 from ollama_mcp.access import Purpose
 from ollama_mcp.access.quoting import quoted
 from ollama_mcp.errors import BadRequest, DiskError, Interrupted, InvalidArgument, Unreachable
-from ollama_mcp.work.model_files import file_state
+from ollama_mcp.work.weight_files import file_state
 
 if TYPE_CHECKING:
     from ollama_mcp.access import Access, OpenedFile
     from ollama_mcp.api import OllamaClient
-    from ollama_mcp.work.model_files import ModelFile
+    from ollama_mcp.work.weight_files import ModelFile
 
     R = TypeVar("R")
 

@@ -59,7 +59,10 @@ def cycle_in(graph: dict[str, set[str]]) -> list[str]:
         done.add(path.pop())
         return []
 
-    return next((cycle for module in sorted(graph) if (cycle := visit(module))), [])
+    for module in sorted(graph):
+        if cycle := visit(module):
+            return cycle
+    return []
 
 
 def test_no_files_of_the_core_import_each_other_in_a_cycle() -> None:

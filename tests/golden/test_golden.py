@@ -97,9 +97,11 @@ def _required_arguments(schema: dict[str, Any]) -> dict[str, Any]:
 def _example(schema: dict[str, Any]) -> Any:
     if "enum" in schema:
         return schema["enum"][0]
-    kind = schema.get("type") or schema["anyOf"][0]["type"]
-    examples = {"integer": schema.get("minimum", 1), "number": 1.0, "boolean": True, "object": {}}
-    return [_example(schema["items"])] if kind == "array" else examples.get(kind, "a text")
+    kind: str = schema.get("type") or schema["anyOf"][0]["type"]
+    if kind == "array":
+        return [_example(schema["items"])]
+    examples: dict[str, Any] = {"integer": schema.get("minimum", 1), "number": 1.0, "boolean": True, "object": {}}
+    return examples.get(kind, "a text")
 
 
 async def test_every_tool_has_its_golden_files_and_no_more_exist(simulator: Simulator):

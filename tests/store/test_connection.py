@@ -15,7 +15,7 @@ import pytest
 from ollama_mcp.errors import DiskError
 from ollama_mcp.settings import Settings
 from ollama_mcp.store import Store
-from ollama_mcp.store.schema import APPLICATION_ID, MIGRATIONS
+from ollama_mcp.store.tables import APPLICATION_ID, MIGRATIONS
 from tests.store.support import begun, child, files_in, fill, finish, is_there, opened, query, rows_of
 
 PAGE = 4_096

@@ -13,13 +13,13 @@ from typing import Any, Literal
 from ollama_mcp.simulator import responder
 from ollama_mcp.simulator.answers import Answer, ResponsePlan, plan_from_script
 from ollama_mcp.simulator.errors import ErrorResponse
-from ollama_mcp.simulator.generations import Generation
 from ollama_mcp.simulator.go_json import Object, timestamp
 from ollama_mcp.simulator.language import Token, count_tokens
 from ollama_mcp.simulator.machine import Machine
 from ollama_mcp.simulator.request_fields import context_length, load_options
 from ollama_mcp.simulator.responder import ModelInput
 from ollama_mcp.simulator.response import ResponseWriter
+from ollama_mcp.simulator.server_versions import Generation
 from ollama_mcp.simulator.store import uses_native_template
 
 _REPETITION_ERROR = "prediction aborted, token repeat limit reached"

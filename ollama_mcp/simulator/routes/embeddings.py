@@ -17,13 +17,13 @@ from typing import Any, cast
 
 from ollama_mcp.simulator import go_json, request_fields
 from ollama_mcp.simulator.errors import ErrorResponse
-from ollama_mcp.simulator.generations import Generation
 from ollama_mcp.simulator.go_json import FieldDecoder, as_list
 from ollama_mcp.simulator.http import HttpRequest
 from ollama_mcp.simulator.language import count_tokens
 from ollama_mcp.simulator.machine import Machine
 from ollama_mcp.simulator.request_fields import context_length, load_options, merge_options
 from ollama_mcp.simulator.response import ResponseWriter
+from ollama_mcp.simulator.server_versions import Generation
 from ollama_mcp.simulator.store import StoredModel, capabilities
 
 _WORD = re.compile(r"\w+")

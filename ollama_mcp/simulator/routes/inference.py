@@ -8,7 +8,6 @@ from typing import Any
 
 from ollama_mcp.simulator import go_json, request_fields
 from ollama_mcp.simulator.errors import ErrorResponse
-from ollama_mcp.simulator.generations import Generation
 from ollama_mcp.simulator.go_json import FieldDecoder, Object, as_list, as_object, timestamp
 from ollama_mcp.simulator.http import HttpRequest
 from ollama_mcp.simulator.language import count_tokens
@@ -18,6 +17,7 @@ from ollama_mcp.simulator.responder import ModelInput
 from ollama_mcp.simulator.response import ResponseWriter
 from ollama_mcp.simulator.routes.completion import CompletionRequest, complete
 from ollama_mcp.simulator.schema_instances import JSON_TYPES
+from ollama_mcp.simulator.server_versions import Generation
 from ollama_mcp.simulator.store import StoredModel, capabilities, template_syntax_error
 
 _TOO_LONG = (

@@ -9,11 +9,11 @@ from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.model_names import ModelName, parse_name
 from ollama_mcp.simulator import go_json
 from ollama_mcp.simulator.errors import ErrorResponse, model_not_found
-from ollama_mcp.simulator.generations import Generation
 from ollama_mcp.simulator.go_json import Object, as_list, timestamp
 from ollama_mcp.simulator.http import HttpRequest
 from ollama_mcp.simulator.machine import Machine
 from ollama_mcp.simulator.response import JSON_WITHOUT_CHARSET, ResponseWriter
+from ollama_mcp.simulator.server_versions import Generation
 from ollama_mcp.simulator.store import (
     BLOB_FOLDER,
     DEFAULT_TEMPLATE,

@@ -16,7 +16,7 @@ from ollama_mcp.work.batch.rows import InputRow
 
 if TYPE_CHECKING:
     from ollama_mcp.store import BatchRun
-    from ollama_mcp.work.context import CallContext
+    from ollama_mcp.work.call_context import CallContext
 
 PAGE_ROWS = 256
 # A page of long rows is shorter, since two pages are in memory at a time.

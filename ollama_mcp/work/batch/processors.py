@@ -36,8 +36,8 @@ from ollama_mcp.work.embedding import embed, pack_vectors
 
 if TYPE_CHECKING:
     from ollama_mcp.api import EmbedResponse
+    from ollama_mcp.work.call_context import CallContext
     from ollama_mcp.work.choosing import ModelChoice
-    from ollama_mcp.work.context import CallContext
     from ollama_mcp.work.decide import Decider
 
 # Errors that say something about the host, not about the row.

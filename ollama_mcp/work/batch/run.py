@@ -28,7 +28,7 @@ from ollama_mcp.work.cloud_policy import CloudSetting, check_cloud_policy
 if TYPE_CHECKING:
     from ollama_mcp.access import Output
     from ollama_mcp.store import BatchRun
-    from ollama_mcp.work.context import CallContext
+    from ollama_mcp.work.call_context import CallContext
 
 # Rows per query when finished rows are counted: there may be a million.
 _COUNT_PAGE_ROWS = 20_000

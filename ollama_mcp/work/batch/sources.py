@@ -17,7 +17,7 @@ from ollama_mcp.work.batch.rows import InputRow, RowSource
 
 if TYPE_CHECKING:
     from ollama_mcp.access import OpenedFile
-    from ollama_mcp.work.context import CallContext
+    from ollama_mcp.work.call_context import CallContext
     from ollama_mcp.work.files import Document
 
 MAX_FILES = 50_000

@@ -11,7 +11,7 @@ from ollama_mcp.hosts.model_cards import capabilities_of
 from ollama_mcp.work.cloud_policy import check_cloud_policy
 
 if TYPE_CHECKING:
-    from ollama_mcp.work.context import CallContext
+    from ollama_mcp.work.call_context import CallContext
 
 _LACKS = {"vision": "cannot see images", "audio": "cannot hear"}
 

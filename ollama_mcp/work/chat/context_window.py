@@ -18,7 +18,7 @@ from ollama_mcp.hosts.model_cards import default_options
 
 if TYPE_CHECKING:
     from ollama_mcp.api import RunningModel
-    from ollama_mcp.work.context import CallContext
+    from ollama_mcp.work.call_context import CallContext
 
 # The context that Ollama loads a model with where nobody says (since v0.6.7; on large GPUs more, which `ps` shows).
 DEFAULT_CONTEXT = 4_096

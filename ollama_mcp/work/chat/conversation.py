@@ -10,9 +10,9 @@ from ollama_mcp.errors import InvalidArgument, TooLong
 from ollama_mcp.work.chat.run import send
 
 if TYPE_CHECKING:
+    from ollama_mcp.work.call_context import CallContext
     from ollama_mcp.work.chat.request import Conversation
     from ollama_mcp.work.chat.result import Answer
-    from ollama_mcp.work.context import CallContext
     from ollama_mcp.work.files.documents import Document
 
 

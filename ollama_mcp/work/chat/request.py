@@ -15,7 +15,7 @@ from ollama_mcp.work.choosing import Task, choose
 
 if TYPE_CHECKING:
     from ollama_mcp.api import ChatMessage
-    from ollama_mcp.work.context import CallContext
+    from ollama_mcp.work.call_context import CallContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ async def prepare(call: CallContext, request: InferenceRequest, texts: Sequence[
         options["num_ctx"] = fit.num_ctx
     truncate = beside.get("truncate")
     if truncate is None and fit.is_close and not parse_name(model).is_cloud:
-        truncate = await _refuse_to_truncate(call)
+        truncate = await _truncate_field(call)
     top = beside.get("top_logprobs")
     fields = {
         "format": request.format,
@@ -221,7 +221,7 @@ async def _thinks(call: CallContext, model: str) -> bool:
     return not parse_name(model).is_cloud and (await call.hosts.thinking_support(model)).supported
 
 
-async def _refuse_to_truncate(call: CallContext) -> bool | None:
+async def _truncate_field(call: CallContext) -> bool | None:
     """False where the server knows the field, so that it refuses a prompt which it would otherwise cut silently."""
     from ollama_mcp.api import Feature
 

@@ -14,8 +14,8 @@ from ollama_mcp.work.chat.result import finish
 
 if TYPE_CHECKING:
     from ollama_mcp.api import ChatMessage, ChatRequest, ChatStream, Chunk, GenerateRequest, GenerateStream
+    from ollama_mcp.work.call_context import CallContext
     from ollama_mcp.work.chat.result import Answer
-    from ollama_mcp.work.context import CallContext
 
 # What a progress message shows of the text written so far; hosts show under 200 characters of it.
 TAIL_CHARS = 800

@@ -19,9 +19,9 @@ from ollama_mcp.work.files.documents import Document, prompt_block
 from ollama_mcp.work.files.passages import split_document
 
 if TYPE_CHECKING:
+    from ollama_mcp.work.call_context import CallContext
     from ollama_mcp.work.chat.request import Conversation
     from ollama_mcp.work.chat.result import Answer
-    from ollama_mcp.work.context import CallContext
 
 MOST_PIECES = 200
 # What a piece may answer, in tokens; more would only have to be combined again.

@@ -10,7 +10,7 @@ from ollama_mcp.access.quoting import quoted
 from ollama_mcp.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from ollama_mcp.work.context import CallContext
+    from ollama_mcp.work.call_context import CallContext
     from ollama_mcp.work.files import Document
 
 MAX_PROMPTS = 50

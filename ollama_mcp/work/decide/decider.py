@@ -10,13 +10,13 @@ from ollama_mcp.errors import InvalidArgument, Unsupported, UnsupportedByVersion
 from ollama_mcp.formats.tokens import estimate_tokens
 from ollama_mcp.hosts.model_cards import capabilities_of
 from ollama_mcp.work.choosing import choose
-from ollama_mcp.work.decide.chat_models import MAX_TOP_LOGPROBS, LogprobDecider, decide_by_schema
-from ollama_mcp.work.decide.decision_models import SystemOneDecider
+from ollama_mcp.work.decide.logprob_decider import MAX_TOP_LOGPROBS, LogprobDecider, decide_by_schema
 from ollama_mcp.work.decide.questions import ClosedQuestion, check_questions
 from ollama_mcp.work.decide.session import ModelSession, Subject
+from ollama_mcp.work.decide.system_one_decider import SystemOneDecider
 
 if TYPE_CHECKING:
-    from ollama_mcp.work.context import CallContext
+    from ollama_mcp.work.call_context import CallContext
     from ollama_mcp.work.decide.verdicts import Verdict
 
 DecisionMethod = Literal["decision", "logprobs", "schema"]

@@ -22,7 +22,7 @@ from ollama_mcp.work.decide.decider import Decider, prepare_decider
 from ollama_mcp.work.decide.questions import ClosedQuestion, check_questions
 
 if TYPE_CHECKING:
-    from ollama_mcp.work.context import CallContext
+    from ollama_mcp.work.call_context import CallContext
     from ollama_mcp.work.decide.verdicts import Verdict
     from ollama_mcp.work.files import ReadResult
 

@@ -16,7 +16,7 @@ from ollama_mcp.work.rank.vector_index import load_stored
 
 if TYPE_CHECKING:
     from ollama_mcp.api import ModelCard
-    from ollama_mcp.work.context import CallContext
+    from ollama_mcp.work.call_context import CallContext
     from ollama_mcp.work.rank.corpus import Corpus
     from ollama_mcp.work.rank.vector_index import VectorIndex
 

@@ -30,7 +30,7 @@ from ollama_mcp.work.rank.vector_index import (
 if TYPE_CHECKING:
     from ollama_mcp.api import ModelCard
     from ollama_mcp.store import Store
-    from ollama_mcp.work.context import CallContext
+    from ollama_mcp.work.call_context import CallContext
 
 EXCERPT_CHARS = 160
 _MAX_RECEIPTS = 3

@@ -14,8 +14,8 @@ from ollama_mcp.hosts.model_activity import ActiveCalls
 from ollama_mcp.settings import Settings
 from ollama_mcp.simulator import Simulator
 from ollama_mcp.store import Store
+from ollama_mcp.work.call_context import CallContext
 from ollama_mcp.work.choosing import ModelHabits
-from ollama_mcp.work.context import CallContext
 from ollama_mcp.work.progress import Progress
 
 

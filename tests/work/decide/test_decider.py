@@ -7,7 +7,7 @@ from typing import Any
 
 from ollama_mcp.formats.tokens import estimate_tokens
 from ollama_mcp.simulator import Answer, Simulator
-from ollama_mcp.work.context import CallContext
+from ollama_mcp.work.call_context import CallContext
 from ollama_mcp.work.decide import ClosedQuestion, prepare_decider
 from tests.support import until
 from tests.work.decide.conftest import call_context

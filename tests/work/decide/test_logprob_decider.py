@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ollama_mcp.work.decide.chat_models import letter_probabilities
+from ollama_mcp.work.decide.logprob_decider import letter_probabilities
 from ollama_mcp.work.decide.verdicts import confidence_of, mean_of
 
 

@@ -31,7 +31,7 @@ from ollama_mcp.work.compare.results import SUFFIXES, Comparison, ModelResult, T
 if TYPE_CHECKING:
     from ollama_mcp.access import Output
     from ollama_mcp.api import RunningModel
-    from ollama_mcp.work.context import CallContext
+    from ollama_mcp.work.call_context import CallContext
 
 MIN_MODELS, MAX_MODELS = 2, 20
 # Errors of one prompt, after which the next one is still asked; any other is due to the model or the host.

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from ollama_mcp.simulator import Answer, Simulator
-from ollama_mcp.simulator.generations import Generation
 from ollama_mcp.simulator.responder import describe_media
+from ollama_mcp.simulator.server_versions import Generation
 from tests.contract.gguf_files import gguf
 from tests.simulator.helpers import CHAT, EMBEDDER, THINKER, WEATHER_TOOL, lines, user
 

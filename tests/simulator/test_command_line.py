@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ollama_mcp.simulator.process import main
+from ollama_mcp.simulator.command_line import main
 
 
 async def _started(*arguments: str) -> asyncio.subprocess.Process:
