@@ -51,6 +51,19 @@ def test_quantization_has_ollamas_name() -> None:
     assert GGUFHeader({}).quantization == ""
 
 
+# `llama_ftype` of llama.cpp's include/llama.h.
+LLAMA_FILE_TYPES = [
+    *[(0, "F32"), (1, "F16"), (2, "Q4_0"), (3, "Q4_1"), (7, "Q8_0"), (8, "Q5_0"), (9, "Q5_1"), (10, "Q2_K")],
+    *[(11, "Q3_K_S"), (12, "Q3_K_M"), (13, "Q3_K_L"), (14, "Q4_K_S"), (15, "Q4_K_M"), (16, "Q5_K_S")],
+    *[(17, "Q5_K_M"), (18, "Q6_K"), (32, "BF16")],
+]
+
+
+@pytest.mark.parametrize(("number", "name"), LLAMA_FILE_TYPES)
+def test_a_file_type_has_the_name_that_llama_cpp_gives_it(number: int, name: str) -> None:
+    assert GGUFHeader({"general.file_type": number}).quantization == name
+
+
 def test_long_arrays_are_omitted_unless_requested() -> None:
     assert _read(PLAIN, longest_array=2).metadata["tokenizer.ggml.tokens"] is None
     assert _read(PLAIN).metadata["tokenizer.ggml.tokens"] == ["<unk>", "<s>", "</s>"]

@@ -28,6 +28,14 @@ def test_an_estimate_is_near_what_tokenizers_count(kind: str):
     assert 0.85 * least <= estimate_tokens(text) <= 1.3 * most
 
 
+@pytest.mark.parametrize(
+    ("character", "tokens"),
+    [("ω", 0.8), ("ж", 0.42), ("ש", 0.6), ("ع", 0.6), ("क", 0.85), ("ไ", 0.65), ("ა", 0.88), ("漢", 0.85), ("😀", 2.5)],
+)
+def test_each_script_has_a_rate_of_its_own(character: str, tokens: float):
+    assert estimate_tokens(character * 100) == pytest.approx(100 * tokens, abs=1 + 100 * 0.02)
+
+
 def test_nothing_has_no_tokens():
     assert estimate_tokens("") == 0
 

@@ -28,6 +28,12 @@ def count(store: Store, model: str = "m", *, cloud: bool = False, tokens: int = 
     store.usage.count(model, cloud=cloud, prompt_tokens=10, tokens=tokens, file_tokens=4, seconds=0.5)
 
 
+def test_the_total_of_no_calls_is_nothing_and_knows_where_it_was_done() -> None:
+    summary = UsageSummary()
+    assert summary.local_total == UsageRow("", False, 0, 0, 0, 0, 0.0)
+    assert summary.cloud_total == UsageRow("", True, 0, 0, 0, 0, 0.0)
+
+
 async def test_calls_of_a_model_add_up(store: Store) -> None:
     for _ in range(3):
         count(store)
