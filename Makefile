@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n auto --maxprocesses=4 --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow check lint cover golden docs format bench build clean
+.PHONY: help run test test-slow test-lowest check lint cover golden docs format bench build clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -27,6 +27,12 @@ test: $(READY) ## Run the tests
 
 test-slow: $(READY) ## Run the tests that take minutes, need Node or a package index
 	$(PYTEST) -m "slow and not live" --timeout=600
+
+test-lowest: ## Run the tests with the lowest versions that pyproject.toml allows (needs uv)
+	@command -v uv >/dev/null 2>&1 || { echo "test-lowest needs uv to resolve the lowest versions"; exit 1; }
+	uv venv --quiet --clear .venv-lowest
+	uv pip install --quiet --python .venv-lowest --resolution lowest-direct --editable . --group dev
+	.venv-lowest/bin/python -m pytest $(PARALLEL) -m "not slow and not live"
 
 check: lint cover ## Lint, types, generated files, and the tests with coverage: what must be green
 
@@ -59,5 +65,5 @@ build: $(READY) ## Build sdist and wheel into dist/
 	$(BIN)/python -m hatchling build
 
 clean: ## Remove everything that can be made again
-	rm -rf .venv dist .coverage .coverage.* htmlcov .hypothesis .pytest_cache .ruff_cache
+	rm -rf .venv .venv-lowest dist .coverage .coverage.* htmlcov .hypothesis .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
