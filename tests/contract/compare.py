@@ -92,3 +92,45 @@ def _items(value: Any) -> list[tuple[str, Any]]:
 
 def _short(value: Any) -> str:
     return json.dumps(value)[:1500]
+
+
+def answer_fault(request: dict[str, Any], expected: list[Any], got: list[Any], *, scripted: bool) -> str:
+    """What is wrong with the counters, the end or the text of an inference answer; "" if nothing is.
+
+    The values themselves differ, since the recorded models had random weights; how they depend on each other and on the
+    request does not.
+
+    Args:
+        request: The JSON body of the request.
+        expected: The recorded lines, or the one object of an answer that is not streamed.
+        got: The simulated ones.
+        scripted: Whether the simulator was told the recorded words.
+    """
+    recorded: Any = expected[-1] if expected else None
+    if not isinstance(recorded, dict) or "total_duration" not in recorded or "done" not in recorded:
+        return ""
+    last = cast("dict[str, Any]", got[-1])
+    if "prompt_eval_count" in recorded and not {"prompt_eval_count", "eval_count"} <= set(last):
+        return f"the last line lacks a count: {sorted(last)}"
+    parts = sum(last.get(name, 0) for name in ("load_duration", "prompt_eval_duration", "eval_duration"))
+    if "eval_count" in last and last["total_duration"] < parts:
+        return f"total_duration {last['total_duration']} is less than its parts, {parts}"
+    wanted, texts = [_words(line) for line in expected], [_words(line) for line in got]
+    if len(got) > 1 and wanted[-1] == "" and texts[-1] != "":
+        return f"the last line has words: {texts[-1]!r}"
+    options: dict[str, Any] = request.get("options") or {}
+    limit, reason = options.get("num_predict", -1), last.get("done_reason")
+    reached = 0 < limit <= last.get("eval_count", 0)
+    # A stop text may come with the last token that was allowed.
+    if reason != ("length" if reached else "stop") and not (reached and reason == "stop" and options.get("stop")):
+        return f"done_reason {reason!r} after {last['eval_count']} tokens of at most {limit}"
+    if len(got) > 1 and sum(map(bool, texts)) > last.get("eval_count", 0):
+        return f"{sum(map(bool, texts))} lines with words, but eval_count is {last.get('eval_count')}"
+    if scripted and "".join(texts) != "".join(wanted):
+        return f"the text {''.join(texts)!r} is not {''.join(wanted)!r}"
+    return ""
+
+
+def _words(line: Any) -> str:
+    message: dict[str, Any] = line.get("message") or {}
+    return str(message.get("content") or line.get("response") or "")

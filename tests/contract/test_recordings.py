@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -15,7 +16,7 @@ from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.simulator import Answer, Latency, Simulator
 from ollama_mcp.simulator.machine import AccountState
 from ollama_mcp.simulator.store import Layer, StoredModel
-from tests.contract.compare import difference, error_text, line_kinds
+from tests.contract.compare import answer_fault, difference, error_text, line_kinds
 from tests.contract.gguf_files import FIXTURES, language_model
 from tests.contract.recorded import SERIES, Exchange, load
 
@@ -24,6 +25,8 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("v0.5.7", "embed_too_long_truncated"): "that server failed with an empty error object instead of truncating",
     ("v0.33-scripted", "029-post-show"): "the recorded body is truncated after 6,000 bytes",
 }
+
+Change = Callable[[list[Any]], list[Any]]
 
 _VERSIONS = {"v0.5.7": "0.5.7", "v0.17.7": "0.17.7", "v0.33": "0.33.0", "v0.33-scripted": "0.33.0"}
 _ACCOUNTS: dict[str, AccountState] = {"v0.33-scripted": "unreachable"}
@@ -70,10 +73,16 @@ def _pullable() -> StoredModel:
 
 
 class _Replay:
-    """Sends the requests of a series and compares the responses."""
+    """Sends the requests of a series and compares the responses.
 
-    def __init__(self, simulator: Simulator, client: httpx.AsyncClient) -> None:
-        self._simulator, self._client = simulator, client
+    Args:
+        simulator: The simulator.
+        client: A client of it.
+        change: Applied to each line of a response before it is compared.
+    """
+
+    def __init__(self, simulator: Simulator, client: httpx.AsyncClient, change: Change | None = None) -> None:
+        self._simulator, self._client, self._change = simulator, client, change
         self._files = _files()
         self._renamed = {old: hashlib.sha256(data).hexdigest() for old, data in self._files.items()}
 
@@ -97,6 +106,9 @@ class _Replay:
                 text = (await answer.aread()).decode()
         finally:
             await answer.aclose()
+        if self._change is not None and text and "json" in (answer.headers.get("content-type") or ""):
+            lines = [json.loads(line) for line in text.splitlines() if line.strip()]
+            text = "\n".join(json.dumps(line) for line in self._change(lines))
         return self._compared(exchange, answer, text)
 
     def _compared(self, exchange: Exchange, answer: httpx.Response, text: str) -> str:
@@ -107,8 +119,11 @@ class _Replay:
             if answer.headers.get(name) != expected["headers"].get(name):
                 return f"{name} {expected['headers'].get(name)} != {answer.headers.get(name)}"
         if exchange.lines is not None:
-            wanted, got = line_kinds(exchange.lines), line_kinds([json.loads(line) for line in text.splitlines()])
-            return "" if wanted == got else f"lines {json.dumps(wanted)[:900]} != {json.dumps(got)[:900]}"
+            lines = [json.loads(line) for line in text.splitlines()]
+            wanted, got = line_kinds(exchange.lines), line_kinds(lines)
+            if wanted != got:
+                return f"lines {json.dumps(wanted)[:900]} != {json.dumps(got)[:900]}"
+            return "" if exchange.disconnected_after else self._answer_fault(exchange, exchange.lines, lines)
         if "json" not in (answer.headers.get("content-type") or ""):
             return "" if text == exchange.body else f"{exchange.body!r} != {text!r}"
         if not exchange.body or not text:
@@ -121,7 +136,11 @@ class _Replay:
         if isinstance(wanted, dict) and "error" in wanted:
             pair = error_text(json.dumps(wanted)), error_text(json.dumps(got))
             return "" if pair[0] == pair[1] else f"{pair[0]} != {pair[1]}"
-        return difference(wanted, got)
+        return difference(wanted, got) or self._answer_fault(exchange, [wanted], [got])
+
+    def _answer_fault(self, exchange: Exchange, expected: list[Any], got: list[Any]) -> str:
+        body: dict[str, Any] = exchange.request.get("json") or {}
+        return answer_fault(body, expected, got, scripted=body.get("model") in _SCRIPTED)
 
     def _body(self, exchange: Exchange) -> bytes:
         request = exchange.request
@@ -147,28 +166,108 @@ class _Replay:
         if answer is not None and exchange.request["path"] in ("/api/chat", "/api/generate"):
             limit = body.get("options", {}).get("num_predict")
             pieces = answer.text if limit is None else answer.text[:limit]
-            self._simulator.script(str(body["model"]), Answer(pieces, answer.thinking, answer.tool_calls))
+            # With its tag: "chat" alone is one of the kinds of models that the simulator knows.
+            self._simulator.script(
+                f"{body['model']}:latest",
+                Answer(pieces, answer.thinking, answer.tool_calls, "length" if limit else "stop"),
+            )
 
 
-@pytest.mark.parametrize("series", SERIES)
-async def test_the_simulator_answers_every_recorded_request_as_the_real_server_did(series: str) -> None:
+async def _differences(series: str, change: Change | None = None) -> dict[str, str]:
+    """What differs, by exchange, when a series is replayed; `change` is applied to each response first."""
     simulator = Simulator(
         _VERSIONS[series], models=(), latency=Latency(transfer=2e7), account=_ACCOUNTS.get(series, "no_key")
     )
-    exchanges = load(series)
     differences: dict[str, str] = {}
     async with simulator, httpx.AsyncClient(base_url=simulator.url, headers={"Accept-Encoding": ""}) as client:
         simulator.registry.up = series != "v0.33-scripted"
         simulator.registry.hosts.add("127.0.0.1:5052")
         simulator.registry.models["tiny"] = _pullable()
-        replay = _Replay(simulator, client)
-        for exchange in exchanges:
+        replay = _Replay(simulator, client, change)
+        for exchange in load(series):
             if found := await replay.difference(exchange):
                 differences[exchange.name] = found
+    return differences
+
+
+@pytest.mark.parametrize("series", SERIES)
+async def test_the_simulator_answers_every_recorded_request_as_the_real_server_did(series: str) -> None:
+    differences = await _differences(series)
     known = {name for known_series, name in EXCEPTIONS if known_series == series}
     unexpected = {name: text for name, text in differences.items() if name not in known}
     assert not unexpected, "\n".join(f"{name}: {text}" for name, text in unexpected.items())
     assert known == known & set(differences), "an exception is no longer needed"
+
+
+def _final(**changes: Any) -> Change:
+    """Change fields of the last line of an inference answer; None removes one, a function gets the old value."""
+
+    def change(lines: list[Any]) -> list[Any]:
+        last: Any = lines[-1]
+        if not isinstance(last, dict) or "done" not in last or "total_duration" not in last:
+            return lines
+        fields = {**cast("dict[str, Any]", last)}
+        for name, value in changes.items():
+            if value is None:
+                fields.pop(name, None)
+            elif name in fields:
+                fields[name] = value(fields[name]) if callable(value) else value
+        return [*lines[:-1], fields]
+
+    return change
+
+
+def _words_moved(order: Callable[[list[Any]], list[Any]]) -> Change:
+    """Put the lines with words of a stream into another order."""
+
+    def change(lines: list[Any]) -> list[Any]:
+        return [*order(lines[:-1]), lines[-1]] if len(lines) > 2 and "message" in lines[0] else lines
+
+    return change
+
+
+def _repeated(lines: list[Any]) -> list[Any]:
+    """The whole text once more in the last line, as some proxies send it."""
+    if len(lines) < 3 or "response" not in lines[0]:
+        return lines
+    return [*lines[:-1], {**lines[-1], "response": "".join(line.get("response", "") for line in lines)}]
+
+
+def _every(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Change:
+    return lambda lines: [change(cast("dict[str, Any]", line)) if isinstance(line, dict) else line for line in lines]
+
+
+def _other_reason(reason: str) -> str:
+    return {"stop": "length", "length": "stop"}.get(reason, reason)
+
+
+def _in_milliseconds(nanoseconds: int) -> int:
+    return nanoseconds // 1_000_000
+
+
+SABOTAGES: dict[str, Change] = {
+    "done_reason is another": _final(done_reason=_other_reason),
+    "done_reason is never sent": _final(done_reason=None),
+    "eval_count is never sent": _final(eval_count=None),
+    "prompt_eval_count is never sent": _final(prompt_eval_count=None),
+    "eval_count is one": _final(eval_count=1),
+    "total in milliseconds": _final(total_duration=_in_milliseconds),
+    "total is never sent": _final(total_duration=None),
+    "the text comes again in the last line": _repeated,
+    "tokens are reversed": _words_moved(lambda lines: lines[::-1]),
+    "a token is lost": _words_moved(lambda lines: lines[1:]),
+    "a token comes twice": _words_moved(lambda lines: [*lines, lines[-1]]),
+    "the last line is not done": _final(done=False),
+    "errors have other words": _every(lambda line: {**line, "error": "failed"} if "error" in line else line),
+    "the model is missing": _every(lambda line: {name: value for name, value in line.items() if name != "model"}),
+    "a field is added": _every(lambda line: {**line, "extra": 1}),
+}
+
+
+@pytest.mark.parametrize("sabotage", SABOTAGES)
+async def test_the_comparison_notices_a_simulator_that_answers_otherwise(sabotage: str) -> None:
+    known = {name for known_series, name in EXCEPTIONS if known_series == "v0.33-scripted"}
+    assert set(await _differences("v0.33-scripted", SABOTAGES[sabotage])) - known
 
 
 @pytest.mark.parametrize("series", SERIES)
