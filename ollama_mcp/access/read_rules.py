@@ -219,7 +219,8 @@ class ReadRules:
         """
         refusal = self.checker(purpose).refusal(real, status)
         if refusal is not None:
-            raise _refusal_error(refusal, real, purpose, requested)
+            config = str(self.allowed.file) if self.allowed is not None and self.allowed.needs_config_option else ""
+            raise _refusal_error(refusal, real, purpose, requested, config)
 
     def _readable_folders(self, purpose: Purpose) -> Iterator[ReadableFolder]:
         environment, settings = self.environment, self.settings
@@ -261,10 +262,10 @@ def _is_private(status: os.stat_result) -> bool:
     return not hasattr(os, "getuid") or (status.st_uid == os.getuid() and status.st_nlink == 1)
 
 
-def _refusal_error(refusal: Refusal, real: str, purpose: Purpose, requested: str) -> NotAllowed:
+def _refusal_error(refusal: Refusal, real: str, purpose: Purpose, requested: str, config: str) -> NotAllowed:
     match refusal:
         case Refusal.OUTSIDE:
-            return _outside_error(real, purpose, requested)
+            return _outside_error(real, purpose, requested, config)
         case Refusal.SYSTEM:
             return NotAllowed(f"{quoted(requested)} leads to a system file (/proc, /sys, /dev); these are never read.")
         case Refusal.HIDDEN:
@@ -285,7 +286,7 @@ def _refusal_error(refusal: Refusal, real: str, purpose: Purpose, requested: str
             )
 
 
-def _outside_error(real: str, purpose: Purpose, requested: str) -> FolderNotAllowed:
+def _outside_error(real: str, purpose: Purpose, requested: str, config: str) -> FolderNotAllowed:
     folder = os.path.dirname(real)
     # The message must not reveal where a symlink leads.
     is_direct = is_inside(os.path.normpath(requested), folder)
@@ -293,6 +294,6 @@ def _outside_error(real: str, purpose: Purpose, requested: str) -> FolderNotAllo
         f"{quoted(requested)} is outside the folders that may be read for this (setting read.{purpose.setting}).",
         folder=folder,
         purpose=purpose,
-        next_step=f"To allow it, the user can run {allow_command(folder if is_direct else 'FOLDER')}; "
+        next_step=f"To allow it, the user can run {allow_command(folder if is_direct else 'FOLDER', config)}; "
         "it takes effect at once.",
     )
