@@ -71,3 +71,10 @@ async def test_without_a_terminal_the_error_names_what_can_be_followed(simulator
     assert "--set policy.delete=allow" in refused.err
     done = await run("--set", "policy.delete=allow", *CALL, OLLAMA_HOST=simulator.url)
     assert done.code == 0 and _deleted(simulator)
+
+
+async def test_started_by_hand_the_server_says_what_it_waits_for(simulator: Simulator):
+    # Ctrl-D ends its input, as a host does that leaves.
+    code, out, shown = await _type(simulator, "\x04")
+    assert (code, out) == (0, "")
+    assert "waits for an MCP client" in shown and " demo" in shown
