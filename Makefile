@@ -13,10 +13,12 @@ help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 $(READY): pyproject.toml uv.lock
-	@if command -v uv >/dev/null 2>&1; then uv sync --quiet --locked; else \
+	@echo "Installing into .venv what this needs (once; a minute or more, from the package index) ..."
+	@if command -v uv >/dev/null 2>&1; then uv sync --locked; else \
 	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed (make PYTHON=...)"; exit 1; }; \
 	  $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --upgrade "pip>=25.1" \
-	  && $(BIN)/python -m pip install --quiet --editable . --group dev; fi
+	  && $(BIN)/python -m pip install --progress-bar on --editable . --group dev; fi
+	@echo "Installed."
 	@touch $(READY)
 
 run: $(READY) ## See it work: a client, the server, and Ollama (or the built-in simulator)

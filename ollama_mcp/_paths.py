@@ -21,11 +21,20 @@ def shipped_path(name: str) -> Path:
     inside = _PACKAGE / name
     if inside.exists():
         return inside
+    root = own_checkout()
+    if root is not None and (root / name).exists():
+        return root / name
+    raise FileNotFoundError(
+        f"{name} is neither in {inside} nor in a checkout at {_PACKAGE.parent}; reinstall the package"
+    )
+
+
+def own_checkout() -> Path | None:
+    """Return the checkout that this package runs from, as in an editable install; None if it is installed."""
     root = _PACKAGE.parent
     # The two marker files tell a checkout from site-packages, where another distribution may have installed a `tools`.
-    if (root / "ollama_mcp_server.py").exists() and (root / "pyproject.toml").exists() and (root / name).exists():
-        return root / name
-    raise FileNotFoundError(f"{name} is neither in {inside} nor in a checkout at {root / name}; reinstall the package")
+    is_checkout = (root / "ollama_mcp_server.py").exists() and (root / "pyproject.toml").exists()
+    return root if is_checkout else None
 
 
 def user_config_file() -> Path:

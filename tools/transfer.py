@@ -8,7 +8,7 @@ from ollama_mcp import DOWNLOADS, PUBLISHES, Call, Data, tool
 from ollama_mcp.formats.durations import format_seconds
 from ollama_mcp.server.formatting import format_bytes
 from ollama_mcp.server.transfers import Pull, follow_stream
-from ollama_mcp.server.types import Background, Confirm, ModelName
+from ollama_mcp.server.types import Background, Confirm, ModelName, RequiresSetting
 
 Insecure = Annotated[bool, Field(description="Skip TLS checks; the settings must list the registry.")]
 
@@ -53,7 +53,7 @@ async def ollama_push_model(
     call: Call,
     model: ModelName,
     insecure: Insecure = False,
-    confirm: Confirm = False,
+    confirm: Annotated[Confirm, RequiresSetting("policy.push", on="confirm")] = False,
     background: Background = False,
 ) -> Transferred:
     """Publish a model in its registry, where others may see it. The user is asked first; without a form it is refused

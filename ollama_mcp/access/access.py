@@ -52,7 +52,7 @@ class Access:
     def prepare_output(self, text: str, suffixes: Sequence[str], *, overwrite: bool = False) -> Output:
         """Check where results go as `ollama_mcp.access.output.prepare_output` does; call it in a thread.
 
-        A relative path or bare file name starts from the first folder that may be written to.
+        A relative path or bare file name starts from the first folder that may be written to and has its folder.
         """
         return prepare_output(text, suffixes, self.read_rules, self.write_rules, overwrite=overwrite)
 

@@ -81,6 +81,11 @@ class AllowedFolders:
         self._version: tuple[int, int, int] | None = None
         self._folders: dict[Purpose, tuple[str, ...]] = {}
 
+    @property
+    def needs_config_option(self) -> bool:
+        """Whether the `allow` command has to be told of this file: it is neither of those that it finds by itself."""
+        return self.file not in (allowed_folders_file(), user_config_file())
+
     def folders(self, purpose: Purpose) -> tuple[str, ...]:
         """Return the folders allowed for a purpose at this moment."""
         try:

@@ -6,6 +6,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 
+from ollama_mcp._paths import own_checkout
 from ollama_mcp.access.descriptors import canonical_folder
 from ollama_mcp.access.folders import is_hidden, is_inside, is_project, is_too_broad
 
@@ -21,6 +22,8 @@ class RuntimeEnvironment:
         roots: Paths of the folders that a client on stdio declared.
         over_http: Whether the call came by an HTTP transport.
         has_token: Whether that HTTP client presented a valid token.
+        server_checkout: The checkout that this server runs from, or "". It is not the user's project, although hosts
+            start the server there.
     """
 
     home: str
@@ -29,13 +32,19 @@ class RuntimeEnvironment:
     roots: tuple[str, ...] = ()
     over_http: bool = False
     has_token: bool = False
+    server_checkout: str = ""
 
     @classmethod
     def current(cls) -> RuntimeEnvironment:
         """Return the environment of the running process, with a client on stdio that declared no roots."""
         # `gettempdir` follows $TMPDIR, so it need not be /tmp.
         temp_folders = dict.fromkeys((tempfile.gettempdir(), *(("/tmp",) if os.name == "posix" else ())))
-        return cls(home=os.path.expanduser("~"), working_folder=os.getcwd(), temp_folders=tuple(temp_folders))
+        return cls(
+            home=os.path.expanduser("~"),
+            working_folder=os.getcwd(),
+            temp_folders=tuple(temp_folders),
+            server_checkout=str(own_checkout() or ""),
+        )
 
     @property
     def real_home(self) -> str:
@@ -48,15 +57,24 @@ class RuntimeEnvironment:
             return os.path.join(self.home, folder[2:])
         return folder
 
+    def usable_roots(self) -> list[str]:
+        """Return the real paths of the client's roots, without those that are gone or too broad to be meant."""
+        home = self.real_home
+        folders = [canonical_folder(root) for root in self.roots]
+        return [folder for folder in folders if folder is not None and not is_too_broad(folder, home)]
+
     def usable_working_folder(self, *, needs_project: bool) -> str | None:
         """Return the real path of the working folder where the user can be taken to have chosen it, else None.
 
-        It must be neither too broad nor hidden below home and, with `needs_project`, be part of a project.
+        It must be neither too broad, nor hidden below home, nor in the server's own checkout; with `needs_project`, it
+        must be part of a project.
         """
         home = self.real_home
         folder = canonical_folder(self.working_folder)
         if folder is None or is_too_broad(folder, home):
             return None
         if is_inside(folder, home) and is_hidden(folder, home, home):
+            return None
+        if self.server_checkout and is_inside(folder, canonical_folder(self.server_checkout) or self.server_checkout):
             return None
         return folder if not needs_project or is_project(folder, home) else None

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from ollama_mcp.access.descriptors import open_for_reading, path_of_descriptor
-from ollama_mcp.access.path_syntax import absolute_path
 from ollama_mcp.access.quoting import quoted, shortened
 from ollama_mcp.access.read_rules import Purpose, ReadRules
 from ollama_mcp.errors import DiskError, InvalidArgument, NotAllowed, OllamaMCPError
@@ -81,8 +80,8 @@ def open_file(text: str, purpose: Purpose, rules: ReadRules) -> OpenedFile:
     work: call it in a thread.
 
     Args:
-        text: An absolute path, `~/...` or a `file://` URI; for images and text also a path relative to the project in
-            the working folder.
+        text: An absolute path, `~/...` or a `file://` URI; or a path relative to a root of the client or, if it
+            declares none, to the project in the working folder.
         purpose: What it is read for.
         rules: What may be read.
 
@@ -92,7 +91,7 @@ def open_file(text: str, purpose: Purpose, rules: ReadRules) -> OpenedFile:
         DiskError: The system could not open it.
     """
     rules.check_transport(text)
-    path = absolute_path(text, rules.environment.home, rules.base_folder(purpose))
+    path = rules.resolve(text)
     try:
         # A first check by path: nothing outside is even opened, and the error does not reveal whether it exists.
         rules.check(os.path.realpath(path), purpose, requested=path)

@@ -13,10 +13,9 @@ from itertools import islice
 
 from ollama_mcp.access.descriptors import canonical_folder, open_folder, path_of_descriptor
 from ollama_mcp.access.files import check_regular_file, file_not_found, read_failed
-from ollama_mcp.access.path_syntax import absolute_path
 from ollama_mcp.access.quoting import quoted
 from ollama_mcp.access.read_rules import PathChecker, Purpose, ReadRules, Refusal
-from ollama_mcp.errors import InvalidArgument
+from ollama_mcp.errors import InvalidArgument, OllamaMCPError
 
 MAX_FILES = 100_000
 MAX_ENTRIES = 500_000
@@ -56,8 +55,8 @@ def find(pattern: str, purpose: Purpose, rules: ReadRules, limit: int) -> FoundF
     stay within what may be read. `open_file` checks each file once more. Does disk work: call it in a thread.
 
     Args:
-        pattern: An absolute path or `~/...`; for images and text also one relative to the project in the
-            working folder.
+        pattern: An absolute path or `~/...`, or one relative to the first root of the client that has a match; if it
+            declares none, to the project in the working folder.
         purpose: What the files are read for.
         rules: What may be read.
         limit: The maximum number of paths returned.
@@ -68,13 +67,21 @@ def find(pattern: str, purpose: Purpose, rules: ReadRules, limit: int) -> FoundF
         DiskError: The folder cannot be opened.
     """
     rules.check_transport(pattern)
-    path = absolute_path(pattern, rules.environment.home, rules.base_folder(purpose))
+    paths = rules.possible_paths(pattern)
+    path = next((path for path in paths if len(paths) > 1 and _matches(path, purpose, rules)), paths[0])
     try:
         return _find(path, purpose, rules, limit)
     except FileNotFoundError:
         raise file_not_found(path, purpose, rules) from None
     except OSError as error:
         raise read_failed(path, error) from error
+
+
+def _matches(path: str, purpose: Purpose, rules: ReadRules) -> bool:
+    try:
+        return bool(_find(path, purpose, rules, 1).total)
+    except (OllamaMCPError, OSError):
+        return False
 
 
 def _find(path: str, purpose: Purpose, rules: ReadRules, limit: int) -> FoundFiles:

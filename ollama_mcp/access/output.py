@@ -71,7 +71,7 @@ class Output:
             The number of bytes written.
 
         Raises:
-            NotAllowed: A file of that name was created meanwhile and may not be replaced.
+            InvalidArgument: A file of that name was created meanwhile and may not be replaced.
             DiskError: The disk is full, the folder was moved or removed, or the system refused to write.
         """
         # In the same folder, since a file cannot be renamed across file systems.
@@ -98,8 +98,8 @@ class Output:
         """Refuse before the work what `write` would refuse after it.
 
         Raises:
-            InvalidArgument: A folder has that name.
-            NotAllowed: A file has that name and may not be replaced, or what has it is not a regular file.
+            InvalidArgument: A folder has that name, or a file that may not be replaced.
+            NotAllowed: What has that name is not a regular file.
             DiskError: The folder cannot be written to.
         """
         try:
@@ -176,15 +176,15 @@ def prepare_output(
 
     Args:
         text: An absolute path, `~/...` or a `file://` URI; a relative path or bare name starts from the first folder
-            that may be written to. The folder must exist; only ~/ollama-mcp is created.
+            that may be written to and has its folder. The folder must exist; only ~/ollama-mcp is created.
         suffixes: Endings that the name may have, such as ".jsonl".
         rules: The rules of the client.
         write_rules: What may be written.
         overwrite: Whether an existing file may be replaced; a symlink is replaced itself, not its target.
 
     Raises:
-        InvalidArgument: The name is invalid, has another ending, or its folder does not exist.
-        NotAllowed: The rules forbid it, or the file exists.
+        InvalidArgument: The name is invalid, has another ending, or the file exists, or its folder does not.
+        NotAllowed: The rules forbid it.
         DiskError: The folder cannot be opened or written to.
     """
     write_rules.check_enabled(text, rules)
@@ -192,7 +192,10 @@ def prepare_output(
     folders = write_rules.folders(rules.environment)
     if not folders:
         raise outside_error(text, folders)
-    path = absolute_path(text, rules.environment.home, folders[0])
+    paths = [(absolute_path(text, rules.environment.home, folder), folder) for folder in folders]
+    # In each of these folders it may be known what exists; `..` may lead out of them.
+    inside = (path for path, folder in paths if is_inside(path, folder) and os.path.isdir(os.path.dirname(path)))
+    path = next(inside, paths[0][0])
     # Again, for percent-encoded characters of a file: URI.
     check_output_name(path, suffixes)
     try:
@@ -264,10 +267,10 @@ def _write_chunks(descriptor: int, chunks: Iterable[bytes]) -> int:
     return written
 
 
-def _already_exists(path: str) -> NotAllowed:
-    return NotAllowed(
-        f"{quoted(path)} already exists and is not replaced unless requested.",
-        next_step="Give another name, or overwrite: true.",
+def _already_exists(path: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"{quoted(path)} already exists, and nothing was done.",
+        next_step="Call again with overwrite: true to replace it, or with another name.",
     )
 
 

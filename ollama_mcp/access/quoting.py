@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 
+from ollama_mcp._command import command
+
 MAX_QUOTED_CHARS = 100
 
 
@@ -20,7 +22,13 @@ def shortened(text: str, limit: int = MAX_QUOTED_CHARS) -> str:
     return f"{text[:head]}...{text[len(text) - (limit - head - 3) :]}"
 
 
-def allow_command(folder: str) -> str:
-    """Return the command that allows reading a folder, with FOLDER in place of a path too long to show."""
+def allow_command(folder: str, config: str = "") -> str:
+    """Return the command that allows reading a folder, with FOLDER in place of a path too long to show.
+
+    Args:
+        folder: The folder.
+        config: The config file that the server was started with, if any: only there it reads what was allowed.
+    """
     argument = shlex.quote(folder) if len(folder) <= MAX_QUOTED_CHARS and folder.isprintable() else "FOLDER"
-    return f"`ollama-mcp-server allow {argument}`"
+    option = f"--config {shlex.quote(config)} " if config else ""
+    return f"`{command(f'allow {option}{argument}')}`"

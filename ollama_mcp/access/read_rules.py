@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from ollama_mcp.access.descriptors import canonical_folder
 from ollama_mcp.access.environment import RuntimeEnvironment
-from ollama_mcp.access.folders import is_hidden, is_inside, is_too_broad
-from ollama_mcp.access.path_syntax import is_system_path
+from ollama_mcp.access.folders import is_hidden, is_inside
+from ollama_mcp.access.path_syntax import absolute_path, is_system_path
 from ollama_mcp.access.quoting import allow_command, quoted
 from ollama_mcp.errors import NotAllowed
 from ollama_mcp.settings.access import ReadSettings
@@ -172,11 +172,37 @@ class ReadRules:
         """Return a checker for many files, with the folders that may be read at this moment."""
         return PathChecker(purpose, tuple(self._readable_folders(purpose)), self.environment.real_home)
 
-    def base_folder(self, purpose: Purpose) -> str | None:
-        """Return the folder that relative paths start from: the project in the working folder; none for uploads."""
-        if purpose is Purpose.UPLOAD or self.environment.over_http or self.settings.working_folder == "never":
-            return None
-        return self.environment.usable_working_folder(needs_project=True)
+    def base_folders(self) -> list[str]:
+        """Return the folders that relative paths start from: the client's roots, else the working folder's project."""
+        if self.environment.over_http:
+            return []
+        if self.settings.client_roots and (roots := self.environment.usable_roots()):
+            return roots
+        if self.settings.working_folder == "never":
+            return []
+        folder = self.environment.usable_working_folder(needs_project=True)
+        return [folder] if folder is not None else []
+
+    def possible_paths(self, text: str) -> list[str]:
+        """Return the absolute paths that a path of a call may mean: one, or one in each root for a relative path.
+
+        Raises:
+            OllamaMCPError: As `ollama_mcp.access.path_syntax.absolute_path`.
+        """
+        home, bases = self.environment.home, self.base_folders()
+        paths = [absolute_path(text, home, base) for base in bases or [None]]
+        # The client's choice must not reveal what exists outside its roots, where `..` may lead.
+        inside = [path for path, base in zip(paths, bases, strict=False) if is_inside(path, base)]
+        return list(dict.fromkeys(inside or paths[:1]))
+
+    def resolve(self, text: str) -> str:
+        """Return the absolute path that a call names. A relative one means the first root in which it exists.
+
+        Raises:
+            OllamaMCPError: As `ollama_mcp.access.path_syntax.absolute_path`.
+        """
+        paths = self.possible_paths(text)
+        return next((path for path in paths if os.path.lexists(path)), paths[0])
 
     def check(self, real: str, purpose: Purpose, *, requested: str, status: os.stat_result | None = None) -> None:
         """Refuse a file that may not be read.
@@ -193,7 +219,8 @@ class ReadRules:
         """
         refusal = self.checker(purpose).refusal(real, status)
         if refusal is not None:
-            raise _refusal_error(refusal, real, purpose, requested)
+            config = str(self.allowed.file) if self.allowed is not None and self.allowed.needs_config_option else ""
+            raise _refusal_error(refusal, real, purpose, requested, config)
 
     def _readable_folders(self, purpose: Purpose) -> Iterator[ReadableFolder]:
         environment, settings = self.environment, self.settings
@@ -215,10 +242,8 @@ class ReadRules:
 
     def _session_folders(self, purpose: Purpose) -> Iterator[ReadableFolder]:
         """Yield what the user opened by starting this session: the client's roots and the working folder."""
-        home = self.environment.real_home
         if self.settings.client_roots:
-            for root in self.environment.roots:
-                yield from (folder for folder in _existing(root) if not is_too_broad(folder.path, home))
+            yield from map(ReadableFolder, self.environment.usable_roots())
         if self.settings.working_folder == "auto":
             working = self.environment.usable_working_folder(needs_project=purpose is not Purpose.IMAGE)
             if working is not None:
@@ -237,10 +262,10 @@ def _is_private(status: os.stat_result) -> bool:
     return not hasattr(os, "getuid") or (status.st_uid == os.getuid() and status.st_nlink == 1)
 
 
-def _refusal_error(refusal: Refusal, real: str, purpose: Purpose, requested: str) -> NotAllowed:
+def _refusal_error(refusal: Refusal, real: str, purpose: Purpose, requested: str, config: str) -> NotAllowed:
     match refusal:
         case Refusal.OUTSIDE:
-            return _outside_error(real, purpose, requested)
+            return _outside_error(real, purpose, requested, config)
         case Refusal.SYSTEM:
             return NotAllowed(f"{quoted(requested)} leads to a system file (/proc, /sys, /dev); these are never read.")
         case Refusal.HIDDEN:
@@ -261,7 +286,7 @@ def _refusal_error(refusal: Refusal, real: str, purpose: Purpose, requested: str
             )
 
 
-def _outside_error(real: str, purpose: Purpose, requested: str) -> FolderNotAllowed:
+def _outside_error(real: str, purpose: Purpose, requested: str, config: str) -> FolderNotAllowed:
     folder = os.path.dirname(real)
     # The message must not reveal where a symlink leads.
     is_direct = is_inside(os.path.normpath(requested), folder)
@@ -269,6 +294,6 @@ def _outside_error(real: str, purpose: Purpose, requested: str) -> FolderNotAllo
         f"{quoted(requested)} is outside the folders that may be read for this (setting read.{purpose.setting}).",
         folder=folder,
         purpose=purpose,
-        next_step=f"To allow it, the user can run {allow_command(folder if is_direct else 'FOLDER')}; "
+        next_step=f"To allow it, the user can run {allow_command(folder if is_direct else 'FOLDER', config)}; "
         "it takes effect at once.",
     )

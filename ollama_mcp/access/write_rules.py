@@ -77,11 +77,13 @@ class WriteRules:
     def folders(self, environment: RuntimeEnvironment) -> list[str]:
         """Return the real paths of the folders that may be written to at this moment.
 
-        The user's own come first, then the working folder if it is a project. If there is neither, the only one is
-        ~/ollama-mcp, which may not exist yet. Over HTTP only the user's own count.
+        The user's own come first, then the client's roots, then the working folder if it is a project. If there is
+        none of them, the only one is ~/ollama-mcp, which may not exist yet. Over HTTP only the user's own count.
         """
         found = [canonical_folder(environment.expand_home(folder)) for folder in self.settings.folders]
         if not environment.over_http and self.settings.working_folder == "auto":
+            home = environment.real_home
+            found += [root for root in environment.usable_roots() if not is_hidden(root, home, home)]
             found.append(environment.usable_working_folder(needs_project=True))
         folders = [folder for folder in found if folder is not None]
         return folders if folders or environment.over_http else [default_folder(environment)]

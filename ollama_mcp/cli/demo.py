@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import csv
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -18,6 +20,9 @@ from ollama_mcp.cli.demo_steps import LETTERS, Demo
 from ollama_mcp.cli.options import load_from_options, to_arguments
 from ollama_mcp.errors import OllamaMCPError
 from ollama_mcp.formats.host_url import normalize_host_url
+
+if TYPE_CHECKING:
+    from ollama_mcp.simulator import Simulator
 
 SIMULATED_GENERATION = "latest"
 
@@ -37,9 +42,9 @@ async def _run(console: Console, url: str, arguments: list[str], *, simulator: b
             f"[bold]Ollama answers at {url}[/] with {count} models; "
             "the demo uses them and asks before it changes anything."
         )
-        return await _with_client(console, url, arguments, real=True)
-    async with _simulator(console) as simulated:
-        return await _with_client(console, simulated, arguments, real=False)
+        return await _with_client(console, url, arguments, None)
+    async with _simulator(console) as simulator_:
+        return await _with_client(console, simulator_.url, arguments, simulator_)
 
 
 async def _count_models(console: Console, url: str) -> int:
@@ -59,7 +64,7 @@ async def _count_models(console: Console, url: str) -> int:
 
 
 @asynccontextmanager
-async def _simulator(console: Console) -> AsyncGenerator[str]:
+async def _simulator(console: Console) -> AsyncGenerator[Simulator]:
     from ollama_mcp.simulator import Simulator
     from ollama_mcp.simulator.scheduler import Latency
 
@@ -68,23 +73,29 @@ async def _simulator(console: Console) -> AsyncGenerator[str]:
     async with Simulator(version=SIMULATED_GENERATION, latency=pace) as simulator:
         console.print(
             f"[bold]The demo runs on the built-in simulator[/] at {simulator.url}: "
-            "no model is used, all text is synthetic."
+            "no model is used. The answers to the demo's questions are scripted; the rest of the text is synthetic."
         )
-        yield simulator.url
+        yield simulator
 
 
-async def _with_client(console: Console, url: str, arguments: list[str], *, real: bool) -> int:
+async def _with_client(console: Console, url: str, arguments: list[str], simulator: Simulator | None) -> int:
     from mcp import Client, StdioServerParameters
 
     with _letters() as letters:
         server = StdioServerParameters(
             command=sys.executable,
             args=["-m", "ollama_mcp", *arguments],
-            env={**os.environ, "OLLAMA_HOST": url, "PYTHONPATH": _import_path(), **_demo_settings(letters, real=real)},
+            env={
+                **os.environ,
+                "OLLAMA_HOST": url,
+                "PYTHONPATH": _import_path(),
+                **_demo_settings(letters, real=simulator is None),
+            },
         )
         console.print(f"[dim]server: {sys.executable} -m ollama_mcp (stdio), OLLAMA_HOST={url}[/]\n")
         async with Client(server, mode="legacy") as client:
-            failed = await Demo(console, client, letters, real=real, asks=real and console.is_terminal).run()
+            asks = simulator is None and console.is_terminal
+            failed = await Demo(console, client, letters, simulator, asks).run()
     if failed:
         console.print(f"[red]{failed} steps failed.[/]")
     else:
@@ -94,17 +105,24 @@ async def _with_client(console: Console, url: str, arguments: list[str], *, real
 
 @contextmanager
 def _letters() -> Generator[Path]:
-    """A text file to ask about, in a temporary folder of its own."""
+    """A text file to ask about, in a temporary folder of its own; the letters also as a table and as single files."""
     with tempfile.TemporaryDirectory(prefix="ollama-mcp-demo-") as folder:
         letters = Path(folder) / "letters.txt"
         letters.write_text(LETTERS, encoding="utf-8")
+        texts = LETTERS.strip().split("\n\n")
+        for number, text in enumerate(texts, start=1):
+            letters.with_name(f"letter-{number}.txt").write_text(text, encoding="utf-8")
+        with letters.with_suffix(".csv").open("w", encoding="utf-8", newline="") as table:
+            csv.writer(table).writerows([("text",), *((text,) for text in texts)])
         yield letters
 
 
 def _demo_settings(letters: Path, *, real: bool) -> dict[str, str]:
-    """Environment of the demo's server: it may read the letters; on the simulator it leaves the user's store alone."""
-    settings = {"OLLAMA_MCP_READ__TEXT_FOLDERS": json.dumps([str(letters.parent)])}
-    return settings if real else settings | {"OLLAMA_MCP_STORE__PATH": ":memory:"}
+    """Environment of the demo's server: its files are beside the letters; on the simulator it leaves the user's store alone."""
+    folders = json.dumps([str(letters.parent)])
+    settings = {"OLLAMA_MCP_READ__TEXT_FOLDERS": folders, "OLLAMA_MCP_WRITE__FOLDERS": folders}
+    # One request at a time, so that the scripted answers come in order.
+    return settings if real else settings | {"OLLAMA_MCP_STORE__PATH": ":memory:", "OLLAMA_MCP_WORK__PARALLEL": "1"}
 
 
 def _import_path() -> str:

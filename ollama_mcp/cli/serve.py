@@ -21,6 +21,8 @@ def serve(options: argparse.Namespace) -> int:
     loaded = load_from_options(options)
     settings = loaded.settings
     if settings.transport == "stdio":
+        if sys.stdin.isatty():
+            _greet()
         from ollama_mcp.server.transports.pipes import claim_stdio
 
         # Before anything is imported that might print: a library, or a user's tool file.
@@ -43,6 +45,19 @@ def serve(options: argparse.Namespace) -> int:
     else:
         anyio.run(_serve_http, server, settings.transport, settings.http)
     return 0
+
+
+def _greet() -> None:
+    """Tell a person who started it by hand why nothing happens."""
+    from ollama_mcp._command import command
+
+    print(
+        "ollama-mcp-server waits for an MCP client on stdin: hosts such as Claude Code start it by themselves.\n"
+        f"See it work: {command('demo')}\n"
+        f"All commands: {command('--help')}\n"
+        "Ctrl-C ends it.",
+        file=sys.stderr,
+    )
 
 
 async def _serve_http(server: OllamaServer, kind: Literal["http", "sse"], http: HttpSettings) -> None:

@@ -11,8 +11,11 @@ from typing import Any
 from mcp.types import CallToolResult, TextContent, Tool
 
 from ollama_mcp.cli.options import cloud_key, json_or_text, load_from_options
-from ollama_mcp.errors import InvalidArgument
+from ollama_mcp.errors import Declined, InvalidArgument, NeedsConfirmation
 from ollama_mcp.server.app import OllamaServer
+from ollama_mcp.server.confirmation import ACTIONS
+from ollama_mcp.server.failures import failure_result
+from ollama_mcp.server.results import META
 
 
 def list_tools(options: argparse.Namespace) -> int:
@@ -31,9 +34,16 @@ def list_tools(options: argparse.Namespace) -> int:
 
 
 def call_tool(options: argparse.Namespace) -> int:
-    """Call one tool. Text blocks go to stdout, those of an error to stderr, with exit code 1."""
+    """Call one tool. Text blocks go to stdout, those of an error to stderr, with exit code 1.
+
+    What needs the user's yes is asked on a terminal.
+    """
     loaded = load_from_options(options)
-    server = OllamaServer(loaded.settings, api_key=cloud_key(), allowed=loaded.config_file)
+    settings = loaded.settings
+    if _is_terminal() and settings.policy.push == "ask":
+        # The terminal is the form that asks the user.
+        settings = settings.model_copy(update={"policy": settings.policy.model_copy(update={"push": "confirm"})})
+    server = OllamaServer(settings, api_key=cloud_key(), allowed=loaded.config_file)
     result = asyncio.run(_call(server, options))
     # stdout is for the answer alone, so that it can be piped on.
     stream = sys.stderr if result.is_error else sys.stdout
@@ -44,10 +54,47 @@ def call_tool(options: argparse.Namespace) -> int:
 
 
 async def _call(server: OllamaServer, options: argparse.Namespace) -> CallToolResult:
+    arguments = _parse_arguments(options.arguments)
     try:
-        return await server.call_tool(options.tool, _parse_arguments(options.arguments))
+        result = await server.call_tool(options.tool, arguments)
+        if not _needs_confirmation(result):
+            return result
+        consequence = _consequence(result)
+        if not _is_terminal():
+            # Each command is a process of its own, so that no later one could confirm this call.
+            action = next((action for action in ACTIONS if f"_{action}_" in options.tool), "overwrite")
+            return failure_result(
+                NeedsConfirmation(
+                    consequence,
+                    next_step=f"Run this on a terminal, which asks, or add --set policy.{action}=allow.",
+                )
+            )
+        if not _ask(consequence):
+            return failure_result(Declined("Nothing was done."))
+        return await server.call_tool(options.tool, {**arguments, "confirm": True})
     finally:
         await server.aclose()
+
+
+def _is_terminal() -> bool:
+    """Whether a user can be asked: the question goes to stderr, since stdout may be piped on."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _needs_confirmation(result: CallToolResult) -> bool:
+    return bool(result.is_error) and (result.meta or {}).get(f"{META}/error", {}).get("kind") == NeedsConfirmation.kind
+
+
+def _consequence(result: CallToolResult) -> str:
+    """What would happen, without the advice to an agent that follows it."""
+    text = "".join(block.text for block in result.content if isinstance(block, TextContent))
+    return text.removeprefix(f"[{NeedsConfirmation.kind}] ").partition(" If the user agrees,")[0]
+
+
+def _ask(consequence: str) -> bool:
+    print(f"{consequence}\nGo on? [y/N] ", end="", file=sys.stderr, flush=True)
+    # Blocks the event loop, which has nothing else to do, so that Ctrl-C ends the command.
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _parse_arguments(pairs: list[str]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from ollama_mcp import __version__
 from ollama_mcp.errors import InvalidArgument, NotAllowed, OllamaMCPError
 from ollama_mcp.hosts import HostPool
 from ollama_mcp.hosts.model_activity import ActiveCalls
-from ollama_mcp.server.arguments import check_defaults
+from ollama_mcp.server.arguments import check_defaults, names_relative_path
 from ollama_mcp.server.bound_tool import BACKGROUND, BoundTool
 from ollama_mcp.server.call import Call
 from ollama_mcp.server.caller import Caller, caller_of
@@ -186,6 +186,8 @@ class OllamaServer(GuidedServer):
             granted: set[str] = set()
             if context is not None and context.request_state:
                 granted = self._forms.take_answer(context)
+            if names_relative_path(arguments):
+                await self._learn_roots(context)
             while True:
                 call = self._call(tool, context, caller, progress, granted)
                 checked = tool.arguments.check(arguments)
@@ -222,8 +224,8 @@ class OllamaServer(GuidedServer):
     ) -> CallToolResult:
         """Run the tool and return its result, or its error as one: a job has no call that could report it.
 
-        A folder that the tool may not read is looked for among the client's roots, once, and then becomes a question
-        to a user who can be asked.
+        The client's roots are asked for, once, where a relative path may start from them, or a folder may not be read
+        without them. A folder that is still refused becomes a question to a user who can be asked.
 
         Raises:
             NeedsInput: The user has to answer before the tool can go on.
@@ -236,7 +238,9 @@ class OllamaServer(GuidedServer):
             except NeedsInput:
                 raise
             except NotAllowed as error:
-                if await self._learn_roots(error, context):
+                from ollama_mcp.access import FolderNotAllowed
+
+                if isinstance(error, FolderNotAllowed) and await self._learn_roots(context):
                     continue
                 if question := self._folder_question(error, call):
                     raise NeedsInput(question) from None
@@ -279,12 +283,10 @@ class OllamaServer(GuidedServer):
             return None
         return self._folders.permission_question(error)
 
-    async def _learn_roots(self, error: NotAllowed, context: Context[None, Any] | None) -> bool:
-        """Ask the client for its roots, once and only when a folder was refused; whether there are any."""
-        from ollama_mcp.access import FolderNotAllowed
-
+    async def _learn_roots(self, context: Context[None, Any] | None) -> bool:
+        """Ask the client for its roots, once and only when they matter; whether there are any."""
         is_asked = self._asked_roots or not self.ollama_settings.read.client_roots
-        if is_asked or self.ollama_settings.transport != "stdio" or not isinstance(error, FolderNotAllowed):
+        if is_asked or self.ollama_settings.transport != "stdio":
             return False
         from ollama_mcp.server.folders import client_roots
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -25,6 +26,9 @@ from ollama_mcp.settings import Settings, SettingsError
 _SHOWN = 80
 # Tools of this process times the settings that shape their arguments; a test process makes many servers.
 _KEPT_MODELS = 512
+# The arguments that take paths, among other things; those of messages and other objects too.
+_PATH_ARGUMENTS = frozenset({"files", "images", "audio", "path", "modelfile", "input", "output", "prompts_file"})
+_RELATIVE = re.compile(r"(?!\s*(?:[/~\\]|[A-Za-z]:|(?:data|https?|file):))[^\n]{1,4096}\Z", re.IGNORECASE)
 
 
 @dataclass
@@ -237,3 +241,13 @@ def _shown(value: Any) -> str:
     except (TypeError, ValueError):
         text = repr(value)
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+
+
+def names_relative_path(arguments: object, *, is_path: bool = False) -> bool:
+    """Whether a call may name a file by a relative path, which starts from a root of the client."""
+    if isinstance(arguments, dict):
+        members = cast("dict[str, object]", arguments).items()
+        return any(names_relative_path(value, is_path=name in _PATH_ARGUMENTS) for name, value in members)
+    if isinstance(arguments, list):
+        return any(names_relative_path(item, is_path=is_path) for item in cast("list[object]", arguments))
+    return is_path and isinstance(arguments, str) and _RELATIVE.match(arguments) is not None

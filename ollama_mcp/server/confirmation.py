@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, get_args
 
 from ollama_mcp.errors import Declined, NeedsConfirmation, NotAllowed
-from ollama_mcp.server.elicitation import NeedsInput, UserQuestion
+from ollama_mcp.server.elicitation import NeedsInput, Outcome, UserQuestion
 from ollama_mcp.settings.model import PolicySettings
 
 Action = Literal["delete", "overwrite", "push", "pull", "unload"]
@@ -21,14 +22,38 @@ ACTIONS: tuple[Action, ...] = get_args(Action)
 VALID_SECONDS = 600.0
 _MAX_PENDING = 1_000
 
-# For each action: the subject of a refusal, and what the form's checkbox says after "Yes, ".
+# For each action: the subject of a refusal, and the question of the form.
 _PHRASES: dict[Action, tuple[str, str]] = {
-    "delete": ("Deleting models", "delete it"),
-    "overwrite": ("Overwriting models", "overwrite it"),
-    "push": ("Publishing models", "publish it"),
-    "pull": ("Downloading that much", "download it"),
-    "unload": ("Unloading models that are in use", "unload it"),
+    "delete": ("Deleting models", "Delete it?"),
+    "overwrite": ("Overwriting models", "Overwrite it?"),
+    "push": ("Publishing models", "Publish it?"),
+    "pull": ("Downloading that much", "Download it?"),
+    "unload": ("Unloading models that are in use", "Unload them?"),
 }
+
+
+# Hosts that run without a user answer forms by themselves: some decline them, some dismiss them.
+_REFUSALS: dict[Outcome, tuple[str, str]] = {
+    "declined": (
+        "The form was declined, and nothing was done.",
+        "If the user did that, do not try again unless they ask for it; if this host did it by itself,",
+    ),
+    "dismissed": (
+        "The form was dismissed without an answer, and nothing was done.",
+        "Ask the user, and call again if they agree. If this host shows no forms,",
+    ),
+    "unanswered": (
+        "The form got no answer, and nothing was done.",
+        "Ask the user whether to call again. If this host shows no forms,",
+    ),
+}
+
+
+def _refusal(action: Action, consequence: str, outcome: Outcome) -> Declined:
+    what, next_step = _REFUSALS[outcome]
+    return Declined(
+        f"{what} {consequence}", next_step=f"{next_step} the user can set policy.{action} to 'confirm' in the settings."
+    )
 
 
 class PendingConfirmations:
@@ -99,7 +124,8 @@ class Consent:
         # For publishing, an agent's `confirm` counts only where the user has set that.
         if mode == "deny" or (action == "push" and mode == "ask" and not self.has_forms):
             reason = "is disabled" if mode == "deny" else "needs a form to ask the user, which this client cannot show"
-            alternative = "'ask'" if mode == "deny" else "'confirm' or 'allow'"
+            can_be_asked = action != "push" or self.has_forms
+            alternative = "'ask'" if can_be_asked else "'confirm' or 'allow'"
             raise NotAllowed(
                 f"{_PHRASES[action][0]} {reason} (setting policy.{action}).",
                 next_step=f"The user can set policy.{action} to {alternative} in the settings.",
@@ -123,12 +149,9 @@ class Consent:
         mode = getattr(self.policy, action)
         question = UserQuestion(
             key=f"{action} {subject}",
-            message=consequence,
-            label=f"Yes, {_PHRASES[action][1]}",
-            refusal=Declined(
-                f"The user did not agree, and nothing was done. {consequence}",
-                next_step="Do not try again unless the user asks for it.",
-            ),
+            consequence=consequence,
+            question=_PHRASES[action][1],
+            refusal=partial(_refusal, action, consequence),
         )
         if mode == "allow" or question.key in self.granted_keys:
             return

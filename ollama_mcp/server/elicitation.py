@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mcp.shared.exceptions import MCPError
 from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 VALID_SECONDS = 600.0
 _MAX_PENDING = 1_000
 _MESSAGE_CHARS = 600
-_FIELD = "confirm"
+# Names the question in the requests and responses of protocol 2026-07-28.
+_KEY = "confirm"
+
+Outcome = Literal["declined", "dismissed", "unanswered"]
 
 
 def _do_nothing() -> None:
@@ -44,29 +47,25 @@ class UserQuestion:
 
     Args:
         key: What a yes covers: action and subject.
-        message: The consequence, as a full sentence.
-        label: The label of the checkbox.
-        refusal: Raised when the answer is anything but yes.
+        consequence: What a yes would do, as a full sentence.
+        question: What is asked then, such as "Delete it?".
+        refusal: Returns the error to raise when the answer is anything but yes.
         accept: Called on yes.
         decline: Called on no, but not when the form was dismissed or nobody answered.
     """
 
     key: str
-    message: str
-    label: str
-    refusal: OllamaMCPError
+    consequence: str
+    question: str
+    refusal: Callable[[Outcome], OllamaMCPError]
     accept: Callable[[], None] = _do_nothing
     decline: Callable[[], None] = _do_nothing
 
     def request(self) -> ElicitRequest:
-        """The elicitation request: a flat form with one boolean, which is all that every client can show."""
-        schema: dict[str, Any] = {
-            "type": "object",
-            "properties": {_FIELD: {"type": "boolean", "title": escape(self.label), "default": False}},
-            "required": [_FIELD],
-        }
+        """The elicitation request: a form without fields, since a checkbox would ask twice. Accepting it is the yes."""
+        schema: dict[str, Any] = {"type": "object", "properties": {}}
         # Names of models and files are chosen by others: no control character may change what the user reads.
-        message = escape(self.message, _MESSAGE_CHARS)
+        message = f"{escape(self.consequence, _MESSAGE_CHARS)} {self.question}"
         return ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=schema))
 
 
@@ -121,7 +120,7 @@ class Forms:
         asked = self._pending.pop(state, None) if state else None
         if context is None or asked is None or time.monotonic() - asked.asked_at > VALID_SECONDS:
             return set()
-        answer = (context.input_responses or {}).get(_FIELD)
+        answer = (context.input_responses or {}).get(_KEY)
         if answer is None:
             return set(asked.granted_keys)
         _apply_answer(answer, asked.question)
@@ -135,7 +134,7 @@ class Forms:
         self._pending = {name: asked for name, asked in kept if now - asked.asked_at < VALID_SECONDS}
         name = secrets.token_urlsafe(16)
         self._pending[name] = _PendingForm(question, frozenset(granted_keys), now)
-        return InputRequiredResult(input_requests={_FIELD: question.request()}, request_state=name)
+        return InputRequiredResult(input_requests={_KEY: question.request()}, request_state=name)
 
     async def ask(self, context: Context[None, Any], question: UserQuestion, progress: Progress) -> str:
         """Ask while the call waits; returns the key that the user agreed to.
@@ -151,18 +150,19 @@ class Forms:
                     params.message, params.requested_schema, related_request_id=context.request_id
                 )
         except (MCPError, ValidationError, TimeoutError):
-            raise question.refusal from None
+            raise question.refusal("unanswered") from None
         _apply_answer(answer, question)
         return question.key
 
 
 def _apply_answer(answer: object, question: UserQuestion) -> None:
-    """Return on an explicit yes only. A form submitted with its checkbox empty is a no."""
+    """Return on an accepted form only; what else a client sends with it does not count."""
     if not isinstance(answer, ElicitResult):
-        raise question.refusal
-    if answer.action == "accept" and (answer.content or {}).get(_FIELD) is True:
+        raise question.refusal("unanswered")
+    if answer.action == "accept":
         question.accept()
         return
-    if answer.action != "cancel":
-        question.decline()
-    raise question.refusal
+    if answer.action == "cancel":
+        raise question.refusal("dismissed")
+    question.decline()
+    raise question.refusal("declined")

@@ -64,9 +64,10 @@ class GrantedFolders(AllowedFolders):
 
         return UserQuestion(
             key=f"folder {purpose.name} {folder}",
-            message=f"This allows {_PURPOSES[purpose]} in the folder {folder} and all below it, until the server ends.",
-            label="Yes, allow it",
-            refusal=error,
+            consequence=f"This allows {_PURPOSES[purpose]} in the folder {folder} and all below it, until the server "
+            "ends.",
+            question="Allow it?",
+            refusal=lambda _: error,
             accept=accept,
             decline=lambda: self._refused.add((purpose, folder)),
         )

@@ -38,19 +38,22 @@ class RequiresSetting:
 
     Args:
         setting: The setting, as `section.name`.
-        on: The value that it must have.
+        on: The value that it must have; a word for a setting that is not a switch.
     """
 
     setting: str
-    on: bool = True
+    on: bool | str = True
 
     def is_met(self, settings: Settings) -> bool:
         """Whether the argument is offered under these settings."""
-        return bool(attrgetter(self.setting)(settings)) is self.on
+        value = attrgetter(self.setting)(settings)
+        return value == self.on if isinstance(self.on, str) else bool(value) is self.on
 
     @property
     def remedy(self) -> str:
         """How the user gets the argument offered."""
+        if isinstance(self.on, str):
+            return f"The user can set {self.setting} to {self.on!r}."
         return f"The user can turn {self.setting} {'on' if self.on else 'off'}."
 
 

@@ -14,6 +14,7 @@ from typing import Any, cast, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from ollama_mcp._command import command
 from ollama_mcp._paths import shipped_path, user_config_file
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.settings.model import Settings
@@ -231,4 +232,4 @@ def _shown(value: Any) -> str:
 
 def _suggestion(name: str, known: Mapping[str, Any] | set[str]) -> str:
     close = difflib.get_close_matches(name, list(known), n=1)
-    return f"Did you mean {close[0]}?" if close else "`ollama-mcp-server config show` lists all settings."
+    return f"Did you mean {close[0]}?" if close else f"`{command('config show')}` lists all settings."

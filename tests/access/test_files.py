@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ollama_mcp._command import command
 from ollama_mcp.access import Purpose, RuntimeEnvironment, open_file
 from ollama_mcp.access.descriptors import canonical_folder
 from ollama_mcp.errors import DiskError, InvalidArgument, NotAllowed
@@ -143,7 +144,7 @@ def test_descriptors_are_closed_also_when_refused(machine: Machine) -> None:
 def test_long_paths_keep_the_error_short(machine: Machine) -> None:
     folder = machine.outside / ("a" * 200) / ("b" * 200)
     error = refusal(folder / "x.png", machine.rules())
-    assert "`ollama-mcp-server allow FOLDER`" in str(error)
+    assert f"`{command('allow FOLDER')}`" in str(error)
 
 
 def test_a_folder_that_does_not_exist_is_not_canonical(tmp_path: Path) -> None:

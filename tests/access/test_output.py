@@ -30,7 +30,7 @@ def results(machine: Machine) -> Path:
 def test_an_existing_file_stays_unless_it_is_to_be_replaced(machine: Machine, results: Path) -> None:
     path = put(results / "a.json", "old")
     error = refused(writer(machine, results), path)
-    assert isinstance(error, NotAllowed)
+    assert isinstance(error, InvalidArgument)
     assert "overwrite" in error.next_step
     assert everything_below(results) == {str(path): b"old"}
     write(writer(machine, results), path, b"new", overwrite=True)
@@ -43,7 +43,7 @@ def test_a_link_counts_as_a_file_and_is_replaced_itself(machine: Machine, result
     (results / "b.json").symlink_to(machine.outside / "absent.json")
     access = writer(machine, results)
     for name in ("a.json", "b.json"):
-        assert isinstance(refused(access, name), NotAllowed)
+        assert isinstance(refused(access, name), InvalidArgument)
         assert (results / name).is_symlink()
         write(access, name, b"new", overwrite=True)
         assert not (results / name).is_symlink()
@@ -79,7 +79,7 @@ def test_a_file_that_another_made_in_between_stays(machine: Machine, results: Pa
         yield b"ours"
         put(results / "a.json", "theirs")
 
-    assert isinstance(refused(writer(machine, results), "a.json", chunks=meanwhile()), NotAllowed)
+    assert isinstance(refused(writer(machine, results), "a.json", chunks=meanwhile()), InvalidArgument)
     assert everything_below(results) == {str(results / "a.json"): b"theirs"}
 
 
@@ -213,7 +213,7 @@ def test_on_a_disk_without_hard_links_files_are_written_and_none_replaced(
         yield b"ours"
         put(results / "b.json", "theirs")
 
-    assert isinstance(refused(writer(machine, results), "b.json", chunks=meanwhile()), NotAllowed)
+    assert isinstance(refused(writer(machine, results), "b.json", chunks=meanwhile()), InvalidArgument)
     assert (results / "b.json").read_text(encoding="utf-8") == "theirs"
     assert len(os.listdir(results)) == 2
 
@@ -241,7 +241,7 @@ def test_without_descriptors_of_folders_the_rules_are_the_same(
     monkeypatch.setattr(output_module, "_HAS_DIR_FD", False)
     access = writer(machine, results)
     path = write(access, "a.json", b"one")
-    assert isinstance(refused(access, "a.json"), NotAllowed)
+    assert isinstance(refused(access, "a.json"), InvalidArgument)
     write(access, "a.json", b"two", overwrite=True)
     assert everything_below(results) == {str(path): b"two"}
     (results / "link").symlink_to(machine.outside)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ollama_mcp._command import command
 from ollama_mcp.access import FolderNotAllowed, Purpose, ReadRules
 from ollama_mcp.access.folders import is_marked_hidden
 from ollama_mcp.errors import OllamaMCPError
@@ -35,7 +36,7 @@ def test_an_image_outside_is_refused_with_the_setting_and_the_command(machine: M
     error = refusal(machine.outside / "secret.png", machine.rules())
     assert isinstance(error, FolderNotAllowed)
     assert "read.image_folders" in str(error)
-    assert f"`ollama-mcp-server allow {machine.outside}`" in str(error)
+    assert f"`{command(f'allow {machine.outside}')}`" in str(error)
     assert (error.folder, error.purpose) == (str(machine.outside), Purpose.IMAGE)
 
 

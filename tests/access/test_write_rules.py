@@ -86,7 +86,7 @@ def test_our_own_folder_cannot_be_a_link_into_the_void_or_a_file(machine: Machin
 
 def test_folders_that_may_be_read_may_not_be_written_to(machine: Machine) -> None:
     reading = ReadSettings(image_folders=[str(machine.outside)], text_folders=[str(machine.outside)])
-    rules = ReadRules(reading, machine.environment(roots=(str(machine.outside),)))
+    rules = ReadRules(reading, machine.environment())
     error = refused(writer(machine, rules=rules), machine.outside / "a.json")
     assert "write.folders" in error.message
     # A form that opens a folder for reading must not come of it.

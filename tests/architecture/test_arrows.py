@@ -14,6 +14,7 @@ from tests.architecture.tree import ROOT, Import, files, imports, shown
 
 LAYERS = (
     {"errors", "_paths"},
+    {"_command"},
     {"settings"},
     {"formats"},
     {"api", "access"},
@@ -24,7 +25,7 @@ LAYERS = (
     {"__main__"},
 )
 RANKS = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
-BELOW_ALL = {"errors", "_paths", "settings"}
+BELOW_ALL = {"errors", "_paths", "_command", "settings"}
 CORE = [file for file in files("ollama_mcp", pattern="*.py") if file != ROOT / "ollama_mcp/__init__.py"]
 
 # Beside the public face, formats and work, what a tool may need: request types, argument types, words for a result.

@@ -52,6 +52,23 @@ async def test_demo_runs_on_the_simulator_and_leaves_nothing_behind(tmp_path: Pa
     assert "built-in simulator" in ran.out and "no model is used" in ran.out
     for tool in ("status", "list_models", "pull_model", "show_model", "chat", "decide", "embed", "unload_model"):
         assert f"ollama_{tool}(" in ran.out
+    for tool in ("batch", "rank", "compare", "job"):
+        assert f"ollama_{tool}(" in ran.out
+    assert "are scripted" in ran.out
+    said = " ".join(ran.out.replace("│", " ").split())
+    for right in (
+        '{"name": "Ada", "age": 36}',
+        'letters.txt:2: "I want my money back."',
+        "text 1 | yes | 0.97",
+        "text 2 | no | 0.98",
+        "3 of 3 rows done",
+        "A red disc on a blue field.",
+        "letter-1.txt:1-2",
+        "the lamp is lit",
+        "Stopped after",
+    ):
+        assert right in said, right
+    assert "NOT FOUND" not in said
     assert "letters.txt: lines 1-8" in ran.out and "its log-probabilities" in ran.out
     assert "[model_not_found]" in ran.out
     assert "All steps succeeded." in ran.out

@@ -8,7 +8,7 @@ from mcp import Client
 from mcp.types import ElicitResult
 
 from ollama_mcp.simulator import Answer, Simulator
-from tests.confirmation.user import DISMISSED, NO, UNTICKED, YES, User, until, with_user
+from tests.confirmation.user import DISMISSED, NO, YES, User, until, with_user
 from tests.support import connected, data, error, text
 
 MODEL = "llama3.2:3b"
@@ -54,14 +54,9 @@ async def test_what_the_user_agrees_to_is_done(
     [
         NO,
         DISMISSED,
-        UNTICKED,
-        ElicitResult(action="accept"),
-        ElicitResult(action="accept", content={}),
-        ElicitResult(action="accept", content={"confirm": "true"}),
-        ElicitResult(action="accept", content={"confirm": 1}),
         ElicitResult(action="decline", content={"confirm": True}),
     ],
-    ids=["no", "dismissed", "unticked", "nothing", "empty", "text", "number", "contradiction"],
+    ids=["no", "dismissed", "contradiction"],
 )
 async def test_anything_but_yes_does_nothing_whatever_the_argument_says(
     simulator: Simulator,
@@ -75,7 +70,9 @@ async def test_anything_but_yes_does_nothing_whatever_the_argument_says(
     user = User(answer)
     async with with_user(simulator.url, user, mode=mode) as client:
         await _make_own(client, tool)
-        error(await client.call_tool(tool, {**arguments, "confirm": confirm}), "declined")
+        # Publishing takes no `confirm` where it could not count.
+        given = arguments if tool == "ollama_push_model" else {**arguments, "confirm": confirm}
+        error(await client.call_tool(tool, given), "declined")
     assert path not in _paths(simulator)
     assert len(user.forms) == 1
 
@@ -87,9 +84,38 @@ async def test_the_form_is_flat_and_says_first_what_would_happen(simulator: Simu
         await client.call_tool("ollama_delete_model", {"model": MODEL})
     (form,) = user.forms
     assert form.message.startswith(f"This deletes {MODEL} (2.0 GB") and "\n" not in form.message
-    schema = form.requested_schema
-    assert schema["required"] == ["confirm"]
-    assert schema["properties"] == {"confirm": {"type": "boolean", "title": "Yes, delete it", "default": False}}
+    assert form.message.endswith(". Delete it?")
+    assert form.requested_schema == {"type": "object", "properties": {}}
+
+
+@ERAS
+@pytest.mark.parametrize("content", [None, {}, {"confirm": True}, {"confirm": False}])
+async def test_accepting_the_form_is_the_yes(simulator: Simulator, mode: str, content: dict[str, Any] | None):
+    user = User(ElicitResult(action="accept", content=content))
+    async with with_user(simulator.url, user, mode=mode) as client:
+        assert not (await client.call_tool("ollama_delete_model", {"model": MODEL})).is_error
+    assert _paths(simulator).count("/api/delete") == 1
+
+
+@ERAS
+@pytest.mark.parametrize(
+    ("answer", "what", "way_on"),
+    [
+        (NO, "The form was declined", "do not try again unless they ask"),
+        (DISMISSED, "The form was dismissed without an answer", "Ask the user, and call again if they agree."),
+    ],
+    ids=["declined", "dismissed"],
+)
+async def test_what_became_of_the_form_is_told_with_a_way_on_that_works(
+    simulator: Simulator, mode: str, answer: ElicitResult, what: str, way_on: str
+):
+    async with with_user(simulator.url, User(answer), mode=mode) as client:
+        said = error(await client.call_tool("ollama_delete_model", {"model": MODEL}), "declined")
+    assert what in said and way_on in said and "user did not agree" not in said
+    assert "the user can set policy.delete to 'confirm'" in said
+    async with with_user(simulator.url, User(answer), mode=mode, policy={"delete": "confirm"}) as client:
+        error(await client.call_tool("ollama_delete_model", {"model": MODEL}), "needs_confirmation")
+        assert not (await client.call_tool("ollama_delete_model", {"model": MODEL, "confirm": True})).is_error
 
 
 @ERAS
@@ -104,7 +130,8 @@ async def test_each_call_is_asked_anew(simulator: Simulator, mode: str):
 
 async def test_a_client_that_fails_at_the_form_has_said_no(simulator: Simulator):
     async with with_user(simulator.url, User(RuntimeError("no screen"))) as client:
-        error(await client.call_tool("ollama_delete_model", {"model": MODEL}), "declined")
+        said = error(await client.call_tool("ollama_delete_model", {"model": MODEL}), "declined")
+    assert "got no answer" in said and "policy.delete" in said
     assert "/api/delete" not in _paths(simulator)
 
 
@@ -162,7 +189,9 @@ async def test_a_setting_for_each_action_says_how_the_yes_is_had(
 
 async def test_without_a_form_a_push_names_the_setting_that_would_allow_it(simulator: Simulator):
     async with connected(simulator.url) as client:
-        words = error(await client.call_tool("ollama_push_model", {"model": MODEL, "confirm": True}), "not_allowed")
+        words = error(await client.call_tool("ollama_push_model", {"model": MODEL}), "not_allowed")
+        hidden = await client.call_tool("ollama_push_model", {"model": MODEL, "confirm": True})
+        assert "policy.push to 'confirm'" in error(hidden, "invalid_argument")
     assert "policy.push" in words and "'confirm' or 'allow'" in words
     assert not simulator.requests
 

@@ -42,7 +42,7 @@ async def test_a_folder_is_opened_by_the_users_yes_for_this_process_only(
         assert not (await client.call_tool("ollama_chat", _ask(first))).is_error
         assert not (await client.call_tool("ollama_chat", _ask(second))).is_error
     folder = str(tmp_path / "holiday")
-    said = f"This allows reading images in the folder {folder} and all below it, until the server ends."
+    said = f"This allows reading images in the folder {folder} and all below it, until the server ends. Allow it?"
     assert user.questions == [said]
     assert not file.exists()
     again = User(NO)

@@ -23,8 +23,7 @@ from mcp.types import (
 from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.settings import Settings
 
-YES = ElicitResult(action="accept", content={"confirm": True})
-UNTICKED = ElicitResult(action="accept", content={"confirm": False})
+YES = ElicitResult(action="accept", content={})
 NO = ElicitResult(action="decline")
 DISMISSED = ElicitResult(action="cancel")
 

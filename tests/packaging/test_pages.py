@@ -52,7 +52,7 @@ def test_each_hosts_json_runs_the_server_of_the_checkout() -> None:
     assert len(configurations) == 2
     for server in configurations:
         assert server["command"] == "uv"
-        assert server["args"] == ["--directory", "PATH-TO-CHECKOUT", "run", "ollama-mcp-server"]
+        assert server["args"] == ["run", "--no-dev", "--project", "PATH-TO-CHECKOUT", "ollama-mcp-server"]
         assert load_settings(environment=server["env"]).settings.host == "http://127.0.0.1:11434"
 
 

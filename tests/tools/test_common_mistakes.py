@@ -30,10 +30,10 @@ async def test_a_question_that_is_a_string_is_told_to_be_an_object(simulator: Si
     )
 
 
-async def test_a_folder_as_the_input_of_a_batch_is_told_to_be_given_as_a_glob(simulator: Simulator, tmp_path: Path):
+async def test_one_word_as_the_input_of_a_batch_is_told_what_is_taken(simulator: Simulator, tmp_path: Path):
     async with batching(simulator, tmp_path) as bench:
         result = await bench.batch(["notes"], **OUT)
-    assert "a folder as 'notes/*'" in error(result, "invalid_argument")
+    assert "neither a file, a folder nor a glob" in error(result, "invalid_argument")
 
 
 async def test_a_column_in_doubled_braces_alone_is_refused_before_any_row_is_asked(

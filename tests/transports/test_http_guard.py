@@ -119,7 +119,7 @@ async def test_a_listed_origin_may_preflight_and_read(serve: Serve) -> None:
         ("no http at all\n", 400),
         ("GET /nowhere HTTP/1.1\nHost: localhost\n", 404),
         ("GET /mcp HTTP/1.1\nHost: localhost\nAccept: text/event-stream\n", 400),
-        ("GET /mcp HTTP/1.1\nHost: localhost\nAccept: text/html\n", 406),
+        ("GET /mcp HTTP/1.1\nHost: localhost\nAccept: image/png\n", 406),
         ("GET /mcp HTTP/1.1\nHost: localhost\nMCP-Protocol-Version: 2026-07-28\n", 405),
         ("GET /mcp HTTP/1.1\nHost: localhost\nAccept: text/event-stream\nMcp-Session-Id: unknown\n", 404),
         ("PUT /mcp HTTP/1.1\nHost: localhost\n", 405),
@@ -262,3 +262,17 @@ async def test_a_readiness_check_that_fails_is_not_ready(serve: Serve, log: pyte
     async with serve(ready=OSError("no disk")) as served:
         assert (await served.peer.raw("GET /readyz HTTP/1.1\nHost: localhost\n")).status == 503
         assert lines(log) == ["the readiness check failed: OSError('no disk')"]
+
+
+@pytest.mark.parametrize(("kind", "endpoint"), [("http", "/mcp"), ("sse", "/sse")])
+async def test_a_browser_is_told_what_this_is_and_how_to_connect(serve: Serve, kind: str, endpoint: str):
+    async with serve(kind=kind) as served:
+        browser = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\n"
+        for path in ("/", endpoint):
+            page = await served.peer.raw(f"GET {path} HTTP/1.1\nHost: localhost:8080\n{browser}")
+            assert page.status == 200 and dict(page.headers)["content-type"].startswith("text/plain")
+            assert f"http://localhost:8080{endpoint}" in page.body.decode()
+        refused = await served.peer.raw(f"GET / HTTP/1.1\nHost: evil.example\n{browser}")
+        assert refused.status == 421
+        assert (await served.peer.raw(f"POST / HTTP/1.1\nHost: localhost\nContent-Length: 0\n{browser}")).status == 404
+        assert await is_still_served(served)

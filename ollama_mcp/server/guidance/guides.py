@@ -52,7 +52,7 @@ REMEDIES: dict[Kind, str] = {
     "invalid_argument": "Correct the argument that the error names; it says what is allowed.",
     "not_allowed": "Only the user can change the setting that the error names.",
     "needs_confirmation": "Tell the user what would happen; after a yes, repeat the call with confirm=true.",
-    "declined": "The user said no or did not answer: do not ask again unless told to.",
+    "declined": "The form was declined, dismissed or not answered: the error says which, and what helps.",
     "too_long": "Omit options.num_ctx, set too_long='split', send less, or use a model with a longer context.",
     "unauthorized": "The user has to sign in (`ollama signin`) or set a key.",
     "forbidden": "The host refuses this server's address or its cloud is off; only its owner can change that.",

@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ollama_mcp.access import Purpose
+from ollama_mcp.access import FolderNotAllowed, Purpose
 from ollama_mcp.access.quoting import quoted
-from ollama_mcp.errors import DiskError, InvalidArgument
+from ollama_mcp.errors import DiskError, InvalidArgument, OllamaMCPError
 from ollama_mcp.work.batch.file_sources import CsvSource, JsonlSource, TextFileSource
 from ollama_mcp.work.batch.rows import InputRow, RowSource
 
@@ -144,10 +144,10 @@ async def open_source(call: CallContext, given: Sequence[str], chunk_chars: int 
                 "chunk_chars needs one file, but input is a list of texts.", next_step="Leave chunk_chars out."
             )
         return await asyncio.to_thread(TextListSource, given)
-    if len(given) == 1 and not _is_path(given[0]):
+    if len(given) == 1 and not _is_path(given[0]) and not await asyncio.to_thread(_names_files, call, given[0]):
         raise InvalidArgument(
-            "input has one item, which is neither a file name nor a glob.",
-            next_step="Give several texts, a .txt, .jsonl or .csv file, or a glob: a folder as 'notes/*'. "
+            "input has one item, which is neither a file, a folder nor a glob.",
+            next_step="Give several texts, a .txt, .jsonl or .csv file, a folder, or a glob. "
             "For one text use ollama_chat.",
         )
     if chunk_chars is not None:
@@ -155,6 +155,19 @@ async def open_source(call: CallContext, given: Sequence[str], chunk_chars: int 
     if len(given) == 1 and (suffix := _row_suffix(given[0])) and not _GLOB.search(given[0]):
         return await asyncio.to_thread(_open_row_file, call, given[0], _ROW_FILES[suffix])
     return await _open_files(call, given)
+
+
+def _names_files(call: CallContext, text: str) -> bool:
+    """Whether a text that does not look like a path is one: a folder such as "notes", or a file without a suffix."""
+    if "\n" in text.strip():
+        return False
+    try:
+        return bool(call.access.find(text, Purpose.TEXT, MAX_FILES).total)
+    except FolderNotAllowed:
+        # The user may be asked for it, or a root of the client may have it.
+        raise
+    except OllamaMCPError:
+        return False
 
 
 def _open_row_file(call: CallContext, path: str, make: Callable[[OpenedFile, int], TextFileSource]) -> RowSource:

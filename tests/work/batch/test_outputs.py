@@ -212,7 +212,7 @@ async def test_what_is_done_is_forgotten_so_that_the_same_call_works_anew(bench:
 
 async def test_an_existing_file_is_replaced_only_where_overwrite_says_so(bench: Bench):
     bench.write("out.jsonl", "precious\n")
-    said = error(await bench.batch(["a", "b"], output="out.jsonl"), "not_allowed")
+    said = error(await bench.batch(["a", "b"], output="out.jsonl"), "invalid_argument")
     assert "overwrite" in said
     assert (bench.folder / "out.jsonl").read_text() == "precious\n"
     assert bench.prompts() == []
