@@ -16,7 +16,9 @@ from ollama_mcp.access.files import check_regular_file, file_not_found, read_fai
 from ollama_mcp.access.path_syntax import absolute_path
 from ollama_mcp.access.quoting import quoted
 from ollama_mcp.access.read_rules import PathChecker, Purpose, ReadRules, Refusal
+from ollama_mcp.access.similar_names import existing_path
 from ollama_mcp.errors import InvalidArgument
+from ollama_mcp.formats.comparison import comparable
 
 MAX_FILES = 100_000
 MAX_ENTRIES = 500_000
@@ -79,6 +81,8 @@ def find(pattern: str, purpose: Purpose, rules: ReadRules, limit: int) -> FoundF
 
 def _find(path: str, purpose: Purpose, rules: ReadRules, limit: int) -> FoundFiles:
     checker = rules.checker(purpose)
+    if not _WILDCARD.search(path):
+        path = existing_path(path, lambda: checker)
     real = os.path.realpath(path)
     # Whether a path is a folder is asked only where it may be read, so that the answer reveals nothing.
     if checker.folder_refusal(real) is None and os.path.isdir(real):
@@ -89,7 +93,7 @@ def _find(path: str, purpose: Purpose, rules: ReadRules, limit: int) -> FoundFil
         check_regular_file(os.stat(real), path)
         return FoundFiles((real,), 1)
     prefix, parts = _split(path)
-    real = os.path.realpath(prefix)
+    real = os.path.realpath(existing_path(prefix, lambda: checker))
     rules.check(os.path.join(real, "*"), purpose, requested=path)
     return _walk(real, parts, path, checker, limit)
 
@@ -137,7 +141,7 @@ class _PatternWalk:
         self.skipped: Counter[str] = Counter()
         # One matcher for each part; None stands for `**`.
         self._matchers: list[_Match | None] = [
-            None if part == _ANY_DEPTH else re.compile(translate(os.path.normcase(part))).match for part in parts
+            None if part == _ANY_DEPTH else _matcher(os.path.normcase(part)) for part in parts
         ]
         self._requested = requested
         self._checker = checker
@@ -225,6 +229,16 @@ class _PatternWalk:
                 f"{len(self.found):,} that match were found so far.",
                 next_step="Name a folder further down, or use fewer '**'.",
             )
+
+
+def _matcher(pattern: str) -> _Match:
+    """A matcher of names, exactly or in another presentation."""
+    exact, folded = re.compile(translate(pattern)).match, comparable(pattern)
+    # A character that becomes a wildcard, or a set of characters, would change what the pattern says.
+    if "[" in pattern or _WILDCARD.findall(folded) != _WILDCARD.findall(pattern):
+        return exact
+    loose = re.compile(translate(folded)).match
+    return lambda name: exact(name) or (not (name.isascii() and pattern.isascii()) and loose(comparable(name)))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from ollama_mcp.access import Purpose
 from ollama_mcp.access.path_syntax import absolute_path
 from ollama_mcp.access.quoting import quoted
+from ollama_mcp.access.similar_names import existing_path
 from ollama_mcp.errors import DiskError, InvalidArgument
 from ollama_mcp.formats.gguf import MAGIC, read_gguf_header
 from ollama_mcp.formats.safetensors import read_safetensors_header
@@ -77,6 +78,7 @@ def find_model_files(text: str, access: Access) -> list[ModelFile]:
     """
     access.read_rules.check_transport(text)
     path = absolute_path(text, access.read_rules.environment.home)
+    path = existing_path(path, lambda: access.read_rules.checker(Purpose.UPLOAD))
     real = os.path.realpath(path)
     if os.path.isdir(real):
         # The rules are made for files: a folder is checked as a file in it would be, before it is listed.
