@@ -13,6 +13,7 @@ from itertools import islice
 
 from ollama_mcp.access.descriptors import canonical_folder, open_folder, path_of_descriptor
 from ollama_mcp.access.files import check_regular_file, file_not_found, read_failed
+from ollama_mcp.access.left_out import DEPENDENCIES, IGNORED, LEFT_OUT, IgnoreRules, is_dependency_folder, is_marked
 from ollama_mcp.access.path_syntax import absolute_path
 from ollama_mcp.access.quoting import quoted
 from ollama_mcp.access.read_rules import PathChecker, Purpose, ReadRules, Refusal
@@ -47,15 +48,24 @@ class FoundFiles:
     @property
     def note(self) -> str:
         """What was skipped, as in "3 hidden or program-owned, 1 named like a key"; "" if nothing was."""
-        return ", ".join(f"{count} {reason}" for reason, count in sorted(self.skipped.items()))
+        counts = ", ".join(f"{count} {reason}" for reason, count in sorted(self.skipped.items()))
+        hint = " (named in the path, they are read)" if self.skipped.keys() & LEFT_OUT else ""
+        return f"{counts}{hint}"
+
+    @property
+    def has_refused(self) -> bool:
+        """Whether something was skipped that may not be read, and not only what searches leave out."""
+        return bool(self.skipped.keys() - LEFT_OUT)
 
 
 def find(pattern: str, purpose: Purpose, rules: ReadRules, limit: int) -> FoundFiles:
     """Return the files that match a pattern or path, as far as the rules allow reading them.
 
     A path that exists is taken literally, whatever characters it has; a folder stands for all files below it. In a
-    pattern `*`, `?` and `[...]` match within a name, and `**` matches any number of folders. Links are followed if they
-    stay within what may be read. `open_file` checks each file once more. Does disk work: call it in a thread.
+    pattern `*`, `?` and `[...]` match within a name, and `**` matches any number of folders. Where folders are searched
+    at any depth, those of dependencies and builds and what .gitignore excludes are left out, unless the pattern has
+    their names. Links are followed if they stay within what may be read. `open_file` checks each file once more. Does
+    disk work: call it in a thread.
 
     Args:
         pattern: An absolute path or `~/...`; for images and text also one relative to the project in the
@@ -143,6 +153,10 @@ class _PatternWalk:
         self._matchers: list[_Match | None] = [
             None if part == _ANY_DEPTH else _matcher(os.path.normcase(part)) for part in parts
         ]
+        # Names that the pattern has literally: what it names is not left out.
+        self._named = frozenset(part for part in parts if not _WILDCARD.search(part))
+        self._ignored: IgnoreRules | None = None
+        self._start = ""
         self._requested = requested
         self._checker = checker
         # The states that each folder was visited with.
@@ -151,6 +165,9 @@ class _PatternWalk:
 
     def run(self, start: str) -> None:
         """Search a folder and those below it, in the order of their names."""
+        self._start = start
+        if None in self._matchers:
+            self._ignored = IgnoreRules(start, self._checker)
         pending = [(start, self._closure({0}))]
         while pending and len(self.found) < MAX_FILES:
             folder, states = pending.pop()
@@ -178,12 +195,45 @@ class _PatternWalk:
             with _scandir(folder) as entries:
                 listed = sorted(islice(entries, MAX_ENTRIES + 1 - self._entries), key=lambda entry: entry.name)
                 self._count_entries(len(listed))
+                names = {entry.name for entry in listed}
+                if self._is_left_out_by_content(folder, names):
+                    return
                 for entry in listed:
                     is_match, onward = self._advance(entry.name, states)
-                    if (is_match or onward) and (real := self._visit(entry, folder, is_match)) and onward:
+                    if not (is_match or onward) or self._is_left_out(entry, folder, names, is_match=is_match):
+                        continue
+                    if (real := self._visit(entry, folder, is_match)) and onward:
                         yield real, onward
         except OSError:
             self.skipped[NOT_OPENED] += 1
+
+    def _is_left_out(self, entry: os.DirEntry[str], folder: str, beside: set[str], *, is_match: bool) -> bool:
+        """Return whether a search at any depth leaves an entry out, and count it."""
+        if self._ignored is None or entry.name in self._named:
+            return False
+        path, is_folder = os.path.join(folder, entry.name), entry.is_dir(follow_symlinks=False)
+        if (is_folder or _is_link(entry)) and is_dependency_folder(entry.name, beside):
+            reason = DEPENDENCIES
+        elif (is_folder or is_match) and self._ignored.ignores(path, is_folder=is_folder):
+            reason = IGNORED
+        else:
+            return False
+        # What may not be read is counted as that.
+        if (self._checker.folder_refusal(path) if is_folder else self._checker.refusal(path)) is not None:
+            return False
+        self.skipped[reason] += 1
+        return True
+
+    def _is_left_out_by_content(self, folder: str, names: set[str]) -> bool:
+        """Return whether a folder is marked as a cache or a virtual environment; else note what it ignores."""
+        if self._ignored is None:
+            return False
+        if folder != self._start and os.path.basename(folder) not in self._named and is_marked(names):
+            self.skipped[DEPENDENCIES] += 1
+            return True
+        if ".gitignore" in names:
+            self._ignored.read(folder)
+        return False
 
     def _visit(self, entry: os.DirEntry[str], folder: str, is_match: bool) -> str | None:
         """Record a file that matches; return the real path of a folder that may be read."""
