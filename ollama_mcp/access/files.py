@@ -12,6 +12,7 @@ from types import TracebackType
 from ollama_mcp.access.descriptors import open_for_reading, path_of_descriptor
 from ollama_mcp.access.quoting import quoted, shortened
 from ollama_mcp.access.read_rules import Purpose, ReadRules
+from ollama_mcp.access.similar_names import existing_path
 from ollama_mcp.errors import DiskError, InvalidArgument, NotAllowed, OllamaMCPError
 
 # Comparing names takes time; a larger folder gives suggestions from a part of it.
@@ -91,7 +92,7 @@ def open_file(text: str, purpose: Purpose, rules: ReadRules) -> OpenedFile:
         DiskError: The system could not open it.
     """
     rules.check_transport(text)
-    path = rules.resolve(text)
+    path = existing_path(rules.resolve(text), lambda: rules.checker(purpose))
     try:
         # A first check by path: nothing outside is even opened, and the error does not reveal whether it exists.
         rules.check(os.path.realpath(path), purpose, requested=path)

@@ -13,9 +13,12 @@ from itertools import islice
 
 from ollama_mcp.access.descriptors import canonical_folder, open_folder, path_of_descriptor
 from ollama_mcp.access.files import check_regular_file, file_not_found, read_failed
+from ollama_mcp.access.left_out import DEPENDENCIES, IGNORED, LEFT_OUT, IgnoreRules, is_dependency_folder, is_marked
 from ollama_mcp.access.quoting import quoted
 from ollama_mcp.access.read_rules import PathChecker, Purpose, ReadRules, Refusal
+from ollama_mcp.access.similar_names import existing_path
 from ollama_mcp.errors import InvalidArgument, OllamaMCPError
+from ollama_mcp.formats.comparison import comparable
 
 MAX_FILES = 100_000
 MAX_ENTRIES = 500_000
@@ -44,15 +47,24 @@ class FoundFiles:
     @property
     def note(self) -> str:
         """What was skipped, as in "3 hidden or program-owned, 1 named like a key"; "" if nothing was."""
-        return ", ".join(f"{count} {reason}" for reason, count in sorted(self.skipped.items()))
+        counts = ", ".join(f"{count} {reason}" for reason, count in sorted(self.skipped.items()))
+        hint = " (named in the path, they are read)" if self.skipped.keys() & LEFT_OUT else ""
+        return f"{counts}{hint}"
+
+    @property
+    def has_refused(self) -> bool:
+        """Whether something was skipped that may not be read, and not only what searches leave out."""
+        return bool(self.skipped.keys() - LEFT_OUT)
 
 
 def find(pattern: str, purpose: Purpose, rules: ReadRules, limit: int) -> FoundFiles:
     """Return the files that match a pattern or path, as far as the rules allow reading them.
 
     A path that exists is taken literally, whatever characters it has; a folder stands for all files below it. In a
-    pattern `*`, `?` and `[...]` match within a name, and `**` matches any number of folders. Links are followed if they
-    stay within what may be read. `open_file` checks each file once more. Does disk work: call it in a thread.
+    pattern `*`, `?` and `[...]` match within a name, and `**` matches any number of folders. Where folders are searched
+    at any depth, those of dependencies and builds and what .gitignore excludes are left out, unless the pattern has
+    their names. Links are followed if they stay within what may be read. `open_file` checks each file once more. Does
+    disk work: call it in a thread.
 
     Args:
         pattern: An absolute path or `~/...`, or one relative to the first root of the client that has a match; if it
@@ -86,6 +98,8 @@ def _matches(path: str, purpose: Purpose, rules: ReadRules) -> bool:
 
 def _find(path: str, purpose: Purpose, rules: ReadRules, limit: int) -> FoundFiles:
     checker = rules.checker(purpose)
+    if not _WILDCARD.search(path):
+        path = existing_path(path, lambda: checker)
     real = os.path.realpath(path)
     # Whether a path is a folder is asked only where it may be read, so that the answer reveals nothing.
     if checker.folder_refusal(real) is None and os.path.isdir(real):
@@ -96,7 +110,7 @@ def _find(path: str, purpose: Purpose, rules: ReadRules, limit: int) -> FoundFil
         check_regular_file(os.stat(real), path)
         return FoundFiles((real,), 1)
     prefix, parts = _split(path)
-    real = os.path.realpath(prefix)
+    real = os.path.realpath(existing_path(prefix, lambda: checker))
     rules.check(os.path.join(real, "*"), purpose, requested=path)
     return _walk(real, parts, path, checker, limit)
 
@@ -144,8 +158,12 @@ class _PatternWalk:
         self.skipped: Counter[str] = Counter()
         # One matcher for each part; None stands for `**`.
         self._matchers: list[_Match | None] = [
-            None if part == _ANY_DEPTH else re.compile(translate(os.path.normcase(part))).match for part in parts
+            None if part == _ANY_DEPTH else _matcher(os.path.normcase(part)) for part in parts
         ]
+        # Names that the pattern has literally: what it names is not left out.
+        self._named = frozenset(part for part in parts if not _WILDCARD.search(part))
+        self._ignored: IgnoreRules | None = None
+        self._start = ""
         self._requested = requested
         self._checker = checker
         # The states that each folder was visited with.
@@ -154,6 +172,9 @@ class _PatternWalk:
 
     def run(self, start: str) -> None:
         """Search a folder and those below it, in the order of their names."""
+        self._start = start
+        if None in self._matchers:
+            self._ignored = IgnoreRules(start, self._checker)
         pending = [(start, self._closure({0}))]
         while pending and len(self.found) < MAX_FILES:
             folder, states = pending.pop()
@@ -181,12 +202,45 @@ class _PatternWalk:
             with _scandir(folder) as entries:
                 listed = sorted(islice(entries, MAX_ENTRIES + 1 - self._entries), key=lambda entry: entry.name)
                 self._count_entries(len(listed))
+                names = {entry.name for entry in listed}
+                if self._is_left_out_by_content(folder, names):
+                    return
                 for entry in listed:
                     is_match, onward = self._advance(entry.name, states)
-                    if (is_match or onward) and (real := self._visit(entry, folder, is_match)) and onward:
+                    if not (is_match or onward) or self._is_left_out(entry, folder, names, is_match=is_match):
+                        continue
+                    if (real := self._visit(entry, folder, is_match)) and onward:
                         yield real, onward
         except OSError:
             self.skipped[NOT_OPENED] += 1
+
+    def _is_left_out(self, entry: os.DirEntry[str], folder: str, beside: set[str], *, is_match: bool) -> bool:
+        """Return whether a search at any depth leaves an entry out, and count it."""
+        if self._ignored is None or entry.name in self._named:
+            return False
+        path, is_folder = os.path.join(folder, entry.name), entry.is_dir(follow_symlinks=False)
+        if (is_folder or _is_link(entry)) and is_dependency_folder(entry.name, beside):
+            reason = DEPENDENCIES
+        elif (is_folder or is_match) and self._ignored.ignores(path, is_folder=is_folder):
+            reason = IGNORED
+        else:
+            return False
+        # What may not be read is counted as that.
+        if (self._checker.folder_refusal(path) if is_folder else self._checker.refusal(path)) is not None:
+            return False
+        self.skipped[reason] += 1
+        return True
+
+    def _is_left_out_by_content(self, folder: str, names: set[str]) -> bool:
+        """Return whether a folder is marked as a cache or a virtual environment; else note what it ignores."""
+        if self._ignored is None:
+            return False
+        if folder != self._start and os.path.basename(folder) not in self._named and is_marked(names):
+            self.skipped[DEPENDENCIES] += 1
+            return True
+        if ".gitignore" in names:
+            self._ignored.read(folder)
+        return False
 
     def _visit(self, entry: os.DirEntry[str], folder: str, is_match: bool) -> str | None:
         """Record a file that matches; return the real path of a folder that may be read."""
@@ -232,6 +286,16 @@ class _PatternWalk:
                 f"{len(self.found):,} that match were found so far.",
                 next_step="Name a folder further down, or use fewer '**'.",
             )
+
+
+def _matcher(pattern: str) -> _Match:
+    """A matcher of names, exactly or in another presentation."""
+    exact, folded = re.compile(translate(pattern)).match, comparable(pattern)
+    # A character that becomes a wildcard, or a set of characters, would change what the pattern says.
+    if "[" in pattern or _WILDCARD.findall(folded) != _WILDCARD.findall(pattern):
+        return exact
+    loose = re.compile(translate(folded)).match
+    return lambda name: exact(name) or (not (name.isascii() and pattern.isascii()) and loose(comparable(name)))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from ollama_mcp.access.folders import is_inside
 from ollama_mcp.access.path_syntax import absolute_path
 from ollama_mcp.access.quoting import quoted, shortened
 from ollama_mcp.access.read_rules import ReadRules
+from ollama_mcp.access.similar_names import existing_path
 from ollama_mcp.access.write_rules import WriteRules, check_output_name, default_folder, outside_error
 from ollama_mcp.errors import DiskError, InvalidArgument, NotAllowed
 
@@ -207,7 +208,7 @@ def prepare_output(
 
 def _prepare(path: str, rules: ReadRules, write_rules: WriteRules, *, overwrite: bool) -> Output:
     folder, name = os.path.split(path)
-    folder = os.path.realpath(folder)
+    folder = os.path.realpath(existing_path(folder, lambda: write_rules.checker(rules)))
     # A first check by path, so that an error never reveals whether a folder outside exists.
     write_rules.check(os.path.join(folder, name), rules, requested=path)
     default = default_folder(rules.environment)

@@ -17,7 +17,7 @@ from ollama_mcp.access.environment import RuntimeEnvironment
 from ollama_mcp.access.folders import is_hidden, is_inside
 from ollama_mcp.access.path_syntax import has_control_characters, is_device_name, is_system_path
 from ollama_mcp.access.quoting import quoted
-from ollama_mcp.access.read_rules import ReadRules
+from ollama_mcp.access.read_rules import PathChecker, Purpose, ReadableFolder, ReadRules
 from ollama_mcp.errors import InvalidArgument, NotAllowed
 from ollama_mcp.settings import Settings
 from ollama_mcp.settings.access import WriteSettings
@@ -87,6 +87,11 @@ class WriteRules:
             found.append(environment.usable_working_folder(needs_project=True))
         folders = [folder for folder in found if folder is not None]
         return folders if folders or environment.over_http else [default_folder(environment)]
+
+    def checker(self, rules: ReadRules) -> PathChecker:
+        """Return a checker of the folders below which results may be written, hidden ones excepted."""
+        folders = tuple(map(ReadableFolder, self.folders(rules.environment)))
+        return PathChecker(Purpose.TEXT, folders, rules.environment.real_home)
 
     def check(self, real: str, rules: ReadRules, *, requested: str) -> None:
         """Refuse a file that may not be written.

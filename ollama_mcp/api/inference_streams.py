@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound=Chunk)
 
 _OPEN, _CLOSE = "<think>", "</think>"
+# A closing tag that ends its line, as models write it; one in quotes or backticks is a word about tags.
+_LONE_CLOSE = re.compile(r"(?<![`'\"\w])</think>[ \t]*(?:\n\s*|\Z)")
+_ABOUT_TAGS = re.compile(r"\btags?\b|:\s*\Z", re.IGNORECASE)
 
 
 class ChunkStream(Stream[C]):
@@ -41,7 +45,7 @@ class ChunkStream(Stream[C]):
         wants_logprobs: bool,
     ) -> None:
         super().__init__(send, parse, idle=idle)
-        self._may_begin_with_tag = split_thinking
+        self._split_thinking = self._may_begin_with_tag = split_thinking
         self._splitter: ThinkingSplitter | None = None
         self._wants_logprobs = wants_logprobs
         self._text: list[str] = []
@@ -61,9 +65,12 @@ class ChunkStream(Stream[C]):
 
     def _combined_fields(self, last: C) -> dict[str, Any]:
         """The fields of the last chunk, with those that accumulate taken from all chunks."""
+        thinking, text = "".join(self._thinking), "".join(self._text)
+        if self._split_thinking and not thinking:
+            thinking, text = split_at_lone_tag(text)
         return {field.name: getattr(last, field.name) for field in fields(Chunk)} | {
-            "text": "".join(self._text),
-            "thinking": "".join(self._thinking),
+            "text": text,
+            "thinking": thinking,
             "tool_calls": self._tool_calls,
             "logprobs": self._logprobs,
         }
@@ -128,6 +135,21 @@ class ChatStream(ChunkStream[ChatChunk]):
     async def collect(self) -> ChatResponse:
         """Read to the end and return the whole answer, or what had come of a stream that was left early."""
         return ChatResponse(**self._combined_fields(await self._read_to_end()))
+
+
+def split_at_lone_tag(text: str) -> tuple[str, str]:
+    """Return (thinking, answer) of a whole text that has a closing tag without an opening one, else ("", text).
+
+    Templates that put `<think>` at the end of the prompt leave only the closing tag to the model. Only where that is
+    beyond doubt is the text before it taken for thinking: it is the only tag, ends its line, stands in no code, and the
+    text before it does not speak of tags.
+    """
+    if text.count(_CLOSE) != 1 or _OPEN in text or (found := _LONE_CLOSE.search(text)) is None:
+        return "", text
+    before = text[: found.start()]
+    if before.count("```") % 2 or _ABOUT_TAGS.search(before):
+        return "", text
+    return before.strip(), text[found.end() :]
 
 
 class ThinkingSplitter:

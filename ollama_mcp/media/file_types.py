@@ -31,7 +31,6 @@ _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _CONVERT_STEP = "Convert it to PNG or JPEG first."
 # What people give instead of an image, for a helpful error.
 _NOT_IMAGES: tuple[tuple[bytes, str, str], ...] = (
-    (b"%PDF", "it is a PDF", "Convert its pages to images (`pdftoppm -png -r 150 FILE page`) and give those."),
     (b"\x1f\x8b", "it is compressed with gzip", "Decompress it first."),
     (b"PK\3\4", "it is a ZIP archive or an Office document", "Give the image itself."),
     (b"8BPS", "it is a Photoshop file", _CONVERT_STEP),
@@ -42,6 +41,11 @@ _NOT_IMAGES: tuple[tuple[bytes, str, str], ...] = (
     (b"ID3", "it is an audio file, not an image", "Give an image."),
 )
 _MARKUP = re.compile(rb"^(?:\xef\xbb\xbf)?\s*<(?:\?xml|!doctype|!--|svg|html)", re.IGNORECASE)
+
+# Readers accept a PDF that begins within the first 1,024 bytes; the header of a download or a scan may stand before
+# it. It begins a line there, or follows bytes that no text has.
+_PDF_LATER = re.compile(rb"(?:\A(?:\xef\xbb\xbf)?\s*|[\r\n\0\x80-\xff])(%PDF-[12]\.[0-9])")
+_PDF_OBJECT = re.compile(rb"[\r\n]\s*[0-9]+ [0-9]+ obj\b")
 
 _HTML_NAMES = (".html", ".htm", ".xhtml")
 _HTML_START = re.compile(
@@ -56,7 +60,6 @@ _EXPORT_STEP = "Export what is needed as CSV and give that."
 _OFFICE_STEP = "Save it as .docx, .pdf or .csv and give that."
 # What people give instead of a text.
 _BINARY_SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
-    (b"%PDF-", "a PDF", "Give it in files with the name it has."),
     (b"PK\3\4", "a ZIP archive or an Office document", "Give the files in it; of Office documents, .docx is read."),
     (b"PK\5\6", "an empty ZIP archive", _UNPACK_STEP),
     (b"\x1f\x8b", "compressed with gzip", _UNPACK_STEP),
@@ -146,7 +149,7 @@ def file_kind(data: bytes, name: str, *, fetched: bool = False) -> str:
     suffix = os.path.splitext(name)[1].lower()
     if looks_like_image(data):
         return "image"
-    if data.startswith(b"%PDF-"):
+    if pdf_start(data) is not None:
         return "pdf"
     if data.startswith(b"PK\3\4") and (suffix == ".docx" or b"word/document.xml" in data):
         return "docx"
@@ -155,6 +158,21 @@ def file_kind(data: bytes, name: str, *, fetched: bool = False) -> str:
     if suffix in _HTML_NAMES or (fetched and _HTML_START.match(data[:_HEAD])):
         return "html"
     return "text"
+
+
+def pdf_start(data: bytes) -> int | None:
+    """Return where the PDF begins that a file is; None if it is none, though it may be a text about PDFs.
+
+    Args:
+        data: All of it or the start, 1 kB at least.
+    """
+    if data.startswith(b"%PDF-"):
+        return 0
+    if (found := _PDF_LATER.search(data[: _HEAD + len("%PDF-1.7")])) is None:
+        return None
+    content = data[found.start(1) :]
+    is_whole = content.rstrip().endswith(b"%%EOF")
+    return found.start(1) if _PDF_OBJECT.search(content) and (is_whole or _starts_as_binary(content)) else None
 
 
 def looks_like_image(data: bytes) -> bool:
@@ -180,9 +198,11 @@ def binary_type(data: bytes) -> BinaryType | None:
     # A POSIX tar archive starts with the name of its first file; its signature comes later.
     if data[257:262] == b"ustar":
         return BinaryType("a TAR archive", _UNPACK_STEP)
+    if pdf_start(data) is not None:
+        return BinaryType("a PDF", "Give it in files with the name it has.")
     for signature, description, next_step in _BINARY_SIGNATURES:
-        # "MZ" or "GGUF is ..." may begin a text: a signature counts only if binary data follows. A PDF starts as text.
-        if data.startswith(signature) and (signature == b"%PDF-" or _starts_as_binary(data)):
+        # "MZ" or "GGUF is ..." may begin a text: a signature counts only if binary data follows.
+        if data.startswith(signature) and _starts_as_binary(data):
             return BinaryType(description, next_step)
     return None
 
@@ -204,6 +224,9 @@ def unreadable_image(data: bytes) -> UnusableMedia:
     """Return the error for bytes that are not a readable image; it says what they are and never quotes them."""
     if not data:
         return UnusableMedia("it is empty.", next_step="Give a file with an image in it.")
+    if data.startswith(b"%PDF") or pdf_start(data) is not None:
+        step = "Convert its pages to images (`pdftoppm -png -r 150 FILE page`) and give those."
+        return UnusableMedia("it is a PDF.", next_step=step)
     for signature, description, next_step in _NOT_IMAGES:
         if data.startswith(signature):
             return UnusableMedia(f"{description}.", next_step=next_step)

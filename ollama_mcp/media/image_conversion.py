@@ -22,6 +22,8 @@ from ollama_mcp.settings.access import ImageSettings
 
 # Accepted in data: URIs.
 MEDIA_TYPES = ("image/",)
+# Ollama's vision code fails on images with an edge under 28 pixels, some models' under 32.
+MIN_EDGE = 32
 # Line art and screenshots stay sharp as PNG; photographs, and images blurred by scaling, have more colours.
 MAX_PNG_COLOURS = 4096
 MAX_PNG_BYTES = 2_000_000
@@ -108,22 +110,23 @@ def convert_image(
     size = image_size(header)
     if check_limits(header, size, edge, settings) > cost.memory:
         raise UnusableMedia("it changed while it was read.", next_step="Try again.")
-    unchanged = data if header.passthrough and max(size) <= edge else b""
+    unchanged = data if header.passthrough and max(size) <= edge and min(size) >= MIN_EDGE else b""
     del data
     # Decoded even if it is sent unchanged: a damaged image must be an error here, not in the model.
     decoded = decode_image(header, edge, settings)
+    image, notes = pad_image(decoded.image)
     sent_format, sent = header.format, unchanged
     if not unchanged:
-        sent_format, sent = encode_image(decoded.image, header.label, settings.jpeg_quality)
+        sent_format, sent = encode_image(image, header.label, settings.jpeg_quality)
     return PreparedImage(
         base64=base64.b64encode(sent).decode("ascii"),
         source=source.display_name,
         original_format=header.label,
         format=sent_format,
         original_size=decoded.size,
-        size=decoded.image.size,
+        size=image.size,
         bytes=len(sent),
-        notes=decoded.notes,
+        notes=(*decoded.notes, *notes),
     )
 
 
@@ -137,6 +140,17 @@ def parse_header(data: bytes) -> ImageHeader:
     if name is None:
         raise unreadable_image(data)
     return _PARSERS[name](data)
+
+
+def pad_image(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+    """Return an RGB image with no edge under 32 pixels, the rest of which is white around it, and notes on that."""
+    width, height = image.size
+    padded = max(width, MIN_EDGE), max(height, MIN_EDGE)
+    if padded == image.size:
+        return image, ()
+    frame = Image.new("RGB", padded, "white")
+    frame.paste(image, ((padded[0] - width) // 2, (padded[1] - height) // 2))
+    return frame, (f"its {width}x{height} pixels stand on white, since models fail on edges under {MIN_EDGE}",)
 
 
 def encode_image(image: Image.Image, label: str, quality: int) -> tuple[str, bytes]:

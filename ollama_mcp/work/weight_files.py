@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ollama_mcp.access import Purpose
 from ollama_mcp.access.quoting import quoted
+from ollama_mcp.access.similar_names import existing_path
 from ollama_mcp.errors import DiskError, InvalidArgument
 from ollama_mcp.formats.gguf import MAGIC, read_gguf_header
 from ollama_mcp.formats.safetensors import read_safetensors_header
@@ -75,7 +76,7 @@ def find_model_files(text: str, access: Access) -> list[ModelFile]:
         OllamaMCPError: As `Access.open_file`; or a file is missing, truncated, or of another format.
     """
     access.read_rules.check_transport(text)
-    path = access.read_rules.resolve(text)
+    path = existing_path(access.read_rules.resolve(text), lambda: access.read_rules.checker(Purpose.UPLOAD))
     real = os.path.realpath(path)
     if os.path.isdir(real):
         # The rules are made for files: a folder is checked as a file in it would be, before it is listed.

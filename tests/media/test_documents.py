@@ -87,6 +87,29 @@ async def test_a_pdf_is_read_page_by_page() -> None:
     assert found.notes == ("no text on page 2 (a picture?)",)
 
 
+@pytest.mark.parametrize("before", [b"\n", b"\xef\xbb\xbf", b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n", b"\0\x01\xff" * 300])
+@pytest.mark.parametrize("name", ["a.pdf", "a.txt", "a"])
+async def test_a_pdf_may_have_bytes_before_it(before: bytes, name: str) -> None:
+    found = await read(before + pdf(["Hello one"]), name)
+    assert (found.kind, found.text) == ("pdf", "[page 1 of 1]\nHello one\n\n")
+    # Some writers count the offsets from the start of the file, and most PDFs have bytes that no text has.
+    shifted = assembled([b"<< /Unused (" + b"\xe2\xe3\xcf\xd3" * 9 + b") >>"]) + pdf(["Hello one"])
+    assert "Hello one" in (await read(before + shifted, name)).text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A PDF begins with %PDF-1.7 and ends with %%EOF\n",
+        "A small one:\n\n%PDF-1.4\n1 0 obj\n<< >>\nendobj\n%%EOF\n\nThat is all.\n",
+        "x" * 1_100 + "\n%PDF-1.4\n1 0 obj\n%%EOF",
+        "%" * 1_100,
+    ],
+)
+async def test_a_text_about_pdfs_is_a_text(text: str) -> None:
+    assert (await read(text.encode(), "a.md")).text == text
+
+
 async def test_a_scan_is_told_to_be_given_as_images() -> None:
     error = await refusal(pdf(["", ""]), "scan.pdf")
     assert "has no text, only pictures" in error.message

@@ -77,13 +77,33 @@ async def test_of_an_icon_the_largest_image_is_taken(access: Access, bitmap: str
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [((20_000, 1), (1568, 1)), ((1568, 1568), (1568, 1568)), ((1, 1), (1, 1))]
+    ("size", "inner", "expected"),
+    [
+        ((20_000, 1), (1568, 1), (1568, 32)),
+        ((5_000, 10), (1568, 3), (1568, 32)),
+        ((31, 200), (31, 200), (32, 200)),
+        ((1, 1), (1, 1), (32, 32)),
+    ],
 )
-async def test_no_side_vanishes_and_nothing_is_enlarged(
-    access: Access, size: tuple[int, int], expected: tuple[int, int]
+@pytest.mark.parametrize("form", ["BMP", "PNG"])
+async def test_an_edge_that_models_fail_on_is_padded_with_white(
+    access: Access, form: str, size: tuple[int, int], inner: tuple[int, int], expected: tuple[int, int]
 ) -> None:
+    image = await prepared(saved(Image.new("RGB", size, (230, 10, 20)), form), access)
+    pixels = opened(sent(image))
+    assert image.size == pixels.size == expected
+    assert (image.original_size, f"its {inner[0]}x{inner[1]} pixels stand on white" in image.receipt) == (size, True)
+    middle = expected[0] // 2, expected[1] // 2
+    assert close(pixels.getpixel((middle[0] - (inner[0] == 1), middle[1] - (inner[1] == 1))), (230, 10, 20), by=60)
+    colours = [colour for _, colour in pixels.getcolors(1 << 20) or ()]
+    assert any(close(colour, (255, 255, 255)) for colour in colours)
+
+
+@pytest.mark.parametrize("size", [(1568, 1568), (32, 32), (1568, 32)])
+async def test_nothing_is_enlarged_or_padded_that_is_large_enough(access: Access, size: tuple[int, int]) -> None:
     image = await prepared(saved(drawing(*size), "BMP"), access)
-    assert image.size == opened(sent(image)).size == expected
+    assert image.size == opened(sent(image)).size == size
+    assert "white" not in image.receipt
 
 
 async def test_the_longest_edge_can_be_set_for_models_by_pattern(access: Access) -> None:
@@ -283,9 +303,9 @@ async def test_a_png_packed_to_more_than_its_size_is_read_up_to_its_size(access:
 
 
 async def test_several_images_keep_their_order(access: Access, home: Path) -> None:
-    sources = [base64.b64encode(saved(drawing(10 * n, 10), "PNG")).decode() for n in range(1, 6)]
+    sources = [base64.b64encode(saved(drawing(40 * n, 40), "PNG")).decode() for n in range(1, 6)]
     images = await prepare_images(sources, access=access, settings=DEFAULTS, model="x")
-    assert [image.size for image in images] == [(10 * n, 10) for n in range(1, 6)]
+    assert [image.size for image in images] == [(40 * n, 40) for n in range(1, 6)]
     assert await prepare_images([], access=access, settings=DEFAULTS, model="x") == []
 
 

@@ -108,6 +108,7 @@ async def test_bad_data_uris_say_why(access: Access, uri: str, word: str) -> Non
         ("x.png", (CANARY * 100).encode(), "not an image"),
         ("x.png", b"", "empty"),
         ("x.pdf", b"%PDF-1.7\n" + CANARY.encode(), "PDF"),
+        ("later.pdf", b"\n%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n" + CANARY.encode(), "PDF"),
         ("x.svg", b"<?xml version='1.0'?>\n<svg/>", "SVG"),
         ("x.svg", b"\xef\xbb\xbf  <SVG>", "SVG"),
         ("x.svgz", b"\x1f\x8b\x08", "gzip"),

@@ -97,6 +97,7 @@ def test_control_characters_are_replaced_one_for_one() -> None:
         (saved(drawing(), "WEBP"), "an image"),
         (saved(drawing(), "BMP"), "an image"),
         (b"%PDF-1.4\n...", "a PDF"),
+        (b"\r\n%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj\n", "a PDF"),
         (b"PK\3\4" + bytes(40), "a ZIP"),
         (b"\x1f\x8b\x08" + bytes(9), "gzip"),
         (b"\x7fELF\2\1\1\0", "a program (ELF)"),

@@ -18,7 +18,7 @@ EARS = "gemma4:e4b"
 HEARING: dict[str, Any] = {"audio": {"enabled": True}}
 
 
-def _png(width: int = 8, height: int = 8) -> str:
+def _png(width: int = 32, height: int = 32) -> str:
     buffer = io.BytesIO()
     Image.new("RGB", (width, height), (200, 0, 0)).save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode()

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 
 from ollama_mcp.media.documents import UnusableDocument
+from ollama_mcp.media.file_types import pdf_start
 
 
 def pdf_text(data: bytes, notes: list[str]) -> Iterator[str]:
@@ -17,7 +18,8 @@ def pdf_text(data: bytes, notes: list[str]) -> Iterator[str]:
     from pypdf import PdfReader
     from pypdf.errors import DependencyError
 
-    reader = PdfReader(io.BytesIO(data))
+    # Offsets in a PDF count from its own beginning; pypdf rebuilds the table of those that count from the file's.
+    reader = PdfReader(io.BytesIO(data[pdf_start(data) or 0 :]))
     try:
         # Many files are encrypted with an empty password, only to forbid printing.
         if reader.is_encrypted and not reader.decrypt(""):

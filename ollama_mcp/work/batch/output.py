@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from ollama_mcp.store.batches import RowResult
 
 _MAX_SAMPLES = 3
+_CONFIDENCE_NOTE = (
+    "confidence: how little the probabilities are spread, from 0 (evenly) to 1 (all on one option), not how likely the "
+    "answer is right."
+)
 _PAGE_ROWS = 500
 
 
@@ -98,6 +102,8 @@ class OutputWriter:
         async with aclosing(self._run.records()) as records:
             await run_in_thread(encode_and_write)
         totals.notes += output_format.notes if output is not None else []
+        if self._spec.questions and any(_has_confidence(sample) for sample in totals.samples):
+            totals.notes.append(_CONFIDENCE_NOTE)
         return totals
 
     def _chunks(
@@ -147,6 +153,11 @@ class OutputWriter:
                     # 32-bit floats.
                     return len(result.record) // 4
         return 0
+
+
+def _has_confidence(sample: dict[str, Any]) -> bool:
+    verdicts: dict[str, dict[str, Any]] = sample.get("output") or {}
+    return any("confidence" in verdict for verdict in verdicts.values())
 
 
 async def _read_page(records: AsyncIterator[RowResult]) -> list[RowResult]:

@@ -15,7 +15,8 @@ from ollama_mcp.work.batch.spec import BatchSpec
 
 # A spreadsheet takes a cell that begins with one of these for a formula (OWASP, CSV injection).
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-_CONFIDENCE_SUFFIX = ".confidence"
+# What a verdict has besides the answer, each in a column `QUESTION.MEMBER`.
+_VERDICT_MEMBERS = ("probability", "confidence", "probabilities", "note")
 _LOCATION_COLUMNS = ("row", "line", "path", "lines")
 
 
@@ -60,7 +61,8 @@ class JsonlFormat:
 class CsvFormat:
     """A CSV file (RFC 4180, UTF-8): the columns of a table unchanged, or the location of the row; then the result.
 
-    The top-level properties of a schema have a column each; values below them are JSON. A cell of the model that a
+    The top-level properties of a schema have a column each; values below them are JSON. A question has columns for its
+    answer and for what else the verdict says, with the probabilities of all options as JSON. A cell of the model that a
     spreadsheet would run as a formula gets an apostrophe before it, since the model may have read text that aims at
     that. Cells of the input stay as they were.
     """
@@ -68,8 +70,10 @@ class CsvFormat:
     def __init__(self, source: RowSource, spec: BatchSpec) -> None:
         self._input_columns = list(source.columns) if source.is_table else ["row", *_location_columns(source)]
         self._is_table = source.is_table
-        self._result_columns = _result_columns(spec)
-        self._values = _verdict_values if spec.questions else _property_values
+        self._verdict_cells = _verdict_cells(spec)
+        self._result_columns = [
+            f"{name}.{member}" if member else name for name, member in self._verdict_cells
+        ] or _property_columns(spec)
         self._escaped = 0
 
     @property
@@ -95,8 +99,12 @@ class CsvFormat:
         location = {"row": row.number, **row.location}
         cells = [_cell((row.columns if self._is_table else location).get(name)) for name in self._input_columns]
         error = f"[{record.kind}] {record.message}" if record.kind else ""
-        values = self._values(record.output, self._result_columns) if self._result_columns else [record.output]
-        return _csv_row([*cells, *map(self._escape_formula, values), error])
+        return _csv_row([*cells, *map(self._escape_formula, self._values(record.output)), error])
+
+    def _values(self, output: Any) -> list[Any]:
+        if self._verdict_cells:
+            return [_verdict_value(output, name, member) for name, member in self._verdict_cells]
+        return _property_values(output, self._result_columns) if self._result_columns else [output]
 
     def _escape_formula(self, value: Any) -> str:
         cell = _cell(value)
@@ -164,22 +172,27 @@ def _location_columns(source: RowSource) -> Sequence[str]:
     return [name for name in _LOCATION_COLUMNS if first is not None and name in first.location]
 
 
-def _result_columns(spec: BatchSpec) -> list[str]:
+def _property_columns(spec: BatchSpec) -> list[str]:
     """The columns of a result; none where it is one value."""
-    if spec.questions:
-        return [f"{question.name}{suffix}" for question in spec.questions for suffix in ("", _CONFIDENCE_SUFFIX)]
     properties: object = spec.format.get("properties") if isinstance(spec.format, dict) else None
     return list(cast("dict[str, Any]", properties)) if isinstance(properties, dict) and properties else []
 
 
-def _verdict_values(output: Any, names: Sequence[str]) -> list[Any]:
-    """Answer and confidence of each question, in the order of the columns."""
-    members = cast("dict[str, dict[str, Any]]", output) if isinstance(output, dict) else {}
-    values: list[Any] = []
-    for name in names:
-        member = "confidence" if name.endswith(_CONFIDENCE_SUFFIX) else "answer"
-        values.append(members.get(name.removesuffix(_CONFIDENCE_SUFFIX), {}).get(member))
-    return values
+def _verdict_cells(spec: BatchSpec) -> list[tuple[str, str]]:
+    """Question and member of each column of verdicts, "" for the answer."""
+    cells: list[tuple[str, str]] = []
+    for question in spec.questions:
+        score = ("score",) if question.type == "score" else ()
+        cells += [(question.name, member) for member in ("", *score, *_VERDICT_MEMBERS)]
+    return cells
+
+
+def _verdict_value(output: Any, name: str, member: str) -> Any:
+    verdicts = cast("dict[str, dict[str, Any]]", output) if isinstance(output, dict) else {}
+    verdict = verdicts.get(name, {})
+    if member == "probability":
+        return verdict.get("probabilities", {}).get(verdict["answer"]) if verdict else None
+    return verdict.get(member or "answer")
 
 
 def _property_values(output: Any, names: Sequence[str]) -> list[Any]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from ollama_mcp.formats.comparison import comparable
 from ollama_mcp.work.chat.result import MISSING, Answer
 
 if TYPE_CHECKING:
@@ -24,12 +25,8 @@ INSTRUCTION = (
 _MIN_CHARS = 8
 # Models miscount lines: a quote so many lines off still counts as found where it was said to be.
 _LINE_TOLERANCE = 3
-# Models change quotation marks and dashes when they copy.
-_TYPOGRAPHY = str.maketrans(
-    dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"')
-    | dict.fromkeys("\u2018\u2019", "'")
-    | dict.fromkeys("\u2013\u2014", "-")
-)
+# A hyphen in a word may be one of the word or of the line's end, and models copy it either way.
+_HYPHEN_IN_WORD = re.compile(r"(?<=[^\W\d_])- ?(?=[^\W\d_])")
 # What a model leaves out of a quote: "...", "…" or "[...]".
 _ELLIPSIS = re.compile(r"\s*(?:\[\s*)?(?:\.{3,}|…)(?:\s*\])?\s*")
 _QUOTE_SCHEMA = {
@@ -133,14 +130,21 @@ class _NormalisedText:
         self._first = document.first_line
         self._starts: list[int] = []
         parts: list[str] = []
-        size = 0
+        size, previous = 0, ""
         for line in document.text.split("\n"):
+            # Without its blanks, a soft hyphen at the end of the line would be dropped like one within it.
+            line = f"{line[:-1]}-" if line.endswith("\u00ad") else line
             plain = _normalise(line)
+            if _HYPHEN_IN_WORD.search(f"{previous[-2:]} {plain[:1]}"):
+                # The word goes on in this line.
+                parts[-1] = parts[-1][:-2]
+                size -= 2
             self._starts.append(size)
             if plain:
-                parts.append(plain)
+                parts.append(f"{plain} ")
                 size += len(plain) + 1
-        self._text = " ".join(parts)
+            previous = plain
+        self._text = "".join(parts)
 
     def lines_of(self, pieces: Sequence[str]) -> list[int]:
         """The lines where the pieces, one after another, begin; the first 50 of them."""
@@ -163,7 +167,7 @@ class _NormalisedText:
 
 
 def _look_up(quote: str, path: str, line: int, texts: Sequence[_NormalisedText]) -> Citation:
-    pieces = [plain for piece in _ELLIPSIS.split(quote) if (plain := _normalise(piece).strip("\"' "))]
+    pieces = [plain for piece in _ELLIPSIS.split(quote) if (plain := _normalise(piece).strip("' "))]
     if sum(map(len, pieces)) < _MIN_CHARS:
         return Citation(quote, path, line, "too short")
     named = [text for text in texts if _is_named(text.path, path)]
@@ -179,8 +183,10 @@ def _look_up(quote: str, path: str, line: int, texts: Sequence[_NormalisedText])
 
 def _is_named(path: str, given: str) -> bool:
     """Whether a model means this file: models often omit the folders."""
+    path, given = comparable(path), comparable(given)
     return path == given or path.replace("\\", "/").endswith("/" + given.replace("\\", "/").lstrip("./"))
 
 
 def _normalise(text: str) -> str:
-    return " ".join(text.translate(_TYPOGRAPHY).casefold().split())
+    # Models also change case, and the quotation marks that JSON would have to escape.
+    return _HYPHEN_IN_WORD.sub("", comparable(text).replace('"', "'").casefold())

@@ -36,7 +36,7 @@ class Answer:
     """A model's answer.
 
     Args:
-        text: The model's words, untouched.
+        text: The model's words, untouched; of an answer with a value, the JSON that it stood in.
         model: The model that answered.
         notes: What the agent should know, a line each.
         value: The validated JSON value where a `format` was given.
@@ -78,11 +78,14 @@ def finish(whole: Chunk, prepared: PreparedRequest) -> Answer:
         raise _empty_answer_error(whole, prepared)
     include = prepared.request.include
     stats = whole.stats
+    value, text, value_notes = MISSING, whole.text, list[str]()
+    if prepared.request.format is not None and text.strip():
+        value, text, value_notes = _checked_value(whole, prepared.request.format, prepared)
     return Answer(
-        text=whole.text,
+        text=text,
         model=whole.model or prepared.model,
-        notes=[*prepared.notes, *_answer_notes(whole, prepared)],
-        value=MISSING if prepared.request.format is None else _checked_value(whole, prepared.request.format, prepared),
+        notes=[*prepared.notes, *_answer_notes(whole, prepared), *value_notes],
+        value=value,
         tool_calls=[_tool_call(tool_call) for tool_call in whole.tool_calls],
         thinking=whole.thinking if "thinking" in include else None,
         logprobs=whole.logprobs if "logprobs" in prepared.fields else None,
@@ -111,30 +114,36 @@ def figures(stats: Stats) -> dict[str, Any]:
     return usage(stats) | {name: round(value, 3) for name, value in more.items() if value is not None}
 
 
-def _checked_value(whole: Chunk, wanted: dict[str, Any] | str, prepared: PreparedRequest) -> Any:
-    """The JSON value of an answer, checked against the format; MISSING where the model calls a tool instead."""
-    if not whole.text.strip():
-        return MISSING
+def _checked_value(whole: Chunk, wanted: dict[str, Any] | str, prepared: PreparedRequest) -> tuple[Any, str, list[str]]:
+    """The JSON value of an answer, checked against the format; the text that it stood in; and notes."""
+    from ollama_mcp.work.chat.answer_value import FENCE_NOTE, fenced_json, parse_json, with_exact_labels
+
+    text, notes = whole.text, list[str]()
     try:
-        value = json.loads(whole.text, parse_constant=_refuse_constant)
+        value = parse_json(text)
     except (ValueError, RecursionError) as error:
-        if whole.done_reason == "length":
-            why, next_step = "it was cut before the JSON ended", "Raise options.num_predict."
-            raise _format_error(whole, prepared, why, next_step) from None
-        reason = f"it is not valid JSON ({error})" if isinstance(error, ValueError) else "it is nested too deeply"
-        raise _format_error(whole, prepared, reason, "Ask for JSON in the prompt too, or set think=false.") from None
+        if not (fenced := fenced_json(text)):
+            raise _not_json(whole, prepared, error) from None
+        value, text, notes = parse_json(fenced), fenced, [FENCE_NOTE]
     if isinstance(wanted, dict):
         from ollama_mcp.formats.json_schema import find_mismatch
 
-        if why := find_mismatch(wanted, value):
+        why = find_mismatch(wanted, value)
+        if why and (exact := with_exact_labels(wanted, value)) != value:
+            value, why = exact, find_mismatch(wanted, exact)
+            text = json.dumps(value, ensure_ascii=False)
+        if why:
             raise _format_error(
                 whole, prepared, why, "Name the fields in the prompt, simplify the schema or try a larger model."
             )
-    return value
+    return value, text, notes
 
 
-def _refuse_constant(text: str) -> Any:
-    raise ValueError(f"{text} is not a JSON number")
+def _not_json(whole: Chunk, prepared: PreparedRequest, error: Exception) -> OllamaMCPError:
+    if whole.done_reason == "length":
+        return _format_error(whole, prepared, "it was cut before the JSON ended", "Raise options.num_predict.")
+    reason = f"it is not valid JSON ({error})" if isinstance(error, ValueError) else "it is nested too deeply"
+    return _format_error(whole, prepared, reason, "Ask for JSON in the prompt too, or set think=false.")
 
 
 def _format_error(whole: Chunk, prepared: PreparedRequest, why: str, next_step: str) -> OllamaMCPError:

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from ollama_mcp.errors import NoAnswer
+from ollama_mcp.formats.comparison import comparable
 from ollama_mcp.work.chat.result import CUT_AT_BUDGET
 from ollama_mcp.work.decide.verdicts import Verdict, mean_of, normalized, verdict_of, verdict_without_probabilities
 
@@ -138,8 +139,9 @@ def letter_probabilities(logprobs: Sequence[dict[str, Any]], letters: str) -> di
     weights: dict[str, float] = {}
     for position in islice(logprobs, MAX_POSITIONS):
         weights = _letters_at(position, letters)
-        # A word that is no letter ends the search: letters behind it are part of a sentence.
-        if sum(weights.values()) >= MIN_MASS or str(position.get("token", "")).strip(_AROUND):
+        # A word that is no letter ends the search: letters behind it are part of a sentence. Not so the closing tag,
+        # which is left to models whose template opens the thinking.
+        if sum(weights.values()) >= MIN_MASS or str(position.get("token", "")).strip(_AROUND) not in ("", "/think"):
             break
     return weights
 
@@ -150,7 +152,7 @@ def _letters_at(position: dict[str, Any], letters: str) -> dict[str, float]:
     logprob_of = {str(top.get("token", "")): top.get("logprob") for top in [position, *tops]}
     weights: dict[str, float] = {}
     for token, logprob in logprob_of.items():
-        letter = token.strip(_AROUND).upper()
+        letter = comparable(token).strip(_AROUND).upper()
         if len(letter) == 1 and letter in letters and isinstance(logprob, int | float) and math.isfinite(logprob):
             weights[letter] = weights.get(letter, 0.0) + math.exp(min(0.0, logprob))
     return weights

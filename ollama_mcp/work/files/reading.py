@@ -224,7 +224,7 @@ def _result(resolved: ResolvedSpecs, found: Sequence[Sequence[Document | OllamaM
     if not result.documents and not result.images:
         raise _nothing_read_error(failed, skipped)
     result.unread.extend(UnreadFile(spec, f"[{error.kind}] {error.message}") for spec, error in failed)
-    result.unread.extend(UnreadFile(spec, f"[not_allowed] left out: {note}") for spec, note in resolved.excluded)
+    result.unread.extend(UnreadFile(spec, note) for spec, note in resolved.excluded)
     result.unread.extend(
         UnreadFile(spec, f"[invalid_argument] skipped, not text: {count:,} files") for spec, count in skipped.items()
     )

@@ -55,7 +55,7 @@ class ResolvedSpecs:
     Args:
         targets: The files, in the order of the call.
         failed: Texts that could not be resolved, with the error.
-        excluded: Texts of which the access rules exclude some files, with the counts in words.
+        excluded: Texts of which some files are left out, with the kind of the reason and the counts in words.
     """
 
     targets: list[FileTarget] = field(default_factory=list[FileTarget])
@@ -86,7 +86,8 @@ def resolve_specs(access: Access, specs: Sequence[str], *, max_files: int) -> Re
             resolved.failed.append((spec, error))
             continue
         if found.skipped and targets:
-            resolved.excluded.append((spec, found.note))
+            kind = "not_allowed" if found.has_refused else "invalid_argument"
+            resolved.excluded.append((spec, f"[{kind}] left out: {found.note}"))
         # Files beyond the limit are counted but not listed, so duplicates among them stay undetected.
         unlisted += found.total - len(found.paths)
         for target in targets:

@@ -159,12 +159,33 @@ QUESTIONS = [
 async def test_questions_are_answered_for_each_row(bench: Bench):
     path = bench.write("in.csv", TABLE)
     bench.simulator.script(MODEL, *[Answer(text=["A"], chances=[{"A": 0.8, "B": 0.2}])] * 4)
-    await bench.report([path], questions=QUESTIONS, prompt="{text}", output="out.csv")
+    report = await bench.report([path], questions=QUESTIONS, prompt="{text}", output="out.csv")
     for row in bench.table():
         assert (row["mood"], row["ok"]) == ("good", "yes")
         assert 0 < float(row["ok.confidence"]) < 1
+        assert (row["mood.probability"], row["ok.probability"]) == ("0.8", "0.8")
+        assert json.loads(row["mood.probabilities"]) == {"good": 0.8, "bad": 0.2}
+        assert (row["mood.note"], row["error"]) == ("", "")
+    assert any(note.startswith("confidence: how little") for note in report["notes"])
     await bench.report([path], questions=QUESTIONS, output="out.jsonl")
     assert [set(row["output"]) for row in bench.rows()] == [{"mood", "ok"}] * 2
+
+
+async def test_a_table_of_verdicts_has_the_score_and_the_note(bench: Bench):
+    levels = [{"name": "heat", "question": "How angry?", "levels": ["calm", "angry"]}]
+    bench.simulator.script(MODEL, Answer(text=["A"], chances=[{"A": 0.3, "B": 0.1, "The": 0.6}]))
+    await bench.report([bench.write("in.txt", "one")], questions=levels, output="out.csv")
+    (row,) = bench.table()
+    assert (row["heat"], row["heat.score"], row["heat.probability"]) == ("calm", "0.25", "0.75")
+    assert "Only 40 % of the model's probability" in row["heat.note"]
+
+
+async def test_verdicts_without_probabilities_leave_their_columns_empty(bench: Bench):
+    bench.simulator.script(MODEL, Answer(text="Well"), Answer(text="Well"), Answer(text='{"mood": "bad", "ok": "no"}'))
+    report = await bench.report([bench.write("in.txt", "one")], questions=QUESTIONS, output="out.csv")
+    (row,) = bench.table()
+    assert (row["mood"], row["ok"], row["ok.probability"], row["ok.probabilities"]) == ("bad", "no", "", "")
+    assert not any(note.startswith("confidence") for note in report["notes"])
 
 
 async def test_a_wrong_question_is_refused_before_anything_runs(bench: Bench):
