@@ -70,7 +70,7 @@ def _is_refused(result: CallToolResult) -> bool:
 
 async def test_each_optional_argument_of_each_tool_may_be_given_empty(simulator: Simulator, tmp_path: Path):
     wrong: list[tuple[str, str, Any, str]] = []
-    everything = {"audio": {"enabled": True}, "tools": {"toolsets": ["all"]}, "policy": {"delete": "deny"}}
+    everything: dict[str, Any] = {"audio": {"enabled": True}, "tools": {"toolsets": ["all"]}}
     async with connected(simulator.url, **everything) as client:
         tools = (await client.list_tools()).tools
         assert set(NEEDED) < {tool.name for tool in tools}
@@ -126,7 +126,7 @@ async def test_an_empty_value_that_means_something_is_kept(
 
 
 async def test_empty_members_of_nested_arguments_are_left_out_too(simulator: Simulator):
-    message = {"role": "user", "content": "Hi", "images": "", "tool_calls": {}, "tool_name": ""}
+    message: dict[str, Any] = {"role": "user", "content": "Hi", "images": "", "tool_calls": {}, "tool_name": ""}
     function = {"name": "now", "description": "", "parameters": ""}
     question = {**QUESTION, "levels": "", "type": "", "name": ""}
     async with connected(simulator.url) as client:
@@ -138,11 +138,12 @@ async def test_empty_members_of_nested_arguments_are_left_out_too(simulator: Sim
 
 async def test_a_required_argument_may_not_be_empty(simulator: Simulator):
     async with connected(simulator.url) as client:
-        for tool, given, words in (
+        wrong: list[tuple[str, dict[str, Any], str]] = [
             ("ollama_show_model", {"model": ""}, "model is empty"),
             ("ollama_generate", {"prompt": ""}, "prompt"),
             ("ollama_embed", {"input": []}, "input"),
-        ):
+        ]
+        for tool, given, words in wrong:
             assert words in error(await client.call_tool(tool, given), "invalid_argument")
         # Zero rows are not all rows.
         result = await client.call_tool("ollama_batch", {"input": ["one", "two"], "prompt": "{text}", "limit": 0})
