@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ollama_mcp.access.quoting import quoted
 from ollama_mcp.errors import (
     Forbidden,
     InvalidArgument,
@@ -207,6 +206,8 @@ def _table_notes(rows: Sequence[InputResult]) -> list[str]:
     table = next((row for row in rows if row.from_file and row.input.lower().endswith(_TABLES) and row.text), None)
     if table is None or table.text.strip().count("\n") < 1:
         return []
+    from ollama_mcp.access.quoting import quoted
+
     return [
         f"{quoted(table.input)} was judged as one text. For an answer to each of its rows call ollama_batch with the "
         "file as input and the same questions."

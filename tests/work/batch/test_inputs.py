@@ -248,6 +248,7 @@ async def test_one_long_file_goes_in_pieces_with_their_lines(bench: Bench):
 
 WRONG: list[tuple[list[str], dict[str, object], str]] = [
     (["only one text"], {}, "neither a file name nor a glob"),
+    (["notes/*.md", "!draft*"], {}, "input takes no exclusions such as '!draft*'"),
     (["one", "two"], {"chunk_chars": 500}, "a list of texts"),
     (["one", "two"], {"chunk_chars": 5}, "greater than or equal to 200"),
     (["one", "two"], {"limit": 0}, "limit is 0"),

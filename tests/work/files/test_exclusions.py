@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.support import connected, data, error, texts
 
 MODEL = "llama3.2:3b"
 NAMES: tuple[str, ...] = ("a.py", "test_a.py", "gen/b.py", "src/c.py", "src/gen/d.py", "src/gen/deep/test_e.py")
-CASES: list[tuple[list[str], set[str]]] = [
+CASES: list[tuple[list[str], Set[str]]] = [
     (["**/*.py", "!test_*"], {"a.py", "gen/b.py", "src/c.py", "src/gen/d.py"}),
     (["!test_*.py", "**/*.py"], {"a.py", "gen/b.py", "src/c.py", "src/gen/d.py"}),
     (["**/*.py", "!gen"], {"a.py", "test_a.py", "src/c.py"}),
@@ -52,7 +53,7 @@ def _specs(files: list[str], folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(("files", "expected"), CASES)
-async def test_files_are_left_out(simulator: Simulator, folder: Path, files: list[str], expected: set[str]):
+async def test_files_are_left_out(simulator: Simulator, folder: Path, files: list[str], expected: Set[str]):
     async with connected(simulator.url, **_settings(folder)) as client:
         arguments = {"model": MODEL, "prompt": "Sum up.", "files": _specs(files, folder)}
         result = await client.call_tool("ollama_chat", arguments)
