@@ -80,7 +80,7 @@ async def ollama_batch(
     output: Annotated[str, Field(description="New .jsonl, .csv, .npy.")] = "",
     overwrite: Annotated[bool, Field(description="Replace output.")] = False,
     limit: Annotated[int | None, Field(description="First rows only.")] = None,
-    chunk_chars: Annotated[int | None, Field(description="Split one long file.")] = None,
+    chunk_chars: Annotated[int | None, Field(ge=200, description="Split one long file.")] = None,
     model: Annotated[str, Field(description="Model name.")] = "",
     options: Annotated[Options, WithJsonSchema(_object("seed", "integer", description="Model options."))] | None = None,
     think: Annotated[Think, WithJsonSchema({"type": "boolean", "description": "Think first."})] | None = None,

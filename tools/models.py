@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from ollama_mcp import READS, Call, Data, tool
 from ollama_mcp.formats.model_names import same_model
@@ -14,6 +14,7 @@ from ollama_mcp.server.formatting import format_bytes, format_date, format_table
 from ollama_mcp.server.types import ModelName
 from ollama_mcp.work.choosing import models_with_capability
 
+Capability = Literal["completion", "tools", "vision", "embedding", "thinking", "insert", "audio", "decision"]
 Part = Literal["parameters", "template", "license", "system", "messages", "modelfile", "model_info", "tensors"]
 
 
@@ -54,15 +55,14 @@ class InstalledModels(Data):
         return "\n".join(part for part in (shown, self.note) if part)
 
 
+def _lower(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
 @tool(title="List installed models", toolset="models", hints=READS)
 async def ollama_list_models(
     call: Call,
-    capability: Annotated[
-        str,
-        Field(
-            description="Only models with completion, tools, vision, embedding, thinking, insert, audio or decision."
-        ),
-    ] = "",
+    capability: Annotated[Capability | None, BeforeValidator(_lower), Field(description="Only models with it.")] = None,
 ) -> InstalledModels:
     """List the installed models with exact name, size, context length and capabilities: newest first, with capability
     the best first.
@@ -70,10 +70,10 @@ async def ollama_list_models(
     installed = await call.client.tags()
     # Older servers do not list capabilities: the pool then asks for each model's card, once.
     able = await call.hosts.capabilities(installed)
-    wanted = [m for m in installed if not capability or capability.lower() in able[m.name]]
+    wanted = [m for m in installed if not capability or capability in able[m.name]]
     notes: list[str] = []
     if capability and wanted:
-        names, chosen = await models_with_capability(call, installed, capability.lower())
+        names, chosen = await models_with_capability(call, installed, capability)
         wanted.sort(key=lambda m: names.index(m.name) if m.name in names else len(names))
         taken = f"{chosen.model} ({chosen.reason})" if chosen is not None else "none of them"
         notes.append(f"Best first. A call without model uses {taken}.")
@@ -94,7 +94,7 @@ async def ollama_list_models(
     return InstalledModels(models=rows, total=len(wanted), note=" ".join(notes) or None)
 
 
-def _notes(installed: int, wanted: int, limit: int, capability: str) -> list[str]:
+def _notes(installed: int, wanted: int, limit: int, capability: str | None) -> list[str]:
     if not installed:
         return ["No model is installed. If the user agrees, ollama_pull_model downloads one."]
     if not wanted:

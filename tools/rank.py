@@ -46,7 +46,7 @@ async def ollama_rank(
     query: Annotated[str, Field(description="What to find.")],
     files: Annotated[list[str], Field(description="Paths, globs, 'a.py:10-80'.")] = [],
     texts: Annotated[list[str], Field(description="Texts to search.")] = [],
-    k: Annotated[int, Field(description="How many places.")] = 10,
+    k: Annotated[int, Field(ge=1, description="How many places.")] = 10,
     model: _Model = "",
     excerpts: Annotated[bool, Field(description="Show how each begins.")] = False,
     background: Background = False,

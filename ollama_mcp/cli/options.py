@@ -133,6 +133,20 @@ def load_from_options(options: argparse.Namespace) -> LoadedSettings:
     return load_settings(values, config=getattr(options, "config", None))
 
 
+def check_stdio_options(loaded: LoadedSettings) -> None:
+    """Refuse options that say where to listen, if the transport is stdio, which listens nowhere.
+
+    Raises:
+        SettingsError: Names the first such option.
+    """
+    for option, path in _SETTING_OF_OPTION.items():
+        if path.startswith("http.") and loaded.origins.get(path) == "command line":
+            raise SettingsError(
+                f"--{option} has no effect: the transport is stdio, which listens nowhere.",
+                next_step="Add --transport http, or leave it out.",
+            )
+
+
 def to_arguments(options: argparse.Namespace) -> list[str]:
     """The options that shape a server, as arguments for another process."""
     arguments: list[str] = []

@@ -8,7 +8,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Literal
 
-from ollama_mcp.cli.options import cloud_key, load_from_options
+from ollama_mcp.cli.options import check_stdio_options, cloud_key, load_from_options
 
 if TYPE_CHECKING:
     from ollama_mcp.server.app import OllamaServer
@@ -21,6 +21,7 @@ def serve(options: argparse.Namespace) -> int:
     loaded = load_from_options(options)
     settings = loaded.settings
     if settings.transport == "stdio":
+        check_stdio_options(loaded)
         if sys.stdin.isatty():
             _greet()
         from ollama_mcp.server.transports.pipes import claim_stdio

@@ -42,13 +42,23 @@ def normalize_host_url(text: str) -> str:
         )
     rest, slash, path = rest.partition("/")
     host, port = _split_port(rest, _SCHEMES[scheme] if separator else DEFAULT_PORT)
-    if not _HOST.fullmatch(host):
+    if not _HOST.fullmatch(host) or (host.startswith("[") and not _is_ipv6(host[1:-1])):
         raise InvalidArgument(
             f"host {escape(text, _MAX_QUOTED)!r} is not an address.",
             next_step="Use host:port, such as 127.0.0.1:11434.",
         )
     host = "127.0.0.1" if not address else _LOOPBACKS.get(host, host)
     return f"{scheme}://{host}:{port}{(slash + path).rstrip('/')}"
+
+
+def _is_ipv6(text: str) -> bool:
+    from ipaddress import IPv6Address
+
+    try:
+        IPv6Address(text.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def _split_port(rest: str, default: int) -> tuple[str, int]:

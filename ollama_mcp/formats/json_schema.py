@@ -22,6 +22,17 @@ MAX_COUNT = 10_000
 
 _COUNT_KEYWORDS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
 _SCHEMA_MAPS = frozenset(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"))
+# What constrains a value; a schema of titles and unknown members takes any answer.
+_CONSTRAINTS = frozenset(
+    (
+        *("type", "enum", "const", "$ref", "$dynamicRef", "anyOf", "oneOf", "allOf", "not", "if", "format", "pattern"),
+        *("properties", "patternProperties", "additionalProperties", "propertyNames", "unevaluatedProperties"),
+        *("required", "dependentRequired", "dependentSchemas", "dependencies"),
+        *("items", "prefixItems", "additionalItems", "contains", "uniqueItems", "unevaluatedItems"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+        *_COUNT_KEYWORDS,
+    )
+)
 _DATA_KEYWORDS = frozenset(("enum", "const", "default", "examples", "required"))
 _NEXT_STEP = (
     "Use a JSON Schema such as {'type': 'object', 'properties': {'name': {'type': 'string'}}, 'required': ['name']}."
@@ -42,6 +53,8 @@ def check_schema(schema: Schema) -> Schema:
     if _depth(schema) > MAX_DEPTH:
         raise _invalid_schema(f"it nests deeper than {MAX_DEPTH} levels")
     schema = {key: value for key, value in schema.items() if key != "$schema"}
+    if not _CONSTRAINTS & set(schema):
+        raise _invalid_schema("it holds no keyword that would check anything, such as type or properties")
     nodes = list(_nodes(schema))
     if len(nodes) > MAX_NODES:
         raise _invalid_schema(f"it has {len(nodes):,} sub-schemas, at most {MAX_NODES:,} are allowed")

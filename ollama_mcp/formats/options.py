@@ -124,11 +124,23 @@ def check_options(options: dict[str, Any], *, also: tuple[str, ...] = ()) -> dic
     return {name: _checked(name, value, also) for name, value in options.items() if value is not None}
 
 
+def without_fillers(options: dict[str, Any]) -> dict[str, Any]:
+    """The options without those that a host only filled in: an empty value, or a 0, that the option cannot have."""
+    return {name: value for name, value in options.items() if not _is_filler(name, value)}
+
+
 def split_options(defaults: dict[str, Any], given: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """The given options over the defaults, and separately those of TOP_LEVEL_OPTIONS."""
     merged = {**defaults, **(given or {})}
     top_level = {name: merged.pop(name) for name in TOP_LEVEL_OPTIONS if name in merged}
     return merged, top_level
+
+
+def _is_filler(name: str, value: Any) -> bool:
+    if value in ("", [], {}):
+        return name in OPTIONS or name in TOP_LEVEL_OPTIONS
+    option = OPTIONS.get(name)
+    return option is not None and value == 0 and option.minimum is not None and option.minimum > 0
 
 
 def _checked(name: str, value: Any, also: tuple[str, ...]) -> Any:

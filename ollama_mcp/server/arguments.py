@@ -24,6 +24,8 @@ from ollama_mcp.server.types import RequiresSetting, check_call_options
 from ollama_mcp.settings import Settings, SettingsError
 
 _SHOWN = 80
+# What hosts whose API wants an argument send to tools that take none.
+_DUMMIES = frozenset(("random_string", "_", "dummy", "noop"))
 # Tools of this process times the settings that shape their arguments; a test process makes many servers.
 _KEPT_MODELS = 512
 # The arguments that take paths, among other things; those of messages and other objects too.
@@ -55,12 +57,25 @@ class Arguments:
             InvalidArgument: Names the argument, its value and what is allowed.
         """
         # Hosts spell an argument that is left out as null.
-        present = {name: value for name, value in given.items() if value is not None}
-        try:
-            model = self._model.model_validate(cast("dict[str, Any]", coerce(present, self.schema)))
-        except ValidationError as error:
-            raise self._explain(error) from None
-        return {name: getattr(model, name) for name in model.model_fields_set}
+        present = {
+            name: value for name, value in given.items() if value is not None and not self._is_filler(name, value)
+        }
+        values = cast("dict[str, Any]", coerce(present, self.schema))
+        while True:
+            try:
+                model = self._model.model_validate(values)
+            except ValidationError as error:
+                # A member that hides others by its own error may stand in front of them: each is one more round.
+                if not _leave_out_empty(values, error, self.schema):
+                    raise self._explain(error) from None
+            else:
+                return {name: getattr(model, name) for name in model.model_fields_set}
+
+    def _is_filler(self, name: str, value: Any) -> bool:
+        """Whether an argument that the tool does not take is there only because a host fills in something."""
+        if name in self._hidden:
+            return value is False or _is_empty(value)
+        return name in _DUMMIES and not self._model.model_fields
 
     @cached_property
     def _hidden(self) -> dict[str, str]:
@@ -77,9 +92,9 @@ class Arguments:
         # A misspelt argument explains why another one is missing.
         misspelt = (wrong for wrong in errors if wrong["type"] == "extra_forbidden" and len(wrong["loc"]) == 1)
         first = next(misspelt, errors[0])
-        inner = first.get("ctx", {}).get("error")
-        if isinstance(inner, InvalidArgument):
-            return inner
+        cause = getattr(first.get("ctx", {}).get("error"), "__cause__", None)
+        if isinstance(cause, InvalidArgument):
+            return cause
         path = _path(first["loc"])
         known = list(self._model.model_fields)
         field = self._model.model_fields.get(str(first["loc"][0]))
@@ -113,8 +128,11 @@ def coerce(value: Any, schema: Schema) -> Any:
         is_text = "string" in kinds and not ("object" in kinds and value.lstrip()[:1] == "{")
         if kinds and not is_text:
             value = _parse_text(value, kinds)
-    elif isinstance(value, int | float) and not isinstance(value, bool) and kinds == {"string"}:
-        value = str(value)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        if kinds == {"string"}:
+            value = str(value)
+        elif value in (0, 1) and "boolean" in kinds and not kinds & {"integer", "number"}:
+            value = bool(value)
     if "array" in kinds and value is not None and not isinstance(value, list):
         value = [value]
     if isinstance(value, list):
@@ -125,10 +143,59 @@ def coerce(value: Any, schema: Schema) -> Any:
         return cast("Any", value)
     members = cast("dict[str, Any]", value)
     return {
-        name: coerce(item, known.get(name, {}))
-        for name, item in members.items()
-        if item is not None or name not in known
+        name: coerce(item, known.get(name, {})) for name, item in members.items() if not _is_absent(name, item, schema)
     }
+
+
+def _is_absent(name: str, value: Any, schema: Schema) -> bool:
+    """Whether a member is left out: null, or an empty value that is no list where a list is optional."""
+    known = schema["properties"].get(name)
+    if known is None or value is None:
+        return value is None and known is not None
+    is_optional_list = known.get("type") == "array" and name not in schema.get("required", ())
+    return is_optional_list and not isinstance(value, list) and _is_empty(value)
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether a value is what hosts and proxies fill in for an argument that is not used."""
+    if isinstance(value, str):
+        return not value.strip()
+    return not isinstance(value, bool) and value in (0, [], {})
+
+
+def _leave_out_empty(values: dict[str, Any], error: ValidationError, schema: Schema) -> bool:
+    """Delete each optional member whose empty value is refused: the empty value of its type stands for "not given".
+
+    The refusal itself tells where it can mean nothing, so that seed 0 or keep_alive 0 stay what they are.
+
+    Returns:
+        Whether there was one.
+    """
+    refused = [wrong["loc"] for wrong in error.errors(include_url=False) if wrong["type"] != "extra_forbidden"]
+    found = [_empty_member(values, location, schema) for location in refused]
+    for members, name in filter(None, found):
+        members.pop(name, None)
+    return any(found)
+
+
+def _empty_member(value: Any, location: tuple[int | str, ...], schema: Schema) -> tuple[dict[str, Any], str] | None:
+    """The object and the name of the first optional member on the way to `location` whose value is empty."""
+    for part in location:
+        if isinstance(part, int):
+            schema = schema.get("items") or {}
+            if not isinstance(value, list):
+                return None
+            value = cast("list[Any]", value)[part]
+            continue
+        known = cast("dict[str, Schema]", schema.get("properties") or {})
+        if not isinstance(value, dict) or not known or part not in value:
+            return None
+        members = cast("dict[str, Any]", value)
+        if part not in schema.get("required", ()) and _is_empty(members[part]):
+            return members, part
+        # Not all members are published.
+        schema, value = known.get(part, {}), members[part]
+    return None
 
 
 def check_defaults(settings: Settings) -> None:
@@ -174,7 +241,8 @@ def _argument_model(function: ToolFunction, call_parameter: str | None, hidden: 
 def _input_schema(function: ToolFunction, call_parameter: str | None, hidden: frozenset[str]) -> Schema:
     schema = portable(_argument_model(function, call_parameter, hidden).model_json_schema())
     schema.setdefault("properties", {})
-    return {**schema, "required": schema.get("required", []), "additionalProperties": False}
+    # Open, though unknown arguments are refused: some hosts would refuse them by themselves, without naming any.
+    return {**schema, "required": schema.get("required", [])}
 
 
 def _marker(hint: Any) -> RequiresSetting | None:
@@ -232,7 +300,13 @@ def _closest(name: str, known: list[str]) -> str:
     if name in OPTIONS and "options" in known:
         return f"Model options go into options: {{'{name}': ...}}."
     close = difflib.get_close_matches(name, known, n=1)
-    return f"Did you mean {close[0]!r}?" if close else f"It takes: {', '.join(known)}."
+    return (
+        f"Did you mean {close[0]!r}?"
+        if close
+        else f"It takes: {', '.join(known)}."
+        if known
+        else "It takes no arguments."
+    )
 
 
 def _shown(value: Any) -> str:

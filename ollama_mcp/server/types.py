@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -19,7 +19,7 @@ from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.durations import keep_alive_seconds
 from ollama_mcp.formats.escaping import escape
 from ollama_mcp.formats.model_names import parse_name
-from ollama_mcp.formats.options import OPTIONS, TOP_LEVEL_OPTIONS, check_options
+from ollama_mcp.formats.options import OPTIONS, TOP_LEVEL_OPTIONS, check_options, without_fillers
 from ollama_mcp.settings.model import Settings
 
 if TYPE_CHECKING:
@@ -114,10 +114,14 @@ def check_call_options(value: Any) -> Any:
     return check_options(rest, also=TOP_LEVEL_OPTIONS) | beside
 
 
+def _validate_options(value: Any) -> Any:
+    return check_call_options(without_fillers(cast("dict[str, Any]", value)) if isinstance(value, dict) else value)
+
+
 def _validate_parameters(value: Any) -> Any:
     if not isinstance(value, dict):
         raise ValueError("it takes an object such as {'temperature': 0}")
-    return check_options(cast("dict[str, Any]", value))
+    return check_options(without_fillers(cast("dict[str, Any]", value)))
 
 
 def _validate_digests(value: dict[str, str]) -> dict[str, str]:
@@ -162,10 +166,22 @@ def _unwrap_function(value: Any) -> Any:
     return cast("Any", value)
 
 
-ModelName = Annotated[str, BeforeValidator(_validate_model_name), Field(description="Name from ollama_list_models.")]
+def _before(check: Callable[[Any], Any]) -> BeforeValidator:
+    """A validator whose InvalidArgument pydantic collects with its place, as it does with any ValueError."""
+
+    def validate(value: Any) -> Any:
+        try:
+            return check(value)
+        except InvalidArgument as error:
+            raise ValueError(error.message) from error
+
+    return BeforeValidator(validate)
+
+
+ModelName = Annotated[str, _before(_validate_model_name), Field(description="Name from ollama_list_models.")]
 EmbedModel = Annotated[
     str,
-    BeforeValidator(_validate_model_name),
+    _before(_validate_model_name),
     Field(description="From ollama_list_models(capability='embedding')."),
 ]
 
@@ -198,7 +214,7 @@ _ANY_OBJECT = _open_object({"type": {"type": "string"}})
 # Where a WithJsonSchema stands, the description is in it: pydantic drops a Field's once the type may be None.
 KeepAlive = Annotated[
     float | str,
-    BeforeValidator(_validate_keep_alive),
+    _before(_validate_keep_alive),
     WithJsonSchema({"type": "string", "description": "Stay loaded '10m'; '0' unloads, '-1' is forever."}),
 ]
 Think = Annotated[
@@ -213,7 +229,7 @@ Think = Annotated[
 ]
 Format = Annotated[
     dict[str, Any] | str,
-    BeforeValidator(_validate_format),
+    _before(_validate_format),
     WithJsonSchema(
         {
             "anyOf": [{"type": "string", "enum": ["json"]}, _ANY_OBJECT],
@@ -223,18 +239,18 @@ Format = Annotated[
 ]
 Options = Annotated[
     dict[str, Any],
-    BeforeValidator(check_call_options),
+    _before(_validate_options),
     WithJsonSchema(_open_object(_option_schemas("num_predict", "num_ctx"), "Also top_k, top_p, stop and others.")),
 ]
 # ollama_chat says it in full, and the two are offered together: a second copy would not fit the budget of the list.
 GenerateOptions = Annotated[
     dict[str, Any],
-    BeforeValidator(check_call_options),
+    _before(_validate_options),
     WithJsonSchema(_open_object(_option_schemas(), "As in ollama_chat.")),
 ]
 LoadOptions = Annotated[
     dict[str, Any],
-    BeforeValidator(check_call_options),
+    _before(_validate_options),
     WithJsonSchema(_open_object({"num_ctx": {"type": "integer"}}, "A new num_ctx reloads the model.")),
 ]
 ImageSources = Annotated[list[str], BeforeValidator(partial(_validate_sources, kind="image"))]
@@ -259,7 +275,7 @@ Digests = Annotated[
 ]
 Parameters = Annotated[
     dict[str, Any],
-    BeforeValidator(_validate_parameters),
+    _before(_validate_parameters),
     WithJsonSchema(_open_object({"temperature": {"type": "number"}}, "Model options.")),
 ]
 

@@ -122,6 +122,26 @@ def test_config_schema_describes_every_section(capsys: pytest.CaptureFixture[str
     assert {"limits", "timeouts", "policy"} <= set(json.loads(capsys.readouterr().out)["properties"])
 
 
+def test_config_check_refuses_a_host_that_is_no_address(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("OLLAMA_HOST", "bad:bad:bad")
+    assert main(["config", "check"]) == 2
+    said = capsys.readouterr()
+    assert "host 'bad:bad:bad' is not an address" in said.err and "valid" not in said.out
+
+
+@pytest.mark.parametrize(
+    "option",
+    [["--port", "8001"], ["--bind", "0.0.0.0"], ["--socket", "ollama.sock"], ["--stateless"], ["serve", "--port=0"]],
+)
+async def test_an_option_of_http_without_its_transport_is_refused_at_start(option: list[str]):
+    ran = await run(*option)
+    name = option[-1].partition("=")[0] if option[0] == "serve" else option[0]
+    assert (ran.code, ran.out) == (2, "")
+    assert f"{name} has no effect: the transport is stdio" in ran.err and "Add --transport http" in ran.err
+
+
 def test_config_check_says_what_a_start_would_do(capsys: pytest.CaptureFixture[str]):
     assert main(["config", "check", "--toolsets", "system"]) == 0
     assert "2 tools: ollama_job, ollama_status" in capsys.readouterr().out

@@ -17,6 +17,7 @@ from ollama_mcp.formats.host_url import normalize_host_url
         ("[::1]", "http://[::1]:11434"),
         ("::1", "http://[::1]:11434"),
         ("[::]", "http://[::1]:11434"),
+        ("fe80::1%25eth0", "http://[fe80::1%25eth0]:11434"),
         ("0.0.0.0:8080", "http://127.0.0.1:8080"),
         ("http://1.2.3.4", "http://1.2.3.4:80"),
         ("https://1.2.3.4", "https://1.2.3.4:443"),
@@ -29,7 +30,9 @@ def test_addresses_are_read_by_the_rules_of_ollama_host(text: str, url: str):
     assert normalize_host_url(text) == url
 
 
-@pytest.mark.parametrize("text", ["ftp://x", "a b", "http://ho st/", "x " * 1000])
+@pytest.mark.parametrize(
+    "text", ["ftp://x", "a b", "bad:bad:bad", "box:1:2", "http://[bad]:1", "http://ho st/", "x " * 1000]
+)
 def test_what_is_no_address_is_refused(text: str):
     with pytest.raises(InvalidArgument) as caught:
         normalize_host_url(text)

@@ -9,7 +9,7 @@ MODEL = "llama3.2:3b"
 
 WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("ollama_show_model", {}, ["model is required", "ollama_list_models"]),
-    ("ollama_chat", {"model": "", "prompt": "x"}, ["model is empty"]),
+    ("ollama_delete_model", {"model": ""}, ["model is empty"]),
     ("ollama_chat", {"model": "a b", "prompt": "x"}, ["model 'a b' is not a model name"]),
     ("ollama_chat", {"model": "m" * 500, "prompt": "x"}, ["is not a model name"]),
     ("ollama_chat", {"model": ["a"], "prompt": "x"}, ["model is", "string"]),
@@ -39,6 +39,12 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("ollama_generate", {"model": MODEL, "prompt": "x", "context": "[" * 100_000}, ["context[0] is", "integer"]),
     ("ollama_chat", {"model": MODEL, "prompt": "x", "think": 3}, ["think is 3"]),
     ("ollama_chat", {"model": MODEL, "prompt": "x", "format": "xml"}, ['format is "xml"', "'json' or a JSON Schema"]),
+    (
+        "ollama_chat",
+        {"model": MODEL, "prompt": "x", "format": {"name": "string", "age": "number"}},
+        ["format is not a usable JSON Schema: it holds no keyword", "Use a JSON Schema such as"],
+    ),
+    ("ollama_chat", {"model": MODEL, "prompt": "x", "format": {"description": "A person"}}, ["it holds no keyword"]),
     ("ollama_chat", {"model": MODEL, "prompt": "x", "include": ["all"]}, ["include[0]", '"all"', "'thinking'"]),
     ("ollama_chat", {"model": MODEL, "prompt": "x", "tools": [{"description": "d"}]}, ["tools[0].name is required"]),
     ("ollama_embed", {"model": MODEL, "input": ["x"], "dimensions": -1}, ["dimensions is -1", "greater than or equal"]),
@@ -49,7 +55,7 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("ollama_embed", {"model": MODEL, "input": []}, ["input is []: it needs at least 1"]),
     ("ollama_chat", {"model": MODEL, "prompt": "x\ud83d"}, ["cannot be sent", "cut emoji"]),
     ("ollama_generate", {"model": MODEL, "prompt": "x", "raw": "perhaps"}, ['raw is "perhaps"']),
-    ("ollama_create_model", {"model": "x", "from": MODEL, "parameters": []}, ["parameters", "object"]),
+    ("ollama_create_model", {"model": "x", "from": MODEL, "parameters": [1]}, ["parameters", "object"]),
     ("ollama_create_model", {"model": "x", "from": MODEL, "quantize": "Q5"}, ['quantize is "Q5"', "Q4_K_M"]),
     ("ollama_copy_model", {"source": MODEL}, ["destination is required", "new name"]),
     ("ollama_delete_model", {"model": "x@y"}, ["model 'x@y' is not a model name"]),

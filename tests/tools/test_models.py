@@ -29,6 +29,18 @@ async def test_the_list_can_be_asked_by_capability(simulator: Simulator, capabil
     assert [model["name"] for model in found["models"]] == names
 
 
+async def test_a_capability_that_there_is_not_is_refused_with_those_that_there_are(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        (listing,) = [tool for tool in (await client.list_tools()).tools if tool.name == "ollama_list_models"]
+        refused = error(await client.call_tool("ollama_list_models", {"capability": "images"}), "invalid_argument")
+        found = data(await client.call_tool("ollama_list_models", {"capability": " Vision"}))
+        everything = data(await client.call_tool("ollama_list_models", {"capability": ""}))
+    known = listing.input_schema["properties"]["capability"]["enum"]
+    assert "vision" in known and all(repr(name) in refused for name in known)
+    assert refused.startswith('[invalid_argument] capability is "images": it should be ')
+    assert 0 < found["total"] < everything["total"]
+
+
 async def test_a_capability_that_no_model_has_says_so(simulator: Simulator):
     async with connected(simulator.url) as client:
         words = text(await client.call_tool("ollama_list_models", {"capability": "audio"}))

@@ -11,12 +11,14 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from ollama_mcp.access.quoting import quoted
 from ollama_mcp.errors import DiskError, InvalidArgument
 from ollama_mcp.media.text import bom_encoding, check_text, decode_text
+from ollama_mcp.work.batch.json_array import array_items
 from ollama_mcp.work.batch.rows import MAX_JSON_DEPTH, InputChanged, InputRow, exceeds_max_depth
 
 if TYPE_CHECKING:
@@ -67,6 +69,17 @@ class TextFileSource:
 
     def lines(self) -> Iterator[str]:
         """The lines with their line ends; one that is too long is cut just beyond the limit, so that it is seen."""
+        with self._decoded() as wrapper:
+            # Room for the line end, and for one character that shows that the line was cut.
+            while line := wrapper.readline(self._max_chars + 3):
+                yield line
+                # The rest of a line that was cut.
+                while line and line[-1] not in "\r\n":
+                    line = wrapper.readline(self._max_chars)
+
+    @contextmanager
+    def _decoded(self) -> Generator[io.TextIOWrapper]:
+        """The text from its beginning."""
         self._detach()
         self._file.stream.seek(self._start)
         buffered = io.BufferedReader(self._file.stream, _BUFFER_BYTES)
@@ -74,12 +87,7 @@ class TextFileSource:
         wrapper = io.TextIOWrapper(buffered, self._encoding, errors="replace", newline="")
         self._layers = layers = (wrapper, buffered)
         try:
-            # Room for the line end, and for one character that shows that the line was cut.
-            while line := wrapper.readline(self._max_chars + 3):
-                yield line
-                # The rest of a line that was cut.
-                while line and line[-1] not in "\r\n":
-                    line = wrapper.readline(self._max_chars)
+            yield wrapper
         except OSError as error:
             raise DiskError(f"{self.label} could not be read: {error.strerror or type(error).__name__}.") from error
         finally:
@@ -123,18 +131,57 @@ class TextFileSource:
 
 
 class JsonlSource(TextFileSource):
-    """A .jsonl file: the members of an object are the columns of a row; any other value is a text."""
+    """A .jsonl file: the members of an object are the columns of a row; any other value is a text.
+
+    Many programs write one JSON array into such a file: then its items are the rows.
+
+    Raises:
+        InvalidArgument: It begins as one JSON array, but is none.
+    """
 
     is_table = True
 
     def __init__(self, file: OpenedFile, max_chars: int) -> None:
         super().__init__(file, max_chars)
+        self._is_array = self._begins_as_array()
+        if self._is_array:
+            self.notes = (f"{self.label} is one JSON array; its items are the rows.",)
         # The first usable row names the columns; others may have more or fewer.
         first = next((row for row in self.rows() if not row.problem), None)
         self.columns = tuple(first.columns) if first is not None else ()
 
+    def rows(self) -> Iterator[InputRow]:
+        """See `RowSource`."""
+        return self._items() if self._is_array else super().rows()
+
+    def _begins_as_array(self) -> bool:
+        """Whether the first line is the beginning or the whole of an array that no other value follows."""
+        lines = (line for line in self.lines() if line.strip())
+        first = next(lines, "").lstrip()
+        if not first.startswith("["):
+            return False
+        try:
+            json.loads(first)
+        except (ValueError, RecursionError):
+            return True
+        return next(lines, None) is None
+
+    def _items(self) -> Iterator[InputRow]:
+        with self._decoded() as wrapper:
+            chunks = iter(lambda: wrapper.read(_BUFFER_BYTES), "")
+            try:
+                for number, text in enumerate(array_items(chunks, self._max_chars + 1), start=1):
+                    yield self._record(number, {"item": number}, text)
+            except ValueError as error:
+                raise InvalidArgument(
+                    f"{self.label} begins as one JSON array, but {error}.",
+                    next_step="Write one JSON value on each line, or one complete array.",
+                ) from None
+
     def _row(self, number: int, line: int, text: str) -> InputRow:
-        location = {"line": line}
+        return self._record(number, {"line": line}, text)
+
+    def _record(self, number: int, location: dict[str, Any], text: str) -> InputRow:
         if problem := self._problem(text):
             return InputRow(number, location, problem=problem)
         try:

@@ -138,6 +138,14 @@ async def open_source(call: CallContext, given: Sequence[str], chunk_chars: int 
     Raises:
         OllamaMCPError: It cannot be read, is empty, or does not go with `chunk_chars`.
     """
+    excluding = [item for item in given if item.strip().startswith("!")]
+    paths = [item for item in given if item not in excluding]
+    if excluding and paths and all(map(_is_path, paths)) and (len(paths) == 1 or all(map(_PATH.fullmatch, paths))):
+        # Taken for texts, a pattern that excludes would be asked about itself.
+        raise InvalidArgument(
+            f"input takes no exclusions such as {quoted(excluding[0], 40)}.",
+            next_step="Name the files that are meant, by paths from the root or a narrower glob.",
+        )
     if len(given) > 1 and not all(_PATH.fullmatch(item.strip()) for item in given):
         if chunk_chars is not None:
             raise InvalidArgument(

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 # More rows than this would fill the agent's context; they have to go to a file.
 MAX_INLINE_ROWS = 20
-MIN_CHUNK_CHARS = 200
 _ONE_TASK = "Provide exactly one of prompt, questions and embed=true."
 
 
@@ -60,11 +59,9 @@ class BatchSpec:
         if not (self.prompt or self.questions or self.embed):
             raise InvalidArgument("There is nothing to do with the input.", next_step=_ONE_TASK)
         if self.limit is not None and self.limit < 1:
-            raise InvalidArgument(f"limit is {self.limit}.", next_step="Give the number of rows to try, such as 5.")
-        if self.chunk_chars is not None and self.chunk_chars < MIN_CHUNK_CHARS:
             raise InvalidArgument(
-                f"chunk_chars is {self.chunk_chars}, but must be {MIN_CHUNK_CHARS} or more characters.",
-                next_step="4000 is about a page and a half.",
+                f"limit is {self.limit}.",
+                next_step="Leave it out for all rows, or give how many to try, such as 5.",
             )
         prompts = not self.embed and not self.questions
         for name, given in (("system", self.system), ("format", self.format), ("think", self.think)):

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ollama_mcp.work.decide.verdicts import Verdict
     from ollama_mcp.work.files import ReadResult
 
+# What ollama_batch reads row by row.
+_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 # Errors that every other input would meet as well.
 _FATAL = (Unreachable, ModelNotFound, Unauthorized, Forbidden, UnsupportedByVersion)
 
@@ -100,6 +102,7 @@ async def decide_inputs(
     """
     check_questions(questions, call.settings.limits.questions)
     rows, unread = await collect_inputs(call, inputs)
+    tables = _table_notes(rows)
     # An image among text files may fail by itself; where there is nothing else, the model needs vision.
     needs_vision = bool(inputs.images) or all(row.image for row in rows)
     decider = await prepare_decider(call, questions, model, images=needs_vision, shuffle=shuffle)
@@ -110,7 +113,7 @@ async def decide_inputs(
     failed = [row.error for row in rows if row.error is not None]
     if len(failed) == len(rows):
         raise failed[0]
-    return DecisionReport(decider.model, decider.method, rows, unread, decider.notes)
+    return DecisionReport(decider.model, decider.method, rows, unread, [*decider.notes, *tables])
 
 
 async def _decide_all(call: CallContext, decider: Decider, rows: Sequence[InputResult]) -> None:
@@ -196,6 +199,19 @@ def _rows(inputs: DecisionInputs, reading: ReadResult) -> list[InputResult]:
     for number, source in enumerate(inputs.images, start=1):
         rows.append(InputResult(_image_name(source) or f"image {number}", image=source))
     return rows
+
+
+def _table_notes(rows: Sequence[InputResult]) -> list[str]:
+    """What to call where a table was given, whose rows are probably what was to be judged."""
+    table = next((row for row in rows if row.from_file and row.input.lower().endswith(_TABLES) and row.text), None)
+    if table is None or table.text.strip().count("\n") < 1:
+        return []
+    from ollama_mcp.access.quoting import quoted
+
+    return [
+        f"{quoted(table.input)} was judged as one text. For an answer to each of its rows call ollama_batch with the "
+        "file as input and the same questions."
+    ]
 
 
 def _image_name(source: str) -> str:

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ollama_mcp.access import Access, FolderNotAllowed, FoundFiles, Purpose
+from ollama_mcp.access.globs import MAX_FILES
 from ollama_mcp.access.path_syntax import IS_WINDOWS
 from ollama_mcp.access.quoting import quoted
 from ollama_mcp.errors import InvalidArgument, OllamaMCPError
+from ollama_mcp.work.files.exclusions import MARK, Exclusions
 from ollama_mcp.work.files.line_ranges import WHOLE_FILE, LineRange, merge_ranges, split_line_range
 
 _WILDCARD = re.compile(r"[*?\[]")
@@ -70,18 +72,25 @@ def resolve_specs(access: Access, specs: Sequence[str], *, max_files: int) -> Re
 
     Args:
         access: What may be read.
-        specs: Paths, globs, folders, `file://` URIs, each perhaps with lines (`path:10-80`), and http(s) addresses.
+        specs: Paths, globs, folders, `file://` URIs, each perhaps with lines (`path:10-80`), and http(s) addresses;
+            and texts that begin with '!', see `Exclusions`.
         max_files: Limit for all of them together.
 
     Raises:
-        InvalidArgument: There are more files.
+        InvalidArgument: There are more files, or all are excluded.
     """
     resolved = ResolvedSpecs()
     known: dict[str, FileTarget] = {}
     unlisted = 0
-    for spec in specs:
+    exclusions = Exclusions(access, [spec.strip() for spec in specs if spec.strip().startswith(MARK)])
+    given = [spec for spec in specs if not spec.strip().startswith(MARK)]
+    if exclusions and not given:
+        raise InvalidArgument(
+            "files only says what to exclude.", next_step="Name what to read too, such as '**/*.py'; '!' excludes."
+        )
+    for spec in given:
         try:
-            found, targets = _resolve(access, spec.strip(), max_files)
+            found, targets = _resolve(access, spec.strip(), max_files, exclusions)
         except OllamaMCPError as error:
             resolved.failed.append((spec, error))
             continue
@@ -98,6 +107,11 @@ def resolve_specs(access: Access, specs: Sequence[str], *, max_files: int) -> Re
                 resolved.targets.append(target)
         if unlisted + len(known) > max_files:
             raise too_many_files(unlisted + len(known), max_files)
+    if exclusions and not resolved.targets and not resolved.failed:
+        raise InvalidArgument(
+            f"All files of {quoted(given[0])} are excluded by the texts that begin with '{MARK}'.",
+            next_step="Exclude less; a name without a slash is excluded in every folder.",
+        )
     return resolved
 
 
@@ -109,16 +123,20 @@ def too_many_files(count: int, max_files: int) -> InvalidArgument:
     )
 
 
-def _resolve(access: Access, spec: str, max_files: int) -> tuple[FoundFiles, Iterable[FileTarget]]:
+def _resolve(
+    access: Access, spec: str, max_files: int, exclusions: Exclusions
+) -> tuple[FoundFiles, Iterable[FileTarget]]:
     if _URL.match(spec):
         return FoundFiles((spec,), 1), [FileTarget(spec, spec, [WHOLE_FILE])]
-    find = partial(_find, access, max_files=max_files)
+    # What is excluded must not count, so all is listed first.
+    find = partial(_find, access, max_files=MAX_FILES if exclusions else max_files)
     # A file whose real name looks like a range wins. On Windows that syntax is an alternate data stream of the file
     # before the colon, and must not be opened.
     if not IS_WINDOWS and not _WILDCARD.search(spec) and re.search(r":[\d-]+$", spec):
         try:
             found, purpose = find(spec)
-            return found, _targets(found, spec, WHOLE_FILE, purpose)
+            kept = exclusions.without(found, spec)
+            return kept, _targets(kept, spec, WHOLE_FILE, purpose, is_from_pattern=found.total > 1)
         except OllamaMCPError:
             pass
     path, lines = split_line_range(spec) or (spec, WHOLE_FILE)
@@ -128,7 +146,9 @@ def _resolve(access: Access, spec: str, max_files: int) -> tuple[FoundFiles, Ite
         raise InvalidArgument(
             f"{quoted(path)} matches no file that may be read (0 found{excluded}).", next_step="Check the pattern."
         )
-    return found, _targets(found, path, lines, purpose)
+    is_from_pattern = found.total > 1 or _WILDCARD.search(path) is not None
+    kept = exclusions.without(found, path)
+    return kept, _targets(kept, path, lines, purpose, is_from_pattern=is_from_pattern)
 
 
 def _find(access: Access, path: str, *, max_files: int) -> tuple[FoundFiles, Purpose]:
@@ -145,8 +165,9 @@ def _find(access: Access, path: str, *, max_files: int) -> tuple[FoundFiles, Pur
         raise
 
 
-def _targets(found: FoundFiles, spec: str, lines: LineRange, purpose: Purpose) -> list[FileTarget]:
-    is_from_pattern = found.total > 1 or _WILDCARD.search(spec) is not None
+def _targets(
+    found: FoundFiles, spec: str, lines: LineRange, purpose: Purpose, *, is_from_pattern: bool
+) -> list[FileTarget]:
     return [FileTarget(path, spec, [lines], purpose, is_from_pattern) for path in found.paths]
 
 

@@ -97,7 +97,7 @@ async def rank(
     Raises:
         OllamaMCPError: There is nothing to search or too much, the model cannot embed, or the host fails.
     """
-    _check_arguments(query, files, texts, count)
+    _check_arguments(query, files, texts)
     chosen = await choose(call, model, "embed")
     card = await call.hosts.card(chosen.model)
     _check_model(chosen.model, card)
@@ -121,13 +121,11 @@ async def rank(
     return Ranking(chosen.model, places, corpus.passages, embedder.embedded, notes)
 
 
-def _check_arguments(query: str, files: Sequence[str], texts: Sequence[str], count: int) -> None:
+def _check_arguments(query: str, files: Sequence[str], texts: Sequence[str]) -> None:
     if not query.strip():
         raise InvalidArgument("The query is empty.", next_step="Say what to look for.")
     if not files and not texts:
         raise InvalidArgument("There is nothing to search.", next_step="Give files or texts.")
-    if count < 1:
-        raise InvalidArgument(f"k is {count}, but must be at least 1.", next_step="Give a larger k.")
 
 
 def _check_model(model: str, card: ModelCard) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from ollama_mcp.simulator import Answer, Simulator
 from ollama_mcp.work.batch.rows import InputRow
 from ollama_mcp.work.batch.template import Template
 from tests.media.image_samples import photo, saved
 from tests.support import error, texts
-from tests.work.batch.batching import MODEL, Bench, batching
+from tests.work.batch.batching import EMBEDDER, MODEL, Bench, batching
 
 OUT = {"output": "out.jsonl"}
 
@@ -63,6 +67,45 @@ async def test_a_byte_late_in_a_long_file_that_is_no_utf8_decides_its_encoding(b
     content = "nur ein Satz hier\n" * 150_000 + "Größe und Maße der Straße, schöne Grüße\n"
     report = await bench.report([bench.write("in.txt", content.encode("cp1252"))], limit=1, **OUT)
     assert report["rows"] == 150_001
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+async def test_a_jsonl_file_that_is_one_array_has_its_items_as_rows(bench: Bench, indent: int | None):
+    people: list[dict[str, Any]] = [{"name": 'A "[n]", \\', "tags": ["a", {"b": 1}]}, {"name": "Bo", "tags": []}]
+    path = bench.write("in.jsonl", f" \n{json.dumps(people, indent=indent)}\n\n")
+    report = await bench.report([path], prompt="Greet {name}", **OUT)
+    assert (report["done"], report["failed"]) == (2, 0)
+    assert bench.prompts() == ['Greet A "[n]", \\', "Greet Bo"]
+    assert [(row["item"], row["input"]) for row in bench.rows()] == list(enumerate(people, start=1))
+    assert any("is one JSON array; its items are the rows" in note for note in report["notes"])
+
+
+async def test_a_long_array_is_read_whole_and_a_bad_item_is_a_marked_row(bench: Bench):
+    texts = [f"text {number} " + "y" * 700 for number in range(3_000)]
+    path = bench.write("in.jsonl", json.dumps([*texts, "end"]).replace('"end"', "nonsense, 7,"))
+    report = await bench.report([path], embed=True, model=EMBEDDER, output="out.jsonl")
+    assert (report["done"], report["failed"]) == (3_001, 1)
+    errors = [row for row in bench.rows() if "error" in row]
+    assert [row["item"] for row in errors] == [3_001] and "not valid JSON" in errors[0]["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ('[\n{"a": 1},\n{"a": 2}\n', "its end is missing after 1 items"),
+        ("[]", "it has no items"),
+        ('[{"a": 1},\n{"a": 2}]\n{"a": 3}', "something follows its end"),
+    ],
+)
+async def test_what_begins_as_an_array_and_is_none_is_refused_before_any_row(bench: Bench, content: str, why: str):
+    said = error(await bench.batch([bench.write("in.jsonl", content)], **OUT), "invalid_argument")
+    assert f"begins as one JSON array, but {why}" in said
+    assert bench.prompts() == []
+
+
+async def test_lines_that_are_arrays_are_rows_each(bench: Bench):
+    report = await bench.report([bench.write("in.jsonl", "[1, 2]\n[3]\n")], prompt="Sum {text}", **OUT)
+    assert report["done"] == 2 and bench.prompts() == ["Sum [1, 2]", "Sum [3]"]
 
 
 async def test_rows_of_jsonl_are_objects_or_texts_and_a_bad_line_is_a_marked_row(bench: Bench):
@@ -205,8 +248,9 @@ async def test_one_long_file_goes_in_pieces_with_their_lines(bench: Bench):
 
 WRONG: list[tuple[list[str], dict[str, object], str]] = [
     (["only one text"], {}, "neither a file, a folder nor a glob"),
+    (["notes/*.md", "!draft*"], {}, "input takes no exclusions such as '!draft*'"),
     (["one", "two"], {"chunk_chars": 500}, "a list of texts"),
-    (["one", "two"], {"chunk_chars": 5}, "200 or more"),
+    (["one", "two"], {"chunk_chars": 5}, "greater than or equal to 200"),
     (["one", "two"], {"limit": 0}, "limit is 0"),
     (["one", "two"], {"prompt": ""}, "nothing to do"),
     (["one", "two"], {"prompt": "{nmae}"}, "names {nmae}"),

@@ -65,6 +65,16 @@ async def test_one_input_that_fails_does_not_sink_the_others(simulator: Simulato
     assert rows["missing.txt"]["error"]
 
 
+async def test_a_table_that_is_judged_as_one_text_comes_with_the_way_to_its_rows(simulator: Simulator, tmp_path: Path):
+    (tmp_path / "mails.csv").write_text("id,body\n1,Fire!\n2,Lunch?\n", encoding="utf-8")
+    (tmp_path / "mail.txt").write_text("Fire!\nNow.\n", encoding="utf-8")
+    async with connected(simulator.url, read=folders(tmp_path)) as client:
+        table = data(await decide(client, [URGENT], files=[str(tmp_path / "mails.csv")]))
+        letter = data(await decide(client, [URGENT], files=[str(tmp_path / "mail.txt")]))
+    assert any("mails.csv' was judged as one text." in note and "ollama_batch" in note for note in table["notes"])
+    assert not any("ollama_batch" in note for note in letter.get("notes") or [])
+
+
 async def test_files_of_which_none_can_be_read_do_not_sink_the_texts(simulator: Simulator, tmp_path: Path):
     simulator.script(MODEL, letter(A=1.0))
     missing = str(tmp_path / "missing.txt")

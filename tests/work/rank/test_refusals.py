@@ -78,7 +78,7 @@ async def test_a_folder_that_is_not_allowed_stops_the_call_also_beside_texts(sim
         ({"query": " ", "texts": [CAT]}, "query is empty"),
         ({"query": "cat"}, "nothing to search"),
         ({"query": "cat", "texts": ["", "\n"]}, "all that was given is empty"),
-        ({"query": "cat", "texts": [CAT], "k": 0}, "k is 0"),
+        ({"query": "cat", "texts": [CAT], "k": -1}, "k is -1"),
         ({"query": "cat", "texts": [f"cat {number}" for number in range(40)]}, "40 passages; at most 30"),
     ],
 )
