@@ -96,7 +96,13 @@ async def _run(call: CallContext, spec: BatchSpec, source: RowSource, output: Ou
                 key, total=total, metadata={"model": model, "input": source.label}
             )
             progress = BatchProgress(last, await _count_done(checkpoint, last))
-            await _process_rows(call, processor, source, checkpoint, progress)
+            with call.in_use.track(model) as earlier:
+                # Until the first row is done; then the rows are counted.
+                waiting = call.report_waiting(model, earlier, about=f"{progress.finished:,} of {last:,} rows: ")
+                try:
+                    await _process_rows(call, processor, source, checkpoint, progress)
+                finally:
+                    waiting.cancel()
             totals = await _write_output(call, OutputWriter(spec, source, checkpoint, last), output, progress)
             # Rows that failed can be asked for again without the others, where the store outlives this process.
             if last == total and not (totals.failed and call.store.batches.persistent):
