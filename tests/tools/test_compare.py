@@ -78,7 +78,7 @@ async def test_a_model_that_was_loaded_before_is_said_to_have_been(simulator: Si
     async with connected(simulator.url) as client:
         await client.call_tool("ollama_load_model", {"model": GEMMA})
         result = await client.call_tool("ollama_compare", {"models": [LLAMA, GEMMA], "prompt": "Hi"})
-    assert _row(result, GEMMA)["notes"] == ["It was already loaded."]
+    assert _row(result, GEMMA)["notes"] == [f"{GEMMA} was already loaded."]
     assert "notes" not in _row(result, LLAMA)
 
 

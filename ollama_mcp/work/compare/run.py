@@ -167,7 +167,7 @@ class _ModelRun:
             error = trials[-1].error
             if error is not None and not isinstance(error, _PROMPT_ERRORS) and not error.partial:
                 break
-        notes = [*_collect_notes(trials), *(["It was already loaded."] if was_loaded else [])]
+        notes = [*_collect_notes(trials), *([f"{self._model} was already loaded."] if was_loaded else [])]
         result = ModelResult(self._model, trials, notes)
         return await self._with_memory(result) if result.answered else result
 
