@@ -183,6 +183,10 @@ class BadAnswer(ApiError):
     kind = "bad_answer"
 
 
+class UnusableVector(BadAnswer):
+    """The model's vector for a text is empty, or has numbers that are none."""
+
+
 class ModelNotFound(ApiError):
     """The model is not installed on the host (or, for pull, not in the registry)."""
 

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from itertools import combinations
 from operator import mul
 from typing import Annotated
 
@@ -12,15 +13,17 @@ from pydantic import BaseModel, Field
 
 from ollama_mcp import INFERS, Call, Data, tool
 from ollama_mcp.api import EmbeddingsRequest, EmbedResponse, Feature
+from ollama_mcp.errors import ApiError, ContextOverflow
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.formats.options import split_options
 from ollama_mcp.formats.tokens import estimate_tokens
 from ollama_mcp.server.formatting import format_table
 from ollama_mcp.server.types import Background, EmbedModel, KeepAlive, LoadOptions
-from ollama_mcp.work.embedding import embed
+from ollama_mcp.work.embedding import embed, embed_each
 
 MAX_COMPARED = 100
 MAX_PAIRS = 50
+MAX_NAMED = 10
 
 
 class Pair(BaseModel):
@@ -32,20 +35,21 @@ class Pair(BaseModel):
 
 
 class Embeddings(Data):
-    """Similarities, or the vectors if requested."""
+    """Similarities, or the vectors if requested; a text that was left out has an empty vector."""
 
     model: str
     count: int
     dimensions: int
     similarities: list[Pair] | None = None
     vectors: list[list[float]] | None = None
+    left_out: list[int] | None = None
     note: str | None = None
 
     def as_text(self) -> str:
         parts = [f"{self.count} embeddings of {self.dimensions} dimensions by {self.model}."]
         if self.similarities:
             parts.append(format_table(("a", "b", "similarity"), ((p.a, p.b, p.similarity) for p in self.similarities)))
-        parts += [" ".join(f"{number:.6g}" for number in vector) for vector in self.vectors or []]
+        parts += [" ".join(f"{number:.6g}" for number in vector) or "(none)" for vector in self.vectors or []]
         return "\n".join([*parts, self.note] if self.note else parts)
 
 
@@ -72,44 +76,78 @@ async def ollama_embed(
     request = partial(
         embed, call, name, truncate=truncate, dimensions=dimensions, options=options, keep_alive=keep_alive
     )
-    rows = await _embed_in_chunks(call, name, input, request)
+    found = await _embed_in_chunks(call, name, input, request)
+    rows = [[] if isinstance(vector, ApiError) else vector for vector in found]
+    left_out = [index for index, vector in enumerate(found) if isinstance(vector, ApiError)]
     pairs, notes = await asyncio.to_thread(_compare, rows) if not vectors else ([], [])
-    notes = [chosen.note, *notes] if chosen.note else notes
-    size = len(rows[0])
+    notes = [*([chosen.note] if chosen.note else []), *_left_out_notes(found), *notes]
+    size = max(map(len, rows))
     if dimensions and size < dimensions:
         notes = [f"{name} has no more than {size} dimensions, so dimensions={dimensions} changed nothing.", *notes]
     return Embeddings(
         model=name,
-        count=len(rows),
+        count=len(rows) - len(left_out),
         dimensions=size,
         similarities=pairs or None,
         vectors=rows if vectors else None,
+        left_out=left_out or None,
         note=" ".join(notes) or None,
     )
 
 
 async def _embed_in_chunks(
     call: Call, model: str, texts: Sequence[str], request: Callable[[Sequence[str]], Awaitable[EmbedResponse]]
-) -> list[list[float]]:
-    """All vectors in the order of the texts, a few dozen per request: Ollama embeds them one by one anyway."""
+) -> list[list[float] | ApiError]:
+    """All vectors in the order of the texts, a few dozen per request: Ollama embeds them one by one anyway.
+
+    Raises:
+        OllamaMCPError: A text is too long, or no text has a usable vector.
+    """
+
+    async def vectors_of(part: Sequence[str]) -> list[list[float]]:
+        return (await request(part)).embeddings
+
     chunk = call.settings.limits.embed_chunk
-    rows: list[list[float]] = []
+    rows: list[list[float] | ApiError] = []
     async with call.progress.phase(f"embedding {len(texts)} texts with {model}"):
         for start in range(0, len(texts), chunk):
-            rows += (await request(texts[start : start + chunk])).embeddings
+            rows += await embed_each(texts[start : start + chunk], vectors_of)
+            _check(rows)
             message = f"{len(rows)} of {len(texts)} texts"
             await call.progress.update(len(rows), message.__str__, total=len(texts))
     return rows
 
 
+def _check(rows: Sequence[list[float] | ApiError]) -> None:
+    """Refuse texts that are too long, by their numbers, and a model that has no vector for any text."""
+    too_long = {index: row for index, row in enumerate(rows) if isinstance(row, ContextOverflow)}
+    for error in too_long.values():
+        if len(rows) > 1:
+            error.message = f"{_inputs(list(too_long))}: {error.message}"
+        raise error
+    if isinstance(rows[0], ApiError) and all(isinstance(row, ApiError) for row in rows):
+        raise rows[0]
+
+
+def _left_out_notes(rows: Sequence[list[float] | ApiError]) -> list[str]:
+    failed = [index for index, row in enumerate(rows) if isinstance(row, ApiError)]
+    first = rows[failed[0]] if failed else None
+    return [f"Left out: {_inputs(failed)}. {first.message}"] if isinstance(first, ApiError) else []
+
+
+def _inputs(numbers: Sequence[int]) -> str:
+    """Texts by their index: the first few, and how many more."""
+    more = f" and {len(numbers) - MAX_NAMED} more" if len(numbers) > MAX_NAMED else ""
+    return ", ".join(f"input[{number}]" for number in numbers[:MAX_NAMED]) + more
+
+
 def _compare(rows: Sequence[Sequence[float]]) -> tuple[list[Pair], list[str]]:
     """The most similar pairs among the first hundred texts, and what was left out."""
     # The pairs grow with the square of the texts: a hundred have 4,950.
-    compared = [_normalised(row) for row in rows[:MAX_COMPARED]]
+    compared = {index: _normalised(row) for index, row in enumerate(rows[:MAX_COMPARED]) if row}
     pairs = [
         Pair(a=a, b=b, similarity=round(sum(map(mul, compared[a], compared[b])), 4))
-        for a in range(len(compared))
-        for b in range(a + 1, len(compared))
+        for a, b in combinations(compared, 2)
     ]
     pairs.sort(key=lambda pair: -pair.similarity)
     notes = [f"Only the first {MAX_COMPARED} texts were compared."] if len(rows) > MAX_COMPARED else []

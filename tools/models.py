@@ -19,15 +19,17 @@ Part = Literal["parameters", "template", "license", "system", "messages", "model
 
 
 class InstalledModel(BaseModel):
-    """An installed model, as the list shows it."""
+    """An installed model, as the list shows it; equal digests are the same model under several names."""
 
     name: str
     size_bytes: int
     parameters: str | None = None
     quantization: str | None = None
     context_length: int | None = None
+    embedding_length: int | None = None
     capabilities: list[str] | None = None
     modified: str | None = None
+    digest: str | None = None
 
 
 class InstalledModels(Data):
@@ -38,7 +40,7 @@ class InstalledModels(Data):
     note: str | None = None
 
     def as_text(self) -> str:
-        columns = ("name", "parameters", "quantization", "size", "context", "capabilities", "modified")
+        columns = ("name", "parameters", "quantization", "size", "context", "capabilities", "modified", "digest")
         rows = (
             (
                 m.name,
@@ -48,6 +50,7 @@ class InstalledModels(Data):
                 m.context_length,
                 _list(m.capabilities),
                 m.modified,
+                _short_digest(m.digest),
             )
             for m in self.models
         )
@@ -69,8 +72,8 @@ async def ollama_list_models(
     """
     installed = await call.client.tags()
     # Older servers do not list capabilities: the pool then asks for each model's card, once.
-    able = await call.hosts.capabilities(installed)
-    wanted = [m for m in installed if not capability or capability in able[m.name]]
+    facts = await call.hosts.facts(installed)
+    wanted = [m for m in installed if not capability or capability in facts[m.name].capabilities]
     notes: list[str] = []
     if capability and wanted:
         names, chosen = await models_with_capability(call, installed, capability)
@@ -84,12 +87,18 @@ async def ollama_list_models(
             size_bytes=m.size,
             parameters=m.details.parameter_size or None,
             quantization=m.details.quantization_level or None,
-            context_length=m.details.context_length,
-            capabilities=able[m.name] or None,
+            context_length=facts[m.name].context_length or m.details.context_length,
+            embedding_length=facts[m.name].embedding_length if "embedding" in facts[m.name].capabilities else None,
+            capabilities=facts[m.name].capabilities or None,
             modified=format_date(m.modified_at) or None,
+            digest=m.digest or None,
         )
         for m in wanted[:limit]
     ]
+    if wanted and capability.lower() == "embedding":
+        lengths = dict.fromkeys(f"{row.name} {row.embedding_length}" for row in rows if row.embedding_length)
+        notes += [f"Numbers per vector: {', '.join(lengths)}."] if lengths else []
+        notes.append("A text longer than the context is refused by ollama_embed, and split by ollama_rank.")
     notes += _notes(len(installed), len(wanted), limit, capability)
     return InstalledModels(models=rows, total=len(wanted), note=" ".join(notes) or None)
 
@@ -116,6 +125,7 @@ class ModelDetails(Data):
     capabilities: list[str] | None = None
     thinking_levels: list[str] | None = None
     modified: str | None = None
+    digest: str | None = None
     runs_on: str | None = None
     requires: str | None = None
     license_name: str | None = None
@@ -125,6 +135,7 @@ class ModelDetails(Data):
     def as_text(self) -> str:
         shown = {name: value for name, value in self if value is not None and name not in ("included", "size_bytes")}
         shown |= {"size": format_bytes(self.size_bytes)} if self.size_bytes else {}
+        shown |= {"digest": _short_digest(self.digest)} if self.digest else {}
         head = [f"{name}: {_shown(value)}" for name, value in shown.items()]
         parts = [f"--- {name}\n{_PARTS.get(name, _shown)(value)}" for name, value in (self.included or {}).items()]
         return "\n".join(head + parts)
@@ -154,6 +165,7 @@ async def ollama_show_model(
         capabilities=capabilities_of(card) or None,
         thinking_levels=[str(value).lower() for value in card.thinking.values] if card.thinking else None,
         modified=format_date(card.modified_at) or None,
+        digest=(found.digest or None) if found else None,
         runs_on=card.remote_host or None,
         requires=card.requires or None,
         license_name=_license_name(card.license),
@@ -220,6 +232,11 @@ def _seconds_left(expires: datetime | None) -> int | None:
 
 def _expiry(seconds: int | None) -> str:
     return "never" if seconds is None else f"{seconds} s"
+
+
+def _short_digest(digest: str | None) -> str | None:
+    """The part that tells models apart, as `ollama list` shows it."""
+    return digest.removeprefix("sha256:")[:12] if digest else None
 
 
 def _list(items: list[str] | None) -> str | None:

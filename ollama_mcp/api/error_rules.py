@@ -20,6 +20,7 @@ from ollama_mcp.errors import (
     Unauthorized,
     Unsupported,
     UnsupportedByVersion,
+    UnusableVector,
 )
 
 _FAILED = "{host} failed at {endpoint}: it says {quoted}."
@@ -137,6 +138,14 @@ TEXT_RULES: tuple[ErrorRule, ...] = (
         ContextOverflow,
         "The input is too long for {model} on {host}: it says {quoted}.",
         "Shorten it, raise options.num_ctx, or use a model with a longer context.",
+    ),
+    ErrorRule(
+        # Some models compute "not a number" for single texts; before v0.14.0 it fails in the JSON encoder.
+        r"\bNaN\b|\bInf values|unsupported value: [-+]?Inf",
+        UnusableVector,
+        "{model} on {host} computed no usable vector: it says {quoted}.",
+        "Change or leave out that text, or use another embedding model.",
+        ("/api/embed", "/api/embeddings"),
     ),
     ErrorRule(
         r"no longer supported|must be of type|of an array of strings|invalid (format|think value|json schema|model name"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -44,7 +44,9 @@ _SINGLE_VALUES = ("template", "system", "renderer", "parser")
 
 
 class ModelfileError(InvalidArgument):
-    """A Modelfile that cannot be parsed; tells the position and never the text there, which may be a secret.
+    """A Modelfile that cannot be parsed; tells the position and not the text there, which may be a secret.
+
+    Only a word that is nearly one of the language is quoted, since that is what was meant.
 
     Args:
         source: What the message calls the Modelfile.
@@ -144,6 +146,11 @@ def render_modelfile(instructions: Iterable[Instruction]) -> str:
     return "".join(f"{_keyword(each)} {_quoted(each.value)}\n" for each in instructions)
 
 
+def _nearly(word: str, known: Sequence[str]) -> str:
+    """The known word that a misspelt one is nearest to, or ""."""
+    return next(iter(difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.75)), "")
+
+
 class _Parser:
     """Reads the instructions of a text from start to end."""
 
@@ -165,7 +172,7 @@ class _Parser:
         start = self._position
         name = self._word(_WORD).lower()
         if name not in INSTRUCTIONS or (not self._at_space() and not self._at_line_end()):
-            raise self._error(start, "unknown instruction", next_step=f"Known: {', '.join(INSTRUCTIONS).upper()}.")
+            raise self._unknown_instruction(start, name)
         self._skip_space(name)
         key = ""
         if name == "parameter":
@@ -177,7 +184,9 @@ class _Parser:
             at = self._position
             key = self._word(_WORD)
             if key not in ROLES:
-                raise self._error(at, f"MESSAGE, one space and a role were expected: {', '.join(ROLES)}")
+                meant = _nearly(key, ROLES)
+                found = f"; {key!r} is perhaps {meant!r}" if meant else ""
+                raise self._error(at, f"MESSAGE, one space and a role were expected: {', '.join(ROLES)}{found}")
             self._skip_space("message's role")
         value = self._value()
         line, column = self._line_and_column(start)
@@ -225,6 +234,16 @@ class _Parser:
                     opened, "the quote that opens here is never closed", next_step="End a line with the same quote."
                 )
             line = stop + 1
+
+    def _unknown_instruction(self, start: int, name: str) -> ModelfileError:
+        known = f"Known: {', '.join(INSTRUCTIONS).upper()}."
+        if name in INSTRUCTIONS:
+            return self._error(start, f"unknown instruction: {name.upper()} needs a space after it", next_step=known)
+        meant = _nearly(name, INSTRUCTIONS)
+        if not meant:
+            return self._error(start, "unknown instruction", next_step=known)
+        word = self._text[start : self._position]
+        return self._error(start, f"unknown instruction {word!r}", next_step=f"Closest: {meant.upper()}. {known}")
 
     def _error(self, position: int, reason: str, *, next_step: str = "") -> ModelfileError:
         return ModelfileError(self._source, *self._line_and_column(position), reason, next_step=next_step)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -78,23 +77,25 @@ def _find(running: Sequence[RunningModel], model: str) -> RunningModel | None:
 
 
 class ActiveCalls:
-    """Counts the running calls of each model, so that unloading a model in use needs the user's confirmation."""
+    """The running calls of each model, so that unloading a model in use needs the user's confirmation."""
 
     def __init__(self) -> None:
-        self._calls: Counter[str] = Counter()
+        self._calls: dict[str, list[object]] = {}
 
     def has(self, model: str) -> bool:
         """Whether a call uses the model now."""
-        return self._calls[parse_name(model).key] > 0
+        return bool(self._calls.get(parse_name(model).key))
 
     @contextmanager
-    def track(self, model: str) -> Generator[None]:
-        """Count a call of the model while the block runs."""
-        key = parse_name(model).key
-        self._calls[key] += 1
+    def track(self, model: str) -> Generator[Callable[[], int]]:
+        """Count a call of the model while the block runs; yields how many calls that began before still run."""
+        key, ticket = parse_name(model).key, object()
+        calls = self._calls.setdefault(key, [])
+        calls.append(ticket)
         try:
-            yield
+            # Progress may ask once more after the call has ended.
+            yield lambda: calls.index(ticket) if ticket in calls else 0
         finally:
-            self._calls[key] -= 1
-            if not self._calls[key]:
+            calls.remove(ticket)
+            if not calls:
                 del self._calls[key]

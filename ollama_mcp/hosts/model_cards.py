@@ -33,6 +33,15 @@ class ThinkingSupport:
         return next((value for value in ("low", "medium") if value in self.values), None)
 
 
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a list of models shows of each model's card; the lengths are None where the card lacks them."""
+
+    capabilities: list[str]
+    context_length: int | None = None
+    embedding_length: int | None = None
+
+
 def capabilities_of(card: ModelCard) -> list[str]:
     """The model's capabilities; derived from its template and metadata where the server is older than v0.6.4."""
     if card.capabilities is not None:

@@ -12,7 +12,7 @@ from ollama_mcp.formats.host_url import normalize_host_url
 from ollama_mcp.formats.model_names import parse_name, same_model
 from ollama_mcp.formats.options import OPTIONS
 from ollama_mcp.hosts.model_activity import LoadedModelTracker
-from ollama_mcp.hosts.model_cards import ThinkingSupport, capabilities_of, thinking_support
+from ollama_mcp.hosts.model_cards import ModelFacts, ThinkingSupport, capabilities_of, thinking_support
 from ollama_mcp.hosts.ttl_cache import CoalescingTTLCache
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class HostPool:
         self._cards: dict[str, tuple[float, ModelCard]] = {}
         self._ready_checked_at = float("-inf")
         self._is_ready = False
-        self._capabilities: dict[str, list[str]] = {}
+        self._facts: dict[str, ModelFacts] = {}
         self._created: set[str] = set()
         self.url = normalize_host_url(settings.host)
         self.loaded_models = LoadedModelTracker(lambda: self.client().ps())
@@ -73,22 +73,29 @@ class HostPool:
         return card
 
     async def capabilities(self, models: Sequence[ModelSummary]) -> dict[str, list[str]]:
-        """The capabilities of each installed model, by its name.
+        """The capabilities of each installed model, by its name; see `facts`."""
+        return {name: facts.capabilities for name, facts in (await self.facts(models)).items()}
 
-        They come from the cards, since those listed by `tags` are incomplete, and are cached by digest, so that two
+    async def facts(self, models: Sequence[ModelSummary]) -> dict[str, ModelFacts]:
+        """What is listed of each installed model's card, by its name.
+
+        They come from the cards, since what `tags` lists is incomplete, and are cached by digest, so that two
         hundred models cost two hundred requests once. Where a card is unavailable (a cloud model, one deleted
-        meanwhile), those of `tags` are used.
+        meanwhile), what `tags` lists is used.
         """
         limiter = asyncio.Semaphore(MAX_CONCURRENT_SHOWS)
 
-        async def fetch(model: ModelSummary) -> list[str]:
-            if model.digest not in self._capabilities:
+        async def fetch(model: ModelSummary) -> ModelFacts:
+            if model.digest not in self._facts:
                 try:
                     async with limiter:
-                        self._capabilities[model.digest] = capabilities_of(await self.client().show(model.name))
+                        card = await self.client().show(model.name)
                 except OllamaMCPError:
-                    return model.capabilities or []
-            return self._capabilities[model.digest]
+                    details = model.details
+                    return ModelFacts(model.capabilities or [], details.context_length, details.embedding_length)
+                facts = ModelFacts(capabilities_of(card), card.context_length, card.embedding_length)
+                self._facts[model.digest] = facts
+            return self._facts[model.digest]
 
         return dict(zip([model.name for model in models], await asyncio.gather(*map(fetch, models)), strict=True))
 

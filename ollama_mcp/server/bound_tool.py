@@ -96,6 +96,8 @@ class BoundTool:
         note = (
             f"It goes on as job {job.id}. ollama_job(action='result', id='{job.id}') waits for it and gives all of it."
         )
+        if not job.partial_text:
+            note += f" So far: {job.status_text}."
         if self.spec.hints.resumes:
             note += f" Should this server end first, the same {self.name} call goes on where it was."
         meta = {f"{META}/job": {"id": job.id}}

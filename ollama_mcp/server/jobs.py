@@ -47,7 +47,8 @@ class Job:
 
     def __init__(self, tool: str, model: str, owner: str | None, progress: Progress, consent: Consent) -> None:
         self.id = ""
-        self.tool, self.model, self.owner = tool, model, owner
+        self.tool, self.owner = tool, owner
+        self._model = model
         self.progress = progress
         self.consent = consent
         self.resumes = False
@@ -57,6 +58,11 @@ class Job:
         self.ended_at: float | None = None
         self._started_at = time.monotonic()
         self._final_text = self._final_status = ""
+
+    @property
+    def model(self) -> str:
+        """The model that was named, or chosen since."""
+        return self._model or self.progress.model
 
     @property
     def seconds(self) -> float:
@@ -86,7 +92,7 @@ class Job:
         self._final_text, self._final_status = ("" if result else self.partial_text), self.status_text
         self.state, self.result, self.ended_at = state, result, time.monotonic()
         self.task = None
-        self.progress = Progress(None)
+        self._model, self.progress = self.model, Progress(None)
 
 
 class JobManager:

@@ -65,7 +65,8 @@ class Fault:
         kind: What happens; the docstring of this module lists the kinds.
         path: Only requests to this path, such as "/api/chat"; a trailing "*" is a prefix match.
         model: Only requests that name this model.
-        nth: Only the n-th request that matches path and model, counted from 1; 0 is each of them.
+        contains: Only requests whose body contains this, such as one text of a list.
+        nth: Only the n-th request that matches path, model and contains, counted from 1; 0 is each of them.
         times: Applies at most this often; 0 is unlimited.
         after: Lines of the stream that are sent unchanged; -1 is all but the last.
         seconds: Duration of delay, slow_lines, hang and stall; 0 is forever for hang and stall.
@@ -73,13 +74,14 @@ class Fault:
         text: The error text, the type of content_type, or the target of redirect.
         retry_after: Seconds in a Retry-After header; 0 omits it.
         size: Bytes added by huge_line.
-        seen: How many requests matched path and model.
+        seen: How many requests matched path, model and contains.
         struck: How many requests the fault was applied to.
     """
 
     kind: Kind
     path: str = ""
     model: str = ""
+    contains: str = ""
     nth: int = 0
     times: int = 0
     after: int = 0
@@ -95,10 +97,12 @@ class Fault:
         if self.kind not in KINDS:
             raise ValueError(f"{self.kind!r} is not a kind of fault; known: {', '.join(KINDS)}.")
 
-    def applies_to(self, path: str, model: str) -> bool:
+    def applies_to(self, path: str, model: str, body: bytes) -> bool:
         """Whether the fault happens to a request; counts the request."""
         matches = path.startswith(self.path[:-1]) if self.path.endswith("*") else self.path in ("", path)
         if not matches or (self.model and self.model.lower() not in (model.lower(), f"{model}:latest".lower())):
+            return False
+        if self.contains and self.contains.encode() not in body:
             return False
         # Counted before the check of nth, which counts matching requests, applied to or not.
         self.seen += 1
@@ -122,9 +126,9 @@ class FaultRules:
         """Remove all rules."""
         self.rules.clear()
 
-    def matching(self, path: str, model: str) -> list[Fault]:
+    def matching(self, path: str, model: str, body: bytes) -> list[Fault]:
         """The rules that apply to a request."""
-        return [rule for rule in self.rules if rule.applies_to(path, model)]
+        return [rule for rule in self.rules if rule.applies_to(path, model, body)]
 
 
 def parse_fault(data: Object) -> Fault:

@@ -170,7 +170,7 @@ class Simulator:
         if request.path.startswith("/_simulator/"):
             return await control.serve(self, request, ResponseWriter(connection, request))
         entry = self.log.begin(request.method, request.path, request.headers, request.body)
-        faults = self.faults.matching(request.path, entry.model) if self.faults.rules else []
+        faults = self.faults.matching(request.path, entry.model, request.body) if self.faults.rules else []
         response = FaultyResponseWriter(connection, request, faults) if faults else ResponseWriter(connection, request)
         disconnected = False
         try:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ollama_mcp.work.choosing import ModelHabits
     from ollama_mcp.work.progress import Progress
 
+_SHORT_CALL_SECONDS = 1.0
+_POLL_SECONDS = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
@@ -57,14 +60,36 @@ class CallContext:
         """The keep_alive to send: the caller's, else the settings', else none, since it changes the model for all."""
         return given if given is not None else self.settings.defaults.keep_alive
 
-    def report_loading(self, model: str) -> asyncio.Task[None]:
-        """Find out, beside the call, whether it waits for the model to load, and report that as progress."""
-        return asyncio.create_task(self._report_loading(model))
+    def report_waiting(self, model: str, earlier: Callable[[], int], *, about: str = "") -> asyncio.Task[None]:
+        """Find out, beside the call, what it waits for before the model's first word, and report that as progress.
 
-    async def _report_loading(self, model: str) -> None:
-        try:
-            loaded = any(same_model(running.name, model) for running in await self.client.ps())
-        except OllamaMCPError:
-            # The call itself will say what is wrong with the host.
-            return
-        await self.progress.say(f"{model} reads the prompt" if loaded else f"loading {model}")
+        Args:
+            model: The model.
+            earlier: Tells how many calls of this server that began before use the model.
+            about: What the words begin with.
+        """
+        return asyncio.create_task(self._report_waiting(model, earlier, about))
+
+    async def _report_waiting(self, model: str, earlier: Callable[[], int], about: str) -> None:
+        loaded = False
+
+        def described() -> str:
+            calls = f"{count} earlier call{'s' * (count > 1)} of this server" if (count := earlier()) else ""
+            if not loaded:
+                return f"{about}loading {model}" + (f", for {calls} too" if calls else "")
+            return (
+                f"{about}waiting for {model}, which works on {calls}" if calls else f"{about}{model} reads the prompt"
+            )
+
+        if not self.progress.wanted:
+            # Nobody listens, but the call may become a job that tells it; most calls end before that.
+            await asyncio.sleep(_SHORT_CALL_SECONDS)
+        while not loaded and not self.progress.moved.is_set():
+            try:
+                loaded = any(same_model(running.name, model) for running in await self.client.ps())
+            except OllamaMCPError:
+                # The call itself will say what is wrong with the host.
+                return
+            if not self.progress.moved.is_set():
+                await self.progress.say(described)
+            await asyncio.sleep(_POLL_SECONDS)

@@ -224,6 +224,7 @@ async def choose(
     if name:
         if not parse_name(name).is_cloud:
             call.habits.record(task, name)
+        call.progress.model = name
         return ModelChoice(name)
     needs = frozenset({"vision", *also} if vision else also)
     wanted = ModelRequirements(task, needs, call.settings.work.largest_gb)
@@ -233,6 +234,7 @@ async def choose(
     chosen = _choose(call, candidates, wanted)
     if chosen is None:
         raise _no_model_error(call, candidates, wanted)
+    call.progress.model = chosen.model
     return chosen
 
 

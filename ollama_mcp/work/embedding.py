@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from operator import mul
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ollama_mcp.errors import BadAnswer
+from ollama_mcp.errors import ApiError, ContextOverflow, UnusableVector
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.formats.options import split_options
 from ollama_mcp.formats.tokens import estimate_tokens
+from ollama_mcp.hosts.model_cards import default_options
 
 if TYPE_CHECKING:
     from ollama_mcp.api import EmbedResponse
     from ollama_mcp.work.call_context import CallContext
 
+Vector = TypeVar("Vector")
+
+# Every server loads a model with at least this context, or with the model's own where that is shorter.
+_LEAST_CONTEXT = 2_048
 # About the largest 32-bit float (IEEE 754).
 _MAX_FLOAT32 = 3.4e38
 
@@ -60,7 +65,11 @@ async def embed(
         keep_alive=call.keep_alive(keep_alive),
     )
     with call.in_use.track(model):
-        answer = await call.client.embed(request)
+        try:
+            answer = await call.client.embed(request)
+        except ContextOverflow as error:
+            error.next_step = await _how_to_fit(call, model, plain.get("num_ctx"), truncate=truncate)
+            raise
     call.store.usage.count(
         model,
         cloud=parse_name(model).is_cloud,
@@ -72,6 +81,33 @@ async def embed(
     return answer
 
 
+async def embed_each(
+    texts: Sequence[str], request: Callable[[Sequence[str]], Awaitable[Sequence[Vector]]]
+) -> list[Vector | ApiError]:
+    """Embed texts together; where some cannot be embedded, the others all the same.
+
+    Ollama refuses the whole request and does not say for which text: it is halved until those are alone.
+
+    Args:
+        texts: The texts.
+        request: Returns the vectors of some of them, in one request.
+
+    Returns:
+        For each text its vector, or why it has none.
+
+    Raises:
+        OllamaMCPError: The host or the model fails, whatever the text.
+    """
+    try:
+        return list(await request(texts))
+    except (ContextOverflow, UnusableVector) as error:
+        if len(texts) == 1:
+            return [error]
+    middle = len(texts) // 2
+    first = await embed_each(texts[:middle], request)
+    return first + await embed_each(texts[middle:], request)
+
+
 def pack_vectors(vectors: Sequence[Sequence[float]], model: str, *, unit: bool = False) -> list[bytes]:
     """Return vectors as 32-bit floats, little-endian; blocking, call it in a thread.
 
@@ -81,17 +117,29 @@ def pack_vectors(vectors: Sequence[Sequence[float]], model: str, *, unit: bool =
         unit: Whether to scale them to length one; a vector of zeros stays as it is.
 
     Raises:
-        BadAnswer: A vector is empty, or has numbers that 32 bits cannot hold.
+        UnusableVector: A vector is empty, or has numbers that 32 bits cannot hold.
     """
     packed: list[bytes] = []
     for vector in vectors:
         length = math.sqrt(sum(map(mul, vector, vector)))
         # Written so that NaN, for which every comparison is false, is refused too.
         if not vector or not length <= _MAX_FLOAT32:
-            raise BadAnswer("The model returned a vector without usable numbers.", model=model)
+            raise UnusableVector("The model returned a vector without usable numbers.", model=model)
         numbers = [number / length for number in vector] if unit and length else vector
         packed.append(struct.pack(f"<{len(vector)}f", *numbers))
     return packed
+
+
+async def _how_to_fit(call: CallContext, model: str, num_ctx: int | None, *, truncate: bool | None) -> str:
+    """What to do about a text that is too long; a larger num_ctx helps only up to the model's own context."""
+    card = await call.hosts.card(model)
+    own, used = card.context_length, num_ctx or default_options(card).get("num_ctx") or _LEAST_CONTEXT
+    remedy = "Split it" if truncate else "Split it, or set options.truncate=true to embed its beginning only"
+    if own is None:
+        return f"{remedy}, or use a model with a longer context."
+    if isinstance(used, int) and used < own:
+        return f"{remedy}, or raise options.num_ctx: the model takes up to {own:,} tokens."
+    return f"{remedy}, or use a model with a longer context: this one takes {own:,} tokens."
 
 
 def _tokens(texts: Sequence[str]) -> int:

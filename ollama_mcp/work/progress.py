@@ -27,6 +27,7 @@ class Progress:
         done: Units done so far (tokens, bytes).
         total: Units in all, where that is known.
         text: Gives what the model has written so far; set by who reads the answer.
+        model: The model that the call uses, once it is chosen.
     """
 
     def __init__(self, send: Send | None) -> None:
@@ -42,6 +43,7 @@ class Progress:
         self.done = 0.0
         self.total: float | None = None
         self.text: Callable[[], str] = str
+        self.model = ""
 
     @property
     def wanted(self) -> bool:
@@ -64,9 +66,9 @@ class Progress:
         finally:
             beat.cancel()
 
-    def set_phase(self, text: str) -> None:
-        """Change what the heartbeats say."""
-        self._phase = lambda seconds: f"{text} ({seconds:.0f} s)"
+    def set_phase(self, text: str | Callable[[], str]) -> None:
+        """Change what the heartbeats say; a function is asked each time."""
+        self._phase = lambda seconds: f"{text if isinstance(text, str) else text()} ({seconds:.0f} s)"
 
     def described(self) -> str:
         """How far it is, in words."""
@@ -76,10 +78,10 @@ class Progress:
         """Tell the client nothing more: the call has its answer, while its work goes on."""
         self._send = self._late = None
 
-    async def say(self, text: str) -> None:
+    async def say(self, text: str | Callable[[], str]) -> None:
         """Say something now and let the heartbeats go on with it."""
         self.set_phase(text)
-        await self._notify(text)
+        await self._notify(text if isinstance(text, str) else text())
 
     async def update(self, done: float, text: Callable[[], str], total: float | None = None) -> None:
         """Report units done (tokens, bytes); kept back for a moment when the last notification is under 0.2 s old.

@@ -35,6 +35,9 @@ SIDECAR_JSON = frozenset(
     )
 )
 TOKENIZER, TEMPLATE, INDEX = "tokenizer.model", "chat_template.jinja", "model.safetensors.index.json"
+# The layers of a sentence-transformers model. Ollama reads it, and the config.json of the pooling layer's folder.
+MODULES = "modules.json"
+_POOLING = "sentence_transformers.models.Pooling"
 
 _WEIGHTS = re.compile(r"(model|consolidated|adapter_model|adapters)[^/]*\.safetensors")
 _SPLIT = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf", re.IGNORECASE)
@@ -160,9 +163,20 @@ def _is_sidecar(data: bytes, name: str) -> bool:
     if name == TEMPLATE:
         return b"{%" in data or b"{{" in data
     try:
-        return isinstance(json.loads(data), dict)
+        content: Any = json.loads(data)
     except (ValueError, RecursionError):
         return False
+    return _modules(content) is not None if name == MODULES else isinstance(content, dict)
+
+
+def _modules(content: Any) -> list[dict[str, Any]] | None:
+    """The layers that a modules.json lists, or None if it is none."""
+    if not isinstance(content, list):
+        return None
+    layers = cast("list[Any]", content)
+    if layers and all(isinstance(layer, dict) and {"type", "path"} <= cast("Any", layer).keys() for layer in layers):
+        return layers
+    return None
 
 
 def _split_parts(folder: str, match: re.Match[str], access: Access) -> list[ModelFile]:
@@ -197,6 +211,7 @@ def _folder_files(folder: str, access: Access) -> list[ModelFile]:
             f"{quoted(folder)} has safetensors but no {needed}.", next_step="Download the whole model into the folder."
         )
     _check_shards(folder, names, access)
+    _check_modules(folder, names, access)
     # Subfolders of sentence-transformers models hold a config.json each (1_Pooling/config.json).
     sidecars = [name for name in names if name in (*SIDECAR_JSON, TOKENIZER, TEMPLATE) or name.endswith("/config.json")]
     return [verify_model_file(os.path.join(folder, name), name, access) for name in [*sidecars, *weights]]
@@ -231,6 +246,29 @@ def _check_shards(folder: str, names: list[str], access: Access) -> None:
             f"{quoted(folder)} lacks {quoted(missing[0], 60)}, which its index names ({len(missing)} missing).",
             next_step="Download the whole model into the folder.",
         )
+
+
+def _check_modules(folder: str, names: list[str], access: Access) -> None:
+    """Refuse a sentence-transformers folder without the settings of its pooling layer, which Ollama needs."""
+    if MODULES not in names:
+        return
+    with access.open_file(os.path.join(folder, MODULES), Purpose.UPLOAD) as file:
+        data = file.read(_MAX_SIDECAR_BYTES, setting="of modules.json")
+    try:
+        layers = _modules(json.loads(data))
+    except (ValueError, RecursionError):
+        layers = None
+    if layers is None:
+        raise InvalidArgument(
+            f"{MODULES} in {quoted(folder)} is not a list of layers.", next_step="Download it again."
+        ) from None
+    for layer in layers:
+        needed = f"{layer['path']}/config.json"
+        if layer["type"] == _POOLING and needed not in names:
+            raise InvalidArgument(
+                f"{quoted(folder)} lacks {quoted(needed, 60)}, which its {MODULES} names.",
+                next_step="Download the whole model into the folder.",
+            )
 
 
 def _list_names(folder: str) -> list[str]:

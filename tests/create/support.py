@@ -44,6 +44,30 @@ def llama_folder(folder: Path, **other: bytes | None) -> Path:
     return folder
 
 
+def sentence_transformer_folder(folder: Path, *, pooling: bool = True, modules: bytes | None = None) -> Path:
+    """An embedding model as a model hub gives it, laid out as all-MiniLM-L6-v2 is; `modules` replaces modules.json."""
+    config = {"architectures": ["BertModel"], "hidden_size": 384, "max_position_embeddings": 512}
+    layers = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
+    listed: list[dict[str, Any]] = [
+        {"idx": place, "name": str(place), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for place, (path, kind) in enumerate(layers)
+    ]
+    llama_folder(
+        folder,
+        config__json=json.dumps(config).encode(),
+        tokenizer__model=None,
+        modules__json=json.dumps(listed, indent=2).encode() if modules is None else modules,
+        sentence_bert_config__json=b'{"max_seq_length": 256, "do_lower_case": false}',
+        config_sentence_transformers__json=b'{"__version__": {"sentence_transformers": "2.0.0"}}',
+        data_config__json=b'[{"name": "stackexchange", "lines": 1}]',
+        vocab__txt=b"[PAD]\n",
+    )
+    if pooling:
+        (folder / "1_Pooling").mkdir()
+        (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
+    return folder
+
+
 def split_gguf(folder: Path, count: int = 3) -> list[Path]:
     """A split model: the first part has the metadata, the others only their place."""
     paths: list[Path] = []

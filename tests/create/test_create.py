@@ -12,7 +12,17 @@ from ollama_mcp.formats.modelfile import parse_modelfile
 from ollama_mcp.simulator import Simulator
 from tests.contract.gguf_files import FIXTURES, gguf, language_model
 from tests.contract.recorded import load
-from tests.create.support import allow, changing_requests, create, llama_folder, safetensors, sent, split_gguf, uploads
+from tests.create.support import (
+    allow,
+    changing_requests,
+    create,
+    llama_folder,
+    safetensors,
+    sent,
+    sentence_transformer_folder,
+    split_gguf,
+    uploads,
+)
 from tests.support import connected, data, error, text
 
 BASE = "llama3.2:3b"
@@ -86,6 +96,26 @@ async def test_a_safetensors_folder_is_sent_without_what_is_no_part_of_the_model
         "tokenizer.model",
     ]
     assert files["model.safetensors"] == digest((folder / "model.safetensors").read_bytes())
+
+
+@pytest.mark.parametrize("version", ["0.5.7", "0.17.7", "0.33.0"])
+async def test_a_sentence_transformers_folder_goes_with_the_list_of_its_layers(version: str, tmp_path: Path):
+    folder = sentence_transformer_folder(tmp_path / "minilm")
+    async with Simulator(version=version) as simulator, connected(simulator.url, read=allow(tmp_path)) as client:
+        made = await create(client, path=str(folder))
+        assert not made.is_error, made
+        embedded = await client.call_tool("ollama_embed", {"model": "mine", "input": ["one text"]})
+    files = sent(simulator, "/api/create")[0]["files"]
+    assert sorted(files) == [
+        "1_Pooling/config.json",
+        "config.json",
+        "config_sentence_transformers.json",
+        "model.safetensors",
+        "modules.json",
+        "sentence_bert_config.json",
+        "tokenizer.json",
+    ]
+    assert data(embedded)["dimensions"] == 384
 
 
 @pytest.mark.parametrize("how", ["path", "files", "modelfile"])

@@ -133,6 +133,23 @@ def test_a_mistake_is_told_by_its_place_and_never_quoted(text: str, line: int, c
     assert len(str(caught.value)) <= 400
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("FROM x\nPARAMTER top_k 3", "unknown instruction 'PARAMTER'. Closest: PARAMETER."),
+        ("FORM x", "unknown instruction 'FORM'. Closest: FROM."),
+        ("FROM x\nsytem y", "unknown instruction 'sytem'. Closest: SYSTEM."),
+        ("FROM x\nSYSTEM: y", "SYSTEM needs a space after it. Known: "),
+        ("FROM x\nMESSAGE asistant y", "'asistant' is perhaps 'assistant'."),
+    ],
+)
+def test_a_word_that_is_nearly_one_of_the_language_is_quoted_with_what_was_meant(text: str, said: str):
+    with pytest.raises(ModelfileError) as caught:
+        parse_modelfile(text)
+    assert said in str(caught.value)
+    assert len(str(caught.value)) <= 400
+
+
 def test_the_last_of_a_name_counts():
     modelfile = parse_modelfile("FROM a\nSYSTEM one\nSYSTEM two\nFROM b")
     assert (modelfile.last("system"), modelfile.last("from"), modelfile.last("template")) == ("two", "b", "")

@@ -19,6 +19,7 @@ from tests.create.support import (
     llama_folder,
     safetensors,
     sent,
+    sentence_transformer_folder,
     split_gguf,
     uploads,
 )
@@ -137,6 +138,23 @@ async def test_a_folder_that_is_no_model_stays_here(tmp_path: Path, case: str):
         words = error(await create(client, path=str(folder)), "invalid_argument")
     assert why in words
     assert CANARY.decode() not in words
+    assert not changing_requests(simulator)
+
+
+@pytest.mark.parametrize("content", [b"[", b"{}", b"[]", b'["1_Pooling"]', b'[{"password": "' + CANARY + b'"}]'])
+async def test_a_list_of_layers_that_is_none_stays_here(simulator: Simulator, tmp_path: Path, content: bytes):
+    folder = sentence_transformer_folder(tmp_path / "minilm", modules=content)
+    async with connected(simulator.url, read=allow(tmp_path)) as client:
+        words = error(await create(client, path=str(folder)), "invalid_argument")
+    assert "is not a list of layers" in words and CANARY.decode() not in words
+    assert not changing_requests(simulator)
+
+
+async def test_a_pooling_layer_without_its_settings_is_named(simulator: Simulator, tmp_path: Path):
+    folder = sentence_transformer_folder(tmp_path / "minilm", pooling=False)
+    async with connected(simulator.url, read=allow(tmp_path)) as client:
+        words = error(await create(client, path=str(folder)), "invalid_argument")
+    assert "lacks '1_Pooling/config.json', which its modules.json names" in words
     assert not changing_requests(simulator)
 
 

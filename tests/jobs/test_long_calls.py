@@ -221,3 +221,17 @@ async def test_a_job_that_would_have_to_ask_says_so_and_does_nothing(simulator: 
         installed = {model["name"] for model in data(await client.call_tool("ollama_list_models", {}))["models"]}
     assert "smollm2:135m" not in installed
     assert not user.forms
+
+
+async def test_a_hand_over_without_words_says_what_it_waits_for_and_the_job_names_the_model(simulator: Simulator):
+    gate = asyncio.Event()
+    arguments = {"prompt": "Hi", "background": True}
+    async with connected(simulator.url) as client:
+        await client.call_tool("ollama_chat", CHAT)
+        simulator.script(MODEL, Answer(text=WORDS, hold=gate))
+        result = await client.call_tool("ollama_chat", arguments)
+        assert f"So far: waiting for {MODEL}" in texts(result)[0]
+        job_of(result)
+        (row,) = data(await client.call_tool(JOB, {}))["jobs"]
+        assert (row["model"], row["state"]) == (MODEL, "running")
+        gate.set()

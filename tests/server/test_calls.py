@@ -47,7 +47,7 @@ async def test_progress_starts_at_once_and_says_that_the_model_loads():
     async with Simulator(latency=Latency(load=0.5)) as simulator, connected(simulator.url) as client:
         notes = Notes()
         await client.call_tool("ollama_chat", CHAT, progress_callback=notes)
-    assert notes.messages[:2] == [f"queued for {MODEL}", f"loading {MODEL}"]
+    assert notes.messages[:2] == [f"waiting for {MODEL}", f"loading {MODEL}"]
     notes.check()
 
 
@@ -272,3 +272,35 @@ async def test_a_host_that_does_not_resolve_says_dns():
     async with connected("http://no-such-host.invalid:11434") as client:
         words = error(await client.call_tool("ollama_chat", CHAT), "unreachable")
     assert "no-such-host.invalid" in words
+
+
+async def test_a_call_that_waits_says_for_whom(simulator: Simulator):
+    gate = asyncio.Event()
+    notes = Notes()
+    async with connected(simulator.url) as client:
+        text(await client.call_tool("ollama_chat", CHAT))
+        simulator.script(MODEL, Answer(hold=gate), Answer(hold=gate))
+        first = asyncio.create_task(client.call_tool("ollama_chat", CHAT))
+        await until(lambda: len(simulator.in_flight) == 1)
+        second = asyncio.create_task(client.call_tool("ollama_chat", CHAT, progress_callback=notes))
+        await until(lambda: len(notes.messages) > 1)
+        gate.set()
+        await asyncio.gather(first, second)
+    assert notes.messages[:2] == [
+        f"waiting for {MODEL}",
+        f"waiting for {MODEL}, which works on 1 earlier call of this server",
+    ]
+
+
+async def test_a_batch_says_what_it_waits_for_before_its_first_row(simulator: Simulator):
+    gate = asyncio.Event()
+    notes = Notes()
+    simulator.script(MODEL, *(Answer(hold=gate) for _ in range(3)))
+    arguments = {"model": MODEL, "input": ["a", "b", "c"], "prompt": "Say {text}"}
+    async with connected(simulator.url) as client:
+        call = asyncio.create_task(client.call_tool("ollama_batch", arguments, progress_callback=notes))
+        await until(lambda: any("0 of 3 rows: " in message for message in notes.messages))
+        gate.set()
+        assert not (await call).is_error
+    said = next(message for message in notes.messages if "0 of 3 rows: " in message)
+    assert said in (f"0 of 3 rows: loading {MODEL}", f"0 of 3 rows: {MODEL} reads the prompt")

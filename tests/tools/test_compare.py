@@ -78,7 +78,7 @@ async def test_a_model_that_was_loaded_before_is_said_to_have_been(simulator: Si
     async with connected(simulator.url) as client:
         await client.call_tool("ollama_load_model", {"model": GEMMA})
         result = await client.call_tool("ollama_compare", {"models": [LLAMA, GEMMA], "prompt": "Hi"})
-    assert _row(result, GEMMA)["notes"] == ["It was already loaded."]
+    assert _row(result, GEMMA)["notes"] == [f"{GEMMA} was already loaded."]
     assert "notes" not in _row(result, LLAMA)
 
 
@@ -277,3 +277,23 @@ async def test_read_only_servers_compare_and_write_nothing(simulator: Simulator,
         refused = await client.call_tool("ollama_compare", {**arguments, "output": "x.json"})
     assert data(result)["models"][0]["answered"] == 1
     assert "turn read_only off" in error(refused, "invalid_argument")
+
+
+def _limits(simulator: Simulator) -> dict[str, int | None]:
+    """The num_predict of each model's last chat."""
+    bodies = [json.loads(seen.body) for seen in simulator.requests if seen.path == "/api/chat"]
+    return {body["model"]: body.get("options", {}).get("num_predict") for body in bodies}
+
+
+async def test_an_answer_that_is_only_shown_has_a_limit_of_tokens(simulator: Simulator, tmp_path: Path):
+    models = [LLAMA, QWEN]
+    long = " ".join(f"word{number}" for number in range(1_100))
+    simulator.script(LLAMA, Answer(text=long, done_reason="length", tokens=1_024))
+    result = await _compare(simulator, models=models, prompt="Hi")
+    assert _limits(simulator) == {LLAMA: 1_024, QWEN: 1_024 + 2_048}
+    assert "Cut after about 1,024 tokens; output takes whole answers." in _row(result, LLAMA)["notes"]
+    settings: dict[str, Any] = {"write": {"folders": [str(tmp_path)]}}
+    await _compare(simulator, settings, models=models, prompt="Hi", output=str(tmp_path / "all.md"))
+    assert _limits(simulator) == {LLAMA: None, QWEN: None}
+    await _compare(simulator, {"defaults": {"options": {"num_predict": 50}}}, models=[LLAMA, GEMMA], prompt="Hi")
+    assert _limits(simulator)[LLAMA] == 50

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from ollama_mcp.simulator import Simulator
+from ollama_mcp.simulator import Fault, Simulator
 from tests.support import connected, data, error, text
 
 MODEL = "nomic-embed-text"
@@ -114,3 +114,61 @@ async def test_the_legacy_tool_gives_the_raw_vector(simulator: Simulator):
     assert len(data(result)["embedding"]) == 768
     assert len(text(result).split()) == 768
     assert simulator.requests[-1].path == "/api/embeddings"
+
+
+NAN = "json: unsupported value: NaN"
+
+
+def unusable(status: int = 500, text: str = NAN) -> Fault:
+    """The fault of a model that computes no number for one text, and so fails the whole request."""
+    return Fault("status", path="/api/embed", contains="a curse", status=status, text=text)
+
+
+@pytest.mark.parametrize(("status", "said"), [(500, NAN), (400, "embedding contains NaN or Inf values")])
+async def test_a_text_without_a_usable_vector_is_left_out_by_its_number(simulator: Simulator, status: int, said: str):
+    simulator.faults.add(unusable(status, said))
+    arguments = {"model": MODEL, "input": [TEXTS[0], "a curse", TEXTS[1], TEXTS[2]]}
+    async with connected(simulator.url) as client:
+        compared = await client.call_tool("ollama_embed", arguments)
+        raw = data(await client.call_tool("ollama_embed", {**arguments, "vectors": True}))
+    found = data(compared)
+    assert (found["count"], found["dimensions"], found["left_out"]) == (3, 768, [1])
+    assert (found["similarities"][0]["a"], found["similarities"][0]["b"]) == (0, 2)
+    assert {pair[side] for pair in found["similarities"] for side in ("a", "b")} == {0, 2, 3}
+    assert "Left out: input[1]." in text(compared) and "NaN" in text(compared)
+    assert [len(vector) for vector in raw["vectors"]] == [768, 0, 768, 768]
+
+
+async def test_a_model_without_a_vector_for_any_text_is_an_error(simulator: Simulator):
+    simulator.faults.add(Fault("status", path="/api/embed", text=NAN))
+    async with connected(simulator.url) as client:
+        words = error(await client.call_tool("ollama_embed", {"model": MODEL, "input": TEXTS}), "bad_answer")
+    assert "computed no usable vector" in words and "another embedding model" in words
+
+
+async def test_any_other_failure_is_not_asked_for_text_by_text(simulator: Simulator):
+    simulator.faults.add(Fault("status", path="/api/embed", text="llama runner process has terminated"))
+    async with connected(simulator.url) as client:
+        error(await client.call_tool("ollama_embed", {"model": MODEL, "input": TEXTS}), "server_error")
+    assert [seen.path for seen in simulator.requests].count("/api/embed") == 1
+
+
+async def test_texts_that_are_too_long_are_named(simulator: Simulator):
+    long = "word " * 20_000
+    async with connected(simulator.url) as client:
+        arguments = {"model": MODEL, "input": ["a", long, "b", "c", long + "end"]}
+        words = error(await client.call_tool("ollama_embed", arguments), "too_long")
+    assert "input[1], input[4]: " in words and "input[0]" not in words
+    assert "options.truncate=true" in words
+
+
+@pytest.mark.parametrize(("num_ctx", "helps"), [(None, False), (512, True), (100_000, False)])
+async def test_a_larger_context_is_advised_only_where_the_model_has_it(
+    simulator: Simulator, num_ctx: int | None, helps: bool
+):
+    options = {"num_ctx": num_ctx} if num_ctx else {}
+    async with connected(simulator.url) as client:
+        arguments = {"model": MODEL, "input": ["word " * 20_000], "options": options}
+        words = error(await client.call_tool("ollama_embed", arguments), "too_long")
+    assert ("raise options.num_ctx" in words) is helps
+    assert "2,048 tokens" in words

@@ -15,7 +15,7 @@ async def test_the_list_is_a_table_with_what_an_agent_chooses_by(simulator: Simu
     assert models["gemma3:4b"]["capabilities"] == ["completion", "vision"]
     assert models[MODEL]["context_length"] == 131072
     lines = text(result).splitlines()
-    assert lines[0] == "name | parameters | quantization | size | context | capabilities | modified"
+    assert lines[0] == "name | parameters | quantization | size | context | capabilities | modified | digest"
     assert len(lines) == 1 + len(models)
 
 
@@ -39,6 +39,31 @@ async def test_a_capability_that_there_is_not_is_refused_with_those_that_there_a
     assert "vision" in known and all(repr(name) in refused for name in known)
     assert refused.startswith('[invalid_argument] capability is "images": it should be ')
     assert 0 < found["total"] < everything["total"]
+
+
+async def test_digests_tell_whether_two_names_are_the_same_model(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        await client.call_tool("ollama_copy_model", {"source": MODEL, "destination": "copy"})
+        listed = await client.call_tool("ollama_list_models", {})
+        shown = await client.call_tool("ollama_show_model", {"model": "copy"})
+    digests = {model["name"]: model["digest"] for model in data(listed)["models"]}
+    original = simulator.store.find(MODEL)
+    assert original is not None
+    whole = original.digest
+    assert digests[MODEL] == digests["copy:latest"] == data(shown)["digest"] == whole
+    assert len(set(digests.values())) == len(digests) - 1
+    rows = [line.split(" | ") for line in text(listed).splitlines()]
+    assert {row[-1] for row in rows if row[0] in (MODEL, "copy:latest")} == {whole[:12]}
+    assert f"digest: {whole[:12]}" in text(shown) and whole not in text(shown)
+
+
+@pytest.mark.parametrize("version", ["0.5.7", "0.17.7", "0.33.0", "latest"])
+async def test_embedding_models_are_listed_with_their_lengths(version: str):
+    async with Simulator(version=version) as old, connected(old.url) as client:
+        result = await client.call_tool("ollama_list_models", {"capability": "embedding"})
+    (model,) = data(result)["models"]
+    assert (model["context_length"], model["embedding_length"]) == (2048, 768)
+    assert "nomic-embed-text:latest 768" in text(result) and "refused by ollama_embed" in text(result)
 
 
 async def test_a_capability_that_no_model_has_says_so(simulator: Simulator):

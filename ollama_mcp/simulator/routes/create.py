@@ -251,7 +251,34 @@ def _convert_safetensors(machine: Machine, files: Object) -> GGUFHeader:
         "block_count": "num_hidden_layers",
     }
     metadata = {f"{family}.{key}": config_fields[field] for key, field in keys.items() if field in config_fields}
+    if family == "bert":
+        metadata[f"{family}.pooling_type"] = _pooling_type(machine, files)
     return GGUFHeader({"general.architecture": family, "general.file_type": 1, **metadata})
+
+
+def _pooling_type(machine: Machine, files: Object) -> int:
+    """The pooling of an embedding model in GGUF's numbers, from the list of its layers.
+
+    Raises:
+        ErrorResponse: 500, the list or the settings of the pooling layer are missing, or not of their format.
+    """
+    layers = _read_json(machine, files, "modules.json")
+    if not isinstance(layers, list):
+        raise ErrorResponse(500, "json: cannot unmarshal object into Go value of type []struct")
+    for layer in map(as_object, as_list(layers)):
+        if layer.get("type") == "sentence_transformers.models.Pooling":
+            settings = as_object(_read_json(machine, files, f"{layer.get('path', '')}/config.json"))
+            return 1 if settings.get("pooling_mode_mean_tokens") else 2 * bool(settings.get("pooling_mode_cls_token"))
+    return 0
+
+
+def _read_json(machine: Machine, files: Object, path: str) -> Any:
+    if path not in files:
+        raise ErrorResponse(500, f"open {path}: no such file or directory")
+    try:
+        return json.loads(machine.store.blob_heads.get(str(files[path]), b""))
+    except ValueError:
+        raise ErrorResponse(500, "unexpected end of JSON input") from None
 
 
 def _resembles_chatml(template: str) -> bool:

@@ -27,6 +27,7 @@ _CONFIDENCE_NOTE = (
     "confidence: how little the probabilities are spread, from 0 (evenly) to 1 (all on one option), not how likely the "
     "answer is right."
 )
+_MAX_NOTED = 10
 _PAGE_ROWS = 500
 
 
@@ -38,6 +39,7 @@ class BatchTotals:
         rows: Rows in all.
         failed: Rows with an error.
         noted: Rows whose records have notes.
+        first_noted: The numbers of the first of them, and the note of the very first.
         kinds: For each kind of error, how many rows have it and the message of the first.
         samples: The first rows that succeeded; without a file all rows.
         notes: What should be known about the content of the file.
@@ -46,6 +48,7 @@ class BatchTotals:
     rows: int = 0
     failed: int = 0
     noted: int = 0
+    first_noted: tuple[list[int], str] = field(default_factory=lambda: (list[int](), ""))
     kinds: dict[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
     samples: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     notes: list[str] = field(default_factory=list[str])
@@ -59,6 +62,9 @@ class BatchTotals:
             self.kinds[result.kind] = count + 1, message
         elif isinstance(result, Record) and result.notes:
             self.noted += 1
+            numbers, note = self.first_noted
+            if len(numbers) < _MAX_NOTED:
+                self.first_noted = [*numbers, row.number], note or result.notes[0]
         if all_rows or (len(self.samples) < _MAX_SAMPLES and isinstance(result, Record) and not result.kind):
             self.samples.append(as_object(row, result, columns=False))
 

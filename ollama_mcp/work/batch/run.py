@@ -96,7 +96,13 @@ async def _run(call: CallContext, spec: BatchSpec, source: RowSource, output: Ou
                 key, total=total, metadata={"model": model, "input": source.label}
             )
             progress = BatchProgress(last, await _count_done(checkpoint, last))
-            await _process_rows(call, processor, source, checkpoint, progress)
+            with call.in_use.track(model) as earlier:
+                # Until the first row is done; then the rows are counted.
+                waiting = call.report_waiting(model, earlier, about=f"{progress.finished:,} of {last:,} rows: ")
+                try:
+                    await _process_rows(call, processor, source, checkpoint, progress)
+                finally:
+                    waiting.cancel()
             totals = await _write_output(call, OutputWriter(spec, source, checkpoint, last), output, progress)
             # Rows that failed can be asked for again without the others, where the store outlives this process.
             if last == total and not (totals.failed and call.store.batches.persistent):
@@ -214,6 +220,17 @@ def _stopped(error: OllamaMCPError, progress: BatchProgress) -> OllamaMCPError:
     return error
 
 
+def _rows_with_notes(spec: BatchSpec, totals: BatchTotals) -> str:
+    """Which rows have notes, what the first says, and where they are to be found."""
+    numbers, first = totals.first_noted
+    more = f" and {totals.noted - len(numbers):,} more" if totals.noted > len(numbers) else ""
+    where = "`notes` of each row has them."
+    if spec.output.lower().endswith(".csv"):
+        where = "A .csv has no column for them; a .jsonl output of the same call has them in `notes` of each row."
+    named = f"{', '.join(map(str, numbers))}{more}"
+    return f"{totals.noted:,} rows have notes of their own: row {named}. Row {numbers[0]}: {first} {where}"
+
+
 def _notes(call: CallContext, spec: BatchSpec, progress: BatchProgress, totals: BatchTotals, total: int) -> list[str]:
     notes = list(totals.notes)
     if progress.total < total:
@@ -228,7 +245,7 @@ def _notes(call: CallContext, spec: BatchSpec, progress: BatchProgress, totals: 
     if progress.done_before:
         notes.append(f"{progress.done_before:,} rows were done by an earlier call.")
     if totals.noted:
-        notes.append(f"{totals.noted:,} rows have notes of their own, such as an answer that was cut.")
+        notes.append(_rows_with_notes(spec, totals))
     if total > MAX_INLINE_ROWS and not call.store.batches.persistent:
         notes.append("Nothing is kept on disk here (store.path), so a call that is interrupted starts anew.")
     return notes

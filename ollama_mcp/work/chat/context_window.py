@@ -33,6 +33,7 @@ TEMPLATE_TOKENS = 32
 # How far an estimate may be off, with the model's real counts known and without.
 KNOWN_RATIO_MARGIN, UNKNOWN_RATIO_MARGIN = 1.1, 1.3
 _CONTEXT_SINCE = (0, 6, 7)
+_RAISE_OR_CHOOSE = "Raise options.num_ctx, or leave it out and it is chosen."
 _COUNTED = re.compile(r"\((\d+) tokens\)")
 
 
@@ -46,6 +47,7 @@ class ContextNeed:
         answer: Tokens kept free for the answer.
         num_ctx: What the caller or the settings ask for; None leaves it open.
         remedy: What the caller can do where it cannot fit, for the error.
+        may_truncate: Whether the caller lets Ollama leave out what does not fit.
     """
 
     tokens: int
@@ -53,6 +55,7 @@ class ContextNeed:
     answer: int
     num_ctx: int | None
     remedy: str
+    may_truncate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +129,11 @@ async def grown_after_refusal(
     limit = await largest_context(call, model)
     if fit.is_fixed or fit.window >= limit or tokens + MIN_ANSWER_TOKENS > limit:
         known = f"{tokens:,}" if counted else f"more than {fit.window:,}"
+        most = fit.window if fit.is_fixed else max(fit.window, limit)
+        if fit.is_fixed and fit.window < limit and tokens + MIN_ANSWER_TOKENS <= limit:
+            remedy = f"{_RAISE_OR_CHOOSE} {remedy}"
         raise TooLong(
-            f"The prompt has {known} tokens by {model}'s own count, which takes {max(fit.window, limit):,} here.",
-            next_step=remedy,
+            f"The prompt has {known} tokens by {model}'s own count, which takes {most:,} here.", next_step=remedy
         ) from error
     num_ctx = min(limit, _power_of_two(max(2 * fit.window, round(tokens * KNOWN_RATIO_MARGIN) + ANSWER_TOKENS)))
     return replace(fit, tokens=max(tokens, fit.tokens), window=num_ctx, num_ctx=num_ctx, digest=digest)
@@ -171,15 +176,16 @@ async def _fit_larger(
     least = round(tokens / margin) + MIN_ANSWER_TOKENS
     if need.num_ctx is not None:
         most = min(need.num_ctx, trained or need.num_ctx)
-        if least > most:
-            if most < need.num_ctx:
-                raise too_long(model, tokens, most, "the model's own length", need.remedy)
-            remedy = f"Raise options.num_ctx, or leave it out and it is chosen. {need.remedy}"
-            raise too_long(model, tokens, most, "options.num_ctx", remedy)
+        if least > most and not need.may_truncate:
+            if trained and least > trained:
+                raise too_long(model, tokens, trained, "the model's own length", need.remedy)
+            # What a call chooses by itself stays within the limit of the settings; what it is told need not.
+            advice = _RAISE_OR_CHOOSE if least <= call.settings.limits.num_ctx else "Raise options.num_ctx."
+            raise too_long(model, tokens, most, "options.num_ctx", f"{advice} {need.remedy}")
         return ContextFit(need.tokens, tokens, most, None, wanted > most // 2, digest, is_fixed=True)
     limit = call.settings.limits.num_ctx
     most = max(window, min(limit, trained or limit))
-    if least > most:
+    if least > most and not need.may_truncate:
         why = "setting limits.num_ctx" if most == limit else "the model's own length"
         raise too_long(model, tokens, most, why, need.remedy)
     close = wanted > min(most, _power_of_two(wanted)) // 2

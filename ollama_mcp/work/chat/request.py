@@ -163,6 +163,7 @@ async def prepare(call: CallContext, request: InferenceRequest, texts: Sequence[
         answer=budget or ANSWER_TOKENS,
         num_ctx=options.get("num_ctx"),
         remedy=request.remedy,
+        may_truncate=beside.get("truncate") is True,
     )
     fit = await fit_context(call, model, need)
     if fit.num_ctx is not None:

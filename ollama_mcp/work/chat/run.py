@@ -75,12 +75,12 @@ async def run(
             hosts.loaded_models.record_num_ctx(model, num_ctx)
         stream = call.client.chat(request) if isinstance(request, ChatRequest) else call.client.generate(request)
         try:
-            with call.in_use.track(model):
+            with call.in_use.track(model) as earlier:
                 if on_first_chunk is not None:
                     # The stream keeps this chunk too: `collect` returns the whole answer.
                     await anext(stream, None)
                     on_first_chunk()
-                whole = await (stream.collect() if quiet else _follow(call, stream, model))
+                whole = await (stream.collect() if quiet else _follow(call, stream, model, earlier))
         except ContextOverflow as error:
             images, remedy = len(prepared.images), prepared.request.remedy
             fit = await grown_after_refusal(call, model, prepared.fit, error, images=images, remedy=remedy)
@@ -95,7 +95,9 @@ async def run(
     return finish(whole, prepared)
 
 
-async def _follow(call: CallContext, stream: ChatStream | GenerateStream, model: str) -> Chunk:
+async def _follow(
+    call: CallContext, stream: ChatStream | GenerateStream, model: str, earlier: Callable[[], int]
+) -> Chunk:
     """Read the stream to its end, reporting the newest text as progress."""
     progress = call.progress
     tokens = 0
@@ -104,19 +106,17 @@ async def _follow(call: CallContext, stream: ChatStream | GenerateStream, model:
         return stream.text[-TAIL_CHARS:] or f"thinking: {stream.thinking[-TAIL_CHARS:]}"
 
     progress.text = lambda: stream.text
-    async with progress.phase(f"queued for {model}"):
-        # Ollama sends nothing before the first token, so whether it loads the model is asked beside the request.
-        loading = call.report_loading(model) if progress.wanted else None
+    async with progress.phase(f"waiting for {model}"):
+        # Ollama sends nothing before the first token, so what it waits for is found out beside the request.
+        waiting = call.report_waiting(model, earlier)
         try:
             async with stream as chunks:
                 async for _ in chunks:
-                    if loading is not None:
-                        loading.cancel()
+                    waiting.cancel()
                     tokens += 1
                     await progress.update(tokens, newest_text)
         finally:
-            if loading is not None:
-                loading.cancel()
+            waiting.cancel()
     return await stream.collect()
 
 
@@ -126,9 +126,10 @@ async def _record(call: CallContext, whole: Chunk, prepared: PreparedRequest) ->
     if stats is None:
         return
     fit = prepared.fit
-    # A prompt with images says nothing about the estimate of its text.
-    if fit.digest and stats.prompt_eval_count and not prepared.images:
-        await call.store.models.record_token_estimate(fit.digest, fit.estimated_tokens, stats.prompt_eval_count)
+    # A prompt with images says nothing about the estimate of its text, nor does one that was cut.
+    real = stats.prompt_eval_count or 0
+    if fit.digest and real and not prepared.images and not fit.was_truncated(real):
+        await call.store.models.record_token_estimate(fit.digest, fit.estimated_tokens, real)
     for digest, wholly in call.hosts.loaded_models.last_fully_on_gpu().items():
         await call.store.models.record_gpu_placement(digest, wholly)
     call.store.usage.count(

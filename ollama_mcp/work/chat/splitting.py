@@ -32,7 +32,7 @@ _SMALLEST_PART = 200
 _EDGE_CHARS = 600
 _MESSAGE = "the message"
 _LABEL_TOKENS = 8
-_CUT = "cut, for it grew too long; ask for less, or for fewer files at once."
+_CUT = "cut, for it grew too long; ask for less{files}."
 _REMEDY = "Shorten the request, or name a model with a longer context."
 
 _PIECE = (
@@ -94,7 +94,11 @@ async def answer_in_pieces(call: CallContext, conversation: Conversation, docume
     combined, steps = await _combine(call, plan, [found.text for found in answers])
     size = sum(estimate_tokens(part.text) for piece in pieces for part in piece) // len(pieces)
     note = f"Read in {len(pieces)} pieces of about {size:,} tokens; what spans pieces may be missed."
-    combined.notes = [*([chosen.note] if chosen.note else []), note, *_piece_notes([*answers, *steps]), *combined.notes]
+    files = ", or for fewer files at once" if len(documents) > 1 else ""
+    piece_notes = _piece_notes(answers, "answers to pieces", files) + _piece_notes(
+        steps, "steps that combined them", files
+    )
+    combined.notes = [*([chosen.note] if chosen.note else []), note, *piece_notes, *combined.notes]
     combined.usage = _total_usage([found.usage for found in (*answers, *steps, combined)])
     if conversation.cite:
         quotes = [citations.Citation(**source) for found in answers for source in found.sources]
@@ -257,7 +261,11 @@ async def _combine(call: CallContext, plan: _Plan, answers: Sequence[str]) -> tu
     steps: list[Answer] = []
     small = replace(await _piece_request(call, plan), cite=False, format=None)
     while len(groups := _group(answers, plan.piece_tokens)) > 1:
-        joined = [await send(call, _combination(small, plan, group), quiet=True) for group in groups]
+        joined: list[Answer] = []
+        async with call.progress.phase(f"combining {len(answers)} answers"):
+            for group in groups:
+                joined.append(await send(call, _combination(small, plan, group), quiet=True))
+                await call.progress.say(f"combined {len(joined)} of {len(groups)} groups of answers, then these")
         if len(joined) == len(answers):
             raise TooLong(
                 f"The {len(answers)} answers to the pieces do not fit together into {plan.piece_tokens:,} tokens.",
@@ -268,10 +276,11 @@ async def _combine(call: CallContext, plan: _Plan, answers: Sequence[str]) -> tu
     return await send(call, _combination(plan.conversation, plan, groups[0])), steps
 
 
-def _piece_notes(answers: Sequence[Answer]) -> list[str]:
+def _piece_notes(answers: Sequence[Answer], what: str, files: str) -> list[str]:
     """The notes of pieces, each once with how often it came: a piece that was cut is missing from the whole."""
-    counts = Counter(_CUT if note.startswith(CUT_AT_BUDGET) else note for found in answers for note in found.notes)
-    return [f"{count} of {len(answers)} answers to pieces: {note}" for note, count in counts.items()]
+    cut = _CUT.format(files=files)
+    counts = Counter(cut if note.startswith(CUT_AT_BUDGET) else note for found in answers for note in found.notes)
+    return [f"{count} of {len(answers)} {what}: {note}" for note, count in counts.items()]
 
 
 def _group(answers: Sequence[str], room: int) -> list[list[str]]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ollama_mcp.errors import (
     BadAnswer,
@@ -22,7 +22,9 @@ from ollama_mcp.errors import (
 )
 from ollama_mcp.formats.model_names import parse_name, same_model
 from ollama_mcp.formats.tokens import estimate_tokens
+from ollama_mcp.work.chat.context_window import THINKING_TOKENS
 from ollama_mcp.work.chat.request import InferenceRequest, prepare
+from ollama_mcp.work.chat.result import CUT_AT_BUDGET
 from ollama_mcp.work.chat.run import run
 from ollama_mcp.work.cloud_policy import check_cloud_policy
 from ollama_mcp.work.compare.prompts import read_prompts
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     from ollama_mcp.work.call_context import CallContext
 
 MIN_MODELS, MAX_MODELS = 2, 20
+# Without a file only the beginning of an answer is shown; a model that writes on writes that for nobody.
+SHOWN_TOKENS = 1_024
+_CUT = f"Cut after about {SHOWN_TOKENS:,} tokens; output takes whole answers."
 # Errors of one prompt, after which the next one is still asked; any other is due to the model or the host.
 _PROMPT_ERRORS = (InvalidArgument, TooLong, ContextOverflow, NoAnswer, BadAnswer, Interrupted)
 
@@ -167,7 +172,7 @@ class _ModelRun:
             error = trials[-1].error
             if error is not None and not isinstance(error, _PROMPT_ERRORS) and not error.partial:
                 break
-        notes = [*_collect_notes(trials), *(["It was already loaded."] if was_loaded else [])]
+        notes = [*_collect_notes(trials), *([f"{self._model} was already loaded."] if was_loaded else [])]
         result = ModelResult(self._model, trials, notes)
         return await self._with_memory(result) if result.answered else result
 
@@ -199,6 +204,7 @@ class _ModelRun:
             "chat",
             self._model,
             include=["stats"],
+            options=await self._answer_limit(),
             images=spec.images,
             file_tokens=estimate_tokens(prompt) if spec.prompts_file else 0,
         )
@@ -218,7 +224,16 @@ class _ModelRun:
         figures = found.stats or {}
         # Ollama loads the model within the request; how long that takes is a figure of its own.
         first = round(max(0.0, seconds - figures.get("load_seconds", 0.0)), 3)
-        return Trial(number, found.text, None, found.notes, first, figures)
+        notes = [_CUT if note.startswith(CUT_AT_BUDGET) and inference.options else note for note in found.notes]
+        return Trial(number, found.text, None, notes, first, figures)
+
+    async def _answer_limit(self) -> dict[str, Any] | None:
+        """A limit of the answer's tokens where nobody set one and no file takes the whole answer."""
+        if self._spec.output or "num_predict" in self._call.settings.defaults.options:
+            return None
+        is_cloud = parse_name(self._model).is_cloud
+        thinks = is_cloud or (await self._call.hosts.thinking_support(self._model)).supported
+        return {"num_predict": SHOWN_TOKENS + (THINKING_TOKENS if thinks else 0)}
 
     async def _with_memory(self, result: ModelResult) -> ModelResult:
         if parse_name(result.model).is_cloud:

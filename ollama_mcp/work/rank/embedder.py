@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from ollama_mcp.errors import ContextOverflow, TooLong, UnsupportedByVersion
+from ollama_mcp.errors import ContextOverflow, TooLong, UnsupportedByVersion, UnusableVector
 from ollama_mcp.formats.durations import format_seconds
-from ollama_mcp.work.embedding import embed, pack_vectors
+from ollama_mcp.work.embedding import embed, embed_each, pack_vectors
 from ollama_mcp.work.rank.corpus import MIN_CHARS, passage_key
 from ollama_mcp.work.rank.vector_index import load_stored
 
@@ -80,6 +80,7 @@ class Embedder:
         self._call, self._model, self._space = call, model, space
         self._truncate: bool | None = False
         self._total, self._started = 0, 0.0
+        self._failure: UnusableVector | None = None
         self.embedded = 0
 
     async def embed_query(self, text: str) -> bytes:
@@ -97,6 +98,9 @@ class Embedder:
             (vector,) = await self._request([text])
         except ContextOverflow as error:
             raise TooLong(f"The query is too long for {self._model}.", next_step="Give a shorter one.") from error
+        except UnusableVector as error:
+            error.next_step = "This is about the query: word it differently, or use another embedding model."
+            raise
         await self._call.store.embeddings.put(self._space, [(key, vector)])
         return vector
 
@@ -114,6 +118,9 @@ class Embedder:
             into.halved += too_long
             halves = await asyncio.to_thread(corpus.halve, too_long)
             missing = await load_stored(self._call.store.embeddings, self._space, corpus, halves, into)
+        # Without any vector there is nothing to search: then it is the model that cannot be used.
+        if self._failure is not None and not into.rows:
+            raise self._failure
 
     async def _embed(self, corpus: Corpus, keys: Sequence[bytes], into: VectorIndex) -> list[bytes]:
         """Embed passages; return the keys of those that are too long, in their order."""
@@ -136,35 +143,37 @@ class Embedder:
         return [key for key in keys if key in too_long]
 
     async def _embed_chunk(self, corpus: Corpus, keys: Sequence[bytes], into: VectorIndex) -> list[bytes]:
-        """Embed passages in one request, or in several if one of them is too long; return those that are."""
-        texts = [corpus.embedding_text(key) for key in keys]
-        file_texts = [text for text, key in zip(texts, keys, strict=True) if corpus.is_from_file(key)]
-        try:
-            vectors = await self._request(texts, file_texts)
-        except ContextOverflow:
-            # Ollama refuses the whole request and does not say for which text: bisect.
-            if len(keys) > 1:
-                middle = len(keys) // 2
-                first = await self._embed_chunk(corpus, keys[:middle], into)
-                return first + await self._embed_chunk(corpus, keys[middle:], into)
-            if len(corpus.texts[keys[0]]) <= MIN_CHARS:
-                raise
-            # Remembered as too long, so that the next call does not ask again.
-            await self._call.store.embeddings.put(self._space, [(keys[0], b"")])
-            return list(keys)
-        for key, vector in zip(keys, vectors, strict=True):
-            into.add(key, vector)
-        await self._call.store.embeddings.put(self._space, zip(keys, vectors, strict=True))
-        self.embedded += len(keys)
+        """Embed passages in one request, or in several if one of them fails; return those that are too long."""
+        by_text = {corpus.embedding_text(key): key for key in keys}
+
+        async def request(texts: Sequence[str]) -> list[bytes]:
+            return await self._request(texts, [text for text in texts if corpus.is_from_file(by_text[text])])
+
+        too_long: list[bytes] = []
+        usable: list[tuple[bytes, bytes]] = []
+        for key, vector in zip(keys, await embed_each(list(by_text), request), strict=True):
+            if isinstance(vector, bytes):
+                usable.append((key, vector))
+                into.add(key, vector)
+            elif isinstance(vector, UnusableVector):
+                self._failure = vector
+                into.left_out.append(key)
+            elif len(corpus.texts[key]) <= MIN_CHARS:
+                raise vector
+            else:
+                too_long.append(key)
+        # Those that are too long are remembered as such, so that the next call does not ask again.
+        await self._call.store.embeddings.put(self._space, [*usable, *((key, b"") for key in too_long)])
+        self.embedded += len(usable)
         await self._call.progress.update(self.embedded, self._progress_message, total=self._total)
-        return []
+        return too_long
 
     def _progress_message(self) -> str:
         rate = self.embedded / max(time.monotonic() - self._started, 1e-9)
         left = format_seconds((self._total - self.embedded) / rate)
         return f"embedded {self.embedded:,} of {self._total:,} passages, {rate:.3g}/s, {left} left"
 
-    async def _request(self, texts: list[str], file_texts: Sequence[str] = ()) -> list[bytes]:
+    async def _request(self, texts: Sequence[str], file_texts: Sequence[str] = ()) -> list[bytes]:
         try:
             answer = await embed(self._call, self._model, texts, truncate=self._truncate, file_texts=file_texts)
         except UnsupportedByVersion:

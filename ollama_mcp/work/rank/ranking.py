@@ -115,7 +115,11 @@ async def rank(
         index = await _index(call, embedder, corpus, cache_key, len(vector) // BYTES_PER_NUMBER)
         found = await asyncio.to_thread(nearest, index, vector, corpus, min(count, limits.listed))
     places = [RankedPlace(score, place, _excerpt(corpus.texts[key])) for score, place, key in found]
-    notes = [*([chosen.note] if chosen.note else []), *_unread_notes(result)]
+    notes = [
+        *([chosen.note] if chosen.note else []),
+        *_unread_notes(result),
+        *_left_out_notes(corpus, index, chosen.model),
+    ]
     if count > limits.listed:
         notes.append(f"At most {limits.listed} places are listed (setting limits.listed).")
     return Ranking(chosen.model, places, corpus.passages, embedder.embedded, notes)
@@ -188,6 +192,16 @@ async def _index(
     await embedder.embed_corpus(corpus, index)
     cache.put(cache_key, index)
     return index
+
+
+def _left_out_notes(corpus: Corpus, index: VectorIndex, model: str) -> list[str]:
+    """A note on the passages that could not be searched, by their places: the first few, and how many more."""
+    places = sorted(place for key in index.left_out for place in corpus.places[key])
+    if not places:
+        return []
+    named = ", ".join(map(str, places[:_MAX_RECEIPTS]))
+    more = f" and {len(places) - _MAX_RECEIPTS:,} more" if len(places) > _MAX_RECEIPTS else ""
+    return [f"Not searched, since {model} computed no usable vector (NaN or the like) for it: {named}{more}."]
 
 
 def _excerpt(text: str) -> str:

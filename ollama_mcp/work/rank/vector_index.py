@@ -42,12 +42,14 @@ class VectorIndex:
         rows: The key of each row's passage.
         data: The numbers.
         halved: Keys of passages that the model found too long, in the order in which shorter ones replaced them.
+        left_out: Keys of passages for which the model computed no usable vector.
     """
 
     dimensions: int
     rows: list[bytes] = field(default_factory=list[bytes])
     data: bytearray = field(default_factory=bytearray)
     halved: list[bytes] = field(default_factory=list[bytes])
+    left_out: list[bytes] = field(default_factory=list[bytes])
 
     def add(self, key: bytes, vector: bytes) -> None:
         """Add a row.

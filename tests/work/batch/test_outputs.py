@@ -89,7 +89,9 @@ async def test_what_failed_once_is_tried_again_at_the_end(simulator: Simulator, 
 async def test_a_row_that_was_cut_has_its_note(bench: Bench):
     report = await bench.report(["tell me a long story"] * 2, options={"num_predict": 3}, output="out.jsonl")
     assert all("Cut at num_predict=3" in row["notes"][0] for row in bench.rows())
-    assert "2 rows have notes" in " ".join(report["notes"])
+    said = " ".join(report["notes"])
+    assert "2 rows have notes of their own: row 1, 2. Row 1: Cut at num_predict=3" in said
+    assert "`notes` of each row has them" in said
 
 
 async def test_vectors_are_an_array_that_numpy_reads(bench: Bench):

@@ -75,6 +75,37 @@ async def test_a_num_ctx_that_the_caller_names_is_sent_and_held_to(simulator: Si
     assert num_ctx(simulator) == [1_024]
 
 
+async def test_a_larger_num_ctx_is_advised_only_where_the_model_has_it():
+    given: dict[str, Any] = {"model": "gemma2:2b", "options": {"num_ctx": 1_024}}
+    async with Simulator(models=("gemma2:2b",)) as small, connected(small.url) as client:
+        never = error(await ask(client, TOKENS_9K * 2, **given), "too_long")
+        larger = error(await ask(client, TOKENS_4K, **given), "too_long")
+    assert "takes 8,192 here" in never and "the model's own length" in never
+    assert "num_ctx" not in never
+    assert "takes 1,024 here" in larger and "Raise options.num_ctx, or leave it out" in larger
+
+
+async def test_a_num_ctx_above_what_a_call_may_choose_is_not_said_to_be_chosen(simulator: Simulator):
+    async with connected(simulator.url, limits={"num_ctx": 4_096}) as client:
+        said = error(await ask(client, TOKENS_9K, options={"num_ctx": 2_048}), "too_long")
+        assert "Raise options.num_ctx." in said and "leave it out" not in said
+        assert not (await ask(client, TOKENS_9K, options={"num_ctx": 16_384})).is_error
+
+
+async def test_a_caller_who_wants_old_messages_left_out_gets_it_so(simulator: Simulator):
+    messages = [{"role": "user", "content": TOKENS_9K}, {"role": "assistant", "content": "Yes."}]
+    arguments = {"model": MODEL, "messages": [*messages, {"role": "user", "content": "Hi"}]}
+    async with connected(simulator.url, limits={"num_ctx": 4_096}) as client:
+        error(await client.call_tool("ollama_chat", arguments), "too_long")
+        for options in ({"num_ctx": 1_024}, {}):
+            cut = await client.call_tool("ollama_chat", {**arguments, "options": {**options, "truncate": True}})
+            assert not cut.is_error, texts(cut)
+            assert "Ollama cut the prompt" in texts(cut)[1]
+    assert num_ctx(simulator) == [1_024, 4_096]
+    bodies = [json.loads(seen.body) for seen in simulator.requests if seen.path == "/api/chat"]
+    assert [body["truncate"] for body in bodies] == [True, True]
+
+
 async def test_what_cannot_fit_is_refused_with_figures_before_anything_is_sent(simulator: Simulator):
     async with connected(simulator.url, limits={"num_ctx": 8_192}) as client:
         said = error(await ask(client, TOKENS_9K * 3), "too_long")

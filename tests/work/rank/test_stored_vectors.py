@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ollama_mcp.simulator import Fault, Latency, Simulator
 from tests.support import connected, data, error, text
-from tests.work.rank.client import CAT, MODEL, STOCKS, ranked, reader, sent
+from tests.work.rank.client import CAT, MODEL, STOCKS, places, ranked, reader, sent
 
 
 def letters(count: int, seed: int) -> str:
@@ -134,3 +134,29 @@ async def test_a_server_without_embed_is_served_by_its_older_endpoint():
         found = await ranked(client, "a cat", texts=[STOCKS, CAT])
     assert [row["index"] for row in found["rows"]] == [1, 0]
     assert [seen.path for seen in old.requests].count("/api/embeddings") == 3
+
+
+async def test_a_passage_without_a_usable_vector_is_left_out_by_its_place(simulator: Simulator, folder: Path):
+    simulator.faults.add(Fault("status", path="/api/embed", contains="hammer", text="json: unsupported value: NaN"))
+    async with reader(simulator, folder) as client:
+        arguments = {"query": "a cat", "files": [str(folder)], "texts": [STOCKS, "hammer"], "model": MODEL}
+        first = data(await client.call_tool("ollama_rank", arguments))
+        again = data(await client.call_tool("ollama_rank", arguments))
+    assert sorted(places(first)) == [f"{folder}/animals.md:1-8", f"{folder}/money.md:1-2", "texts[0]"]
+    (note,) = first["notes"]
+    assert note.endswith(f"for it: texts[1], {folder}/tools.txt:1.")
+    assert again["notes"] == first["notes"] and places(again) == places(first)
+
+
+async def test_a_query_without_a_usable_vector_is_the_error(simulator: Simulator):
+    simulator.faults.add(Fault("status", path="/api/embed", contains="hammer", text="json: unsupported value: NaN"))
+    async with connected(simulator.url) as client:
+        arguments = {"query": "a hammer", "texts": [STOCKS], "model": MODEL}
+        assert "the query" in error(await client.call_tool("ollama_rank", arguments), "bad_answer")
+
+
+async def test_a_model_without_a_vector_for_any_passage_is_the_error(simulator: Simulator):
+    simulator.faults.add(Fault("status", path="/api/embed", contains="fell", text="json: unsupported value: NaN"))
+    async with connected(simulator.url) as client:
+        arguments = {"query": "a hammer", "texts": [STOCKS], "model": MODEL}
+        assert "no usable vector" in error(await client.call_tool("ollama_rank", arguments), "bad_answer")
