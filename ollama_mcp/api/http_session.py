@@ -143,6 +143,11 @@ class ApiResponse:
             body = await self.read_prefix(_MAX_ERROR_BODY)
             raise error_mapping.error_from_status(self.request_info, status, headers, body)
 
+    @property
+    def content_type(self) -> str:
+        """The media type that the response claims, or ""."""
+        return str(self._response.headers.get("content-type", ""))
+
     async def read_chunk(self) -> bytes | None:
         """The next bytes as they come; None at the end."""
         import httpx
