@@ -173,10 +173,11 @@ class ApiResponse:
         """At most the first `limit` bytes of an error's body."""
         body = bytearray()
         try:
-            while len(body) < limit and (chunk := await self.read_chunk()) is not None:
-                body += chunk
-        except ApiError:
-            # The status is the error to report, not a connection that broke after it.
+            async with asyncio.timeout(self._session.timeouts.idle):
+                while len(body) < limit and (chunk := await self.read_chunk()) is not None:
+                    body += chunk
+        except (ApiError, TimeoutError):
+            # The status is the error to report, not a connection that broke or stalled after it.
             pass
         return bytes(body[:limit])
 
