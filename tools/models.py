@@ -95,7 +95,7 @@ async def ollama_list_models(
         )
         for m in wanted[:limit]
     ]
-    if wanted and capability.lower() == "embedding":
+    if wanted and capability == "embedding":
         lengths = dict.fromkeys(f"{row.name} {row.embedding_length}" for row in rows if row.embedding_length)
         notes += [f"Numbers per vector: {', '.join(lengths)}."] if lengths else []
         notes.append("A text longer than the context is refused by ollama_embed, and split by ollama_rank.")
@@ -151,7 +151,7 @@ async def ollama_show_model(
     """Show what one model can do, before sending it images, tools or a format: capabilities, context length, thinking
     levels, size, default options.
     """
-    found, running = await asyncio.gather(call.hosts.find_model(model), call.client.ps())
+    found, running = await asyncio.gather(call.hosts.find_model(model), call.hosts.running())
     card = await call.client.show(model, verbose=verbose)
     return ModelDetails(
         model=model,
@@ -159,7 +159,7 @@ async def ollama_show_model(
         parameters=card.details.parameter_size or None,
         quantization=card.details.quantization_level or None,
         size_bytes=found.size if found else None,
-        loaded=any(same_model(one.name, model) for one in running),
+        loaded=None if running is None else any(same_model(one.name, model) for one in running),
         context_length=card.context_length,
         embedding_length=card.embedding_length,
         capabilities=capabilities_of(card) or None,

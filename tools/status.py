@@ -98,7 +98,7 @@ async def _host_status(call: Call) -> HostStatus:
     client = call.client
     try:
         version = await client.version()
-        installed, loaded, cloud = await asyncio.gather(client.tags(), client.ps(), _cloud(call))
+        installed, loaded, cloud = await asyncio.gather(client.tags(), call.hosts.running(), _cloud(call))
     except OllamaMCPError as error:
         return HostStatus(name=client.name, url=client.base_url, reachable=False, problem=failure_text(error))
     return HostStatus(
@@ -109,7 +109,7 @@ async def _host_status(call: Call) -> HostStatus:
         cloud=cloud,
         installed=len(installed),
         disk_bytes=sum(model.size for model in installed),
-        loaded=[model.name for model in loaded],
+        loaded=None if loaded is None else [model.name for model in loaded],
         warnings=version_warnings(await client.server_version()) or None,
     )
 
@@ -184,7 +184,7 @@ def _calls(counts: UsageCounts) -> str:
 def _host_line(host: HostStatus) -> str:
     if not host.reachable:
         return f"{host.name} ({host.url}) does not answer: {host.problem}"
-    loaded = ", ".join(host.loaded or []) or "none"
+    loaded = "unknown" if host.loaded is None else ", ".join(host.loaded) or "none"
     cloud = f", cloud {host.cloud}" if host.cloud else ""
     state = (
         f"{host.name} ({host.url}): Ollama {host.version}, {host.installed} models installed "

@@ -11,6 +11,7 @@ import queue
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
@@ -22,6 +23,8 @@ Resolver = Callable[[str, int], Awaitable[list[str]]]
 MAX_ATTEMPTS = 4
 LOOKUP_THREADS = 4
 LOOKUP_TIMEOUT = 5.0
+# Threads whose lookup hangs beyond the limit are replaced, up to this many.
+MAX_ABANDONED = 64
 
 # A table of our own, since `ipaddress.is_global` is not strict enough: on Python 3.11 it is true of multicast, and of
 # loopback addresses in their 6to4 and NAT64 forms, and its table differs between patch releases. Source of the ranges:
@@ -89,6 +92,23 @@ def is_own_address(address: str) -> bool:
     own Ollama.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    # Only an address of this machine can be bound, be it the first of an interface or a further one. Where the system
+    # is set to bind foreign addresses too, one that is nobody's (RFC 5737) shows it.
+    if _can_bind(family, address):
+        return not _can_bind(socket.AF_INET, "192.0.2.1") or _is_routed_to_itself(family, address)
+    return _is_routed_to_itself(family, address)
+
+
+def _can_bind(family: socket.AddressFamily, address: str) -> bool:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
+
+
+def _is_routed_to_itself(family: socket.AddressFamily, address: str) -> bool:
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             # Connecting a UDP socket only chooses a route. If source and target are equal, the target is this machine.
@@ -103,6 +123,9 @@ def is_own_address(address: str) -> bool:
 _Lookup = tuple[str, int, asyncio.AbstractEventLoop, "asyncio.Future[list[str]]"]
 _lookups: queue.SimpleQueue[_Lookup] = queue.SimpleQueue()
 _threads: list[threading.Thread] = []
+# The thread that is at each lookup, and those whose lookup nobody waits for any more.
+_running: dict[asyncio.Future[list[str]], threading.Thread] = {}
+_abandoned: set[threading.Thread] = set()
 _threads_lock = threading.Lock()
 
 
@@ -121,28 +144,51 @@ async def resolve(host: str, port: int) -> list[str]:
             return await future
     except TimeoutError:
         return []
+    finally:
+        if future.cancelled():
+            _abandon(future)
 
 
 def _start_threads() -> None:
     with _threads_lock:
         while len(_threads) < LOOKUP_THREADS:
-            thread = threading.Thread(target=_serve_lookups, name=f"resolve-{len(_threads)}", daemon=True)
+            thread = threading.Thread(target=_serve_lookups, name="resolve", daemon=True)
             thread.start()
             _threads.append(thread)
 
 
+def _abandon(future: asyncio.Future[list[str]]) -> None:
+    """Replace the thread of a lookup that nobody waits for: it may hang for minutes, and others wait for a thread."""
+    with _threads_lock:
+        thread = _running.get(future)
+        if thread is None or len(_abandoned) >= MAX_ABANDONED:
+            return
+        _abandoned.add(thread)
+        _threads.remove(thread)
+    _start_threads()
+
+
 def _serve_lookups() -> None:
-    while True:
-        host, port, loop, future = _lookups.get()
+    thread = threading.current_thread()
+    while thread not in _abandoned:
+        _serve_lookup(thread)
+    with _threads_lock:
+        _abandoned.discard(thread)
+
+
+def _serve_lookup(thread: threading.Thread) -> None:
+    host, port, loop, future = _lookups.get()
+    with _threads_lock:
         # The caller may have given up, or its loop have ended, while the lookup was queued.
         if future.cancelled() or loop.is_closed():
-            continue
-        addresses = _look_up(host, port)
-        try:
-            loop.call_soon_threadsafe(_deliver, future, addresses)
-        except RuntimeError:
-            # The loop was closed during the lookup.
-            continue
+            return
+        _running[future] = thread
+    addresses = _look_up(host, port)
+    with _threads_lock:
+        del _running[future]
+    with suppress(RuntimeError):
+        # The loop may have been closed during the lookup.
+        loop.call_soon_threadsafe(_deliver, future, addresses)
 
 
 def _look_up(host: str, port: int) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import re
 import socket
 import ssl
 from datetime import UTC, datetime
@@ -16,12 +17,12 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from ollama_mcp.api.error_rules import find_rule, rule_of_status
+from ollama_mcp.api import proxy_errors
+from ollama_mcp.api.error_rules import find_rule
 from ollama_mcp.api.versions import ROUTES
 from ollama_mcp.errors import (
     ApiError,
     BadAnswer,
-    BadRequest,
     Busy,
     Forbidden,
     Interrupted,
@@ -39,7 +40,10 @@ if TYPE_CHECKING:
     from ollama_mcp.api.http_session import RequestInfo
 
 MAX_RETRY_AFTER = 86_400.0
-_MAX_QUOTED_BODY = 80
+# Go prints the keys of a map in their order: code, message, what the error adds, type.
+_GO_MAP = re.compile(
+    r"(map\[error:)?map\[(?:code:\S+ )?message:(?P<message>.*?)(?: [a-z_]+:[^\s:\]]*)*\](?(1)\])(?=\s|$)", re.S
+)
 
 
 def error_from_status(info: RequestInfo, status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
@@ -54,7 +58,7 @@ def error_from_status(info: RequestInfo, status: int, headers: Mapping[str, str]
     if 300 <= status < 400:
         return _redirect(info, status, headers.get("location", ""))
     data = _first_object(body)
-    if data is not None and "error" in data:
+    if data is not None and "error" in data and not proxy_errors.is_gateway_error(status, headers, data):
         return error_from_json(info, data, status, _retry_after(headers) if "retry-after" in headers else None)
     return _error_without_json(info, status, headers, body)
 
@@ -75,6 +79,9 @@ def error_from_json(
     # Before anything is matched or quoted, so that no path of the host's disk gets out.
     text = redact_paths(_error_text(data))
     rule = find_rule(text, info.path, status)
+    if rule.kind is ModelNotFound and rule.statuses and not info.model:
+        # Ollama looks for nothing but a model; another server has no such page.
+        return unexpected_response(info, f"status {status or 200} with {quote(text, 80)}", status)
     message = rule.message.format(
         quoted=quote(text, 160) if text else "nothing more",
         model=repr(escape(info.model or "", 80)),
@@ -91,12 +98,7 @@ def error_from_json(
 
 def unexpected_response(info: RequestInfo, what: str, status: int | None = None) -> ApiError:
     """The error of a response that Ollama's API never gives; `what` says what came instead."""
-    return info.error(
-        BadAnswer,
-        f"{info.endpoint} at {info.host_label} did not respond as Ollama does: {what}.",
-        "Check that the host's address names an Ollama server, not a proxy or another web server.",
-        status=status,
-    )
+    return proxy_errors.not_ollama(info, what, status)
 
 
 def describe_head_body(status: int, headers: Mapping[str, str]) -> str:
@@ -119,13 +121,12 @@ def describe_head_body(status: int, headers: Mapping[str, str]) -> str:
 
 def quote_body(body: bytes) -> str:
     """The start of a body that can't be parsed, safe to show."""
-    return quote(redact_paths(body[: 4 * _MAX_QUOTED_BODY].decode("utf-8", "replace")), _MAX_QUOTED_BODY)
+    return proxy_errors.quote_body(body)
 
 
 def _error_without_json(info: RequestInfo, status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
     """The error of a response without Ollama's `{"error": ...}`: its router, its host check, or a proxy."""
-    html = "html" in headers.get("content-type", "") or body.lstrip()[:1] == b"<"
-    if status in (404, 405) and not html and _is_router_text(body):
+    if status in (404, 405) and _is_routers(info, headers, body):
         return _unknown_route(info, status)
     if status == 403 and not body.strip():
         return info.error(
@@ -139,29 +140,25 @@ def _error_without_json(info: RequestInfo, status: int, headers: Mapping[str, st
         return info.error(
             Unreachable, f"{info.host_label} speaks HTTPS only.", "Write its address with https://.", status=status
         )
-    rule = rule_of_status(status)
-    # A proxy's 404 or 400 says nothing about a model or an argument.
-    if rule.kind is ModelNotFound or (rule.kind is BadRequest and html):
-        return unexpected_response(info, f"status {status} with {quote_body(body)}", status)
-    shown = "an HTML page" if html else quote_body(body) if body.strip() else "no text"
-    wait = _retry_after(headers) if rule.kind is Busy else None
-    return info.error(
-        rule.kind,
-        f"{info.host_label} answered {info.endpoint} with status {status} and {shown}; it may come from a proxy.",
-        rule.next_step,
-        status=status,
-        retry_after=wait,
-    )
+    return proxy_errors.proxy_error(info, status, headers, body, _retry_after(headers))
 
 
-def _is_router_text(body: bytes) -> bool:
-    """Whether a 404 or 405 comes from the router, not from a handler that looked for something."""
-    text = body.strip().lower()
-    return not text or b"not found" in text or b"not allowed" in text
+def _is_routers(info: RequestInfo, headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether a 404 or 405 comes from Ollama's router, not from a proxy or from a handler that looked for something."""
+    if info.method == "HEAD":
+        return True
+    # A proxy that passes Ollama's response on may put its own name into Server; Caddy's own pages are empty.
+    if not body:
+        return "server" not in headers
+    # Go's standard router, which Traefik uses, ends the same words with a line end.
+    return body.lower() in (b"404 page not found", b"405 method not allowed")
 
 
 def _unknown_route(info: RequestInfo, status: int) -> ApiError:
     feature = ROUTES.get(info.path)
+    # HEAD asks whether a file is there, and a 404 is its answer.
+    if feature is None and info.method != "HEAD" and proxy_errors.address_advice(info):
+        return unexpected_response(info, f"status {status}", status)
     reason = f"it needs Ollama {feature.since_text} or later" if feature else "this server does not have it"
     return info.error(
         UnsupportedByVersion,
@@ -190,7 +187,7 @@ def _error_text(data: Mapping[str, Any]) -> str:
         return str(cast("dict[str, Any]", error).get("message") or "")
     text = str(error or "").strip()
     if not text.startswith("{"):
-        return text
+        return _unpack_go_map(text)
     try:
         inner, end = json.JSONDecoder().raw_decode(text)
     except (ValueError, RecursionError):
@@ -199,6 +196,12 @@ def _error_text(data: Mapping[str, Any]) -> str:
     message = str(cast("dict[str, Any]", found).get("message") or "") if isinstance(found, dict) else str(found or "")
     # An out-of-memory line may follow the JSON.
     return f"{message} {text[end:]}".strip() or text
+
+
+def _unpack_go_map(text: str) -> str:
+    """The text with an error that Go printed as a map ("... error: map[code:500 message:...]") cut to its message."""
+    match = _GO_MAP.search(text)
+    return f"{text[: match.start()]}{match['message']}{text[match.end() :]}".strip() if match else text
 
 
 def _signin_url(url: object) -> str:

@@ -15,6 +15,7 @@ from ollama_mcp.errors import (
     Busy,
     ContextOverflow,
     Forbidden,
+    Interrupted,
     ModelNotFound,
     ServerError,
     Unauthorized,
@@ -120,6 +121,19 @@ TEXT_RULES: tuple[ErrorRule, ...] = (
         ("/api/create",),
     ),
     ErrorRule(
+        r"sharded gguf|does not support",
+        Unsupported,
+        "{host} can't pull {model}: it says {quoted}.",
+        "Pull another tag or model. A GGUF that is split into several files has to be merged into one first.",
+        ("/api/pull",),
+    ),
+    ErrorRule(
+        r"file must be downloaded again",
+        ServerError,
+        "A file of {model} arrived damaged at {host}: it says {quoted}.",
+        "Call ollama_pull_model(model={model}) again: what arrived well is kept.",
+    ),
+    ErrorRule(
         r"model ['\"].*['\"] not found|try pulling it|model not found",
         ModelNotFound,
         "Model {model} is not installed on {host}.",
@@ -134,7 +148,9 @@ TEXT_RULES: tuple[ErrorRule, ...] = (
         "Call ollama_show_model for its capabilities, or use another model.",
     ),
     ErrorRule(
-        r"(?=.*context)(?=.*(exceed|too large|longer|too long))|input length exceeds|request body must not exceed",
+        # "context deadline exceeded" is how Go says that time ran out.
+        r"(?!.*context (deadline|cancel))(?=.*context)(?=.*(exceed|too large|longer|too long))|input length exceeds"
+        r"|request body must not exceed",
         ContextOverflow,
         "The input is too long for {model} on {host}: it says {quoted}.",
         "Shorten it, raise options.num_ctx, or use a model with a longer context.",
@@ -176,6 +192,18 @@ TEXT_RULES: tuple[ErrorRule, ...] = (
         "Raise options.temperature or options.repeat_penalty, or rephrase the prompt.",
     ),
     ErrorRule(
+        r"illegal instruction",
+        ServerError,
+        "This build of Ollama does not fit the processor of {host}: it says {quoted}.",
+        "Install an Ollama built for that machine's processor; no other model or option changes this.",
+    ),
+    ErrorRule(
+        r"does not match the expected .*format",
+        ServerError,
+        "{model} on {host} wrote what Ollama could not read as an answer: it says {quoted}.",
+        "Try again, without tools, think or format, or with a lower options.temperature.",
+    ),
+    ErrorRule(
         r"has terminated|unexpectedly stopped|error was encountered while running|incompatible with your version"
         r"|error loading model|timed out waiting for",
         ServerError,
@@ -183,7 +211,8 @@ TEXT_RULES: tuple[ErrorRule, ...] = (
         "Try once more; if it persists, use a smaller model or lower options.num_ctx, and read that server's log.",
     ),
     ErrorRule(
-        r"dial tcp|no such host|connection refused|i/o timeout|tls:|x509:|blocked redirect|redirect target",
+        r"dial tcp|no such host|connection refused|i/o timeout|deadline exceeded|tls:|x509:|blocked redirect"
+        r"|redirect target",
         ServerError,
         "{host} could not reach another server for {endpoint}: it says {quoted}.",
         "Check that machine's network route to the internet or the registry; the arguments are not at fault.",
@@ -218,6 +247,7 @@ STATUS_RULES = (
         "", Busy, "{host} is busy: it says {quoted}.{wait}", "Wait a moment, then try again.", statuses=(429, 503)
     ),
     ErrorRule("", Unsupported, _REFUSED, "Call ollama_show_model to see what the model can do.", statuses=(501,)),
+    ErrorRule("", Interrupted, "{host} gave {endpoint} up: it says {quoted}.", "Try again.", statuses=(408, 499)),
     ErrorRule("", BadRequest, _REFUSED, "Correct the argument that it names.", statuses=tuple(range(400, 500))),
     ErrorRule("", ServerError, _FAILED, "Try again; if it persists, see the Ollama server's log."),
 )
@@ -226,8 +256,3 @@ STATUS_RULES = (
 def find_rule(text: str, path: str, status: int | None) -> ErrorRule:
     """The rule of an error text at a path; that of its status where no text matches."""
     return next(rule for rule in (*TEXT_RULES, *STATUS_RULES) if rule.applies(text, path, status))
-
-
-def rule_of_status(status: int) -> ErrorRule:
-    """What a status means, whatever the text."""
-    return next(rule for rule in STATUS_RULES if rule.applies("", "", status))

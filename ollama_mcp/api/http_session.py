@@ -143,6 +143,11 @@ class ApiResponse:
             body = await self.read_prefix(_MAX_ERROR_BODY)
             raise error_mapping.error_from_status(self.request_info, status, headers, body)
 
+    @property
+    def content_type(self) -> str:
+        """The media type that the response claims, or ""."""
+        return str(self._response.headers.get("content-type", ""))
+
     async def read_chunk(self) -> bytes | None:
         """The next bytes as they come; None at the end."""
         import httpx
@@ -168,10 +173,11 @@ class ApiResponse:
         """At most the first `limit` bytes of an error's body."""
         body = bytearray()
         try:
-            while len(body) < limit and (chunk := await self.read_chunk()) is not None:
-                body += chunk
-        except ApiError:
-            # The status is the error to report, not a connection that broke after it.
+            async with asyncio.timeout(self._session.timeouts.idle):
+                while len(body) < limit and (chunk := await self.read_chunk()) is not None:
+                    body += chunk
+        except (ApiError, TimeoutError):
+            # The status is the error to report, not a connection that broke or stalled after it.
             pass
         return bytes(body[:limit])
 

@@ -24,6 +24,7 @@ _PARSE_IN_THREAD = 256 * 2**10
 # What follows the last line is the end of the HTTP message, which is already on its way.
 _DRAIN_SECONDS = 1.0
 
+_NDJSON = "application/x-ndjson"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # The forms of a lone surrogate: escaped, or as bytes that the json module lets pass.
 _SURROGATE_MARK = re.compile(rb"\\u[dD]|\xed")
@@ -202,9 +203,16 @@ class Stream(Generic[E]):
         return error_mapping.unexpected_response(cast("ApiResponse", self._response).request_info, what)
 
     def _incomplete_error(self, response: ApiResponse) -> ApiError:
-        if self._last is None:
-            return self._unexpected("the response is empty")
         info = response.request_info
+        if self._last is None and response.content_type.partition(";")[0].strip() != _NDJSON:
+            return self._unexpected("the response is empty")
+        if self._last is None:
+            # Only Ollama labels a response so: its engine ended before the first line.
+            return info.error(
+                Interrupted,
+                f"Ollama at {info.host_label} ended its answer to {info.endpoint} without a word: the answer is empty.",
+                "Try again; if it persists, raise options.repeat_penalty, rephrase, or see that server's log.",
+            )
         return info.error(
             Interrupted,
             f"The response of {info.host_label} to {info.endpoint} ended before its last line.",

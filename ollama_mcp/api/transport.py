@@ -6,7 +6,9 @@ Here a request takes an idle connection from a list, or opens one; callers limit
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
+from contextlib import asynccontextmanager
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, cast
@@ -16,12 +18,14 @@ import httpx
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
     from types import AsyncGeneratorType
 
 # nginx closes idle connections after 75 s, load balancers after 60 s; Ollama's own server never does.
 KEEPALIVE_SECONDS = 20.0
 MAX_IDLE_CONNECTIONS = 64
+# In how many parts the time for a connection is counted.
+_CONNECT_PARTS = 20
 
 _ERROR_NAMES = (
     "ConnectTimeout",
@@ -58,8 +62,8 @@ class FreeListTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return its response, of which only the head has been read.
 
-        The `read` limit of `extensions["timeout"]` applies to the head of the response; `idle`, if given, to each
-        further read.
+        The `read` limit of `extensions["timeout"]` applies to the whole head of the response, from the end of the
+        request; `idle`, if given, to each further piece of the body.
         """
         url = request.url
         port = url.port or (443 if url.scheme == "https" else 80)
@@ -73,6 +77,7 @@ class FreeListTransport(httpx.AsyncBaseTransport):
             content=cast("AsyncIterable[bytes]", request.stream),
             extensions={"timeout": timeouts},
         )
+        connection.restart_read_limit()
         try:
             core_response = await connection.handle_async_request(core_request)
         except BaseException as error:
@@ -80,7 +85,7 @@ class FreeListTransport(httpx.AsyncBaseTransport):
             raise _httpx_error(error) from error
         # httpcore looks the limit up when the body is first read, so it can still be changed here.
         timeouts["read"] = timeouts.get("idle", timeouts.get("read"))
-        body = _Body(core_response, partial(self._release, origin, connection))
+        body = _Body(core_response, connection.restart_read_limit, partial(self._release, origin, connection))
         return httpx.Response(core_response.status, headers=core_response.headers, stream=body, request=request)
 
     async def aclose(self) -> None:
@@ -115,11 +120,96 @@ class FreeListTransport(httpx.AsyncBaseTransport):
         return self._cached_tls_context
 
 
+class _ReadLimit:
+    """The time limit of several reads together: it counts from the first read after a restart.
+
+    A limit on each read alone is never reached by a server that trickles bytes: of a header, of interim responses
+    (1xx), of the size of a chunk.
+    """
+
+    def __init__(self) -> None:
+        self._deadline: float | None = None
+
+    def restart(self) -> None:
+        """Count from the next read."""
+        self._deadline = None
+
+    def remaining(self, limit: float | None) -> float | None:
+        """The seconds that are left for a read."""
+        if limit is None:
+            return None
+        now = monotonic()
+        if self._deadline is None:
+            self._deadline = now + limit
+        return max(self._deadline - now, 0.0)
+
+
+class _LimitedStream(httpcore.AsyncNetworkStream):
+    """A socket, plain or with TLS, whose reads have one limit together."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream, limit: _ReadLimit) -> None:
+        self._stream = stream
+        self._limit = limit
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 # httpcore's
+        return await self._stream.read(max_bytes, self._limit.remaining(timeout))
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 # httpcore's
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 # httpcore's signature
+    ) -> httpcore.AsyncNetworkStream:
+        async with _connect_limit(timeout):
+            return _LimitedStream(await self._stream.start_tls(ssl_context, server_hostname), self._limit)
+
+    def get_extra_info(self, info: str) -> object:
+        return self._stream.get_extra_info(info)
+
+
+@asynccontextmanager
+async def _connect_limit(seconds: float | None) -> AsyncGenerator[None]:
+    """Limit the time of connecting, counted in parts, each of which ends in a turn of the event loop of its own.
+
+    A loop that is late by more than the whole limit would otherwise end it before it looks whether the connection has
+    been established meanwhile, and blame the host for its own load.
+    """
+    loop, parts = asyncio.get_running_loop(), _CONNECT_PARTS
+
+    def count() -> None:
+        nonlocal parts, timer
+        parts -= 1
+        if parts:
+            timer = loop.call_later(part, count)
+        else:
+            limit.reschedule(loop.time())
+
+    if seconds is None:
+        yield
+        return
+    part = seconds / _CONNECT_PARTS
+    timer = loop.call_later(part, count)
+    try:
+        async with asyncio.timeout(None) as limit:
+            yield
+    except TimeoutError:
+        raise httpcore.ConnectTimeout from None
+    finally:
+        timer.cancel()
+
+
 class _SocketRecorder(httpcore.AsyncNetworkBackend):
     """Opens the socket of one connection and keeps a reference to it."""
 
     def __init__(self) -> None:
         self.opened: httpcore.AsyncNetworkStream | None = None
+        self.read_limit = _ReadLimit()
         # httpcore types it as Any, since anyio is optional there.
         self._inner = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
 
@@ -131,7 +221,9 @@ class _SocketRecorder(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        self.opened = await self._inner.connect_tcp(host, port, timeout, local_address, socket_options)
+        async with _connect_limit(timeout):
+            stream = await self._inner.connect_tcp(host, port, None, local_address, socket_options)
+        self.opened = _LimitedStream(stream, self.read_limit)
         return self.opened
 
 
@@ -145,6 +237,10 @@ class _Connection(httpcore.AsyncHTTPConnection):
         self._sockets = _SocketRecorder()
         super().__init__(origin, ssl_context=context, keepalive_expiry=KEEPALIVE_SECONDS, network_backend=self._sockets)
 
+    def restart_read_limit(self) -> None:
+        """Count the limit of what is read next from there on."""
+        self._sockets.read_limit.restart()
+
     async def abort(self) -> None:
         """Close it in whatever state it is."""
         await self.aclose()
@@ -155,8 +251,14 @@ class _Connection(httpcore.AsyncHTTPConnection):
 class _Body(httpx.AsyncByteStream):
     """The bytes of a response as they come; releases the connection at the end, or closes it when left early."""
 
-    def __init__(self, response: httpcore.Response, release: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        response: httpcore.Response,
+        restart_read_limit: Callable[[], None],
+        release: Callable[[], Awaitable[None]],
+    ) -> None:
         self._response = response
+        self._restart_read_limit = restart_read_limit
         self._release = release
         self._closed = False
         # An asynchronous generator; only the declared type of httpcore's stream is wider.
@@ -166,6 +268,7 @@ class _Body(httpx.AsyncByteStream):
         return self
 
     async def __anext__(self) -> bytes:
+        self._restart_read_limit()
         try:
             return await anext(self._parts)
         except StopAsyncIteration:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ollama_mcp.errors import ModelNotFound, OllamaMCPError, Unsupported
+from ollama_mcp.errors import ApiError, ModelNotFound, OllamaMCPError, Unsupported
 from ollama_mcp.formats.host_url import normalize_host_url
 from ollama_mcp.formats.model_names import parse_name, same_model
 from ollama_mcp.formats.options import OPTIONS
@@ -16,7 +16,7 @@ from ollama_mcp.hosts.model_cards import ModelFacts, ThinkingSupport, capabiliti
 from ollama_mcp.hosts.ttl_cache import CoalescingTTLCache
 
 if TYPE_CHECKING:
-    from ollama_mcp.api import ModelCard, ModelSummary, OllamaClient
+    from ollama_mcp.api import ModelCard, ModelSummary, OllamaClient, RunningModel
     from ollama_mcp.settings import Settings
 
 CARD_TTL_SECONDS = 30.0
@@ -140,6 +140,18 @@ class HostPool:
     async def find_model(self, model: str) -> ModelSummary | None:
         """The installed model of that name, or None."""
         return next((found for found in await self.client().tags() if same_model(found.name, model)), None)
+
+    async def running(self) -> list[RunningModel] | None:
+        """The loaded models as of now; None where the host answers, but refuses to tell.
+
+        A proxy or an old server may lack that endpoint, which is no reason to withhold what others say.
+        """
+        try:
+            return await self.client().ps()
+        except ApiError as error:
+            if error.status is None:
+                raise
+            return None
 
     async def installed_model(self, model: str) -> ModelSummary:
         """The installed model of that name.

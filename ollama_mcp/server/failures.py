@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mcp.types import CallToolResult, TextContent
 
 from ollama_mcp.errors import ApiError, InternalError, ModelNotFound, OllamaMCPError, Unsupported
-from ollama_mcp.formats.model_names import parse_name
+from ollama_mcp.formats.model_names import parse_name, same_model
 from ollama_mcp.server.results import META
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ _CAPABILITY_OF_OPERATION = {
     "embeddings": "embedding",
     "embed": "embedding",
 }
-_UNSUPPORTED = re.compile(r"does not support (\w+)")
+# Only words that name a capability: others ("does not support this yet") are about something else.
+_UNSUPPORTED = re.compile(
+    r"does not support (chat|generate|embeddings?|embed|completion|tools|thinking|vision|insert|audio|decision)\b"
+)
 _TOOL_NAME = re.compile(r"ollama_[a-z_]+")
 
 
@@ -75,9 +78,8 @@ async def with_suggestions(error: OllamaMCPError, hosts: HostPool, tools: Collec
     elif isinstance(error, Unsupported):
         match = _UNSUPPORTED.search(error.detail)
         if match is not None:
-            error.next_step = _capable_models_remedy(
-                _CAPABILITY_OF_OPERATION.get(match[1], match[1]), await hosts.installed()
-            )
+            others = [one for one in await hosts.installed() if not same_model(one.name, error.model or "")]
+            error.next_step = _capable_models_remedy(_CAPABILITY_OF_OPERATION.get(match[1], match[1]), others)
     elif isinstance(error, ApiError) and not error.next_step and "ollama_status" in tools:
         error.next_step = "ollama_status shows the state of the host."
     error.next_step = _drop_unknown_tools(error.next_step, tools)
@@ -112,10 +114,13 @@ def closest_names(name: str, known: list[str], most: int = 3) -> list[str]:
     return list(dict.fromkeys([*by_stem, *(bare[found] for found in near), *near_stems]))[:most]
 
 
-def _capable_models_remedy(capability: str, installed: list[ModelSummary]) -> str:
-    able = [summary.name for summary in installed if capability in (summary.capabilities or [])]
+def _capable_models_remedy(capability: str, others: list[ModelSummary]) -> str:
+    """The next step after a model was refused; it is none of the `others`."""
+    able = [summary.name for summary in others if capability in (summary.capabilities or [])]
     if able:
         return f"Installed with {capability!r}: {', '.join(able[:5])}."
+    if all(summary.capabilities for summary in others):
+        return f"No other installed model has {capability!r}: ollama_pull_model downloads one, if the user agrees."
     return f"ollama_list_models(capability={capability!r}) lists installed models that have it."
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -155,6 +156,7 @@ def open_store_file(path: Path) -> tuple[sqlite3.Connection, FileIdentity | None
         OSError: Its folder or the file cannot be created.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _require_plain_file(path)
     # SQLite itself would apply the umask to a new file; its companions (-wal, -shm) get the mode of the file.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     # A file of another kind, which a mistyped setting may name, keeps its mode.
@@ -168,6 +170,22 @@ def open_store_file(path: Path) -> tuple[sqlite3.Connection, FileIdentity | None
     except BaseException:
         connection.close()
         raise
+
+
+def _require_plain_file(path: Path) -> None:
+    """Refuse a pipe, a socket or a device: opening or reading it may wait for ever.
+
+    Raises:
+        DiskError: It is one of them.
+    """
+    with suppress(FileNotFoundError):
+        mode = os.stat(path).st_mode
+        # Opening a folder fails by itself.
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise DiskError(
+                f"The store {_shown(path)} is not a file but a pipe, a socket or a device.",
+                next_step="Name a file by the setting store.path.",
+            )
 
 
 def set_aside(path: Path, broken: FileIdentity | None) -> bool:

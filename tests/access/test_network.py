@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import threading
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from ollama_mcp.access import network
 from ollama_mcp.access.network import GuardedNetwork, HostNotPublic, is_own_address, is_public, resolve
 from tests.access.fake_network import NOT_PUBLIC, PUBLIC, Detour, Names, Site
+from tests.support import until
 
 
 @pytest.mark.parametrize("address", NOT_PUBLIC)
@@ -53,12 +55,35 @@ async def test_a_name_server_that_never_answers_costs_the_time_limit_and_no_thre
         lookups = [resolve("slow.test", 80) for _ in range(network.LOOKUP_THREADS + 2)]
         assert await asyncio.gather(*lookups) == [[]] * len(lookups)
         assert await asyncio.to_thread(lambda: "free") == "free"
+        # While all of them still hang, others are answered.
+        monkeypatch.setattr(network, "LOOKUP_TIMEOUT", 20.0)
+        assert await resolve("127.0.0.1", 80) == ["127.0.0.1"]
     finally:
         release.set()
-    monkeypatch.setattr(network, "LOOKUP_TIMEOUT", 30.0)
     assert await resolve("127.0.0.1", 80) == ["127.0.0.1"]
-    names = [thread.name for thread in threading.enumerate() if thread.name.startswith("resolve-")]
-    assert len(names) == network.LOOKUP_THREADS
+    await until(lambda: sum(thread.name == "resolve" for thread in threading.enumerate()) == network.LOOKUP_THREADS)
+
+
+async def test_a_name_server_that_never_answers_gets_a_bounded_number_of_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    release = threading.Event()
+
+    def hanging(*_: object, **__: object) -> list[object]:
+        release.wait(30)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hanging)
+    monkeypatch.setattr(network, "LOOKUP_TIMEOUT", 0.05)
+    monkeypatch.setattr(network, "MAX_ABANDONED", 3)
+    try:
+        await asyncio.gather(*(resolve("slow.test", 80) for _ in range(8)))
+        await asyncio.gather(*(resolve("slow.test", 80) for _ in range(8)))
+        threads = [thread for thread in threading.enumerate() if thread.name == "resolve"]
+        assert len(threads) == network.LOOKUP_THREADS + 3
+    finally:
+        release.set()
+    await until(lambda: sum(thread.name == "resolve" for thread in threading.enumerate()) == network.LOOKUP_THREADS)
 
 
 async def test_the_machines_own_address_is_refused_even_where_it_is_public(site: Site) -> None:
@@ -70,7 +95,14 @@ async def test_the_machines_own_address_is_refused_even_where_it_is_public(site:
     assert site.connections == 0
     assert is_own_address("127.0.0.1")
     assert not is_own_address("203.0.113.77")
+    assert not is_own_address("8.8.8.8")
     assert not is_own_address("no address")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")
+def test_a_further_address_of_an_interface_is_the_machines_own() -> None:
+    # The route to it leaves from the interface's first address.
+    assert is_own_address("127.0.0.2")
 
 
 async def test_socket_files_are_never_connected(site: Site) -> None:

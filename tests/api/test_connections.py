@@ -7,6 +7,7 @@ import resource
 import socket
 import ssl
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import httpx
@@ -16,9 +17,9 @@ from ollama_mcp.api import ClientTimeouts, EmbedRequest, GenerateRequest, Ollama
 from ollama_mcp.api.error_mapping import connect_error
 from ollama_mcp.api.http_session import RequestInfo
 from ollama_mcp.api.transport import FreeListTransport
-from ollama_mcp.errors import Busy, Interrupted, InvalidArgument, Timeout, Unreachable
+from ollama_mcp.errors import ApiError, Busy, Interrupted, InvalidArgument, Timeout, Unreachable
 from tests.api.failing import failure
-from tests.api.raw_server import generate_chunk, generate_end, response, serving, stream
+from tests.api.raw_server import STREAM_HEAD, generate_chunk, generate_end, response, serving, stream
 
 if TYPE_CHECKING:
     from tests.api.certificates import Authority
@@ -230,6 +231,58 @@ async def test_silence_is_never_to_be_looked_into_by_the_very_call_that_met_it()
             await client.show("m")
     assert "ollama_list_running" not in quick.value.next_step and "restart" in quick.value.next_step
     assert "ollama_list_running" in slow.value.next_step
+
+
+def trickling(begin: bytes, piece: bytes, pause: float) -> Script:
+    """A script that sends a beginning, then pieces for as long as somebody listens."""
+
+    async def script(_: RawRequest, connection: Connection) -> None:
+        await connection.send(begin)
+        while not connection.writer.is_closing():
+            await connection.send(piece)
+            await asyncio.sleep(pause)
+
+    return script
+
+
+STATUS_LINE = b"HTTP/1.1 200 X\r\n"
+TRICKLES = {
+    "a header": (trickling(STATUS_LINE + b"X-A: ", b"a", 0.02), "no response"),
+    "a status line": (trickling(b"HTTP/1.1 200 ", b"X", 0.02), "no response"),
+    "interim responses": (trickling(b"", b"HTTP/1.1 102 Processing\r\n\r\n", 0.0), "no response"),
+    "the size of a chunk": (trickling(STREAM_HEAD + b"5;x=", b"a", 0.02), "no further line"),
+}
+
+
+@pytest.mark.parametrize("what", TRICKLES)
+async def test_bytes_that_trickle_in_do_not_keep_a_call_for_ever(what: str) -> None:
+    script, words = TRICKLES[what]
+    limits = ClientTimeouts(first_byte=0.15, idle=0.15, total=None)
+    async with asyncio.timeout(20), serving(script) as server, OllamaClient(server.url, timeouts=limits) as client:
+        with pytest.raises(Timeout) as caught:
+            await client.generate(PROMPT).collect()
+    assert words in caught.value.message
+    assert "0.15 s" in caught.value.message
+
+
+async def test_an_error_that_trickles_in_is_told_by_its_status() -> None:
+    script = trickling(b"HTTP/1.1 500 X\r\n\r\n", b"x", 0.02)
+    limits = ClientTimeouts(idle=0.15)
+    async with asyncio.timeout(20), serving(script) as server, OllamaClient(server.url, timeouts=limits) as client:
+        with pytest.raises(ApiError) as caught:
+            await client.generate(PROMPT).collect()
+    assert caught.value.status == 500
+
+
+async def test_a_loop_that_is_late_is_not_booked_to_the_host() -> None:
+    limits = ClientTimeouts(connect=0.02)
+    async with serving(VERSION) as server, OllamaClient(server.url, timeouts=limits) as client:
+        asking = asyncio.create_task(client.version())
+        # Each turn of the loop takes longer than the limit, as with a thousand calls at once.
+        for _ in range(12):
+            await asyncio.sleep(0)
+            time.sleep(0.03)  # noqa: ASYNC251 # the block is what is tested
+        assert await asking == "0.33.0"
 
 
 async def test_a_document_that_is_too_large_is_not_held() -> None:

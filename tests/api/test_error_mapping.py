@@ -217,9 +217,10 @@ PROXIES = [
     (400, "text/html", "<h1>Bad</h1>", "bad_answer"),
     (404, "text/plain", "no such thing", "bad_answer"),
     (401, "text/html", "<h1>Login</h1>", "unauthorized"),
-    (502, "text/html", "<h1>Bad Gateway</h1>", "server_error"),
+    (502, "text/html", "<h1>Bad Gateway</h1>", "unreachable"),
     (503, "text/plain", "upstream down", "busy"),
-    (504, "text/plain", "", "server_error"),
+    (504, "text/plain", "", "timeout"),
+    (500, "text/html", "<h1>Oops</h1>", "server_error"),
 ]
 
 

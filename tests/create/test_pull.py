@@ -312,9 +312,25 @@ async def test_a_digest_that_does_not_fit_is_the_registrys_fault(simulator: Simu
     said = "digest mismatch, file must be downloaded again: want sha256:aa, got sha256:bb"
     simulator.faults.add(Fault("error_line", path="/api/pull", after=3, text=said, times=1))
     async with connected(simulator.url) as client:
-        assert "digest mismatch" in error(await pull(client), "invalid_argument")
+        words = error(await pull(client), "server_error")
+        assert "digest mismatch" in words
+        assert f"ollama_pull_model(model='{SMALL}') again" in words
         assert simulator.store.find(SMALL) is None
         assert not (await pull(client)).is_error
+
+
+async def test_a_model_in_several_files_is_not_taken_for_a_lack_of_a_capability(simulator: Simulator):
+    said = (
+        'pull model manifest: 400: {"error":"The specified tag is a sharded GGUF. Ollama does not support this yet. '
+        'Follow this issue for more info: https://github.com/ollama/ollama/issues/5245"}'
+    )
+    simulator.faults.add(Fault("error_line", path="/api/pull", text=said))
+    async with connected(simulator.url) as client:
+        words = error(await pull(client, model="hf.co/user/big-GGUF:Q8_0"), "unsupported")
+    assert "sharded GGUF" in words
+    assert "another tag" in words
+    assert "capability" not in words
+    assert "ollama_list_models" not in words
 
 
 async def test_models_of_hugging_face_are_pulled_by_their_whole_name(simulator: Simulator):

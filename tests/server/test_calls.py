@@ -198,7 +198,7 @@ REFUSED = [
     (Fault("refuse"), "interrupted"),
     (Fault("forbidden"), "forbidden"),
     (Fault("not_found"), "unsupported_by_version"),
-    (Fault("bad_gateway"), "server_error"),
+    (Fault("bad_gateway"), "unreachable"),
     (Fault("unavailable"), "busy"),
     (Fault("rate_limited", retry_after=120), "busy"),
     (Fault("unauthorized"), "unauthorized"),

@@ -223,6 +223,21 @@ async def test_a_batch_is_told_why_it_has_no_checkpoint(path: Path, spoil: Calla
         assert "store.path" in caught.value.next_step
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes in folders")
+async def test_a_pipe_in_place_of_the_file_is_refused_and_hangs_nobody(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.parent.mkdir()
+    os.mkfifo(path)
+    async with asyncio.timeout(20), opened(path) as store:
+        assert await counted(store) == 1
+        with pytest.raises(DiskError, match="pipe") as caught:
+            await begun(store)
+    assert "store.path" in caught.value.next_step
+    (warning,) = caplog.messages
+    assert "pipe" in warning
+
+
 async def test_a_batch_works_as_soon_as_the_file_can_be_used(path: Path) -> None:
     no_folder(path)
     async with opened(path) as store:

@@ -213,6 +213,24 @@ def test_a_client_that_no_longer_reads_ends_it_without_a_traceback() -> None:
         assert process.stderr.read() == b"cancelled\nlifespan closed\n"
 
 
+def test_a_client_that_fills_stdout_and_then_closes_it_ends_the_process_while_stdin_stays_open() -> None:
+    reading, writing = os.pipe()
+    with subprocess.Popen(
+        [*SAMPLE, "stdio"], cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.PIPE
+    ) as process:
+        os.close(writing)
+        assert process.stdin is not None and process.stderr is not None
+        big = [call(number, "big", size=20_000) for number in range(1, 21)]
+        for message in [initialize(0), INITIALIZED, *big, call(500, "slow", seconds=0.2)]:
+            process.stdin.write(as_line(message))
+        process.stdin.flush()
+        # By then 400 kB of answers wait for a pipe of 64 KiB.
+        assert next(entry for entry in iter(process.stderr.readline, b"") if entry == b"finished\n")
+        os.close(reading)
+        assert process.wait(20) == 0
+        assert process.stderr.read() == b"lifespan closed\n"
+
+
 def test_a_client_that_stops_reading_blocks_neither_the_loop_nor_fills_the_memory() -> None:
     reading, writing = os.pipe()
     with subprocess.Popen(

@@ -117,7 +117,8 @@ class HostStateCache:
     async def _fetch_state(self, url: str) -> HostState:
         client = self._hosts.client()
         version = await client.version()
-        listed, running = await asyncio.gather(client.tags(), client.ps())
+        listed, found = await asyncio.gather(client.tags(), self._hosts.running())
+        running = found or []
         # An invalid name could not be called, and in a prompt it would be text of a third party.
         installed = [one for one in listed if is_valid_name(one.name)]
         able = await self._hosts.capabilities(installed)

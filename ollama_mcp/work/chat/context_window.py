@@ -34,6 +34,7 @@ TEMPLATE_TOKENS = 32
 KNOWN_RATIO_MARGIN, UNKNOWN_RATIO_MARGIN = 1.1, 1.3
 _CONTEXT_SINCE = (0, 6, 7)
 _RAISE_OR_CHOOSE = "Raise options.num_ctx, or leave it out and it is chosen."
+_CONTENT_TOO_LARGE = 413
 _COUNTED = re.compile(r"\((\d+) tokens\)")
 
 
@@ -120,7 +121,10 @@ async def grown_after_refusal(
 
     Raises:
         TooLong: No larger context may be asked for, or it could not hold the prompt either.
+        ContextOverflow: The refusal was about bytes, which tells nothing of tokens.
     """
+    if error.status == _CONTENT_TOO_LARGE:
+        raise error
     counted = _COUNTED.search(error.detail)
     tokens = int(counted[1]) if counted else fit.window + 1
     digest = fit.digest or await _digest(call, model)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import translate
 
-from ollama_mcp.access import Access, FoundFiles, Purpose
+from ollama_mcp.access import Access, FoundFiles
 from ollama_mcp.access.path_syntax import absolute_path
 from ollama_mcp.errors import InvalidArgument
 
@@ -62,9 +62,9 @@ class Exclusions:
     """
 
     def __init__(self, access: Access, specs: Sequence[str]) -> None:
-        rules = access.read_rules
-        base = rules.base_folder(Purpose.TEXT)
-        self._home, self._base = rules.environment.home, base and os.path.realpath(base)
+        self._rules = access.read_rules
+        self._home = self._rules.environment.home
+        self._bases = [os.path.realpath(base) for base in self._rules.base_folders()]
         self._patterns = [self._parse(spec.removeprefix(MARK).strip()) for spec in specs]
 
     def __bool__(self) -> bool:
@@ -74,8 +74,9 @@ class Exclusions:
         """What is left of the files that a path or pattern leads to."""
         if not self._patterns:
             return found
-        root = self._root(searched)
-        kept = tuple(path for path in found.paths if not self._excludes(path, root))
+        # Of several roots of the client, each may be the one that a relative path was found in.
+        roots = [_searched_folder(path) for path in self._rules.possible_paths(searched)]
+        kept = tuple(path for path in found.paths if not self._excludes(path, roots))
         return replace(found, paths=kept, total=found.total - len(found.paths) + len(kept))
 
     def _parse(self, text: str) -> _Pattern:
@@ -96,17 +97,8 @@ class Exclusions:
         )
         return _Pattern(matchers, is_absolute, path.endswith("/"))
 
-    def _root(self, searched: str) -> str:
-        """The folder that is searched; of a file the one that it is in."""
-        real = _real(absolute_path(searched, self._home, self._base))
-        if _WILDCARD.search(real):
-            names = _names(real)
-            first = next(number for number, name in enumerate(names) if _WILDCARD.search(name))
-            return os.sep.join(names[:first]) or os.sep
-        return real
-
-    def _excludes(self, path: str, root: str) -> bool:
-        below = [_below(path, folder) for folder in (root, self._base) if folder is not None]
+    def _excludes(self, path: str, roots: Sequence[str]) -> bool:
+        below = [_below(path, folder) for folder in (*roots, *self._bases)]
         return any(
             pattern.excludes(names)
             for pattern in self._patterns
@@ -130,3 +122,13 @@ def _real(path: str) -> str:
     first = next((number for number, name in enumerate(names) if _WILDCARD.search(name)), len(names))
     real = os.path.realpath(os.sep.join(names[:first]) or os.sep)
     return os.sep.join([real.rstrip(os.sep) if names[first:] else real, *names[first:]])
+
+
+def _searched_folder(path: str) -> str:
+    """The folder that is searched; of a file the one that it is in."""
+    real = _real(path)
+    if _WILDCARD.search(real):
+        names = _names(real)
+        first = next(number for number, name in enumerate(names) if _WILDCARD.search(name))
+        return os.sep.join(names[:first]) or os.sep
+    return real
