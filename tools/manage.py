@@ -6,7 +6,7 @@ from pydantic import Field
 
 from ollama_mcp import CHANGES, DESTROYS, Call, Data, InvalidArgument, tool
 from ollama_mcp.errors import ModelNotFound
-from ollama_mcp.formats.durations import format_seconds
+from ollama_mcp.formats.durations import format_seconds, keep_alive_seconds
 from ollama_mcp.formats.model_names import same_model
 from ollama_mcp.server.formatting import format_bytes
 from ollama_mcp.server.types import Confirm, KeepAlive, LoadOptions, ModelName
@@ -73,7 +73,7 @@ async def ollama_load_model(
     """Load a model into memory ahead of time (5 to 60 s), so that its first answer comes at once. options.num_ctx sets
     its context length.
     """
-    if keep_alive in (0, "0"):
+    if keep_alive is not None and keep_alive_seconds(keep_alive) == 0:
         raise InvalidArgument(
             "keep_alive 0 would unload the model.", next_step="To unload it, call ollama_unload_model."
         )

@@ -195,9 +195,9 @@ class HostPool:
         self._client = self._cloud = None
 
     def _connect(self, url: str, name: str, key: str) -> OllamaClient:
-        from ollama_mcp.api import ClientTimeouts, OllamaClient
+        from ollama_mcp.api import ClientTimeouts, OllamaClient, ReadOnlyGuard
 
-        limits = self._settings.timeouts
+        settings, limits = self._settings, self._settings.timeouts
         return OllamaClient(
             url,
             name=name,
@@ -205,6 +205,7 @@ class HostPool:
             headers=self._settings.headers if name != CLOUD_NAME else {},
             ca_file=self._settings.ca_file or None,
             cloud=name == CLOUD_NAME,
+            guard=ReadOnlyGuard(settings.defaults.keep_alive) if settings.read_only else None,
             timeouts=ClientTimeouts(
                 connect=limits.connect,
                 first_byte=limits.first_byte or None,
