@@ -30,10 +30,16 @@ async def ollama_copy_model(
 ) -> ActionResult:
     """Give an installed model a second name; uses no disk space. Overwriting an existing name needs confirmation."""
     call.check_registry(destination, argument="destination")
-    await call.may_overwrite(destination, confirmed=confirm, source=source)
+    done = ActionResult(done=f"{destination} is now a copy of {source}.")
+    # Ollama's answer for a source that is absent names it; a copy onto itself changes nothing.
+    found = await call.hosts.find_model(source)
+    if found is None or same_model(source, destination):
+        await call.client.copy(source, destination)
+        return done
+    target = await call.may_overwrite(destination, confirmed=confirm, content=f"copy {found.digest}")
     await call.client.copy(source, destination)
-    call.hosts.mark_created(destination)
-    return ActionResult(done=f"{destination} is now a copy of {source}.")
+    await call.record_written(target)
+    return done
 
 
 @tool(title="Delete a model", toolset="models", hints=DESTROYS)

@@ -39,7 +39,7 @@ class HostPool:
         self._ready_checked_at = float("-inf")
         self._is_ready = False
         self._capabilities: dict[str, list[str]] = {}
-        self._created: set[str] = set()
+        self._created: dict[str, str] = {}
         self.url = normalize_host_url(settings.host)
         self.loaded_models = LoadedModelTracker(lambda: self.client().ps())
         self.tags_cache: CoalescingTTLCache[list[ModelSummary]] = CoalescingTTLCache(lambda: self.client().tags())
@@ -150,14 +150,22 @@ class HostPool:
             )
         return found
 
-    def mark_created(self, model: str) -> None:
-        """Record that this process created the model, so that it may overwrite it without confirmation."""
+    async def mark_created(self, model: str) -> None:
+        """Record that this process created the model as it is now, so that it may overwrite it without confirmation."""
         self.invalidate(model)
-        self._created.add(parse_name(model).key)
+        key = parse_name(model).key
+        self._created.pop(key, None)
+        try:
+            found = await self.find_model(model)
+        except OllamaMCPError:
+            # It was created. That it is not recorded costs a question, no more.
+            return
+        if found is not None:
+            self._created[key] = found.digest
 
-    def has_created(self, model: str) -> bool:
-        """Whether this process created the model."""
-        return parse_name(model).key in self._created
+    def has_created(self, model: ModelSummary) -> bool:
+        """Whether this process created the model, and nobody has put another one in its place since."""
+        return self._created.get(parse_name(model.name).key) == model.digest
 
     def web_client(self) -> OllamaClient:
         """The client for web search: ollama.com with the user's key, else the signed-in host."""
