@@ -16,6 +16,7 @@ from ollama_mcp.errors import (
     ContextOverflow,
     Forbidden,
     ModelNotFound,
+    RunnerFailed,
     ServerError,
     Unauthorized,
     Unsupported,
@@ -150,7 +151,7 @@ TEXT_RULES: tuple[ErrorRule, ...] = (
     ),
     ErrorRule(
         r"out of memory|cudamalloc|requires more (system )?memory|(unable|failed) to allocate|insufficient memory",
-        ServerError,
+        RunnerFailed,
         "{host} has not enough memory for {model}: it says {quoted}.",
         "Use a smaller model, lower options.num_ctx, or unload others with ollama_unload_model.",
     ),
@@ -167,9 +168,15 @@ TEXT_RULES: tuple[ErrorRule, ...] = (
         "Raise options.temperature or options.repeat_penalty, or rephrase the prompt.",
     ),
     ErrorRule(
+        r"illegal instruction",
+        RunnerFailed,
+        "The process that runs {model} on {host} cannot run on that machine's processor: it says {quoted}.",
+        "Install the build of Ollama for that machine, or another version of it; no argument can help.",
+    ),
+    ErrorRule(
         r"has terminated|unexpectedly stopped|error was encountered while running|incompatible with your version"
-        r"|error loading model|timed out waiting for",
-        ServerError,
+        r"|error loading model|(failed|unable) to load|timed out waiting for",
+        RunnerFailed,
         "The process that runs {model} on {host} died or did not start: it says {quoted}.",
         "Try once more; if it persists, use a smaller model or lower options.num_ctx, and read that server's log.",
     ),
