@@ -61,6 +61,7 @@ async def embed(
     )
     with call.in_use.track(model):
         answer = await call.client.embed(request)
+    call.habits.record_answer(model)
     call.store.usage.count(
         model,
         cloud=parse_name(model).is_cloud,
