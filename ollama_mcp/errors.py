@@ -23,6 +23,7 @@ OllamaMCPError
     ├── Forbidden            forbidden               403
     ├── Busy                 busy                    429, 503
     └── ServerError          server_error            any other 5xx, or an error line in a stream
+        └── RunnerFailed     server_error            the process that runs the model died or does not start
 """
 
 from __future__ import annotations
@@ -239,3 +240,7 @@ class ServerError(ApiError):
     """Ollama failed on its side."""
 
     kind = "server_error"
+
+
+class RunnerFailed(ServerError):
+    """The process that runs the model died, or refuses to load it."""

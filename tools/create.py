@@ -100,9 +100,9 @@ async def ollama_create_model(
     )
     if adapters:
         definition.blobs["adapters"] = adapters
-    await call.may_overwrite(model, confirmed=confirm)
-    transfer = await create_model(call, model, definition)
-    call.hosts.mark_created(model)
+    target = await call.may_overwrite(model, confirmed=confirm, content=definition.fingerprint())
+    transfer = await create_model(call, target, definition)
+    await call.record_written(target)
     return Created(
         model=model,
         seconds=round(transfer.seconds, 1),

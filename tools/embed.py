@@ -187,6 +187,7 @@ async def ollama_embeddings(
     )
     start = time.monotonic()
     response = await call.client.embeddings(request)
+    call.habits.record_answer(chosen.model)
     # The old endpoint reports neither tokens nor time.
     call.store.usage.count(
         chosen.model,

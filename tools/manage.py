@@ -6,7 +6,7 @@ from pydantic import Field
 
 from ollama_mcp import CHANGES, DESTROYS, Call, Data, InvalidArgument, tool
 from ollama_mcp.errors import ModelNotFound
-from ollama_mcp.formats.durations import format_seconds
+from ollama_mcp.formats.durations import format_seconds, keep_alive_seconds
 from ollama_mcp.formats.model_names import same_model
 from ollama_mcp.server.formatting import format_bytes
 from ollama_mcp.server.types import Confirm, KeepAlive, LoadOptions, ModelName
@@ -30,10 +30,16 @@ async def ollama_copy_model(
 ) -> ActionResult:
     """Give an installed model a second name; uses no disk space. Overwriting an existing name needs confirmation."""
     call.check_registry(destination, argument="destination")
-    await call.may_overwrite(destination, confirmed=confirm, source=source)
+    done = ActionResult(done=f"{destination} is now a copy of {source}.")
+    # Ollama's answer for a source that is absent names it; a copy onto itself changes nothing.
+    found = await call.hosts.find_model(source)
+    if found is None or same_model(source, destination):
+        await call.client.copy(source, destination)
+        return done
+    target = await call.may_overwrite(destination, confirmed=confirm, content=f"copy {found.digest}")
     await call.client.copy(source, destination)
-    call.hosts.mark_created(destination)
-    return ActionResult(done=f"{destination} is now a copy of {source}.")
+    await call.record_written(target)
+    return done
 
 
 @tool(title="Delete a model", toolset="models", hints=DESTROYS)
@@ -73,7 +79,7 @@ async def ollama_load_model(
     """Load a model into memory ahead of time (5 to 60 s), so that its first answer comes at once. options.num_ctx sets
     its context length.
     """
-    if keep_alive in (0, "0"):
+    if keep_alive is not None and keep_alive_seconds(keep_alive) == 0:
         raise InvalidArgument(
             "keep_alive 0 would unload the model.", next_step="To unload it, call ollama_unload_model."
         )

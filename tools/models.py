@@ -12,7 +12,7 @@ from ollama_mcp.formats.model_names import same_model
 from ollama_mcp.hosts.model_cards import capabilities_of, card_section, default_options
 from ollama_mcp.server.formatting import format_bytes, format_date, format_table
 from ollama_mcp.server.types import ModelName
-from ollama_mcp.work.choosing import models_with_capability
+from ollama_mcp.work.choosing import models_with_capability, without_twins
 
 Capability = Literal["completion", "tools", "vision", "embedding", "thinking", "insert", "audio", "decision"]
 Part = Literal["parameters", "template", "license", "system", "messages", "modelfile", "model_info", "tensors"]
@@ -70,7 +70,7 @@ async def ollama_list_models(
     """List the installed models with exact name, size, context length and capabilities: newest first, with capability
     the best first.
     """
-    installed = await call.client.tags()
+    installed = without_twins(await call.client.tags())
     # Older servers do not list capabilities: the pool then asks for each model's card, once.
     facts = await call.hosts.facts(installed)
     wanted = [m for m in installed if not capability or capability in facts[m.name].capabilities]

@@ -64,7 +64,7 @@ async def ollama_push_model(
     found = await call.hosts.installed_model(model)
     await call.confirm(
         f"This publishes {found.name} ({format_bytes(found.size)}) under that name in its registry.",
-        subject=f"{found.name} {found.digest}",
+        subject=f"{found.name} {found.digest}{' insecure' if insecure else ''}",
         confirmed=confirm,
         action="push",
     )

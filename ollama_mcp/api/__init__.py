@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
     from ollama_mcp.api.http_session import ClientTimeouts
     from ollama_mcp.api.inference_streams import ChatStream, ChunkStream, GenerateStream
+    from ollama_mcp.api.read_only import ReadOnlyGuard
     from ollama_mcp.api.requests import (
         ChatMessage,
         ChatRequest,
@@ -57,6 +58,7 @@ _MODULES = {
     "events": "ChatChunk ChatResponse Chunk GenerateChunk GenerateResponse ProgressEvent Stats ToolCall",
     "http_session": "ClientTimeouts",
     "inference_streams": "ChatStream ChunkStream GenerateStream",
+    "read_only": "ReadOnlyGuard",
     "requests": (
         "ChatMessage ChatRequest CreateRequest DecisionQuestion DecisionRequest EmbeddingsRequest EmbedRequest "
         "GenerateRequest"
@@ -104,6 +106,7 @@ __all__ = [
     "OllamaClient",
     "ProgressEvent",
     "ProgressStream",
+    "ReadOnlyGuard",
     "Recommendation",
     "RunningModel",
     "ScoreAnswer",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ollama_mcp.api.events import Json
     from ollama_mcp.api.http_session import ApiResponse
+    from ollama_mcp.api.read_only import ReadOnlyGuard
     from ollama_mcp.api.requests import CreateRequest, DecisionRequest, EmbedRequest, RequestModel
     from ollama_mcp.api.responses import (
         Account,
@@ -65,6 +66,7 @@ class OllamaClient:
         verify: Whether to verify the TLS certificate.
         ca_file: PEM file of a CA to trust besides the system's.
         cloud: Whether the host is ollama.com itself, whose web search has another path; None tells by the URL.
+        guard: Refuses what may not be sent, with NotAllowed; None sends everything.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class OllamaClient:
         verify: bool = True,
         ca_file: str | None = None,
         cloud: bool | None = None,
+        guard: ReadOnlyGuard | None = None,
     ) -> None:
         self._session = HttpSession(
             base_url,
@@ -87,6 +90,7 @@ class OllamaClient:
             timeouts=timeouts,
             verify=verify,
             ca_file=ca_file,
+            guard=guard,
         )
         is_cloud = urlsplit(self.base_url).hostname == CLOUD_HOST if cloud is None else cloud
         self._web_path = "/api" if is_cloud else "/api/experimental"
@@ -324,7 +328,8 @@ class OllamaClient:
                 f"The request to {path} contains a character or a number that cannot be sent.",
                 next_step="Look for cut emoji, such as a lone '\\ud83d', and for NaN or Infinity.",
             ) from None
-        return ApiRequest("POST", path, body, model, idempotent, unverified=unverified)
+        keep_alive = getattr(request, "keep_alive", None)
+        return ApiRequest("POST", path, body, model, idempotent, unverified=unverified, keep_alive=keep_alive)
 
     async def _embed_one_by_one(self, request: EmbedRequest) -> EmbedResponse:
         texts = [request.input] if isinstance(request.input, str) else request.input

@@ -17,6 +17,7 @@ from ollama_mcp.errors import (
     Forbidden,
     Interrupted,
     ModelNotFound,
+    RunnerFailed,
     ServerError,
     Unauthorized,
     Unsupported,
@@ -175,7 +176,7 @@ TEXT_RULES: tuple[ErrorRule, ...] = (
     ),
     ErrorRule(
         r"out of memory|cudamalloc|requires more (system )?memory|(unable|failed) to allocate|insufficient memory",
-        ServerError,
+        RunnerFailed,
         "{host} has not enough memory for {model}: it says {quoted}.",
         "Use a smaller model, lower options.num_ctx, or unload others with ollama_unload_model.",
     ),
@@ -193,7 +194,7 @@ TEXT_RULES: tuple[ErrorRule, ...] = (
     ),
     ErrorRule(
         r"illegal instruction",
-        ServerError,
+        RunnerFailed,
         "This build of Ollama does not fit the processor of {host}: it says {quoted}.",
         "Install an Ollama built for that machine's processor; no other model or option changes this.",
     ),
@@ -205,8 +206,8 @@ TEXT_RULES: tuple[ErrorRule, ...] = (
     ),
     ErrorRule(
         r"has terminated|unexpectedly stopped|error was encountered while running|incompatible with your version"
-        r"|error loading model|timed out waiting for",
-        ServerError,
+        r"|error loading model|(failed|unable) to load|timed out waiting for",
+        RunnerFailed,
         "The process that runs {model} on {host} died or did not start: it says {quoted}.",
         "Try once more; if it persists, use a smaller model or lower options.num_ctx, and read that server's log.",
     ),

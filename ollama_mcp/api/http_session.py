@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import httpx
     from pydantic import BaseModel
 
+    from ollama_mcp.api.read_only import ReadOnlyGuard
     from ollama_mcp.api.transport import FreeListTransport
 
     M = TypeVar("M", bound=BaseModel)
@@ -62,6 +63,7 @@ class ApiRequest:
         idempotent: Whether it is sent again when the connection breaks before a response.
         size: Bytes of a body that comes in pieces, where known.
         unverified: Whether it uses features that a server of unknown version may silently ignore.
+        keep_alive: The keep_alive of a body that has one.
     """
 
     method: str
@@ -71,6 +73,7 @@ class ApiRequest:
     idempotent: bool = False
     size: int | None = None
     unverified: bool = False
+    keep_alive: float | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +203,7 @@ class HttpSession:
         timeouts: ClientTimeouts,
         verify: bool,
         ca_file: str | None,
+        guard: ReadOnlyGuard | None = None,
     ) -> None:
         self.base_url = normalize_base_url(base_url)
         self.name = name
@@ -207,6 +211,7 @@ class HttpSession:
         self.in_flight = 0
         self._verify = verify
         self._ca_file = ca_file
+        self._guard = guard
         self._headers: Mapping[str, str] = build_headers(headers, api_key)
         self._transport: FreeListTransport | None = None
         self._urls: dict[str, httpx.URL] = {}
@@ -231,9 +236,12 @@ class HttpSession:
 
         Raises:
             ApiError: No connection, or a status other than 2xx.
+            NotAllowed: The guard refuses it; nothing was sent.
         """
         import httpx
 
+        if self._guard is not None:
+            self._guard.check(request)
         self.in_flight += 1
         attempt = 0
         try:

@@ -39,7 +39,7 @@ class HostPool:
         self._ready_checked_at = float("-inf")
         self._is_ready = False
         self._facts: dict[str, ModelFacts] = {}
-        self._created: set[str] = set()
+        self._created: dict[str, str] = {}
         self.url = normalize_host_url(settings.host)
         self.loaded_models = LoadedModelTracker(lambda: self.client().ps())
         self.tags_cache: CoalescingTTLCache[list[ModelSummary]] = CoalescingTTLCache(lambda: self.client().tags())
@@ -169,14 +169,22 @@ class HostPool:
             )
         return found
 
-    def mark_created(self, model: str) -> None:
-        """Record that this process created the model, so that it may overwrite it without confirmation."""
+    async def mark_created(self, model: str) -> None:
+        """Record that this process created the model as it is now, so that it may overwrite it without confirmation."""
         self.invalidate(model)
-        self._created.add(parse_name(model).key)
+        key = parse_name(model).key
+        self._created.pop(key, None)
+        try:
+            found = await self.find_model(model)
+        except OllamaMCPError:
+            # It was created. That it is not recorded costs a question, no more.
+            return
+        if found is not None:
+            self._created[key] = found.digest
 
-    def has_created(self, model: str) -> bool:
-        """Whether this process created the model."""
-        return parse_name(model).key in self._created
+    def has_created(self, model: ModelSummary) -> bool:
+        """Whether this process created the model, and nobody has put another one in its place since."""
+        return self._created.get(parse_name(model.name).key) == model.digest
 
     def web_client(self) -> OllamaClient:
         """The client for web search: ollama.com with the user's key, else the signed-in host."""
@@ -214,9 +222,9 @@ class HostPool:
         self._client = self._cloud = None
 
     def _connect(self, url: str, name: str, key: str) -> OllamaClient:
-        from ollama_mcp.api import ClientTimeouts, OllamaClient
+        from ollama_mcp.api import ClientTimeouts, OllamaClient, ReadOnlyGuard
 
-        limits = self._settings.timeouts
+        settings, limits = self._settings, self._settings.timeouts
         return OllamaClient(
             url,
             name=name,
@@ -224,6 +232,7 @@ class HostPool:
             headers=self._settings.headers if name != CLOUD_NAME else {},
             ca_file=self._settings.ca_file or None,
             cloud=name == CLOUD_NAME,
+            guard=ReadOnlyGuard(settings.defaults.keep_alive) if settings.read_only else None,
             timeouts=ClientTimeouts(
                 connect=limits.connect,
                 first_byte=limits.first_byte or None,

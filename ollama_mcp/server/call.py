@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ollama_mcp.errors import InvalidArgument, NotAllowed
-from ollama_mcp.formats.model_names import parse_name, same_model
+from ollama_mcp.errors import InvalidArgument, NeedsConfirmation, NotAllowed
+from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.work.call_context import CallContext
 
 if TYPE_CHECKING:
@@ -15,6 +15,21 @@ if TYPE_CHECKING:
     from ollama_mcp.server.confirmation import Action, Consent
     from ollama_mcp.server.jobs import JobManager
     from ollama_mcp.work.choosing import ModelChoice, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Overwritable:
+    """A name that a call may write.
+
+    Args:
+        name: The name.
+        digest: Of the model that has the name, or "".
+        is_own: Whether the name was free, or this process made that model.
+    """
+
+    name: str
+    digest: str
+    is_own: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +89,52 @@ class Call(CallContext):
                 next_step="Leave it out; the user can list the registry in policy.insecure_registries.",
             )
 
-    async def may_overwrite(self, name: str, *, confirmed: bool, source: str = "") -> None:
+    async def may_overwrite(self, name: str, *, confirmed: bool, content: str) -> Overwritable:
         """Let a call write a name: a free one, one that this process made, or one whose loss was confirmed.
+
+        Args:
+            name: The name.
+            confirmed: The tool's `confirm` argument.
+            content: Stands for what is to be written: a yes covers no other content.
 
         Raises:
             OllamaMCPError: As `confirm`, where the name is taken.
         """
-        if self.hosts.has_created(name) or (source and same_model(name, source)):
-            return
         found = await self.hosts.find_model(name)
-        if found is not None:
+        if found is None:
+            return Overwritable(name, "", is_own=True)
+        if not (is_own := self.hosts.has_created(found)):
             await self.confirm(
                 f"{found.name} exists ({found.digest[:12]}) and would be overwritten.",
-                subject=f"{found.name} {found.digest}",
+                subject=f"{found.name} {found.digest} {content}",
                 confirmed=confirmed,
                 action="overwrite",
             )
+        return Overwritable(name, found.digest, is_own=is_own)
+
+    async def check_unchanged(self, target: Overwritable) -> None:
+        """Check that what is to be overwritten is still what was agreed to; for work that takes long before it writes.
+
+        Raises:
+            NeedsConfirmation: Another model has the name now.
+        """
+        found = await self.hosts.find_model(target.name)
+        digest = found.digest if found is not None else ""
+        if digest and digest != target.digest:
+            was = f"was {target.digest[:12]}" if target.digest else "was free"
+            raise NeedsConfirmation(
+                f"Nothing was created: {target.name} {was} when this call began, and is {digest[:12]} now.",
+                next_step=f"If the user agrees to its loss, call {self.tool} again with the same arguments.",
+            )
+
+    async def record_written(self, target: Overwritable) -> None:
+        """Record that a name was written. What took the place of a model of the user is not this process's to replace:
+        the user agreed to that content, and to no other.
+        """
+        if target.is_own:
+            await self.hosts.mark_created(target.name)
+        else:
+            self.hosts.invalidate(target.name)
 
     def check_policy(self, action: Action) -> None:
         """Refuse, before anything is asked or sent, what no answer of the user could allow in this call.
@@ -107,7 +152,7 @@ class Call(CallContext):
 
         Args:
             consequence: What would happen, a full sentence.
-            subject: What is touched, exactly (name and digest): another subject is another question.
+            subject: What is touched, exactly (name, digest, content): another subject is another question.
             confirmed: The tool's `confirm` argument.
             action: Whose setting says how the yes is had.
 

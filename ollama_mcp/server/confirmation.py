@@ -74,9 +74,10 @@ class PendingConfirmations:
         if confirmed and self._asked.pop((tool, subject), None) is not None:
             return
         self._asked[tool, subject] = now
+        same = "the same arguments" if confirmed else "the same arguments and confirm=true"
         raise NeedsConfirmation(
             f"Nothing has been done yet. {consequence}",
-            next_step=f"If the user agrees, call {tool} again with the same arguments and confirm=true.",
+            next_step=f"If the user agrees, call {tool} again with {same}.",
         )
 
 
@@ -136,7 +137,7 @@ class Consent:
 
         Args:
             consequence: What would happen, as a full sentence.
-            subject: What is affected, exactly (name and digest): another subject is another question.
+            subject: What is affected, exactly (name, digest, content): another subject is another question.
             confirmed: The tool's `confirm` argument.
             action: The action, whose setting says how consent is obtained.
 

@@ -6,6 +6,8 @@ A definition comes from an installed model, a Modelfile, files of this machine, 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import os
 import re
 from dataclasses import dataclass, field, replace
@@ -29,7 +31,7 @@ from ollama_mcp.server.transfers import TransferProgress, follow_stream
 if TYPE_CHECKING:
     from ollama_mcp.access import Access
     from ollama_mcp.api import CreateRequest, OllamaClient
-    from ollama_mcp.server.call import Call
+    from ollama_mcp.server.call import Call, Overwritable
     from ollama_mcp.work.weight_files import ModelFile
 
 MAX_MODELFILE_BYTES = 1_000_000
@@ -51,6 +53,7 @@ class ModelDefinition:
 
     Args:
         base: Name of the model that it is based on, or "".
+        base_digest: The digest of that model.
         local: Verified files of this machine, by request field.
         blobs: Digests of blobs on the host, by request field and file name.
         fields: The other request fields.
@@ -62,6 +65,13 @@ class ModelDefinition:
     blobs: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
     fields: dict[str, Any] = field(default_factory=dict[str, Any])
     notes: list[str] = field(default_factory=list[str])
+    base_digest: str = ""
+
+    def fingerprint(self) -> str:
+        """Stands for all that decides what the model will be, so that a yes to it covers nothing else."""
+        local = {name: [(file.path, file.state) for file in files] for name, files in self.local.items()}
+        given = [parse_name(self.base).key if self.base else "", self.base_digest, local, self.blobs, self.fields]
+        return hashlib.sha256(json.dumps(given, sort_keys=True, default=str).encode()).hexdigest()
 
     def override(self, fields: dict[str, Any]) -> None:
         """Apply arguments of a call over a Modelfile: licenses are added, parameters merged, other fields replaced."""
@@ -115,7 +125,7 @@ async def read_definition(
         definition = await asyncio.to_thread(_from_modelfile, modelfile, call.access)
     if definition.base:
         call.check_registry(definition.base, argument="from")
-        await call.hosts.installed_model(definition.base)
+        definition.base_digest = (await call.hosts.installed_model(definition.base)).digest
     await _check_host(call, definition)
     return definition
 
@@ -262,16 +272,20 @@ async def _check_host(call: Call, definition: ModelDefinition) -> None:
                 )
 
 
-async def create_model(call: Call, model: str, definition: ModelDefinition) -> TransferProgress:
+async def create_model(call: Call, target: Overwritable, definition: ModelDefinition) -> TransferProgress:
     """Upload the files that the host lacks, and create the model.
 
     Raises:
+        NeedsConfirmation: Meanwhile another model was given the name.
         OllamaMCPError: As `upload` and `OllamaClient.create`.
     """
-    transfer = TransferProgress()
+    transfer, model = TransferProgress(), target.name
     for attempt in (1, 2):
         digests = await _upload(call, definition, transfer)
         request = await _request(call.client, model, definition, digests)
+        if definition.files and attempt == 1:
+            # Uploads take minutes, in which the user may have made a model of that name.
+            await call.check_unchanged(target)
         try:
             return await follow_stream(call.client.create(request), call.progress, f"creating {model}", transfer)
         except BadRequest as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import sys
+import unicodedata
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -73,6 +74,13 @@ class ToolSpec:
         return " ".join(doc.strip().split("\n\n", 1)[0].split())
 
 
+# Characters that are taken for others, each with the one that stands for it: digits, then Greek and Cyrillic letters.
+_LOOKALIKES = str.maketrans(
+    "01I|i!35\u03b1\u03b9\u03bd\u03bf\u03c1\u0391\u0395\u0397\u0399\u039c\u039f\u03a1\u03a4"
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0455\u0456\u0458\u04cf\u0501\u0261\u0131"
+    "\u0410\u0415\u041d\u0406\u041c\u041e\u0420\u0421\u0422",
+    "olllllesalvopaehlmoptaeopcyxsljldglaehlmopct",
+)
 # The decorator fills it while the loader executes a tool file; the loader takes the specs out again.
 _collected: list[ToolSpec] = []
 
@@ -99,17 +107,27 @@ def tool(*, title: str, toolset: str, hints: Hints) -> Callable[[ToolFunction], 
 def load_tools(folders: Iterable[str] = ()) -> dict[str, ToolSpec]:
     """All tools by name, in the order of the toolsets, then of files and definitions.
 
-    A user's file never replaces a built-in tool, and one that fails is skipped with one line on stderr.
+    A user's file never replaces a built-in tool nor has a name that reads like one: both are skipped with one line on
+    stderr, as is a file that fails.
     """
     specs = dict(_shipped_tools())
+    looks = {_skeleton(name): name for name in specs}
     for folder in folders:
         path = Path(folder).expanduser()
         for spec in _load_folder(path, f"ollama_mcp.user_tools.{path.name}_", strict=False):
             if spec.name in specs:
                 log.warning("tool %r of %s is skipped: a tool of that name is there already", spec.name, path)
+            elif original := looks.get(_skeleton(spec.name)):
+                log.warning("tool %r of %s is skipped: it reads like the built-in %s", spec.name, path, original)
             else:
                 specs[spec.name] = spec
     return specs
+
+
+def _skeleton(name: str) -> str:
+    """What is left of a name without the differences that a reader overlooks; equal for names that look alike."""
+    letters = unicodedata.normalize("NFKD", name.translate(_LOOKALIKES)).casefold().translate(_LOOKALIKES)
+    return "".join(filter(str.isalnum, letters)).replace("rn", "m").replace("vv", "w")
 
 
 @cache

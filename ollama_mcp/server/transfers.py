@@ -225,7 +225,7 @@ class Pull:
         size = format_bytes(self.transfer.bytes_to_load)
         await self._call.confirm(
             f"This downloads {size} to {self._call.client.base_url}. {self.note or ''}".strip(),
-            subject=f"{self._model} {excess.digest} {excess.total}",
+            subject=f"{self._model} {excess.digest} {excess.total}{' insecure' if self._insecure else ''}",
             confirmed=self._confirmed,
             action="pull",
         )

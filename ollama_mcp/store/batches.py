@@ -9,7 +9,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -74,6 +74,14 @@ class Batches:
         self._database = database
         self.persistent = database.path is not None
 
+    async def unfinished(self) -> list[UnfinishedRun]:
+        """The runs in the store, the one that was used last first.
+
+        Raises:
+            DiskError: The store cannot be used.
+        """
+        return await self._database.run(_unfinished)
+
     async def open(self, key: str, *, total: int | None, metadata: dict[str, Any]) -> BatchRun:
         """Find the run with this key, or begin it; runs that were not used for 30 days are deleted.
 
@@ -89,6 +97,14 @@ class Batches:
         for unfinished in await self._database.run(_marked_for_deletion):
             await _delete_run(self._database, unfinished)
         return BatchRun(self._database, key, *run)
+
+
+class UnfinishedRun(NamedTuple):
+    """What is known of a run without opening it; attributes as of `BatchRun`."""
+
+    key: str
+    metadata: dict[str, Any]
+    done: int
 
 
 class BatchRun:
@@ -162,6 +178,19 @@ class BatchRun:
             for record in page:
                 yield record
             after = page[-1].row
+
+    async def discard(self, rows: Collection[int]) -> None:
+        """Delete the records of some rows, so that they are done anew.
+
+        Raises:
+            DiskError: The store cannot be used.
+        """
+        if self._writer is not None:
+            # A task that was cancelled leaves its row with the writer.
+            await asyncio.wait([self._writer])
+        chosen = sorted(rows)
+        self.done, self.failed = await self._database.run(partial(_discard, run=self._id, rows=chosen))
+        await _release_space(self._database)
 
     async def reset(self) -> None:
         """Delete all records, so that the run starts anew. They are overwritten, as with `remove`.
@@ -268,6 +297,22 @@ def _open(
     run, kept_total, kept_metadata = connection.execute(_FIND, (key,)).fetchone()
     done, failed = connection.execute(_COUNT, (run,)).fetchone()
     return run, kept_total, json.loads(kept_metadata), done, failed
+
+
+def _unfinished(connection: Connection) -> list[UnfinishedRun]:
+    found = connection.execute("SELECT id, key, about FROM runs WHERE key IS NOT NULL ORDER BY touched DESC").fetchall()
+    return [
+        UnfinishedRun(key, json.loads(about), connection.execute(_COUNT, (run,)).fetchone()[0])
+        for run, key, about in found
+    ]
+
+
+def _discard(connection: Connection, run: int, rows: list[int]) -> tuple[int, int]:
+    """Delete rows; return how many are done and failed of those that are left."""
+    with transaction(connection):
+        connection.executemany("DELETE FROM records WHERE run = ? AND row = ?", [(run, row) for row in rows])
+    done, failed = connection.execute(_COUNT, (run,)).fetchone()
+    return done, failed
 
 
 def _mark_for_deletion(connection: Connection, run: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -26,8 +27,10 @@ SUGGESTED = {
     "thinking": "qwen3:4b",
     "insert": "qwen2.5-coder:1.5b",
 }
+_TWIN = re.compile(r"llamacpp:(sha256-)?[0-9a-f]{12,64}", re.IGNORECASE)
 GIGABYTE = 1_000_000_000
 _KEPT = 8
+_MAX_NAMED = 32
 _MADE_FOR_OTHER_THINGS = frozenset({"image", "decision", "embedding"})
 
 
@@ -42,6 +45,7 @@ class Candidate:
         is_cloud: Whether it runs on ollama.com.
         is_loaded: Whether it is in memory now.
         on_gpu: Whether it is known to run wholly on the GPU of this host.
+        is_library: Whether the name is one of Ollama's library, not one that somebody gave to the same model.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Candidate:
     is_cloud: bool = False
     is_loaded: bool = False
     on_gpu: bool = False
+    is_library: bool = True
 
 
 AnyCandidate = TypeVar("AnyCandidate", bound=Candidate)
@@ -99,16 +104,30 @@ class ModelChoice:
 class ModelHabits:
     """The models that one caller named for each task, the most recent first.
 
-    A name is kept whether or not its call succeeds: it counts only while such a model is installed and can do what is
-    asked, so that a misspelt one changes nothing.
+    A name counts once its model has answered, and only while such a model is installed and can do what is asked, so
+    that a misspelt one, or one that refuses the call, changes nothing.
     """
 
     def __init__(self) -> None:
         self._names: dict[Task, list[str]] = {}
+        # Named by calls that may still fail, with the model's name; the oldest are forgotten.
+        self._named: list[tuple[Task, str]] = []
 
     def recent(self, task: Task) -> Sequence[str]:
         """The names, the most recent first."""
         return self._names.get(task, ())
+
+    def name(self, task: Task, model: str) -> None:
+        """Take note that a call named a model, which counts once it has answered."""
+        if (task, model) not in self._named:
+            self._named = [*self._named[1 - _MAX_NAMED :], (task, model)]
+
+    def record_answer(self, model: str) -> None:
+        """Remember a model that has answered, for the tasks that it was named for."""
+        for task, named in self._named:
+            if named == model:
+                self.record(task, model)
+        self._named = [pair for pair in self._named if pair[1] != model]
 
     def record(self, task: Task, model: str) -> None:
         """Remember a model that a call named."""
@@ -156,7 +175,7 @@ def rank_candidates(candidates: Iterable[AnyCandidate], wanted: ModelRequirement
         helps = wanted.task == "decide" and "decision" in model.capabilities
         too_large = not model.on_gpu and model.size > wanted.largest_gb * GIGABYTE
         size = model.size if too_large else -model.size
-        return not helps, not model.on_gpu, too_large, size, not model.is_loaded, model.name
+        return not helps, not model.on_gpu, too_large, size, not model.is_loaded, not model.is_library, model.name
 
     return sorted(filter(wanted.is_met_by, candidates), key=place)
 
@@ -193,13 +212,22 @@ def as_candidate(
         size=model.size,
         capabilities=tuple(able),
         is_cloud=bool(model.remote_host) or parse_name(model.name).is_cloud,
-        is_loaded=any(same_model(one.name, model.name) for one in running),
+        # Names of one digest are one model in memory.
+        is_loaded=any(same_model(one.name, model.name) or one.digest == model.digest != "" for one in running),
+        is_library=is_valid_name(model.name) and parse_name(model.name).namespace == "library",
         on_gpu={**known, **fully_on_gpu(running)}.get(model.digest, False),
     )
 
 
+def without_twins(installed: Sequence[ModelSummary]) -> list[ModelSummary]:
+    """The models without the second names (`llamacpp:` and a digest) that Ollama itself gives to some of them."""
+    named = {model.digest for model in installed if not _TWIN.fullmatch(model.name)}
+    return [model for model in installed if not (_TWIN.fullmatch(model.name) and model.digest in named)]
+
+
 async def list_candidates(call: CallContext, installed: Sequence[ModelSummary]) -> list[Candidate]:
     """The installed models as candidates."""
+    installed = without_twins(installed)
     able = await call.hosts.capabilities(installed)
     running = await call.hosts.loaded_models.all()
     known = await call.store.models.gpu_placements()
@@ -212,7 +240,7 @@ async def choose(
     """The model to use: the one that was named, else the one that `pick_model` chooses.
 
     Args:
-        call: The context of the call; its habits record the name.
+        call: The context of the call; its habits take note of the name.
         name: The model that the caller named, or "".
         task: The task.
         vision: Whether there are images.
@@ -223,7 +251,7 @@ async def choose(
     """
     if name:
         if not parse_name(name).is_cloud:
-            call.habits.record(task, name)
+            call.habits.name(task, name)
         call.progress.model = name
         return ModelChoice(name)
     needs = frozenset({"vision", *also} if vision else also)

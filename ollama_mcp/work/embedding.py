@@ -70,6 +70,7 @@ async def embed(
         except ContextOverflow as error:
             error.next_step = await _how_to_fit(call, model, plain.get("num_ctx"), truncate=truncate)
             raise
+    call.habits.record_answer(model)
     call.store.usage.count(
         model,
         cloud=parse_name(model).is_cloud,

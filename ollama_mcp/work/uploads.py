@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from ollama_mcp.access import Purpose
@@ -98,6 +97,7 @@ class _UploadSource:
 
     def __init__(self, file: ModelFile, opened: OpenedFile, report: Report) -> None:
         self._file, self._opened, self._report = file, opened, report
+        self._digest = ""
 
     async def digest(self) -> str:
         """The file's SHA-256 as Ollama writes it."""
@@ -111,15 +111,28 @@ class _UploadSource:
         while done < self._file.size:
             done += await self._in_thread(hash_next)
             await self._report(self._file, "reading", done)
-        return f"sha256:{hasher.hexdigest()}"
+        self._digest = f"sha256:{hasher.hexdigest()}"
+        return self._digest
 
     async def chunks(self) -> AsyncGenerator[bytes]:
-        """The content from its start; called once for each attempt."""
+        """The content from its start; called once for each attempt.
+
+        It is hashed once more as it is sent, since a program may rewrite a file in place and keep its size and times;
+        the host never gets the last piece of another content.
+        """
         await self._in_thread(lambda: self._opened.stream.seek(0))
-        done = 0
+        hasher, done = hashlib.sha256(), 0
+
+        def read_next() -> bytes:
+            data = self._read(CHUNK_BYTES, done)
+            hasher.update(data)
+            return data
+
         while done < self._file.size:
-            data = await self._in_thread(partial(self._read, CHUNK_BYTES, done))
+            data = await self._in_thread(read_next)
             done += len(data)
+            if done >= self._file.size and f"sha256:{hasher.hexdigest()}" != self._digest:
+                raise self.changed_error()
             yield data
             await self._report(self._file, "uploading", done)
 

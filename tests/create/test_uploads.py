@@ -207,3 +207,22 @@ async def test_a_refusal_of_the_bytes_is_told_as_it_is(simulator: Simulator, tmp
 async def test_a_file_that_is_gone_is_named(sink: UploadSink, tmp_path: Path):
     async with connected(sink.url, read=allow(tmp_path)) as client:
         assert "x.gguf" in error(await create(client, path=f"{tmp_path}/x.gguf"), "invalid_argument")
+
+
+async def test_a_file_that_is_rewritten_in_place_with_its_old_times_is_not_sent_whole(
+    simulator: Simulator, tmp_path: Path
+):
+    path = tmp_path / "x.gguf"
+    path.write_bytes(language_model())
+    before = path.stat()
+    simulator.faults.add(Fault("delay", path="/api/blobs/*", nth=1, seconds=0.5))
+    async with connected(simulator.url, read=allow(tmp_path)) as client:
+        creating = asyncio.create_task(create(client, path=str(path)))
+        # The host was asked whether it has the file: it is hashed, and not sent yet.
+        await until(lambda: any(seen.path.startswith("/api/blobs/") for seen in simulator.requests))
+        with path.open("r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            file.write(b"\xff")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert "changed or was removed while it was read" in error(await creating, "invalid_argument")
+    assert not sent(simulator, "/api/create")

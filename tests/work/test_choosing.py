@@ -312,3 +312,32 @@ async def test_two_sessions_do_not_share_habits_and_without_sessions_there_are_n
         await other.call_tool("ollama_chat", ASK)
         await one.call_tool("ollama_chat", ASK)
     assert asked(simulator) == ["llama3.2:3b", "gemma3:4b", kept]
+
+
+async def test_only_a_model_that_answered_is_the_one_as_before(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        await client.call_tool("ollama_chat", {**ASK, "model": "llama3.2:3b"})
+        refused = await client.call_tool("ollama_chat", {**ASK, "model": "gemma3:4b", "think": True})
+        assert refused.is_error
+        result = await client.call_tool("ollama_chat", ASK)
+        assert texts(result)[-1].endswith("Model: llama3.2:3b (as before).")
+        await client.call_tool("ollama_chat", {**ASK, "model": "gemma3:4b"})
+        result = await client.call_tool("ollama_chat", ASK)
+    assert texts(result)[-1].endswith("Model: gemma3:4b (as before).")
+
+
+async def test_of_several_names_of_one_model_the_one_before_is_taken_then_the_librarys():
+    async with Simulator(models=("llama3.2:3b",)) as simulator:
+        model = simulator.store.find("llama3.2:3b")
+        assert model is not None
+        twin = f"llamacpp:{model.weights.digest.removeprefix('sha256:')}"
+        for name in ("a/copy", twin):
+            simulator.store.add(model.renamed(parse_name(name)))
+        async with connected(simulator.url) as client:
+            first = await client.call_tool("ollama_chat", ASK)
+            await client.call_tool("ollama_chat", {**ASK, "model": "a/copy"})
+            second = await client.call_tool("ollama_chat", ASK)
+            listed = await client.call_tool("ollama_list_models", {"capability": "completion"})
+    assert "Chose llama3.2:3b" in texts(first)[-1]
+    assert texts(second)[-1].endswith("Model: a/copy:latest (as before).")
+    assert not any(twin in said for said in texts(listed))

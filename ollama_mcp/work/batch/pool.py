@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ollama_mcp.errors import OllamaMCPError, Unreachable
+from ollama_mcp.errors import OllamaMCPError, RunnerFailed, Unreachable
 from ollama_mcp.formats.durations import format_seconds
 from ollama_mcp.work.batch.concurrency import run_in_thread
 from ollama_mcp.work.batch.processors import HOST_FAILURES, RETRYABLE, RowOutcome, RowProcessor
@@ -17,11 +17,13 @@ from ollama_mcp.work.batch.rows import InputRow
 if TYPE_CHECKING:
     from ollama_mcp.store import BatchRun
     from ollama_mcp.work.call_context import CallContext
+    from ollama_mcp.work.model_watch import ModelWatch
 
 PAGE_ROWS = 256
 # A page of long rows is shorter, since two pages are in memory at a time.
 PAGE_CHARS = 2_000_000
-# Consecutive failures of the host, for each task, after which the batch stops.
+# Consecutive requests, for each task, that the host fails and after which the batch stops. More than one for each: a
+# runner that dies of one row takes the requests beside it along.
 _FAILURES_PER_TASK = 3
 
 
@@ -34,7 +36,11 @@ class BatchProgress:
         done: Rows that this call did, failed ones among them.
         prompt_tokens: Tokens that were read.
         tokens: Tokens that were written.
-        unreached: Rows that found no host: they are not done.
+        unreached: Rows that found no host, or whose runner died in the first pass: they are not done.
+        crashes: How often a runner died in the first pass.
+        crash: The last of these errors.
+        answered: Whether any row was answered.
+        unverified: Rows that were kept since the model was last seen unchanged.
         permanent_failures: Rows whose errors a second attempt would meet again.
     """
 
@@ -43,6 +49,10 @@ class BatchProgress:
         self.done = self.prompt_tokens = self.tokens = 0
         self.unreached: set[int] = set()
         self.permanent_failures: set[int] = set()
+        self.unverified: set[int] = set()
+        self.crashes = 0
+        self.crash: RunnerFailed | None = None
+        self.answered = False
         self._started = time.monotonic()
 
     @property
@@ -63,6 +73,7 @@ class BatchProgress:
     def add(self, outcome: RowOutcome, *, is_counted: bool) -> None:
         """Count a row and its tokens; of one that is counted already (`is_counted`), only the tokens."""
         self.done += not is_counted
+        self.answered = self.answered or outcome.error is None
         self.prompt_tokens += outcome.tokens[0]
         self.tokens += outcome.tokens[1]
         if outcome.error is not None and not isinstance(outcome.error, RETRYABLE):
@@ -85,6 +96,7 @@ class WorkerPool:
         processor: Works on rows.
         checkpoint: Keeps what they come to.
         progress: Counts them.
+        watch: Sees whether the model is still the same.
         is_retry: Whether this is the second pass, over rows that failed and are counted already.
     """
 
@@ -94,12 +106,15 @@ class WorkerPool:
         processor: RowProcessor,
         checkpoint: BatchRun,
         progress: BatchProgress,
+        watch: ModelWatch,
         *,
         is_retry: bool,
     ) -> None:
         self._call, self._processor, self._checkpoint = call, processor, checkpoint
-        self._progress, self._is_retry = progress, is_retry
+        self._progress, self._watch, self._is_retry = progress, watch, is_retry
         self._host_failures = 0
+        # A row that the runner dies of takes those beside it along, so that each is asked alone the second time.
+        self._parallel = 1 if is_retry and progress.crashes else call.settings.work.parallel
 
     async def run(self, queue: RowQueue) -> None:
         """Work on all rows of a queue.
@@ -110,7 +125,7 @@ class WorkerPool:
         failure: OllamaMCPError | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
-                for _ in range(self._call.settings.work.parallel):
+                for _ in range(self._parallel):
                     tasks.create_task(self._consume(queue))
         except* OllamaMCPError as group:
             failure = _first(group)
@@ -126,29 +141,48 @@ class WorkerPool:
             outcomes = await self._processor.process(rows)
             # All are kept before any of them can stop the batch: the next call does not work on these rows again.
             await asyncio.gather(*(self._keep(outcome) for outcome in outcomes))
-            for outcome in outcomes:
-                self._check_host(outcome)
+            self._check_host(outcomes)
+            if self._watch.is_due(len(outcomes)):
+                await self.verify()
+
+    async def verify(self, *, final: bool = False) -> None:
+        """See whether the model is still the one that the batch began with.
+
+        Raises:
+            ModelReplaced: It is not. The rows of `unverified` may be of either.
+        """
+        seen = set(self._progress.unverified)
+        if await self._watch.check(final=final):
+            self._progress.unverified -= seen
 
     async def _keep(self, outcome: RowOutcome) -> None:
         progress, number = self._progress, outcome.row.number
+        if isinstance(outcome.error, RunnerFailed) and not self._is_retry:
+            progress.crashes, progress.crash = progress.crashes + 1, outcome.error
+            progress.unreached.add(number)
+            return
         if isinstance(outcome.error, Unreachable):
             # Not kept, so that it is not done: it is asked for again in the second pass or by the next call.
             progress.unreached.add(number)
             return
+        # Before it is kept: a task that is cancelled meanwhile may have kept it all the same.
+        progress.unverified.add(number)
         await self._checkpoint.save(number, outcome.data, error=outcome.error is not None)
         progress.add(outcome, is_counted=self._is_retry and number not in progress.unreached)
         await self._call.progress.update(progress.finished, progress.__str__, total=progress.total)
 
-    def _check_host(self, outcome: RowOutcome) -> None:
-        """Stop when the host fails row after row; in the second pass at once when it cannot be reached."""
-        if not isinstance(outcome.error, HOST_FAILURES):
+    def _check_host(self, outcomes: Sequence[RowOutcome]) -> None:
+        """Stop when the host fails request after request; in the second pass at once when it cannot be reached."""
+        errors = [outcome.error for outcome in outcomes]
+        failure = next((error for error in errors if isinstance(error, HOST_FAILURES)), None)
+        # Rows that are wrong themselves were not sent, and say nothing of the host.
+        if failure is None or any(error is None for error in errors):
             self._host_failures = 0
             return
         self._host_failures += 1
-        limit = _FAILURES_PER_TASK * self._call.settings.work.parallel * self._processor.rows_per_request
-        is_gone = isinstance(outcome.error, Unreachable) and self._is_retry
-        if is_gone or (self._host_failures >= limit and not self._is_retry):
-            raise outcome.error
+        is_gone = isinstance(failure, Unreachable) and self._is_retry
+        if is_gone or (self._host_failures >= _FAILURES_PER_TASK * self._parallel and not self._is_retry):
+            raise failure
 
 
 class RowQueue:

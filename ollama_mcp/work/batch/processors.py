@@ -17,6 +17,7 @@ from ollama_mcp.errors import (
     ModelNotFound,
     NoAnswer,
     OllamaMCPError,
+    RunnerFailed,
     ServerError,
     Timeout,
     Unauthorized,
@@ -41,11 +42,16 @@ if TYPE_CHECKING:
     from ollama_mcp.work.decide import Decider
 
 # Errors that say something about the host, not about the row.
-HOST_FAILURES = (Unreachable, Timeout, Busy)
+_NO_HOST = (Unreachable, Timeout, Busy)
+# A runner may die of one row; where it dies of one after another, it is the host's failure too.
+HOST_FAILURES = (*_NO_HOST, RunnerFailed)
 # Errors that a second attempt may not meet again.
 RETRYABLE = (*HOST_FAILURES, Interrupted, ServerError, BadAnswer, NoAnswer)
 # Errors that every other row would meet as well: the batch stops.
 _FATAL = (ModelNotFound, Unsupported, Unauthorized, Forbidden, UnsupportedByVersion)
+
+# Requests in a row of which the runner dies, after which it is not one text that kills it.
+MAX_CRASHES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,15 +241,27 @@ class EmbeddingProcessor:
             answer, vectors = await self._embed([text for _, text in texts])
         except OllamaMCPError as error:
             # A host that is gone or a model that cannot embed fails for each text alike.
-            if len(texts) == 1 or isinstance(error, (*HOST_FAILURES, *_FATAL)):
+            if len(texts) == 1 or isinstance(error, (*_NO_HOST, *_FATAL)):
                 return [_failed(row, error) for row, _ in texts]
-            return [outcome for pair in texts for outcome in await self._embed_rows([pair])]
+            return await self._embed_singly(texts)
         # Ollama counts the request, not each text: whole shares that add up to its count.
         share, remainder = divmod(answer.prompt_eval_count or 0, len(texts))
         return [
             RowOutcome(row, vector, tokens=(share + (index < remainder), 0))
             for index, ((row, _), vector) in enumerate(zip(texts, vectors, strict=True))
         ]
+
+    async def _embed_singly(self, texts: list[tuple[InputRow, str]]) -> list[RowOutcome]:
+        """Embed each text by itself; one that the runner dies of again and again is not asked for each of the rest."""
+        outcomes: list[RowOutcome] = []
+        for place, pair in enumerate(texts):
+            outcomes += await self._embed_rows([pair])
+            last = [outcome.error for outcome in outcomes[-MAX_CRASHES:]]
+            if len(last) == MAX_CRASHES and all(isinstance(error, RunnerFailed) for error in last):
+                error = last[-1]
+                assert error is not None
+                return [*outcomes, *(_failed(row, error) for row, _ in texts[place + 1 :])]
+        return outcomes
 
     async def _embed(self, texts: list[str]) -> tuple[EmbedResponse, list[bytes]]:
         options = self._spec.options

@@ -17,13 +17,20 @@ from ollama_mcp.store import CheckpointLost
 from ollama_mcp.work.batch.concurrency import batch_locks, run_in_thread
 from ollama_mcp.work.batch.output import BatchTotals, OutputWriter
 from ollama_mcp.work.batch.pool import BatchProgress, RowQueue, WorkerPool
-from ollama_mcp.work.batch.processors import DecisionProcessor, EmbeddingProcessor, PromptProcessor, RowProcessor
+from ollama_mcp.work.batch.processors import (
+    MAX_CRASHES,
+    DecisionProcessor,
+    EmbeddingProcessor,
+    PromptProcessor,
+    RowProcessor,
+)
 from ollama_mcp.work.batch.rows import InputChanged, RowSource
 from ollama_mcp.work.batch.sources import IMAGE_SUFFIXES, FileListSource, open_source
 from ollama_mcp.work.batch.spec import MAX_INLINE_ROWS, BatchSpec
 from ollama_mcp.work.chat.attachments import prepare_images
 from ollama_mcp.work.choosing import choose
 from ollama_mcp.work.cloud_policy import CloudSetting, check_cloud_policy
+from ollama_mcp.work.model_watch import ModelReplaced, ModelWatch
 
 if TYPE_CHECKING:
     from ollama_mcp.access import Output
@@ -32,6 +39,10 @@ if TYPE_CHECKING:
 
 # Rows per query when finished rows are counted: there may be a million.
 _COUNT_PAGE_ROWS = 20_000
+_REPLACED = (
+    "The same call does all rows anew with the model as it is now; the kept ones count again once the former model has "
+    "that name again."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,27 +98,29 @@ async def _run(call: CallContext, spec: BatchSpec, source: RowSource, output: Ou
         digest = await _digest(call, model)
         # Reads the store's observations of models now, so that no row has to wait for them.
         await call.store.models.token_ratio(digest)
-        key = spec.checkpoint_key(source, model, digest)
+        key, task = spec.checkpoint_key(source, model, digest), spec.checkpoint_key(source, model, "")
         last = min(total, spec.limit or total)
         # A checkpoint takes one caller at a time; so does a file that is replaced at the end.
         locks = [f"run {key}", *([f"output {output.path}"] if output is not None else [])]
         async with batch_locks(locks, label=output.path if output is not None else source.label):
+            upgraded = await _note_upgrade(call, key, task, model, digest)
             checkpoint = await call.store.batches.open(
-                key, total=total, metadata={"model": model, "input": source.label}
+                key, total=total, metadata={"model": model, "input": source.label, "task": task, "digest": digest}
             )
             progress = BatchProgress(last, await _count_done(checkpoint, last))
+            watch = ModelWatch(call, model, digest, _REPLACED)
             with call.in_use.track(model) as earlier:
                 # Until the first row is done; then the rows are counted.
                 waiting = call.report_waiting(model, earlier, about=f"{progress.finished:,} of {last:,} rows: ")
                 try:
-                    await _process_rows(call, processor, source, checkpoint, progress)
+                    await _process_rows(call, processor, source, checkpoint, progress, watch)
                 finally:
                     waiting.cancel()
             totals = await _write_output(call, OutputWriter(spec, source, checkpoint, last), output, progress)
             # Rows that failed can be asked for again without the others, where the store outlives this process.
             if last == total and not (totals.failed and call.store.batches.persistent):
                 await checkpoint.remove()
-    notes = [*processor.notes, *source.notes, *_notes(call, spec, progress, totals, total)]
+    notes = [*upgraded, *processor.notes, *source.notes, *_notes(call, spec, progress, totals, total)]
     return BatchReport(model, output.path if output is not None else "", total, progress, totals, notes)
 
 
@@ -160,6 +173,23 @@ async def _digest(call: CallContext, model: str) -> str:
     return (await call.hosts.installed_model(model)).digest
 
 
+async def _note_upgrade(call: CallContext, key: str, task: str, model: str, digest: str) -> list[str]:
+    """What a call has to know that finds the rows of the same batch, made by the model as it was before."""
+    unfinished = await call.store.batches.unfinished()
+    if any(other.key == key for other in unfinished):
+        return []
+    for other in unfinished:
+        before = str(other.metadata.get("digest", ""))
+        if other.metadata.get("task") == task and before != digest and other.done:
+            note = (
+                f"{model} was replaced since an earlier call (digest {before[:12]} before, {digest[:12]} now): its "
+                f"{other.done:,} rows are not used, and all are done anew."
+            )
+            await call.progress.say(note)
+            return [note]
+    return []
+
+
 async def _count_done(checkpoint: BatchRun, last: int) -> int:
     """How many of the rows up to `last` are done already."""
     done = 0
@@ -173,18 +203,34 @@ async def _count_done(checkpoint: BatchRun, last: int) -> int:
 
 
 async def _process_rows(
-    call: CallContext, processor: RowProcessor, source: RowSource, checkpoint: BatchRun, progress: BatchProgress
+    call: CallContext,
+    processor: RowProcessor,
+    source: RowSource,
+    checkpoint: BatchRun,
+    progress: BatchProgress,
+    watch: ModelWatch,
 ) -> None:
     """Two passes: the rows that are not done, then once more those whose errors may have passed."""
     size = processor.rows_per_request
     try:
         queue = RowQueue(source.rows(), checkpoint, progress.total, size)
-        await WorkerPool(call, processor, checkpoint, progress, is_retry=False).run(queue)
+        pool = WorkerPool(call, processor, checkpoint, progress, watch, is_retry=False)
+        await pool.run(queue)
+        if progress.crash is not None and progress.crashes >= MAX_CRASHES and not progress.answered:
+            raise progress.crash
         # Before the second pass, which reads the input anew: rows of an old and a new content must not mix.
         await asyncio.to_thread(source.check_unchanged)
         if retryable := await _retryable_rows(checkpoint, progress):
             queue = RowQueue(source.rows(), checkpoint, progress.total, size, only=retryable)
-            await WorkerPool(call, processor, checkpoint, progress, is_retry=True).run(queue)
+            pool = WorkerPool(call, processor, checkpoint, progress, watch, is_retry=True)
+            await pool.run(queue)
+        if progress.unverified:
+            await pool.verify(final=True)
+    except ModelReplaced as error:
+        # Nobody knows which of the two answered these.
+        await checkpoint.discard(progress.unverified)
+        progress.done = await _count_done(checkpoint, progress.total) - progress.done_before
+        raise _stopped(error, progress) from error.__cause__
     except OllamaMCPError as error:
         raise _stopped(error, progress) from error.__cause__
 
@@ -215,7 +261,8 @@ def _stopped(error: OllamaMCPError, progress: BatchProgress) -> OllamaMCPError:
         return error
     done = f"{progress.finished:,} of {progress.total:,}"
     error.message = f"Stopped with {done} rows done, which are kept: {error.message}"
-    error.next_step = f"{error.next_step} The same call goes on from there.".lstrip()
+    if not isinstance(error, ModelReplaced):
+        error.next_step = f"{error.next_step} The same call goes on from there.".lstrip()
     error.args = (error.message,)
     return error
 

@@ -92,7 +92,9 @@ async def run(
     await _record(call, whole, prepared)
     if prepared.fit.may_leave_gpu:
         prepared = replace(prepared, notes=[*prepared.notes, *await _gpu_notes(call, prepared)])
-    return finish(whole, prepared)
+    answer = finish(whole, prepared)
+    call.habits.record_answer(model)
+    return answer
 
 
 async def _follow(

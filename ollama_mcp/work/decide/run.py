@@ -13,6 +13,7 @@ from ollama_mcp.errors import (
     InvalidArgument,
     ModelNotFound,
     OllamaMCPError,
+    RunnerFailed,
     Unauthorized,
     Unreachable,
     UnsupportedByVersion,
@@ -20,6 +21,7 @@ from ollama_mcp.errors import (
 from ollama_mcp.work.cloud_policy import check_cloud_policy
 from ollama_mcp.work.decide.decider import Decider, prepare_decider
 from ollama_mcp.work.decide.questions import ClosedQuestion, check_questions
+from ollama_mcp.work.model_watch import ModelReplaced, ModelWatch
 
 if TYPE_CHECKING:
     from ollama_mcp.work.call_context import CallContext
@@ -30,6 +32,11 @@ if TYPE_CHECKING:
 _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 # Errors that every other input would meet as well.
 _FATAL = (Unreachable, ModelNotFound, Unauthorized, Forbidden, UnsupportedByVersion)
+# Consecutive inputs, for each task, at which the runner dies and after which the others are not asked.
+_CRASHES_PER_TASK = 3
+# Fewer inputs take too little time for the model to be replaced.
+_WATCHED_INPUTS = 20
+_REPLACED = "The answers would be those of two models. Make the same call again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,34 +116,61 @@ async def decide_inputs(
     # Only now is it known which model it is, and nothing was sent yet.
     if any(row.from_file for row in rows):
         await check_cloud_policy(call, decider.model, "cloud_files")
-    await _decide_all(call, decider, rows)
+    notes = await _decide_all(call, decider, rows)
     failed = [row.error for row in rows if row.error is not None]
     if len(failed) == len(rows):
         raise failed[0]
-    return DecisionReport(decider.model, decider.method, rows, unread, [*decider.notes, *tables])
+    return DecisionReport(decider.model, decider.method, rows, unread, [*decider.notes, *tables, *notes])
 
 
-async def _decide_all(call: CallContext, decider: Decider, rows: Sequence[InputResult]) -> None:
+async def _decide_all(call: CallContext, decider: Decider, rows: Sequence[InputResult]) -> list[str]:
+    """Decide all inputs; returns what should be known about those that were left.
+
+    Raises:
+        ModelReplaced: Another model has the name now.
+    """
     # One iterator for all tasks: each takes the next row.
     waiting, done, total = iter(rows), 0, len(rows)
     fatal: OllamaMCPError | None = None
+    crashes = left = 0
+    parallel = min(call.settings.work.parallel, total)
+    limit = _CRASHES_PER_TASK * parallel
+    watch = await ModelWatch.begin(call, decider.model, _REPLACED) if total >= _WATCHED_INPUTS else None
 
     async def work() -> None:
-        nonlocal done, fatal
+        nonlocal done, fatal, crashes, left
         for row in waiting:
             if fatal is None:
                 await _decide_one(call, decider, row)
-                fatal = row.error if isinstance(row.error, _FATAL) else None
+                crashes = crashes + 1 if isinstance(row.error, RunnerFailed) else 0
+                if isinstance(row.error, _FATAL) or crashes >= limit:
+                    fatal = row.error
+                if watch is not None and watch.is_due(1):
+                    fatal = await _replaced(watch) or fatal
             else:
                 # A host that is gone is not asked for each of the inputs that are left.
                 row.error = fatal
+                left += 1
             done += 1
             text = f"{done} of {total} inputs"
             await call.progress.update(done, text.__str__, total=total)
 
     async with call.progress.phase(f"judging {total} inputs with {decider.model}"), asyncio.TaskGroup() as group:
-        for _ in range(min(call.settings.work.parallel, total)):
+        for _ in range(parallel):
             group.create_task(work())
+    if watch is not None:
+        await watch.check()
+    if left and crashes >= limit:
+        return [f"Given up after {crashes} inputs at which the model's process died: {left} were not asked."]
+    return []
+
+
+async def _replaced(watch: ModelWatch) -> ModelReplaced | None:
+    try:
+        await watch.check()
+    except ModelReplaced as error:
+        return error
+    return None
 
 
 async def _decide_one(call: CallContext, decider: Decider, row: InputResult) -> None:

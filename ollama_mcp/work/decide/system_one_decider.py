@@ -69,6 +69,7 @@ class SystemOneDecider:
             start = time.monotonic()
             with call.in_use.track(session.model):
                 response = await call.client.systemone(request)
+        call.habits.record_answer(session.model)
         call.store.usage.count(
             session.model,
             cloud=parse_name(session.model).is_cloud,

@@ -149,7 +149,8 @@ async def test_a_vector_that_32_bits_cannot_hold_is_an_error_of_its_row(tmp_path
 async def test_a_template_says_what_is_embedded(bench: Bench):
     path = bench.write("in.csv", "title,body\nA,b\n")
     await bench.report([path], embed=True, prompt="{title}: {body}", model=EMBEDDER, output="out.npy")
-    assert bench.simulator.requests[-1].json["input"] == ["A: b"]
+    (embedded,) = [seen.json for seen in bench.simulator.requests if seen.path == "/api/embed"]
+    assert embedded["input"] == ["A: b"]
 
 
 QUESTIONS = [
