@@ -62,7 +62,7 @@ def text_piece(result: CallToolResult, job_id: str, offset: int, limit: int | No
     # No piece has words of both: where the text ends, an agent has usually read enough.
     start = 0
     if offset >= len(text) and structured is not None:
-        start, text, structured = len(text) + 1, json.dumps(structured, ensure_ascii=False), None
+        start, text, structured = len(text) + 1, json.dumps(structured, ensure_ascii=False, default=str), None
     piece = text[max(offset - start, 0) :]
     if not piece:
         return None
@@ -95,7 +95,7 @@ def json_bytes(value: object, most: int) -> int:
                 total += 2
                 waiting += cast("list[object]", found)
             case _:
-                total += len(json.dumps(found)) + 1
+                total += len(json.dumps(found, default=str)) + 1
     return total
 
 
