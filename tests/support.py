@@ -71,8 +71,8 @@ async def until(true: Callable[[], object], seconds: float = 5.0) -> None:
 
 
 def texts(result: CallToolResult) -> list[str]:
-    """The text blocks of a result."""
-    return [block.text for block in result.content if isinstance(block, TextContent)]
+    """The text blocks of a result, without the newline that ends each but the last."""
+    return [block.text.removesuffix("\n") for block in result.content if isinstance(block, TextContent)]
 
 
 def text(result: CallToolResult) -> str:

@@ -40,7 +40,8 @@ async def ollama_job(
     action: Annotated[
         Literal["list", "status", "result", "cancel"], Field(description="status and result wait for the end.")
     ] = "list",
-    id: Annotated[str, Field(description="Job id, from the long call or from list.")] = "",
+    id: Annotated[str, Field(description="Job id, from a result or list.")] = "",
+    offset: Annotated[int, Field(ge=0, description="Where result goes on.")] = 0,
 ) -> JobList | CallToolResult:
     """Follow work that outlasted its call: get its result, or cancel it and keep what there is. list also names
     cancelled calls whose text was kept.
@@ -58,7 +59,10 @@ async def ollama_job(
         await call.jobs.follow(job, call.caller, call.progress)
     if action == "status" or job.state == "running":
         return JobList(jobs=[_row(job)], note=_next_step(job))
-    return job.result or _partial_result(job, call.settings.limits.answer_chars)
+    if job.result is None:
+        # Kept, so that what is cut of it can be named by this job.
+        job.result = _partial_result(job)
+    return job.read_on(job.result, offset, call.caller.result_bytes) if offset else job.result
 
 
 def _row(job: Job) -> JobRow:
@@ -73,7 +77,7 @@ def _next_step(job: Job) -> str:
     return f"ollama_job(action='result', id='{job.id}') returns the result."
 
 
-def _partial_result(job: Job, limit: int) -> CallToolResult:
+def _partial_result(job: Job) -> CallToolResult:
     """What stopped work had written, with the note about it in a block of its own, so that neither is mistaken."""
     note = f"Stopped after {job.seconds:.0f} s; " + (
         "this is the text so far." if job.partial_text else "there was no text yet."
@@ -81,7 +85,5 @@ def _partial_result(job: Job, limit: int) -> CallToolResult:
     # A transfer has no text that is worth returning; that its work was not lost is what matters.
     if job.resumes:
         note = f"Stopped: {job.status_text}. The same {job.tool} call resumes."
-    if len(job.partial_text) > limit:
-        note += f" Cut at {limit:,} of {len(job.partial_text):,} characters (limits.answer_chars in the settings)."
-    texts = [job.partial_text[:limit], note] if job.partial_text else [note]
+    texts = [job.partial_text, note] if job.partial_text else [note]
     return CallToolResult(content=[TextContent(type="text", text=text) for text in texts])

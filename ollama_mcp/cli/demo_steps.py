@@ -270,7 +270,7 @@ class Demo:
         return table
 
     def _panel(self, result: CallToolResult, *, is_expected: bool, seconds: float) -> Panel:
-        blocks = [block.text for block in result.content if isinstance(block, TextContent)]
+        blocks = [block.text.removesuffix("\n") for block in result.content if isinstance(block, TextContent)]
         if result.structured_content is not None and "value" in result.structured_content:
             blocks = [json.dumps(result.structured_content["value"], ensure_ascii=False)]
         text = "\n".join(blocks)

@@ -36,6 +36,7 @@ from ollama_mcp.server.icons import server_icons
 from ollama_mcp.server.instructions import build_instructions
 from ollama_mcp.server.jobs import Job, JobManager
 from ollama_mcp.server.registry import load_tools
+from ollama_mcp.server.result_budget import fit_result
 from ollama_mcp.server.toolsets import enabled_toolsets, select_tools
 from ollama_mcp.settings import Settings
 from ollama_mcp.settings.model import ToolSettings
@@ -198,10 +199,10 @@ class OllamaServer(GuidedServer):
                             f"background needs {JOB_TOOL}, which is not offered.",
                             next_step="The user can add the toolset 'system' to tools.toolsets in the settings.",
                         )
+                    job = Job(name, str(checked.get("model", "")), caller.owner, progress, call.consent)
                     # Without the tool that gives a job's result, work is better waited for.
                     if not tool.is_long or JOB_TOOL not in self.bound_tools:
-                        return await self._run(tool, call, checked, context)
-                    job = Job(name, str(checked.get("model", "")), caller.owner, progress, call.consent)
+                        return self._fitted(await self._run(tool, call, checked, context), job, caller)
                     job.resumes = tool.spec.hints.resumes
                     result = await self.jobs.run(
                         job,
@@ -210,7 +211,7 @@ class OllamaServer(GuidedServer):
                         background=background,
                         asks_midway=tool.asks_midway,
                     )
-                    return tool.handover(job) if result is None else result
+                    return self._fitted(tool.handover(job) if result is None else result, job, caller)
                 except NeedsInput as pause:
                     assert context is not None
                     if is_modern(context):
@@ -218,6 +219,17 @@ class OllamaServer(GuidedServer):
                     granted.add(await self._forms.ask(context, pause.question, progress))
         except Exception as error:
             return await self._failure(error, name)
+
+    def _fitted(self, result: CallToolResult, job: Job, caller: Caller) -> CallToolResult:
+        """The result within what the client takes; one that has to be cut is kept whole as a job that has ended."""
+
+        def keep() -> str:
+            if JOB_TOOL not in self.bound_tools:
+                return ""
+            # A list of jobs would push out what it lists.
+            return self.jobs.kept_id(result) or ("" if job.tool == JOB_TOOL else self.jobs.keep(job, result))
+
+        return fit_result(result, caller.result_bytes, keep)
 
     async def _run(
         self, tool: BoundTool, call: Call, arguments: dict[str, Any], context: Context[None, Any] | None

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 BACKGROUND = "background"
 # As many as `server.arguments` keeps.
 _KEPT_SCHEMAS = 512
+# How much of what the model wrote last a hand-over shows.
+_TAIL_CHARS = 400
 
 
 class BoundTool:
@@ -80,19 +82,18 @@ class BoundTool:
         if self.arguments.call_parameter is not None:
             arguments = {**arguments, self.arguments.call_parameter: call}
         result = await self.spec.function(**arguments)
-        limit = self.settings.limits.answer_chars
         match result:
             case Answer():
-                return answer_result(result, limit)
+                return answer_result(result)
             case Data():
-                return data_result(result, limit)
+                return data_result(result)
             case CallToolResult():
                 return result
             case _:
-                return answer_result(Answer(text=str(result), model=""), limit)
+                return answer_result(Answer(text=str(result), model=""))
 
     def handover(self, job: Job) -> CallToolResult:
-        """The result of a call whose work goes on as a job: what there is so far, and how to get the rest."""
+        """The result of a call whose work goes on as a job: how to get it, then the end of what there is so far."""
         note = (
             f"It goes on as job {job.id}. ollama_job(action='result', id='{job.id}') waits for it and gives all of it."
         )
@@ -102,11 +103,12 @@ class BoundTool:
             note += f" Should this server end first, the same {self.name} call goes on where it was."
         meta = {f"{META}/job": {"id": job.id}}
         if self._output_schema is None:
-            words = job.partial_text[: self.settings.limits.answer_chars]
-            texts = [words, note] if words else [note]
+            words = job.partial_text
+            # The job gives all of it again; this much shows how far it is.
+            texts = [note, f"…{words[-_TAIL_CHARS:]}" if len(words) > _TAIL_CHARS else words] if words else [note]
             return CallToolResult(content=[TextContent(type="text", text=text) for text in texts], _meta=meta)
-        content = [TextContent(type="text", text=f"{job.status_text}\n{note}")]
-        so_far = {"job": job.id, "so_far": job.status_text, "note": note}
+        content = [TextContent(type="text", text=f"{note}\n{job.status_text}")]
+        so_far = {"job": job.id, "note": note, "so_far": job.status_text}
         return CallToolResult(content=list(content), structured_content=so_far, _meta=meta)
 
     @cached_property

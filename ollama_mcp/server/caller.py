@@ -42,6 +42,15 @@ CLIENT_TIMEOUTS = {
     "opencode": ClientTimeout(60, progress_resets=True),
 }
 
+# Where a client cuts a result, in bytes or characters of it (no character takes less than a byte); seen in the clients.
+CLIENT_RESULT_BYTES = {
+    "codex-mcp-client": 10_000,
+    "@cline/core": 8_000,
+    "cline": 8_000,
+}
+# For what the client writes around a result before it measures it.
+MARGIN_BYTES = 500
+
 
 def answer_deadline(client: str, *, has_progress: bool) -> float | None:
     """Seconds after which a call of this client should be answered; None where there is no limit.
@@ -56,6 +65,17 @@ def answer_deadline(client: str, *, has_progress: bool) -> float | None:
     return None if timeout.progress_resets and has_progress else timeout.seconds - MARGIN_SECONDS
 
 
+def result_limit(client: str, most: int) -> int:
+    """Bytes of JSON that a result for this client may have: at most `most`, less for a client that cuts earlier.
+
+    Args:
+        client: The client's name, from its clientInfo.
+        most: The limit of the settings.
+    """
+    cuts_at = next((size for name, size in CLIENT_RESULT_BYTES.items() if client.lower().startswith(name)), None)
+    return most if cuts_at is None else min(most, cuts_at - MARGIN_BYTES)
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """The client of one call.
@@ -63,10 +83,12 @@ class Caller:
     Args:
         owner: Whose jobs it sees; None for a client that cannot be told from another, which knows a job by its id only.
         patience: Seconds after which long work should be handed over as a job; None waits.
+        result_bytes: Bytes of JSON that a result may have; None for no limit.
     """
 
     owner: str | None = EVERYBODY
     patience: float | None = None
+    result_bytes: int | None = None
 
 
 def caller_of(context: Context[None, Any] | None, settings: Settings, *, has_progress: bool) -> Caller:
@@ -76,7 +98,8 @@ def caller_of(context: Context[None, Any] | None, settings: Settings, *, has_pro
     params = context.session.client_params
     name = params.client_info.name if params is not None else ""
     seconds = settings.jobs.call_seconds or answer_deadline(name, has_progress=has_progress)
-    return Caller(EVERYBODY if settings.transport == "stdio" else _owner(context), seconds)
+    owner = EVERYBODY if settings.transport == "stdio" else _owner(context)
+    return Caller(owner, seconds, result_limit(name, settings.limits.answer_chars))
 
 
 def _owner(context: Context[None, Any]) -> str | None:

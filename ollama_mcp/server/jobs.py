@@ -18,6 +18,7 @@ from mcp.types import CallToolResult, TextContent
 from ollama_mcp.errors import Busy, InvalidArgument
 from ollama_mcp.server.caller import Caller
 from ollama_mcp.server.confirmation import Consent
+from ollama_mcp.server.result_budget import text_piece
 from ollama_mcp.work.progress import Progress, newest
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,20 @@ class Job:
         self.state, self.result, self.ended_at = state, result, time.monotonic()
         self.task = None
         self._model, self.progress = self.model, Progress(None)
+
+    def read_on(self, result: CallToolResult, offset: int, limit: int | None) -> CallToolResult:
+        """A part of its result's text from a character on, within `limit` bytes of JSON.
+
+        Raises:
+            InvalidArgument: The text ends before that.
+        """
+        piece = text_piece(result, self.id, offset, limit)
+        if piece is None:
+            raise InvalidArgument(
+                f"offset is {offset:,}, but the result of job {self.id} ends before that.",
+                next_step=f"ollama_job(action='result', id='{self.id}') begins at its beginning.",
+            )
+        return piece
 
 
 class JobManager:
@@ -177,6 +192,16 @@ class JobManager:
             )
         return job
 
+    def kept_id(self, result: CallToolResult) -> str:
+        """The id of the job whose result this very object is, or ""."""
+        return next((job.id for job in self._jobs.values() if job.result is result), "")
+
+    def keep(self, job: Job, result: CallToolResult) -> str:
+        """Keep the whole result of a call that gets a part of it, as an ended job, and return the job's id."""
+        job.finish("failed" if result.is_error else "done", result)
+        self._add_ended(job)
+        return job.id
+
     def list_for(self, caller: Caller) -> list[Job]:
         """The jobs of a client, newest first; empty for a client that cannot be told from others."""
         if caller.owner is None:
@@ -218,11 +243,13 @@ class JobManager:
         """Keep the outcome of work that no call waits for. A cut call is kept only if it has text."""
         result = None if task.cancelled() or task.exception() else task.result()
         job.finish(unfinished if result is None else "failed" if result.is_error else "done", result)
-        if not job.id:
-            if not job.partial_text:
-                return
-            job.id = secrets.token_urlsafe(12)
-            self._jobs[job.id] = job
+        if job.id or job.partial_text:
+            self._add_ended(job)
+
+    def _add_ended(self, job: Job) -> None:
+        """Keep an ended job for its time, within the limits of number and size."""
+        job.id = job.id or secrets.token_urlsafe(12)
+        self._jobs[job.id] = job
         seconds = self._keep_seconds.get(job.state, self._default_keep_seconds)
         asyncio.get_running_loop().call_later(seconds, self._jobs.pop, job.id, None)
         self._drop_oldest()

@@ -58,7 +58,10 @@ class LimitSettings(SettingsSection):
     passages: int = Field(default=200_000, ge=1, description="Passages that one ollama_rank call searches.")
     questions: int = Field(default=64, ge=1, le=64, description="Questions in one ollama_decide call.")
     answer_chars: int = Field(
-        default=40_000, ge=1_000, description="Characters of text in one result; the rest is cut off, with a note."
+        default=40_000,
+        ge=1_000,
+        description="Bytes of JSON in one result, over all its parts, or less where the client cuts earlier; "
+        "ollama_job gives what does not fit.",
     )
     prompt_bytes: int = Field(
         default=50_000_000, ge=1_000, description="Bytes of text in one call's prompt or messages."

@@ -77,6 +77,6 @@ async def test_a_tool_file_written_for_0_1_0_is_loaded_and_works(simulator: Simu
         version = await client.call_tool("my_version", {})
         assert data(version)["models"] > 0 and text(version).startswith("Ollama ")
         counted = await client.call_tool("my_count", {"texts": ["a", "b"]})
-        assert [block.text for block in counted.content if block.type == "text"] == ["2", "Counted."]
+        assert [block.text for block in counted.content if block.type == "text"] == ["2\n", "Counted."]
         too_many = await client.call_tool("my_count", {"texts": ["a", "b"], "limit": 1})
         assert error(too_many, "invalid_argument") == "[invalid_argument] 2 texts were given. Give fewer."

@@ -112,14 +112,14 @@ class Guidance:
         """The template of model cards."""
         return resources.list_templates(self._offered())
 
-    async def read_resource(self, uri: str) -> ReadResourceContents:
-        """A resource's text.
+    async def read_resource(self, uri: str, limit: int) -> ReadResourceContents:
+        """A resource's text; that of a tool's result within `limit` bytes of JSON.
 
         Raises:
             ResourceNotFoundError: No resource has that URI.
             ResourceError: The host did not supply it; the message says why.
         """
-        return await resources.read_resource(uri, self._offered(), self.settings, self._call)
+        return await resources.read_resource(uri, self._offered(), self.settings, self._call, limit)
 
     async def complete(
         self, ref: PromptReference | ResourceTemplateReference, argument: CompletionArgument

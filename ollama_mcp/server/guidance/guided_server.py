@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from mcp.server import MCPServer
 from mcp.server.subscriptions import ResourceUpdated
 
+from ollama_mcp.server.caller import caller_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -95,7 +97,10 @@ class GuidedServer(MCPServer[None]):
             ResourceNotFoundError: No resource has that URI.
             ResourceError: The host did not supply it; the message says why.
         """
-        return [await self.guidance.read_resource(str(uri))]
+        settings = self.guidance.settings
+        # Outside a request no client cuts anything.
+        limit = caller_of(context, settings, has_progress=False).result_bytes or settings.limits.answer_chars
+        return [await self.guidance.read_resource(str(uri), limit)]
 
 
 def register_guidance(server: GuidedServer) -> None:

@@ -44,7 +44,7 @@ ENDPOINTS = (
 REMEDIES: dict[Kind, str] = {
     "unreachable": "Start Ollama, or set its address (OLLAMA_HOST); ollama_status shows when it answers.",
     "timeout": "Raise the setting that the error names, or use a smaller model.",
-    "interrupted": "The second block is the partial answer. Call again; a download resumes.",
+    "interrupted": "The last block is the partial answer. Call again; a download resumes.",
     "bad_answer": "Something other than Ollama may listen there; with a format, simplify the schema.",
     "model_not_found": "Use one of the closest names, or download the model if the user agrees.",
     "unsupported": "Use an installed model that has the capability; the error names some.",
@@ -195,7 +195,7 @@ def errors_guide(settings: Settings) -> str:
         [
             "# Errors",
             "A failed call is a result with isError. Its text begins with the kind in brackets, says what failed and "
-            "why, then what to do next; a second block is the partial answer. Programs find the kind in `_meta`.",
+            "why, then what to do next; the last block is the partial answer. Programs find the kind in `_meta`.",
             _markdown_table(("kind", "meaning", "what to do"), rows),
         ]
     )

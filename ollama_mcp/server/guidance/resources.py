@@ -17,6 +17,7 @@ from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.host_url import normalize_host_url
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.server.guidance import guides
+from ollama_mcp.server.result_budget import fit_json_text
 from ollama_mcp.server.results import META
 
 if TYPE_CHECKING:
@@ -85,7 +86,9 @@ def list_templates(offered: Collection[str]) -> list[ResourceTemplate]:
     return [card]
 
 
-async def read_resource(uri: str, offered: Collection[str], settings: Settings, call: CallTool) -> ReadResourceContents:
+async def read_resource(
+    uri: str, offered: Collection[str], settings: Settings, call: CallTool, limit: int
+) -> ReadResourceContents:
     """The text of a resource.
 
     Args:
@@ -93,6 +96,7 @@ async def read_resource(uri: str, offered: Collection[str], settings: Settings, 
         offered: Names of the offered tools. A resource that shows a tool's result exists only where that is offered.
         settings: The settings of this start.
         call: Calls a tool.
+        limit: Most bytes of JSON that the text of a tool's result may take.
 
     Raises:
         ResourceNotFoundError: No resource has that URI, or no such model is installed.
@@ -106,9 +110,10 @@ async def read_resource(uri: str, offered: Collection[str], settings: Settings, 
         )
     resource = next((resource for resource in TOOL_RESOURCES if resource.uri == uri), None)
     if resource is not None and resource.tool in offered:
-        return _result_contents(await call(resource.tool, {}), resource.field)
+        return _result_contents(await call(resource.tool, {}), limit, resource.tool, resource.field)
     if uri.startswith(MODEL_CARD) and list_templates(offered):
-        return _result_contents(await call("ollama_show_model", {"model": _model_name(uri)}))
+        card = await call("ollama_show_model", {"model": _model_name(uri)})
+        return _result_contents(card, limit, "ollama_show_model")
     raise _not_found(uri, offered)
 
 
@@ -121,10 +126,12 @@ def _model_name(uri: str) -> str:
         raise ResourceNotFoundError(f"[{error.kind}] {error}") from None
 
 
-def _result_contents(result: CallToolResult, field: str = "") -> ReadResourceContents:
+def _result_contents(result: CallToolResult, limit: int, tool: str, field: str = "") -> ReadResourceContents:
     if not result.is_error:
-        whole = result.structured_content
-        return _json_contents(whole[field] if field and whole is not None else whole)
+        whole: dict[str, Any] = result.structured_content or {}
+        note = f"This is not all of it: {tool} gives more."
+        text = fit_json_text(whole[field] if field else whole, limit, note)
+        return ReadResourceContents(content=text, mime_type=JSON)
     first = next(block.text for block in result.content if isinstance(block, TextContent))
     kind = (result.meta or {}).get(f"{META}/error", {}).get("kind")
     # The SDK answers the first with -32602 and the second with -32603.
