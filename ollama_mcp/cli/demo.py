@@ -118,7 +118,7 @@ def _letters() -> Generator[Path]:
 
 
 def _demo_settings(letters: Path, *, real: bool) -> dict[str, str]:
-    """Environment of the demo's server: files beside the letters; on the simulator, not the user's store."""
+    """Environment of the demo's server: its files are in one folder; on the simulator it has a store of its own."""
     folders = json.dumps([str(letters.parent)])
     settings = {"OLLAMA_MCP_READ__TEXT_FOLDERS": folders, "OLLAMA_MCP_WRITE__FOLDERS": folders}
     # One request at a time, so that the scripted answers come in order.
