@@ -66,7 +66,7 @@ class ChunkStream(Stream[C]):
     def _combined_fields(self, last: C) -> dict[str, Any]:
         """The fields of the last chunk, with those that accumulate taken from all chunks."""
         thinking, text = "".join(self._thinking), "".join(self._text)
-        if self._split_thinking and not thinking:
+        if self._split_thinking and not thinking and _CLOSE in text:
             thinking, text = split_at_lone_tag(text)
         return {field.name: getattr(last, field.name) for field in fields(Chunk)} | {
             "text": text,
