@@ -72,7 +72,7 @@ async def test_a_table_that_is_judged_as_one_text_comes_with_the_way_to_its_rows
         table = data(await decide(client, [URGENT], files=[str(tmp_path / "mails.csv")]))
         letter = data(await decide(client, [URGENT], files=[str(tmp_path / "mail.txt")]))
     assert any("mails.csv' was judged as one text." in note and "ollama_batch" in note for note in table["notes"])
-    assert not any("ollama_batch" in note for note in letter.get("notes") or [])
+    assert not any("ollama_batch" in note for note in letter.get("notes", []))
 
 
 async def test_files_of_which_none_can_be_read_do_not_sink_the_texts(simulator: Simulator, tmp_path: Path):
