@@ -7,6 +7,7 @@ from pydantic import Field
 from ollama_mcp import CHANGES, DESTROYS, Call, Data, InvalidArgument, tool
 from ollama_mcp.errors import ModelNotFound
 from ollama_mcp.formats.durations import format_seconds
+from ollama_mcp.formats.escaping import MAX_NOTE_LENGTH, escape
 from ollama_mcp.formats.model_names import same_model
 from ollama_mcp.server.formatting import format_bytes
 from ollama_mcp.server.types import Confirm, KeepAlive, LoadOptions, ModelName
@@ -30,7 +31,7 @@ async def ollama_copy_model(
 ) -> ActionResult:
     """Give an installed model a second name; uses no disk space. Overwriting an existing name needs confirmation."""
     call.check_registry(destination, argument="destination")
-    await call.may_overwrite(destination, confirmed=confirm, source=source)
+    await call.may_overwrite(destination, confirmed=confirm, by=f"a copy of {source}", source=source)
     await call.client.copy(source, destination)
     call.hosts.mark_created(destination)
     return ActionResult(done=f"{destination} is now a copy of {source}.")
@@ -90,7 +91,7 @@ class UnloadResult(Data):
 
     def as_text(self) -> str:
         done = f"Unloaded: {', '.join(self.unloaded)}." if self.unloaded else "No model was unloaded."
-        return f"{done} {self.note}" if self.note else done
+        return escape(f"{done} {self.note}" if self.note else done, MAX_NOTE_LENGTH)
 
 
 @tool(title="Unload models", toolset="models", hints=CHANGES)

@@ -12,6 +12,8 @@ from typing import Any, Self, cast
 from ollama_mcp.formats.json_text import as_count
 
 Json = dict[str, Any]
+# Far beyond any: those of tokens that a model all but excludes are in the hundreds.
+_MAX_LOGPROB = 1e9
 
 
 @dataclass(slots=True)
@@ -114,7 +116,7 @@ class Chunk:
         if calls := answer.get("tool_calls"):
             chunk.tool_calls = _tool_calls(calls)
         if logprobs := data.get("logprobs"):
-            chunk.logprobs = _objects(logprobs, "logprobs")
+            chunk.logprobs = _logprobs(logprobs)
         if data.get("done") is True:
             chunk.done = True
             chunk.done_reason = _text_or_none(data.get("done_reason"))
@@ -223,6 +225,17 @@ def _objects(value: Any, name: str) -> list[Json]:
     if not isinstance(value, list):
         raise ValueError(f"{name!r} is not a list")
     return [_object(item, f"{name}[]") for item in cast("list[Any]", value)]
+
+
+def _logprobs(value: Any) -> list[Json]:
+    """The positions; a log-probability that is no number that can be calculated with is None."""
+    positions = _objects(value, "logprobs")
+    for position in positions:
+        for entry in (position, *_objects(position.get("top_logprobs") or [], "top_logprobs")):
+            logprob = entry.get("logprob")
+            if not isinstance(logprob, int | float) or not -_MAX_LOGPROB < logprob < _MAX_LOGPROB:
+                entry["logprob"] = None
+    return positions
 
 
 def _tool_calls(value: Any) -> list[ToolCall]:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 MAX_QUOTE_LENGTH = 200
+MAX_NOTE_LENGTH = 1_000
 _INDENT = "  "
 
 # Controls, format characters (bidi, zero width, the tag block at U+E0000), surrogates, private use, separators.

@@ -20,7 +20,7 @@ MAX_COUNT = 2**53
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # The forms of a lone surrogate: escaped, or as bytes that the json module lets pass.
 _SURROGATE_MARK = re.compile(r"\\u[dD]|[" + "\ud800-\udfff" + "]")
-_PRINTABLE_ASCII = re.compile(r"[ -~]*")
+_NOT_PRINTABLE_ASCII = re.compile(r"[^ -~]")
 
 
 def _finite(text: str) -> float | None:
@@ -28,16 +28,30 @@ def _finite(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def _finite_only(text: str) -> float:
+    number = _finite(text)
+    return _refuse(text) if number is None else number
+
+
 def _nothing(_: str) -> None:
     return None
 
 
+def _refuse(text: str) -> float:
+    raise ValueError(f"{text[:40]} is not a JSON number")
+
+
 # Made once: json.loads makes a decoder for each call that has such hooks.
 _DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_nothing)
+_STRICT_DECODER = json.JSONDecoder(parse_float=_finite_only, parse_constant=_refuse)
 
 
-def parse_json(text: bytes | str) -> Any:
+def parse_json(text: bytes | str, *, strict: bool = False) -> Any:
     """The value of a JSON text, fit to be written again.
+
+    Args:
+        text: The text.
+        strict: Whether a number that JSON cannot write again is an error; else it becomes null.
 
     Raises:
         ValueError: It is not JSON, or is nested deeper than Python reads.
@@ -45,7 +59,7 @@ def parse_json(text: bytes | str) -> Any:
     if isinstance(text, bytes):
         text = text.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogatepass")
     try:
-        value = _DECODER.decode(text)
+        value = (_STRICT_DECODER if strict else _DECODER).decode(text)
         return replace_surrogates(value) if _SURROGATE_MARK.search(text) else value
     except RecursionError:
         raise ValueError("nested too deep") from None
@@ -73,7 +87,9 @@ def as_count(value: object) -> int | None:
 
 def json_line(value: Any) -> str:
     """A value as JSON on one line that shows every character: hidden ones by their escapes, which JSON has too."""
-    text = json.dumps(value, ensure_ascii=False)
-    if _PRINTABLE_ASCII.fullmatch(text):
-        return text
-    return "".join(json.dumps(character)[1:-1] if is_hidden(character) else character for character in text)
+    return _NOT_PRINTABLE_ASCII.sub(_visible_in_json, json.dumps(value, ensure_ascii=False))
+
+
+def _visible_in_json(match: re.Match[str]) -> str:
+    character = match[0]
+    return json.dumps(character)[1:-1] if is_hidden(character) else character

@@ -74,8 +74,14 @@ class Call(CallContext):
                 next_step="Leave it out; the user can list the registry in policy.insecure_registries.",
             )
 
-    async def may_overwrite(self, name: str, *, confirmed: bool, source: str = "") -> None:
+    async def may_overwrite(self, name: str, *, confirmed: bool, by: str, source: str = "") -> None:
         """Let a call write a name: a free one, one that this process made, or one whose loss was confirmed.
+
+        Args:
+            name: The name.
+            confirmed: The tool's `confirm` argument.
+            by: What would take its place, as words after "by".
+            source: The model that is given the name, which may have it already.
 
         Raises:
             OllamaMCPError: As `confirm`, where the name is taken.
@@ -85,7 +91,7 @@ class Call(CallContext):
         found = await self.hosts.find_model(name)
         if found is not None:
             await self.confirm(
-                f"{found.name} exists ({found.digest[:12]}) and would be overwritten.",
+                f"{found.name} exists ({found.digest[:12]}) and would be overwritten by {by}.",
                 subject=f"{found.name} {found.digest}",
                 confirmed=confirmed,
                 action="overwrite",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ollama_mcp.errors import BadAnswer, InvalidArgument, NoAnswer, OllamaMCPError
+from ollama_mcp.formats.json_text import parse_json
 from ollama_mcp.formats.model_names import parse_name
 
 if TYPE_CHECKING:
@@ -116,12 +116,12 @@ def _checked_value(whole: Chunk, wanted: dict[str, Any] | str, prepared: Prepare
     if not whole.text.strip():
         return MISSING
     try:
-        value = json.loads(whole.text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        value = parse_json(whole.text, strict=True)
+    except ValueError as error:
         if whole.done_reason == "length":
             why, next_step = "it was cut before the JSON ended", "Raise options.num_predict."
             raise _format_error(whole, prepared, why, next_step) from None
-        reason = f"it is not valid JSON ({error})" if isinstance(error, ValueError) else "it is nested too deeply"
+        reason = f"it is not valid JSON ({error})"
         raise _format_error(whole, prepared, reason, "Ask for JSON in the prompt too, or set think=false.") from None
     if isinstance(wanted, dict):
         from ollama_mcp.formats.json_schema import find_mismatch
@@ -131,10 +131,6 @@ def _checked_value(whole: Chunk, wanted: dict[str, Any] | str, prepared: Prepare
                 whole, prepared, why, "Name the fields in the prompt, simplify the schema or try a larger model."
             )
     return value
-
-
-def _refuse_constant(text: str) -> Any:
-    raise ValueError(f"{text} is not a JSON number")
 
 
 def _format_error(whole: Chunk, prepared: PreparedRequest, why: str, next_step: str) -> OllamaMCPError:
