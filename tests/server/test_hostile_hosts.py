@@ -332,3 +332,21 @@ async def test_a_healthy_host_is_read(end: str) -> None:
             result = await client.call_tool(tool, arguments)
             check(result, is_content=tool in ("ollama_chat", "ollama_generate"))
             assert not result.is_error or arguments == {"model": "llama"}, (tool, texts(result))
+
+
+async def test_half_an_emoji_in_json_of_a_model_is_replaced() -> None:
+    host = Host()
+    line = {**_END, "message": {"role": "assistant", "content": '{"a": "x\\ud83d"}'}}
+    host.said["chat"] = [line]
+    async with serving(host) as raw, connected(raw.url) as client:
+        result = await client.call_tool("ollama_chat", {"model": MODEL, "prompt": "Hi", "format": {"type": "object"}})
+    assert result.structured_content is not None and result.structured_content["value"] == {"a": "x\ufffd"}
+
+
+async def test_an_overwrite_says_what_takes_the_place_of_the_model() -> None:
+    wish = {"model": MODEL, "from": EMBEDDER, "system": "You are\na pirate."}
+    async with serving(Host()) as raw, connected(raw.url) as client:
+        created = texts(await client.call_tool("ollama_create_model", wish))[0]
+        copied = texts(await client.call_tool("ollama_copy_model", {"source": EMBEDDER, "destination": MODEL}))[0]
+    assert f'by a model made from "{EMBEDDER}" with the system prompt "You are a pirate."' in created
+    assert f"by a copy of {EMBEDDER}." in copied
