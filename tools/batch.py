@@ -7,6 +7,8 @@ from pydantic import BaseModel, Field, WithJsonSchema
 
 from ollama_mcp import Call, Data, Hints, tool
 from ollama_mcp.formats.durations import format_seconds
+from ollama_mcp.formats.json_text import json_line
+from ollama_mcp.server.formatting import format_notes
 from ollama_mcp.server.types import Background, Format, Options, Think
 from ollama_mcp.work.decide import ClosedQuestion
 
@@ -49,9 +51,9 @@ class Batch(Data):
             f"({self.rows_per_second:.3g}/s{token_counts})."
         )
         lines = [head, f"{self.failed:,} failed." if self.failed else "", self.output or ""]
-        lines += [f"{error.rows:,} x [{error.kind}] {error.first}" for error in self.errors or []]
-        lines += [json.dumps(sample, ensure_ascii=False) for sample in self.samples or []]
-        return "\n".join([line for line in lines if line] + (self.notes or []))
+        lines += format_notes(f"{error.rows:,} x [{error.kind}] {error.first}" for error in self.errors or [])
+        lines += [json_line(sample) for sample in self.samples or []]
+        return "\n".join([line for line in lines if line] + format_notes(self.notes))
 
 
 def _object(member: str, kind: str = "string", **more: str) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, Field
 
 from ollama_mcp import Call, Data, Hints, tool
-from ollama_mcp.server.formatting import format_bytes, format_table
+from ollama_mcp.formats.escaping import indent
+from ollama_mcp.server.formatting import format_bytes, format_notes, format_table
 from ollama_mcp.server.types import Background, Images, RequiresSetting
 from ollama_mcp.work.choosing import ModelHabits
 
@@ -52,13 +53,14 @@ class Compared(Data):
 
     def as_text(self) -> str:
         columns = ("model", "answers", "load s", "first token s", "tokens/s", "tokens", "memory", "GPU", "notes")
-        parts = [format_table(columns, map(self._cells, self.models)), *(self.notes or [])]
+        parts = [format_table(columns, map(self._cells, self.models)), *format_notes(self.notes)]
         parts += [f"All answers: {self.output}"] if self.output else []
         for row in self.models:
             for reply in row.answers or []:
                 place = f", prompt {reply.prompt}" if self.prompts > 1 else ""
-                text = "\n".join(filter(None, (reply.error, reply.text)))
-                parts.append(f"\n## {row.model}{place}\n{text}")
+                words = [indent(reply.text)] if reply.text else []
+                parts.append(f"\n## {row.model}{place}")
+                parts += [*format_notes([reply.error] if reply.error else []), *words]
         return "\n".join(parts)
 
     def _cells(self, row: ComparedModel) -> list[object]:

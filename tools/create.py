@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from ollama_mcp import DESTROYS, Call, Data, InvalidArgument, NotAllowed, tool
 from ollama_mcp.formats.durations import format_seconds
+from ollama_mcp.formats.escaping import escape
+from ollama_mcp.server.formatting import format_notes
 from ollama_mcp.server.types import Background, Confirm, Digests, Parameters
 
 Quantization = Literal["F32", "F16", "BF16", "Q8_0", "Q4_K_S", "Q4_K_M"]
@@ -54,9 +56,9 @@ class Created(Data):
     note: str | None = None
 
     def as_text(self) -> str:
-        source = f" from {', '.join(self.uploaded)}" if self.uploaded else ""
+        source = f" from {escape(', '.join(self.uploaded), 400)}" if self.uploaded else ""
         done = f"{self.model} was created{source} in {format_seconds(self.seconds)}."
-        return f"{done}\n{self.note}" if self.note else done
+        return "\n".join([done, *format_notes(self.note.split("\n") if self.note else [])])
 
 
 @tool(title="Create a model", toolset="models", hints=DESTROYS)
@@ -100,7 +102,8 @@ async def ollama_create_model(
     )
     if adapters:
         definition.blobs["adapters"] = adapters
-    target = await call.may_overwrite(model, confirmed=confirm, content=definition.fingerprint())
+    content, by = definition.fingerprint(), definition.summary
+    target = await call.may_overwrite(model, confirmed=confirm, content=content, by=by)
     transfer = await create_model(call, target, definition)
     await call.record_written(target)
     return Created(

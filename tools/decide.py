@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from ollama_mcp import INFERS, Call, Data, tool
 from ollama_mcp.server.failures import failure_text
-from ollama_mcp.server.formatting import format_table
+from ollama_mcp.server.formatting import format_notes, format_table
 from ollama_mcp.server.types import Background, ImageSources, ModelName
 from ollama_mcp.work.decide import ClosedQuestion
 from ollama_mcp.work.decide.run import DecisionInputs, InputResult, decide_inputs
@@ -52,7 +52,7 @@ class Decisions(Data):
         head = f"Decided by {self.model} ({methods[self.way]})."
         explanation = "confidence: how little the probabilities are spread, not how likely the answer is right."
         legend = [explanation] if any(row.confidence is not None for row in self.rows) else []
-        return "\n".join([head, format_table(columns, cells), *legend, *(self.notes or [])])
+        return "\n".join([head, format_table(columns, cells), *legend, *format_notes(self.notes)])
 
 
 @tool(title="Classify, score, check", toolset="work", hints=INFERS)

@@ -7,6 +7,7 @@ from pydantic import Field
 from ollama_mcp import CHANGES, DESTROYS, Call, Data, InvalidArgument, tool
 from ollama_mcp.errors import ModelNotFound
 from ollama_mcp.formats.durations import format_seconds, keep_alive_seconds
+from ollama_mcp.formats.escaping import MAX_NOTE_LENGTH, escape
 from ollama_mcp.formats.model_names import same_model
 from ollama_mcp.server.formatting import format_bytes
 from ollama_mcp.server.types import Confirm, KeepAlive, LoadOptions, ModelName
@@ -36,7 +37,8 @@ async def ollama_copy_model(
     if found is None or same_model(source, destination):
         await call.client.copy(source, destination)
         return done
-    target = await call.may_overwrite(destination, confirmed=confirm, content=f"copy {found.digest}")
+    content, by = f"copy {found.digest}", f"a copy of {source}"
+    target = await call.may_overwrite(destination, confirmed=confirm, content=content, by=by)
     await call.client.copy(source, destination)
     await call.record_written(target)
     return done
@@ -96,7 +98,7 @@ class UnloadResult(Data):
 
     def as_text(self) -> str:
         done = f"Unloaded: {', '.join(self.unloaded)}." if self.unloaded else "No model was unloaded."
-        return f"{done} {self.note}" if self.note else done
+        return escape(f"{done} {self.note}" if self.note else done, MAX_NOTE_LENGTH)
 
 
 @tool(title="Unload models", toolset="models", hints=CHANGES)

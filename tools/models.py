@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field
 
 from ollama_mcp import READS, Call, Data, tool
+from ollama_mcp.formats.escaping import MAX_NOTE_LENGTH, escape, indent
 from ollama_mcp.formats.model_names import same_model
 from ollama_mcp.hosts.model_cards import capabilities_of, card_section, default_options
-from ollama_mcp.server.formatting import format_bytes, format_date, format_table
+from ollama_mcp.server.formatting import format_bytes, format_date, format_notes, format_table
 from ollama_mcp.server.types import ModelName
 from ollama_mcp.work.choosing import models_with_capability, without_twins
 
@@ -55,7 +56,7 @@ class InstalledModels(Data):
             for m in self.models
         )
         shown = format_table(columns, rows) if self.models else ""
-        return "\n".join(part for part in (shown, self.note) if part)
+        return "\n".join([*([shown] if shown else []), *format_notes([self.note] if self.note else [])])
 
 
 def _lower(value: Any) -> Any:
@@ -136,8 +137,10 @@ class ModelDetails(Data):
         shown = {name: value for name, value in self if value is not None and name not in ("included", "size_bytes")}
         shown |= {"size": format_bytes(self.size_bytes)} if self.size_bytes else {}
         shown |= {"digest": _short_digest(self.digest)} if self.digest else {}
-        head = [f"{name}: {_shown(value)}" for name, value in shown.items()]
-        parts = [f"--- {name}\n{_PARTS.get(name, _shown)(value)}" for name, value in (self.included or {}).items()]
+        head = [f"{name}: {_on_one_line(value)}" for name, value in shown.items()]
+        parts = [
+            f"--- {name}\n{indent(_PARTS.get(name, _shown)(value))}" for name, value in (self.included or {}).items()
+        ]
         return "\n".join(head + parts)
 
 
@@ -210,7 +213,7 @@ async def ollama_list_running(call: Call) -> LoadedModels:
             LoadedModel(
                 name=m.name,
                 size_bytes=m.size,
-                gpu_percent=round(100 * m.size_vram / m.size) if m.size else 0,
+                gpu_percent=round(100 * min(m.size_vram, m.size) / m.size) if m.size else 0,
                 context_length=m.context_length,
                 expires_in_seconds=_seconds_left(m.expires_at),
             )
@@ -247,6 +250,10 @@ def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return "\n".join(f"{name} {item}" for name, item in value.items())  # pyright: ignore[reportUnknownVariableType]
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _on_one_line(value: Any) -> str:
+    return escape("; ".join(_shown(value).splitlines()), MAX_NOTE_LENGTH)
 
 
 def _conversation(messages: list[dict[str, Any]]) -> str:

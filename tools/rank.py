@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, Field
 
 from ollama_mcp import INFERS, Call, Data, tool
-from ollama_mcp.server.formatting import format_table
+from ollama_mcp.server.formatting import format_notes, format_table
 from ollama_mcp.server.types import Background, EmbedModel
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Ranked(Data):
         new = f"{self.embedded:,} embedded now" if self.embedded else "all embedded before"
         head = f"Nearest of {self.passages:,} passages by {self.model} ({new})."
         cells = ((f"{row.score:.4f}", row.place or f"texts[{row.index}]", row.excerpt) for row in self.rows)
-        return "\n".join([head, format_table(("score", "place", "excerpt"), cells), *(self.notes or [])])
+        return "\n".join([head, format_table(("score", "place", "excerpt"), cells), *format_notes(self.notes)])
 
 
 @tool(title="Find by meaning", toolset="work", hints=INFERS)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, WithJsonSchema
 
 from ollama_mcp import READS, Call, Data, __version__, tool
 from ollama_mcp.errors import OllamaMCPError
+from ollama_mcp.formats.escaping import MAX_NOTE_LENGTH, escape
 from ollama_mcp.hosts.vulnerabilities import version_warnings
 from ollama_mcp.server.failures import failure_text
 from ollama_mcp.server.formatting import format_bytes
@@ -184,10 +185,10 @@ def _calls(counts: UsageCounts) -> str:
 def _host_line(host: HostStatus) -> str:
     if not host.reachable:
         return f"{host.name} ({host.url}) does not answer: {host.problem}"
-    loaded = "unknown" if host.loaded is None else ", ".join(host.loaded) or "none"
+    loaded = "unknown" if host.loaded is None else escape(", ".join(host.loaded), MAX_NOTE_LENGTH) or "none"
     cloud = f", cloud {host.cloud}" if host.cloud else ""
     state = (
-        f"{host.name} ({host.url}): Ollama {host.version}, {host.installed} models installed "
+        f"{host.name} ({host.url}): Ollama {escape(host.version or '', 60)}, {host.installed} models installed "
         f"({format_bytes(host.disk_bytes)}), loaded: {loaded}{cloud}"
     )
-    return "\n".join([state, *(f"warning: {warning}" for warning in host.warnings or [])])
+    return "\n".join([state, *(f"warning: {escape(warning, MAX_NOTE_LENGTH)}" for warning in host.warnings or [])])

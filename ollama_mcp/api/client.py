@@ -22,8 +22,6 @@ from ollama_mcp.errors import ApiError, BadAnswer, InvalidArgument, ServerError,
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pydantic import BaseModel
-
     from ollama_mcp.api.events import Json
     from ollama_mcp.api.http_session import ApiResponse
     from ollama_mcp.api.read_only import ReadOnlyGuard
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
         EmbeddingsResponse,
         EmbedResponse,
         FetchedPage,
+        JsonResponse,
         ModelCard,
         ModelSummary,
         Recommendation,
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     )
     from ollama_mcp.api.versions import ServerVersion
 
-    M = TypeVar("M", bound=BaseModel)
+    M = TypeVar("M", bound=JsonResponse)
 
 CLOUD_HOST = "ollama.com"
 # Characters from which a body is encoded in a thread: base64 images take tens of milliseconds.

@@ -9,7 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Self, cast
 
+from ollama_mcp.formats.json_text import as_count
+
 Json = dict[str, Any]
+# Far beyond any: those of tokens that a model all but excludes are in the hundreds.
+_MAX_LOGPROB = 1e9
 
 
 @dataclass(slots=True)
@@ -26,8 +30,8 @@ class ToolCall:
         """Parse an item of `tool_calls`; raises ValueError where it has another shape."""
         function = _object(_object(data, "tool_calls[]").get("function"), "tool_calls[].function")
         arguments = _object(function.get("arguments") or {}, "tool_calls[].function.arguments")
-        call_id = data.get("id") or function.get("id")
-        return cls(_text(function, "name"), arguments, call_id, function.get("index"))
+        call_id = _text_or_none(data.get("id")) or _text_or_none(function.get("id"))
+        return cls(_text(function, "name"), arguments, call_id, as_count(function.get("index")))
 
     def to_json(self) -> Json:
         """The form used in messages."""
@@ -51,9 +55,8 @@ class Stats:
 
     @classmethod
     def from_json(cls, data: Json) -> Stats:
-        """Parse the counters of a final line; values that are not numbers are left out."""
-        values = {name: data.get(name) for name in cls.__slots__}
-        return cls(**{name: value for name, value in values.items() if isinstance(value, int)})
+        """Parse the counters of a final line; values that cannot be counts are left out."""
+        return cls(**{name: as_count(data.get(name)) for name in cls.__slots__})
 
     @property
     def total_seconds(self) -> float | None:
@@ -109,17 +112,17 @@ class Chunk:
         for name, value in ((text_field, text), ("thinking", thinking)):
             if value is not None and not isinstance(value, str):
                 raise ValueError(f"{name!r} is not a string")
-        chunk = cls(text or "", thinking or "", model=data.get("model") or "")
+        chunk = cls(text or "", thinking or "", model=_text_or_none(data.get("model")) or "")
         if calls := answer.get("tool_calls"):
             chunk.tool_calls = _tool_calls(calls)
         if logprobs := data.get("logprobs"):
-            chunk.logprobs = _objects(logprobs, "logprobs")
+            chunk.logprobs = _logprobs(logprobs)
         if data.get("done") is True:
             chunk.done = True
-            chunk.done_reason = data.get("done_reason") or None
+            chunk.done_reason = _text_or_none(data.get("done_reason"))
             chunk.stats = Stats.from_json(data)
-            chunk.remote_model = data.get("remote_model") or None
-            chunk.remote_host = data.get("remote_host") or None
+            chunk.remote_model = _text_or_none(data.get("remote_model"))
+            chunk.remote_host = _text_or_none(data.get("remote_host"))
         return chunk
 
 
@@ -135,7 +138,7 @@ class GenerateChunk(Chunk):
         if "response" not in data and "done" not in data:
             raise ValueError("neither 'response' nor 'done'")
         chunk = cls.from_fields(data, data, "response")
-        chunk.context = data.get("context") or None
+        chunk.context = _tokens(data.get("context"))
         return chunk
 
 
@@ -168,10 +171,10 @@ class ProgressEvent:
         """Parse a line; raises ValueError without a status."""
         if "status" not in data:
             raise ValueError("no 'status'")
-        total = data.get("total")
+        total = as_count(data.get("total"))
         # Ollama omits zeros, so a layer of known size without `completed` has just begun.
-        completed = data.get("completed", None if total is None else 0)
-        return cls(_text(data, "status"), data.get("digest") or None, total, completed)
+        completed = as_count(data.get("completed", None if total is None else 0))
+        return cls(_text(data, "status"), _text_or_none(data.get("digest")), total, completed)
 
     @property
     def done(self) -> bool:
@@ -202,6 +205,16 @@ def _text(data: Json, name: str) -> str:
     raise ValueError(f"{name!r} is not a string")
 
 
+def _text_or_none(value: Any) -> str | None:
+    """A text that says more than nothing; None for anything else, where nothing depends on it."""
+    return value if isinstance(value, str) and value else None
+
+
+def _tokens(value: Any) -> list[int] | None:
+    tokens = cast("list[Any]", value) if isinstance(value, list) else []
+    return tokens if tokens and all(as_count(token) is not None for token in tokens) else None
+
+
 def _object(value: Any, name: str) -> Json:
     if not isinstance(value, dict):
         raise ValueError(f"{name!r} is not an object")
@@ -212,6 +225,17 @@ def _objects(value: Any, name: str) -> list[Json]:
     if not isinstance(value, list):
         raise ValueError(f"{name!r} is not a list")
     return [_object(item, f"{name}[]") for item in cast("list[Any]", value)]
+
+
+def _logprobs(value: Any) -> list[Json]:
+    """The positions; a log-probability that is no number that can be calculated with is None."""
+    positions = _objects(value, "logprobs")
+    for position in positions:
+        for entry in (position, *_objects(position.get("top_logprobs") or [], "top_logprobs")):
+            logprob = entry.get("logprob")
+            if not isinstance(logprob, int | float) or not -_MAX_LOGPROB < logprob < _MAX_LOGPROB:
+                entry["logprob"] = None
+    return positions
 
 
 def _tool_calls(value: Any) -> list[ToolCall]:

@@ -6,7 +6,7 @@ import asyncio
 import random
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ollama_mcp.api import error_mapping
 from ollama_mcp.api.host_config import build_headers, create_tls_context, normalize_base_url
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Mapping
 
     import httpx
-    from pydantic import BaseModel
 
     from ollama_mcp.api.read_only import ReadOnlyGuard
+    from ollama_mcp.api.responses import JsonResponse
     from ollama_mcp.api.transport import FreeListTransport
 
-    M = TypeVar("M", bound=BaseModel)
+    M = TypeVar("M", bound=JsonResponse)
 
 MAX_BODY = 64 * 2**20
 MAX_ERROR_LENGTH = 400
@@ -286,11 +286,11 @@ class HttpSession:
         """The body of a response as a pydantic model; BadAnswer where it does not validate."""
         try:
             if len(body) > _PARSE_IN_THREAD:
-                return await asyncio.to_thread(model.model_validate_json, body)
-            return model.model_validate_json(body)
-        except ValueError:
-            shown = error_mapping.quote_body(body)
-            what = f"{shown} is not the expected JSON" if body.strip() else "the response is empty"
+                return await asyncio.to_thread(model.from_body, body)
+            return model.from_body(body)
+        except ValueError as error:
+            shown = f"{error_mapping.quote_body(body)} is not the expected JSON{_place_of(error)}"
+            what = shown if body.strip() else "the response is empty"
             raise error_mapping.unexpected_response(self.describe(request), what, 200) from None
 
     async def fetch_bytes(self, request: ApiRequest, *, limited: bool = True) -> bytes:
@@ -358,3 +358,12 @@ class HttpSession:
         self._headers = httpx.Headers({"Host": host, **self._headers})
         self._transport = FreeListTransport(lambda: create_tls_context(verify=self._verify, ca_file=self._ca_file))
         return self._transport
+
+
+def _place_of(error: ValueError) -> str:
+    """The first place that does not fit, as " (models.0.name)"; "" where it is no JSON at all."""
+    if not hasattr(error, "errors"):
+        return ""
+    places = cast("list[dict[str, Any]]", cast("Any", error).errors(include_input=False, include_url=False))
+    place = ".".join(str(part) for part in places[0].get("loc", ())) if places else ""
+    return f" ({escape(place, 60)})" if place else ""

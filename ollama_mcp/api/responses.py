@@ -1,13 +1,28 @@
 """Responses of the endpoints that do not stream, parsed leniently: unknown fields are ignored, null counts as absent.
 
-Servers omit what is zero or empty, so nearly every field has a default. Sizes are bytes, durations nanoseconds.
+Servers omit what is zero or empty, so nearly every field has a default, which also stands for a value that the field
+cannot have. What a response is about (names, vectors, probabilities) has to be right. Sizes are bytes, durations
+nanoseconds.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
+
+from ollama_mcp.formats.json_text import as_count, parse_json
 
 
 def _parse_time(value: Any) -> datetime | None:
@@ -22,19 +37,30 @@ def _null_as_empty(value: Any) -> Any:
     return [] if value is None else value
 
 
-class ListResponseModel(BaseModel):
-    """Base of responses that are one list: Go writes an empty list as null, and only a foreign server omits the key."""
+class JsonResponse(BaseModel):
+    """Base of what a response's body is parsed into."""
 
-    model_config = ConfigDict(extra="ignore", defer_build=True)
+    model_config = ConfigDict(extra="ignore", defer_build=True, protected_namespaces=())
+
+    @classmethod
+    def from_body(cls, body: bytes) -> Self:
+        """Parse a body; raises ValueError where it does not fit."""
+        return cls.model_validate(parse_json(body))
+
+
+class ListResponseModel(JsonResponse):
+    """Base of responses that are one list: Go writes an empty list as null, and only a foreign server omits the key."""
 
 
 Timestamp = Annotated[datetime | None, BeforeValidator(_parse_time)]
+Count = Annotated[int, BeforeValidator(as_count)]
+MaybeCount = Annotated[int | None, BeforeValidator(as_count)]
+# Rounding may bring a sum just above 1.
+Probability = Annotated[FiniteFloat, Field(ge=0, le=1.01)]
 
 
-class ResponseModel(BaseModel):
-    """Base of all responses."""
-
-    model_config = ConfigDict(extra="ignore", defer_build=True, protected_namespaces=())
+class StrictResponseModel(JsonResponse):
+    """Base of responses whose fields all have to be right."""
 
     @model_validator(mode="before")
     @classmethod
@@ -42,6 +68,29 @@ class ResponseModel(BaseModel):
         if isinstance(data, Mapping):
             return {key: value for key, value in data.items() if value is not None}  # pyright: ignore[reportUnknownVariableType] # any JSON
         return data
+
+
+class ResponseModel(StrictResponseModel):
+    """Base of most responses.
+
+    Attributes:
+        essential: Fields that have a default for servers that omit them, but must be right where they are given.
+    """
+
+    essential: ClassVar[frozenset[str]] = frozenset()
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _default_for_wrong(cls, value: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        """One wrong figure of one model must not lose the list of all models."""
+        try:
+            return check(value)
+        except ValidationError:
+            name = info.field_name or ""
+            field = cls.model_fields[name]
+            if field.is_required() or name in cls.essential:
+                raise
+            return field.get_default(call_default_factory=True, validated_data={})
 
 
 class ModelMetadata(ResponseModel):
@@ -53,8 +102,8 @@ class ModelMetadata(ResponseModel):
     families: list[str] = []
     parameter_size: str = ""
     quantization_level: str = ""
-    context_length: int | None = None
-    embedding_length: int | None = None
+    context_length: MaybeCount = None
+    embedding_length: MaybeCount = None
 
 
 class ModelSummary(ResponseModel):
@@ -65,7 +114,7 @@ class ModelSummary(ResponseModel):
     remote_model: str | None = None
     remote_host: str | None = None
     modified_at: Timestamp = None
-    size: int = 0
+    size: Count = 0
     digest: str = ""
     details: ModelMetadata = Field(default_factory=ModelMetadata)
     capabilities: list[str] | None = None
@@ -76,12 +125,12 @@ class RunningModel(ResponseModel):
 
     name: str
     model: str = ""
-    size: int = 0
-    size_vram: int = 0
+    size: Count = 0
+    size_vram: Count = 0
     digest: str = ""
     details: ModelMetadata = Field(default_factory=ModelMetadata)
     expires_at: Timestamp = None
-    context_length: int | None = None
+    context_length: MaybeCount = None
 
 
 class ThinkingLevels(ResponseModel):
@@ -132,22 +181,27 @@ class ModelCard(ResponseModel):
     @property
     def parameter_count(self) -> int | None:
         """The number of weights."""
-        value = self.model_info.get("general.parameter_count")
-        return value if isinstance(value, int) else None
+        return as_count(self.model_info.get("general.parameter_count"))
 
     def _number(self, key: str) -> int | None:
-        value = self.model_info.get(f"{self.architecture}.{key}")
-        return value if isinstance(value, int) else None
+        return as_count(self.model_info.get(f"{self.architecture}.{key}"))
 
 
 class EmbedResponse(ResponseModel):
     """Vectors in the order of the inputs."""
 
+    essential = frozenset({"embeddings"})
+
     model: str = ""
-    embeddings: list[list[float]] = []
-    total_duration: int | None = None
-    load_duration: int | None = None
-    prompt_eval_count: int | None = None
+    embeddings: list[list[FiniteFloat]] = []
+    total_duration: MaybeCount = None
+    load_duration: MaybeCount = None
+    prompt_eval_count: MaybeCount = None
+
+    @classmethod
+    def from_body(cls, body: bytes) -> Self:
+        """Parse a body of up to millions of numbers, for which pydantic's own parser is the quicker one."""
+        return cls.model_validate_json(body)
 
     @property
     def total_seconds(self) -> float | None:
@@ -163,7 +217,9 @@ class EmbedResponse(ResponseModel):
 class EmbeddingsResponse(ResponseModel):
     """One vector; empty for an empty text."""
 
-    embedding: list[float] = []
+    essential = frozenset({"embedding"})
+
+    embedding: list[FiniteFloat] = []
 
 
 class CloudStatus(ResponseModel):
@@ -187,9 +243,9 @@ class Recommendation(ResponseModel):
 
     model: str
     description: str = ""
-    context_length: int | None = None
-    max_output_tokens: int | None = None
-    vram_bytes: int | None = None
+    context_length: MaybeCount = None
+    max_output_tokens: MaybeCount = None
+    vram_bytes: MaybeCount = None
     required_plan: str | None = None
 
 
@@ -209,41 +265,43 @@ class FetchedPage(ResponseModel):
     links: list[str] = []
 
 
-class ChoiceAnswer(ResponseModel):
+class ChoiceAnswer(StrictResponseModel):
     """One key of the criteria. `confidence` is how concentrated the probabilities are, not how likely it is right."""
 
     type: Literal["choice"]
     choice: str
-    probabilities: dict[str, float] = {}
-    confidence: float | None = None
+    probabilities: dict[str, Probability] = {}
+    confidence: Probability | None = None
 
 
-class NoulAnswer(ResponseModel):
+class NoulAnswer(StrictResponseModel):
     """The probability of true."""
 
     type: Literal["noul"]
-    noul: float
+    noul: FiniteFloat
 
 
-class ScoreAnswer(ResponseModel):
+class ScoreAnswer(StrictResponseModel):
     """The mean position in the ordered list, from 0 to n - 1."""
 
     type: Literal["score"]
-    score: float
+    score: FiniteFloat
     legend: dict[str, str] = {}
-    probabilities: dict[str, float] = {}
-    confidence: float | None = None
+    probabilities: dict[str, Probability] = {}
+    confidence: Probability | None = None
 
 
 class DecisionUsage(ResponseModel):
     """The tokens that a decision used."""
 
-    input_tokens: int = 0
-    output_tokens: int = 0
+    input_tokens: Count = 0
+    output_tokens: Count = 0
 
 
 class DecisionResponse(ResponseModel):
     """An answer for each question, by its name."""
+
+    essential = frozenset({"answers"})
 
     model: str = ""
     answers: dict[str, Annotated[ChoiceAnswer | NoulAnswer | ScoreAnswer, Field(discriminator="type")]] = {}

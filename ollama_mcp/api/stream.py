@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar, cast
 
 from ollama_mcp.api import error_mapping
 from ollama_mcp.errors import ApiError, InternalError, Interrupted
+from ollama_mcp.formats.json_text import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,9 +24,6 @@ _PARSE_IN_THREAD = 256 * 2**10
 _DRAIN_SECONDS = 1.0
 
 _NDJSON = "application/x-ndjson"
-_SURROGATE = re.compile("[\ud800-\udfff]")
-# The forms of a lone surrogate: escaped, or as bytes that the json module lets pass.
-_SURROGATE_MARK = re.compile(rb"\\u[dD]|\xed")
 
 
 class StreamEvent(Protocol):
@@ -272,28 +268,3 @@ class LineBuffer:
             self._size = 0
             raise LineTooLong
         self._parts.append(part)
-
-
-def parse_json(line: bytes) -> Any:
-    """The JSON of a line; a lone surrogate, which could not be encoded again, becomes U+FFFD.
-
-    Raises:
-        ValueError: The line is not JSON, or is nested deeper than Python reads.
-    """
-    try:
-        data = json.loads(line)
-        return _replace_surrogates(data) if _SURROGATE_MARK.search(line) else data
-    except RecursionError:
-        raise ValueError("nested too deep") from None
-
-
-def _replace_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        return _SURROGATE.sub("\ufffd", value)
-    if isinstance(value, list):
-        return [_replace_surrogates(item) for item in cast("list[Any]", value)]
-    if isinstance(value, dict):
-        return {
-            _replace_surrogates(name): _replace_surrogates(item) for name, item in cast("dict[str, Any]", value).items()
-        }
-    return value

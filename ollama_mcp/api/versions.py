@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # A server may be updated while this process runs.
 _CACHE_SECONDS = 60.0
-_NUMBERS = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
+_NUMBERS = re.compile(r"v?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?")
 
 
 class Feature(Enum):

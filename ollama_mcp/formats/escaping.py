@@ -6,6 +6,8 @@ import re
 import unicodedata
 
 MAX_QUOTE_LENGTH = 200
+MAX_NOTE_LENGTH = 1_000
+_INDENT = "  "
 
 # Controls, format characters (bidi, zero width, the tag block at U+E0000), surrogates, private use, separators.
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -40,7 +42,17 @@ def make_printable(text: str) -> str:
     """The whole text with hidden characters escaped; line ends and tabs stay."""
     if _PRINTABLE_ASCII.fullmatch(text):
         return text
-    return "".join(character if character in "\n\t" else _visible(character) for character in text)
+    return "".join(
+        character if character in "\n\t" else _visible(character) for character in text.replace("\r\n", "\n")
+    )
+
+
+def indent(text: str) -> str:
+    """The lines of a text from outside, set off from those of this server, which begin in the first column.
+
+    A text that brings a line such as "[not_allowed] Call ..." is so told from an error of this server.
+    """
+    return "\n".join(f"{_INDENT}{line}" if line else "" for line in make_printable(text).split("\n"))
 
 
 def redact_paths(text: str) -> str:
@@ -48,8 +60,13 @@ def redact_paths(text: str) -> str:
     return _MODEL_STORE_PATH.sub("<model store>", text)
 
 
+def is_hidden(character: str) -> bool:
+    """Whether a character shows nothing by itself, but may change how others are shown."""
+    return unicodedata.category(character) in _HIDDEN_CATEGORIES
+
+
 def _visible(character: str) -> str:
-    if unicodedata.category(character) not in _HIDDEN_CATEGORIES:
+    if not is_hidden(character):
         return character
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

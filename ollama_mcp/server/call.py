@@ -89,13 +89,14 @@ class Call(CallContext):
                 next_step="Leave it out; the user can list the registry in policy.insecure_registries.",
             )
 
-    async def may_overwrite(self, name: str, *, confirmed: bool, content: str) -> Overwritable:
+    async def may_overwrite(self, name: str, *, confirmed: bool, content: str, by: str) -> Overwritable:
         """Let a call write a name: a free one, one that this process made, or one whose loss was confirmed.
 
         Args:
             name: The name.
             confirmed: The tool's `confirm` argument.
             content: Stands for what is to be written: a yes covers no other content.
+            by: What would take its place, as words after "by".
 
         Raises:
             OllamaMCPError: As `confirm`, where the name is taken.
@@ -105,7 +106,7 @@ class Call(CallContext):
             return Overwritable(name, "", is_own=True)
         if not (is_own := self.hosts.has_created(found)):
             await self.confirm(
-                f"{found.name} exists ({found.digest[:12]}) and would be overwritten.",
+                f"{found.name} exists ({found.digest[:12]}) and would be overwritten by {by}.",
                 subject=f"{found.name} {found.digest} {content}",
                 confirmed=confirmed,
                 action="overwrite",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mcp.types import CallToolResult, TextContent
 
 from ollama_mcp.errors import ApiError, InternalError, ModelNotFound, OllamaMCPError, Unsupported
+from ollama_mcp.formats.escaping import escape
 from ollama_mcp.formats.model_names import parse_name, same_model
 from ollama_mcp.server.results import META
 
@@ -46,7 +47,8 @@ def failure_result(error: OllamaMCPError) -> CallToolResult:
 
 def failure_text(error: OllamaMCPError) -> str:
     """`[kind] What failed and why. What to do next.`, at most 400 characters; the next step is kept whole."""
-    head, tail = f"[{error.kind}] {error.message}".strip(), error.next_step.strip()
+    # Both may name what a host or a file said.
+    head, tail = (escape(text, 2 * MAX_CHARS) for text in (f"[{error.kind}] {error.message}", error.next_step))
     room = MAX_CHARS - len(tail) - 1 if tail else MAX_CHARS
     if len(head) > room:
         head = f"{head[: max(room, 120) - 1]}…"

@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from ollama_mcp.formats.escaping import MAX_NOTE_LENGTH, escape
+
 
 def format_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A compact text table with " | " between cells; columns that are empty in every row are omitted."""
-    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    """A compact text table with " | " between cells; columns that are empty in every row are omitted.
+
+    A row is one line, and none that begins like an error of this server, whatever a host or a file put into its cells.
+    """
+    cells = [["" if cell is None else escape(str(cell), MAX_NOTE_LENGTH) for cell in row] for row in rows]
     used = [index for index in range(len(columns)) if any(row[index] for row in cells)]
     lines = [" | ".join(columns[index] for index in used)]
-    lines += [" | ".join(row[index] for index in used) for row in cells]
+    for row in cells:
+        line = " | ".join(row[index] for index in used)
+        lines.append(f"- {line}" if line.startswith("[") else line)
     return "\n".join(lines)
+
+
+def format_notes(notes: Iterable[str] | None) -> list[str]:
+    """Notes as lines, one each."""
+    return [escape(note, MAX_NOTE_LENGTH) for note in notes or ()]
 
 
 def format_bytes(count: float | None) -> str:

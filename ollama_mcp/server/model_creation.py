@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ollama_mcp.access.quoting import quoted
 from ollama_mcp.errors import BadRequest, InvalidArgument, OllamaMCPError, UnsupportedByVersion
+from ollama_mcp.formats.escaping import quote
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.formats.modelfile import (
     Instruction,
@@ -85,6 +86,15 @@ class ModelDefinition:
     def files(self) -> list[ModelFile]:
         """All files of this machine."""
         return [file for files in self.local.values() for file in files]
+
+    @property
+    def summary(self) -> str:
+        """What the model would be, in words that a user can judge: its source, and how its system prompt begins."""
+        names = [self.base] if self.base else self.names
+        more = f" and {len(names) - 1} more files" if len(names) > 1 else ""
+        source = f"a model made from {quote(names[0], 80)}{more}" if names else "a new model"
+        system = self.fields.get("system")
+        return f"{source} with the system prompt {quote(str(system), 120)}" if system else source
 
     @property
     def has_safetensors(self) -> bool:

@@ -6,12 +6,13 @@ complete alone, and a plain answer has no structuredContent at all. They are who
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from typing import Any, cast
 
 from mcp.types import CallToolResult, TextContent
 from pydantic import BaseModel, ConfigDict
 
+from ollama_mcp.formats.escaping import MAX_NOTE_LENGTH, escape, make_printable
+from ollama_mcp.formats.json_text import json_line, replace_surrogates
 from ollama_mcp.work.chat.result import MISSING, Answer
 
 META = "ollama-mcp-server"
@@ -31,16 +32,17 @@ class Data(BaseModel):
 
 def answer_result(answer: Answer) -> CallToolResult:
     """The wire form of an answer."""
-    notes = list(answer.notes)
+    # A note may name what a host or a file said; its line is ours.
+    notes = [escape(note, MAX_NOTE_LENGTH) for note in answer.notes]
     lines = [answer.text] if answer.text or not answer.tool_calls else []
-    lines += [f"call {call['name']} {json.dumps(call['arguments'], ensure_ascii=False)}" for call in answer.tool_calls]
+    lines += [f"call {escape(call['name'])} {json_line(call['arguments'])}" for call in answer.tool_calls]
     structured = _structured(answer, notes) if answer.is_structured else None
     blocks = ["\n".join(lines)]
     if notes:
         blocks.append("\n".join(notes))
     extra = {key: structured[key] for key in _EXTRAS if key in structured} if structured else {}
     if extra:
-        blocks.append(json.dumps(extra, ensure_ascii=False))
+        blocks.append(json_line(extra))
     meta = {f"{META}/usage": answer.usage} if answer.usage else None
     content = [TextContent(type="text", text=block) for block in blocks]
     return CallToolResult(content=list(content), structured_content=structured, _meta=meta)
@@ -48,8 +50,13 @@ def answer_result(answer: Answer) -> CallToolResult:
 
 def data_result(data: Data) -> CallToolResult:
     """The wire form of a data tool's result."""
-    content = [TextContent(type="text", text=data.as_text())]
-    return CallToolResult(content=list(content), structured_content=data.model_dump(mode="json", exclude_none=True))
+    content = [TextContent(type="text", text=make_printable(data.as_text()))]
+    try:
+        structured = data.model_dump(mode="json", exclude_none=True)
+    except UnicodeEncodeError:
+        # The name of a file may hold bytes that are no text.
+        structured = data.model_dump(exclude_none=True)
+    return CallToolResult(content=list(content), structured_content=_printable(structured))
 
 
 def _structured(answer: Answer, notes: list[str]) -> dict[str, Any]:
@@ -63,5 +70,18 @@ def _structured(answer: Answer, notes: list[str]) -> dict[str, Any]:
     }
     parts = {name: value for name, value in parts.items() if value is not None}
     head = {"text": answer.text} if answer.value is MISSING else {"value": answer.value}
-    lists = {"notes": notes, "sources": answer.sources}
+    lists = {"notes": notes, "sources": replace_surrogates(answer.sources)}
     return head | parts | {name: items for name, items in lists.items() if items} | {"model": answer.model}
+
+
+def _printable(value: Any) -> Any:
+    """A JSON value without hidden characters: some hosts show it to the model in place of the text."""
+    if isinstance(value, str):
+        return make_printable(value)
+    if isinstance(value, dict):
+        return {_printable(name): _printable(item) for name, item in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        # Vectors are long, and numbers are most of them.
+        items = cast("list[Any]", value)
+        return [item if isinstance(item, float) else _printable(item) for item in items]
+    return value

@@ -11,6 +11,8 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from ollama_mcp.formats.escaping import escape
+
 HEARTBEAT_SECONDS = 10.0
 SHORTEST_GAP_SECONDS = 0.2
 MESSAGE_CHARS = 199
@@ -123,5 +125,6 @@ class Progress:
 
 def newest(text: str) -> str:
     """The last words of a text, on one line and within what hosts show."""
-    line = " ".join(text[-4 * MESSAGE_CHARS :].split())
+    # The words come from the model or the host: none may move the cursor of a terminal.
+    line = escape(text[-4 * MESSAGE_CHARS :], 40 * MESSAGE_CHARS)
     return line if len(line) <= MESSAGE_CHARS else f"…{line[1 - MESSAGE_CHARS :]}"

@@ -61,7 +61,7 @@ async def test_each_model_answers_and_is_measured(simulator: Simulator):
     assert first["answers"] == [{"prompt": 1, "text": "Blue light scatters."}]
     words = text(result)
     assert words.startswith("model | load s | first token s | tokens/s | tokens | memory | GPU")
-    assert f"## {GEMMA}\nBecause of the air." in words
+    assert f"## {GEMMA}\n  Because of the air." in words
     bodies = [seen.json for seen in simulator.requests if seen.path == "/api/chat"]
     assert [body["messages"][0] for body in bodies] == [{"role": "system", "content": "Be short."}] * 2
 

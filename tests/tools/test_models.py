@@ -123,7 +123,7 @@ async def test_a_models_messages_are_shown_as_a_conversation(simulator: Simulato
     async with connected(simulator.url) as client:
         await client.call_tool("ollama_create_model", {"model": "mine", "from": MODEL, "messages": messages})
         result = await client.call_tool("ollama_show_model", {"model": "mine", "include": ["messages"]})
-    assert text(result).endswith("--- messages\nuser: Ahoy?\nassistant: Arr,\nthe 'gulls'.")
+    assert text(result).endswith("--- messages\n  user: Ahoy?\n  assistant: Arr,\n  the 'gulls'.")
     assert data(result)["included"]["messages"] == messages
 
 
@@ -132,7 +132,7 @@ async def test_token_tables_and_tensors_come_only_verbose(simulator: Simulator):
     async with connected(simulator.url) as client:
         result = await client.call_tool("ollama_show_model", arguments)
     assert isinstance(data(result)["included"]["tensors"], list)
-    assert "--- tensors\noutput_norm.weight F32 [3072]\n" in text(result)
+    assert "--- tensors\n  output_norm.weight F32 [3072]\n" in text(result)
     assert simulator.requests[-1].json["verbose"] is True
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ollama_mcp.errors import BadAnswer, InvalidArgument, NoAnswer, OllamaMCPError
+from ollama_mcp.formats.json_text import parse_json
 from ollama_mcp.formats.model_names import parse_name
 
 if TYPE_CHECKING:
@@ -116,15 +117,15 @@ def figures(stats: Stats) -> dict[str, Any]:
 
 def _checked_value(whole: Chunk, wanted: dict[str, Any] | str, prepared: PreparedRequest) -> tuple[Any, str, list[str]]:
     """The JSON value of an answer, checked against the format; the text that it stood in; and notes."""
-    from ollama_mcp.work.chat.answer_value import FENCE_NOTE, fenced_json, parse_json, with_exact_labels
+    from ollama_mcp.work.chat.answer_value import FENCE_NOTE, fenced_json, with_exact_labels
 
     text, notes = whole.text, list[str]()
     try:
-        value = parse_json(text)
-    except (ValueError, RecursionError) as error:
+        value = parse_json(text, strict=True)
+    except ValueError as error:
         if not (fenced := fenced_json(text)):
             raise _not_json(whole, prepared, error) from None
-        value, text, notes = parse_json(fenced), fenced, [FENCE_NOTE]
+        value, text, notes = parse_json(fenced, strict=True), fenced, [FENCE_NOTE]
     if isinstance(wanted, dict):
         from ollama_mcp.formats.json_schema import find_mismatch
 
@@ -139,10 +140,10 @@ def _checked_value(whole: Chunk, wanted: dict[str, Any] | str, prepared: Prepare
     return value, text, notes
 
 
-def _not_json(whole: Chunk, prepared: PreparedRequest, error: Exception) -> OllamaMCPError:
+def _not_json(whole: Chunk, prepared: PreparedRequest, error: ValueError) -> OllamaMCPError:
     if whole.done_reason == "length":
         return _format_error(whole, prepared, "it was cut before the JSON ended", "Raise options.num_predict.")
-    reason = f"it is not valid JSON ({error})" if isinstance(error, ValueError) else "it is nested too deeply"
+    reason = f"it is not valid JSON ({error})"
     return _format_error(whole, prepared, reason, "Ask for JSON in the prompt too, or set think=false.")
 
 
