@@ -1,6 +1,5 @@
-import gc
 import os
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -21,28 +20,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _user_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What servers keep between calls is kept apart from the user's own, in processes that tests start too."""
     os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
-
-
-def _open_sockets() -> set[str]:
-    """The sockets of this process, by inode; empty where the system does not tell."""
-    found: set[str] = set()
-    for entry in os.scandir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
-        try:
-            target = os.readlink(entry.path)
-        except OSError:
-            continue
-        if target.startswith("socket:"):
-            found.add(target)
-    return found
-
-
-@pytest.fixture(autouse=True)
-def _sockets_are_closed() -> Generator[None]:
-    """Collect what a test left open right after it: its ResourceWarning fails this test, not a later one."""
-    before = _open_sockets()
-    yield
-    if _open_sockets() - before:
-        gc.collect()
 
 
 @pytest.fixture

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ollama_mcp.api import ChatMessage, ChatRequest, ClientTimeouts, GenerateRequest, OllamaClient
-from ollama_mcp.errors import ApiError, BadAnswer, InternalError, Interrupted, ModelNotFound, ServerError, Timeout
+from ollama_mcp.errors import (
+    ApiError,
+    BadAnswer,
+    InternalError,
+    Interrupted,
+    ModelNotFound,
+    RunnerFailed,
+    ServerError,
+    Timeout,
+)
 from tests.api.raw_server import (
     STREAM_HEAD,
     chat_chunk,
@@ -165,7 +174,8 @@ async def test_an_error_line_is_raised_with_the_text_before_it(before: int) -> N
     ]
     async with serving(stream(*lines)) as server, OllamaClient(server.url) as client:
         error = await failure(client)
-        assert type(error) is ServerError
+        assert type(error) is RunnerFailed
+        assert error.kind == "server_error"
         assert error.partial == "so" * before
         assert "unexpected EOF" in error.message
 

@@ -103,7 +103,11 @@ BULKY: dict[str, tuple[Answer, dict[str, Any], str]] = {
     "thinking": (Answer(text="4", thinking=["hmm " * 500_000]), {"include": ["thinking"]}, ""),
     "thinking alone": (Answer(thinking=["hmm " * 500_000]), {}, "no_answer"),
     "logprobs": (_logprobs(), {"include": ["logprobs"], "options": {"top_logprobs": 2}}, ""),
-    "tool call": (Answer(tool_calls=[{"name": "n" * 500_000, "arguments": {}}]), {"tools": [{"name": "f"}]}, ""),
+    "tool call": (
+        Answer(tool_calls=[{"name": "f", "arguments": {"a": "x" * 500_000}}]),
+        {"tools": [{"name": "f"}]},
+        "",
+    ),
     "tool calls": (
         Answer(tool_calls=[{"name": "f", "arguments": {"a": "x" * 15_000}}] * 9),
         {"tools": [{"name": "f"}]},

@@ -62,8 +62,12 @@ async def test_a_copy_over_a_model_is_confirmed_unless_this_process_made_it(simu
     async with connected(simulator.url) as client:
         question = await _twice(client, "ollama_copy_model", {"source": MODEL, "destination": "GEMMA3:4B"})
         assert "gemma3:4b exists" in question
+        # The name is the user's: a yes for one content is none for the next.
         again = await client.call_tool("ollama_copy_model", {"source": "qwen3:4b", "destination": "gemma3:4b"})
-        assert not again.is_error
+        error(again, "needs_confirmation")
+        for source in (MODEL, "qwen3:4b"):
+            made = await client.call_tool("ollama_copy_model", {"source": source, "destination": "made-here"})
+            assert not made.is_error
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ async def test_where_it_may_not_be_written_no_model_is_asked(simulator: Simulato
 async def test_a_file_is_replaced_only_where_that_was_asked_for(simulator: Simulator, project: Path):
     file = project / "out.json"
     file.write_text("mine")
-    words = error(await _compare(simulator, prompt="Hi", output=str(file)), "not_allowed")
+    words = error(await _compare(simulator, prompt="Hi", output=str(file)), "invalid_argument")
     assert "overwrite" in words and file.read_text() == "mine" and not simulator.requests
     data(await _compare(simulator, prompt="Hi", output=str(file), overwrite=True))
     assert json.loads(file.read_text())["prompts"] == ["Hi"]
@@ -183,7 +183,7 @@ async def test_answers_are_given_even_where_the_file_is_taken_meanwhile(simulato
         file.write_text("another's")
         simulator.release("go")
         result = await client.call_tool("ollama_job", {"action": "result", "id": job})
-    assert "precious" in text(result) and "[not_allowed]" in text(result)
+    assert "precious" in text(result) and "[invalid_argument]" in text(result)
     assert "output" not in data(result)
     assert file.read_text() == "another's" and os.listdir(project).count("out.json") == 1
 

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, cast
 
 from ollama_mcp.formats.comparison import comparable
+from ollama_mcp.formats.json_text import parse_json
 
 FENCE_NOTE = "The JSON stood in a code fence; that, and what stood around it, was dropped."
 # A fence begins a line and so does its end: within JSON, a line can't begin with three backticks.
 _FENCE_LINE = re.compile(r"^[ \t]*`{3,}", re.MULTILINE)
 _FENCED = re.compile(r"^[ \t]*`{3,}[ \t]*(?:json[5c]?)?[ \t]*\n(.*?)^[ \t]*`{3,}[ \t]*$", re.M | re.S | re.I)
 _FENCED_IN_LINE = re.compile(r"\s*`{3,}[ \t]*(?:json[5c]?[ \t\r\n])?\s*([^`\s][^`]*)`{3,}\s*", re.I)
-
-
-def parse_json(text: str) -> Any:
-    """The JSON value of a text.
-
-    Raises:
-        ValueError: It is not valid JSON.
-        RecursionError: It is nested too deeply.
-    """
-    return json.loads(text, parse_constant=_refuse_constant)
 
 
 def fenced_json(text: str) -> str:
@@ -32,8 +22,8 @@ def fenced_json(text: str) -> str:
         fences = [match[1]]
     for fenced in fences:
         try:
-            parse_json(fenced)
-        except (ValueError, RecursionError):
+            parse_json(fenced, strict=True)
+        except ValueError:
             return ""
         return fenced.strip()
     return ""
@@ -72,7 +62,3 @@ def _exact(texts: list[str], labels: Any) -> list[str]:
     for label in sorted(exact):
         by_form.setdefault(comparable(label), []).append(label)
     return [text if text in exact or len(same := by_form.get(comparable(text), [])) != 1 else same[0] for text in texts]
-
-
-def _refuse_constant(text: str) -> Any:
-    raise ValueError(f"{text} is not a JSON number")

@@ -127,7 +127,7 @@ def _write(comparison: Comparison, output: Output) -> Comparison:
     """Write the file; if that fails, a note says so and the answers, which took long, are still returned."""
     try:
         output.write(render_file(comparison, output.path))
-    except (DiskError, NotAllowed) as error:
+    except (DiskError, InvalidArgument, NotAllowed) as error:
         return replace(comparison, notes=[*comparison.notes, error_line(error)])
     return replace(comparison, path=output.path)
 

@@ -253,7 +253,7 @@ async def test_an_answer_nested_without_end_is_marked_and_sinks_no_other(bench: 
 
 
 async def test_a_file_of_results_is_json_where_row_and_answer_have_numbers_that_are_none(bench: Bench):
-    bench.simulator.script(MODEL, *[Answer(text='{"c": [1e400]}')] * 2)
+    bench.simulator.script(MODEL, *[Answer(text='{"c": [1e400]}')] * 4)
     path = bench.write("in.jsonl", '{"a": NaN}\n{"a": -Infinity}\n')
     await bench.report([path], prompt="Say {a}", format="json", output=OUT)
     assert "NaN" not in (bench.folder / OUT).read_text() and "Infinity" not in (bench.folder / OUT).read_text()
