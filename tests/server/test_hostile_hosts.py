@@ -297,6 +297,7 @@ def check(result: CallToolResult, *, is_content: bool) -> None:
 
 
 # This test is about results; that connections are closed is held by tests/api/test_connections.py.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @settings(max_examples=60)
 @given(st.sampled_from(PLACES), HOSTILE)
