@@ -33,11 +33,15 @@ def existing_path(path: str, make_checker: Callable[[], PathChecker]) -> str:
     Raises:
         InvalidArgument: Several are meant; the message shows how two of them differ.
     """
-    if os.path.lexists(path):
+    try:
+        if os.path.lexists(path):
+            return path
+        checker = make_checker()
+        found = next(filter(None, (_found_below(folder.path, path, checker) for folder in checker.folders)), None)
+        return found or path
+    except OSError:
+        # A link or folder went away during the look: opening the path says what is wrong with it.
         return path
-    checker = make_checker()
-    found = next(filter(None, (_found_below(folder.path, path, checker) for folder in checker.folders)), None)
-    return found or path
 
 
 def _found_below(folder: str, path: str, checker: PathChecker) -> str | None:
