@@ -11,6 +11,7 @@ from typing import Any
 from mcp import Client
 from mcp.types import CallToolResult, TextContent
 
+from ollama_mcp._command import command
 from ollama_mcp.hosts import HostPool
 from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.server.transports.http import serve_http
@@ -87,7 +88,8 @@ def error(result: CallToolResult, kind: str) -> str:
     assert result.is_error, texts(result)
     first = texts(result)[0]
     assert first.startswith(f"[{kind}] "), first
-    assert len(first) <= 400, first
+    # A next step is kept whole, and may name this installation's command by a long path.
+    assert len(first) <= 400 + len(command("")), first
     assert "Traceback" not in first and "\n" not in first, first
     assert result.structured_content is None
     assert (result.meta or {})["ollama-mcp-server/error"] == {"kind": kind, "complete": False}

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_CHARS = 400
+# With a next step that is long by itself, as a command by an absolute path is.
+MIN_MESSAGE_CHARS = 200
 _CAPABILITY_OF_OPERATION = {
     "chat": "completion",
     "generate": "completion",
@@ -46,13 +48,21 @@ def failure_result(error: OllamaMCPError) -> CallToolResult:
 
 
 def failure_text(error: OllamaMCPError) -> str:
-    """`[kind] What failed and why. What to do next.`, at most 400 characters; the next step is kept whole."""
+    """`[kind] What failed and why. What to do next.`, in about 400 characters.
+
+    The next step is kept whole, since half a command is none. The message is cut in its middle: its end has the reason.
+    """
     # Both may name what a host or a file said.
     head, tail = (escape(text, 2 * MAX_CHARS) for text in (f"[{error.kind}] {error.message}", error.next_step))
     room = MAX_CHARS - len(tail) - 1 if tail else MAX_CHARS
-    if len(head) > room:
-        head = f"{head[: max(room, 120) - 1]}…"
-    return f"{head} {tail}".strip()[:MAX_CHARS]
+    return f"{_cut_middle(head, max(room, MIN_MESSAGE_CHARS))} {tail}".strip()
+
+
+def _cut_middle(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    end = limit // 2
+    return f"{text[: limit - end - 1]}…{text[-end:]}"
 
 
 def internal_error(error: Exception, tool: str) -> OllamaMCPError:

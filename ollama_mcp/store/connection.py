@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ollama_mcp.errors import DiskError
 from ollama_mcp.store.tables import APPLICATION_ID, MIGRATIONS
@@ -252,15 +252,15 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
     _migrate(connection, path)
 
 
-def _execute_when_unlocked(connection: sqlite3.Connection, statement: str) -> object:
-    """Return the first value of a statement, waiting for the locks around a change of the journal mode.
+def _execute_when_unlocked(connection: sqlite3.Connection, statement: str) -> tuple[Any, ...]:
+    """Return the first row of a statement, waiting for the locks around a change of the journal mode.
 
     SQLite's own timeout does not apply to these.
     """
     end = time.monotonic() + BUSY_SECONDS
     while True:
         try:
-            return connection.execute(statement).fetchone()[0]
+            return connection.execute(statement).fetchone()
         except sqlite3.OperationalError as error:
             if _primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > end:
                 raise
@@ -269,15 +269,19 @@ def _execute_when_unlocked(connection: sqlite3.Connection, statement: str) -> ob
 
 def _check_is_ours(connection: sqlite3.Connection, path: str) -> None:
     """Refuse a newer store and the database of another program, which both stay as they are."""
-    version = _execute_when_unlocked(connection, "PRAGMA user_version")
-    application_id = _execute_when_unlocked(connection, "PRAGMA application_id")
+    # One statement sees one state: between two, another process may migrate a new file.
+    application_id, version, tables = _execute_when_unlocked(
+        connection,
+        "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),"
+        " (SELECT count(*) FROM sqlite_master)",
+    )
     # A database without tables may be taken over.
-    if application_id != APPLICATION_ID and _execute_when_unlocked(connection, "SELECT count(*) FROM sqlite_master"):
+    if application_id != APPLICATION_ID and tables:
         raise DiskError(
             f"{path[-120:]!r} is a database of another program, not a store of this server.",
             next_step="Name another file by the setting store.path.",
         )
-    if isinstance(version, int) and version > len(MIGRATIONS):
+    if version > len(MIGRATIONS):
         raise DiskError(
             f"The store {path[-120:]!r} is of version {version}, made by a newer ollama-mcp-server; "
             f"this one knows {len(MIGRATIONS)}.",
