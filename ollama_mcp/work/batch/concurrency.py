@@ -14,6 +14,9 @@ from ollama_mcp.errors import Busy, DiskError
 
 T = TypeVar("T")
 
+# `is_locked` holds a lock for a moment to find out: no batch is refused for that.
+_WAIT_SECONDS = 0.2
+
 
 async def run_in_thread(work: Callable[[threading.Event], T]) -> T:
     """Run blocking work in a thread, and return only after it has ended.
@@ -53,6 +56,23 @@ async def batch_locks(names: Sequence[str], *, label: str) -> AsyncGenerator[Non
         await asyncio.to_thread(held.close)
 
 
+def run_lock(key: str) -> str:
+    """The name of the lock that a batch holds while it works on the checkpoint with this key."""
+    return f"run {key}"
+
+
+async def is_locked(name: str) -> bool:
+    """Whether a batch of any process holds this lock now; False where that cannot be found out."""
+    try:
+        held = await asyncio.to_thread(_acquire, [name], name)
+    except Busy:
+        return True
+    except DiskError:
+        return False
+    await asyncio.to_thread(held.close)
+    return False
+
+
 def _acquire(names: Sequence[str], label: str) -> ExitStack:
     import platformdirs
     from filelock import FileLock, Timeout
@@ -64,7 +84,9 @@ def _acquire(names: Sequence[str], label: str) -> ExitStack:
             for name in names:
                 path = folder / f"{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:32]}.lock"
                 # Not bound to a thread: whichever thread of the pool runs `close` releases it.
-                held.enter_context(FileLock(path, timeout=0, mode=0o600, thread_local=False))
+                held.enter_context(
+                    FileLock(path, timeout=_WAIT_SECONDS, poll_interval=0.02, mode=0o600, thread_local=False)
+                )
         except Timeout:
             raise Busy(
                 f"Another batch is at work on {label}.",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ollama_mcp.errors import InvalidArgument, OllamaMCPError
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.store import CheckpointLost
-from ollama_mcp.work.batch.concurrency import batch_locks, run_in_thread
+from ollama_mcp.work.batch.concurrency import batch_locks, run_in_thread, run_lock
 from ollama_mcp.work.batch.output import BatchTotals, OutputWriter
 from ollama_mcp.work.batch.pool import BatchProgress, RowQueue, WorkerPool
 from ollama_mcp.work.batch.processors import (
@@ -27,6 +27,7 @@ from ollama_mcp.work.batch.processors import (
 from ollama_mcp.work.batch.rows import InputChanged, RowSource
 from ollama_mcp.work.batch.sources import IMAGE_SUFFIXES, FileListSource, open_source
 from ollama_mcp.work.batch.spec import MAX_INLINE_ROWS, BatchSpec
+from ollama_mcp.work.batch.unfinished import description
 from ollama_mcp.work.chat.attachments import prepare_images
 from ollama_mcp.work.choosing import choose
 from ollama_mcp.work.cloud_policy import CloudSetting, check_cloud_policy
@@ -101,12 +102,11 @@ async def _run(call: CallContext, spec: BatchSpec, source: RowSource, output: Ou
         key, task = spec.checkpoint_key(source, model, digest), spec.checkpoint_key(source, model, "")
         last = min(total, spec.limit or total)
         # A checkpoint takes one caller at a time; so does a file that is replaced at the end.
-        locks = [f"run {key}", *([f"output {output.path}"] if output is not None else [])]
+        locks = [run_lock(key), *([f"output {output.path}"] if output is not None else [])]
         async with batch_locks(locks, label=output.path if output is not None else source.label):
             upgraded = await _note_upgrade(call, key, task, model, digest)
-            checkpoint = await call.store.batches.open(
-                key, total=total, metadata={"model": model, "input": source.label, "task": task, "digest": digest}
-            )
+            about = {"model": model, "input": source.label, "task": task, "digest": digest, **description(spec)}
+            checkpoint = await call.store.batches.open(key, total=total, metadata=about)
             progress = BatchProgress(last, await _count_done(checkpoint, last))
             watch = ModelWatch(call, model, digest, _REPLACED)
             with call.in_use.track(model) as earlier:
