@@ -161,7 +161,9 @@ class OllamaServer(GuidedServer):
         return [tool.wire for tool in self.bound_tools.values()]
 
     @overload
-    async def call_tool(self, name: str, arguments: dict[str, Any]) -> CallToolResult: ...
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], *, report: Send | None = None
+    ) -> CallToolResult: ...
 
     @overload
     async def call_tool(
@@ -169,20 +171,25 @@ class OllamaServer(GuidedServer):
     ) -> CallToolResult | InputRequiredResult: ...
 
     async def call_tool(
-        self, name: str, arguments: dict[str, Any], context: Context[None, Any] | None = None
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        context: Context[None, Any] | None = None,
+        *,
+        report: Send | None = None,
     ) -> CallToolResult | InputRequiredResult:
         """Call a tool; whatever goes wrong becomes a result that an agent can act on.
 
         The steps: find the tool, check the arguments, run it, and hand it over as a job where it outlasts the client's
         patience. Where the tool has a question to the user, the question is asked and the tool runs again from its
         beginning, with the answers so far. Clients since protocol 2026-07-28 get the question as a result and make the
-        call again; elsewhere it is asked while the call waits.
+        call again; elsewhere it is asked while the call waits. `report` gets the progress of a call without a client.
         """
         try:
             tool = self.bound_tools.get(name)
             if tool is None:
                 raise self._not_offered(name)
-            progress = Progress(_progress_sender(context))
+            progress = Progress(report or _progress_sender(context))
             caller = caller_of(context, self.ollama_settings, has_progress=progress.wanted)
             granted: set[str] = set()
             if context is not None and context.request_state:
