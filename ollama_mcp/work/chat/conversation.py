@@ -80,7 +80,11 @@ async def _send_documents(call: CallContext, conversation: Conversation, documen
         text = "\n\n".join([*parts, conversation.last_user_message.content])
         return await send(call, conversation.with_user_text(text))
     text = "\n\n".join([*parts, citations.INSTRUCTION, conversation.last_user_message.content])
-    asked = replace(conversation.with_user_text(text), format=citations.quote_schema(conversation.format))
+    asked = replace(
+        conversation.with_user_text(text),
+        format=citations.quote_schema(conversation.format),
+        quote_tokens=citations.QUOTE_TOKENS,
+    )
     answer = await send(call, asked)
     typed = conversation.format is not None
     return await asyncio.to_thread(citations.check_answer, answer, documents, typed=typed)

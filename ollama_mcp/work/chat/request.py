@@ -36,6 +36,7 @@ class InferenceRequest:
         context_tokens: Tokens sent along as they are (`context` of generate).
         capabilities: Capabilities that an automatically chosen model must have, beside those that the other fields
             imply.
+        quote_tokens: Room for quotes, which the caller's num_predict does not count.
     """
 
     task: Task
@@ -50,6 +51,7 @@ class InferenceRequest:
     file_tokens: int = 0
     context_tokens: int = 0
     capabilities: Sequence[str] = ()
+    quote_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,11 +158,13 @@ async def prepare(call: CallContext, request: InferenceRequest, texts: Sequence[
         budget = None
     elif think is not False and "num_predict" not in (request.options or {}) and await _thinks(call, model):
         # The settings gave a budget for the answer, not for the thinking that comes before it.
-        budget = options["num_predict"] = budget + THINKING_TOKENS
+        budget += THINKING_TOKENS
+    if budget is not None:
+        budget = options["num_predict"] = budget + request.quote_tokens
     need = ContextNeed(
         tokens=sum(map(estimate_tokens, texts)) + request.context_tokens,
         images=len(images),
-        answer=budget or ANSWER_TOKENS,
+        answer=budget or ANSWER_TOKENS + request.quote_tokens,
         num_ctx=options.get("num_ctx"),
         remedy=request.remedy,
         may_truncate=beside.get("truncate") is True,

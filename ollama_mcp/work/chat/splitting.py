@@ -62,6 +62,7 @@ class _Plan:
     piece_tokens: int
     answer_tokens: int
     thinking_tokens: int
+    quote_tokens: int
 
 
 async def answer_in_pieces(call: CallContext, conversation: Conversation, documents: Sequence[Document]) -> Answer:
@@ -121,12 +122,14 @@ async def _plan(
     largest = (conversation.options or {}).get("num_ctx") or await _largest(call, conversation.model)
     answer = _answer_tokens(conversation, largest)
     thinking = await _thinking_tokens(call, conversation, largest)
+    quotes = min(citations.QUOTE_TOKENS, largest // 8) if conversation.cite else 0
     ratio = await context_window.token_ratio(call, conversation.model)
     margin = context_window.KNOWN_RATIO_MARGIN if ratio else context_window.UNKNOWN_RATIO_MARGIN
     others = sum(estimate_tokens(message.content) for message in conversation.with_user_text(words).messages)
     others += estimate_tokens(_PIECE) + (estimate_tokens(citations.INSTRUCTION) if conversation.cite else 0)
     room = (
-        round((largest - answer - thinking - 2 * context_window.TEMPLATE_TOKENS) / (margin * (ratio or 1.0))) - others
+        round((largest - answer - thinking - quotes - 2 * context_window.TEMPLATE_TOKENS) / (margin * (ratio or 1.0)))
+        - others
     )
     if room < _SMALLEST_PIECE:
         raise TooLong(
@@ -141,7 +144,7 @@ async def _plan(
             "through in one call.",
             next_step="Give fewer files or line ranges, raise limits.num_ctx, or use ollama_batch.",
         )
-    return _Plan(conversation, words, room, answer, thinking), pieces
+    return _Plan(conversation, words, room, answer, thinking, quotes), pieces
 
 
 def _answer_tokens(conversation: Conversation, largest: int) -> int:
@@ -231,7 +234,7 @@ async def _piece_request(call: CallContext, plan: _Plan) -> Conversation:
         think = (await call.hosts.thinking_support(conversation.model)).lowest
     options = {**(conversation.options or {}), "num_predict": plan.answer_tokens + plan.thinking_tokens}
     form = citations.quote_schema(None) if plan.conversation.cite else None
-    return replace(conversation, format=form, think=think, options=options, include=())
+    return replace(conversation, format=form, think=think, options=options, include=(), quote_tokens=plan.quote_tokens)
 
 
 async def _answer_piece(
