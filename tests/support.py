@@ -88,8 +88,8 @@ def error(result: CallToolResult, kind: str) -> str:
     assert result.is_error, texts(result)
     first = texts(result)[0]
     assert first.startswith(f"[{kind}] "), first
-    # A next step is kept whole, and may name this installation's command by a long path.
-    assert len(first) <= 400 + len(command("")), first
+    # A next step is kept whole, and may name this installation's command and a test's folder by long paths.
+    assert len(first) <= 500 + len(command("")), first
     assert "Traceback" not in first and "\n" not in first, first
     assert result.structured_content is None
     assert (result.meta or {})["ollama-mcp-server/error"] == {"kind": kind, "complete": False}

@@ -20,6 +20,7 @@ from ollama_mcp.formats.tokens import estimate_tokens
 from ollama_mcp.server.formatting import format_table
 from ollama_mcp.server.types import Background, EmbedModel, KeepAlive, LoadOptions
 from ollama_mcp.work.embedding import embed, embed_each
+from ollama_mcp.work.progress import counted
 
 MAX_COMPARED = 100
 MAX_PAIRS = 50
@@ -109,7 +110,7 @@ async def _embed_in_chunks(
 
     chunk = call.settings.limits.embed_chunk
     rows: list[list[float] | ApiError] = []
-    async with call.progress.phase(f"embedding {len(texts)} texts with {model}"):
+    async with call.progress.phase(f"embedding {counted(len(texts), 'text')} with {model}"):
         for start in range(0, len(texts), chunk):
             rows += await embed_each(texts[start : start + chunk], vectors_of)
             _check(rows)

@@ -169,18 +169,25 @@ class HostPool:
             )
         return found
 
-    async def mark_created(self, model: str) -> None:
-        """Record that this process created the model as it is now, so that it may overwrite it without confirmation."""
+    async def record_written(self, model: str, *, is_own: bool) -> ModelSummary | None:
+        """Record that this process wrote a model; None where the host does not tell what it is now.
+
+        Args:
+            model: Its name.
+            is_own: Whether the process may overwrite the model as it is now without confirmation.
+        """
         self.invalidate(model)
         key = parse_name(model).key
-        self._created.pop(key, None)
         try:
             found = await self.find_model(model)
         except OllamaMCPError:
-            # It was created. That it is not recorded costs a question, no more.
-            return
-        if found is not None:
-            self._created[key] = found.digest
+            # It was written. That it is not recorded costs a question, no more.
+            found = None
+        if is_own:
+            self._created.pop(key, None)
+            if found is not None:
+                self._created[key] = found.digest
+        return found
 
     def has_created(self, model: ModelSummary) -> bool:
         """Whether this process created the model, and nobody has put another one in its place since."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, get_args
 
+from ollama_mcp._command import command
 from ollama_mcp.errors import Declined, NeedsConfirmation, NotAllowed
 from ollama_mcp.server.elicitation import NeedsInput, Outcome, UserQuestion
 from ollama_mcp.settings.model import PolicySettings
@@ -49,10 +50,16 @@ _REFUSALS: dict[Outcome, tuple[str, str]] = {
 }
 
 
+def _where() -> str:
+    """Where the settings are, for a user who has never seen them."""
+    return f" ({command('config show')} names the file)"
+
+
 def _refusal(action: Action, consequence: str, outcome: Outcome) -> Declined:
     what, next_step = _REFUSALS[outcome]
     return Declined(
-        f"{what} {consequence}", next_step=f"{next_step} the user can set policy.{action} to 'confirm' in the settings."
+        f"{what} {consequence}",
+        next_step=f"{next_step} the user can set policy.{action} to 'confirm' in the settings{_where()}.",
     )
 
 
@@ -129,7 +136,7 @@ class Consent:
             alternative = "'ask'" if can_be_asked else "'confirm' or 'allow'"
             raise NotAllowed(
                 f"{_PHRASES[action][0]} {reason} (setting policy.{action}).",
-                next_step=f"The user can set policy.{action} to {alternative} in the settings.",
+                next_step=f"The user can set policy.{action} to {alternative} in the settings{_where()}.",
             )
 
     def require(self, consequence: str, *, subject: str, confirmed: bool, action: Action) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import InvalidArgument, TooLong
 from ollama_mcp.work.chat.run import send
+from ollama_mcp.work.progress import counted
 
 if TYPE_CHECKING:
     from ollama_mcp.work.call_context import CallContext
@@ -42,7 +43,7 @@ async def _answer_over_files(call: CallContext, conversation: Conversation) -> A
     from ollama_mcp.work.files.documents import receipts
     from ollama_mcp.work.files.reading import read_files
 
-    async with call.progress.phase(f"reading {len(conversation.files)} files"):
+    async with call.progress.phase(f"reading {counted(len(conversation.files), 'file')}"):
         reading = await read_files(call.access, conversation.files, call.settings)
     documents = reading.documents
     has_images = bool(conversation.images or reading.images)

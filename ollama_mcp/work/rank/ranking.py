@@ -16,6 +16,7 @@ from ollama_mcp.hosts.model_cards import capabilities_of, default_options
 from ollama_mcp.work.choosing import choose
 from ollama_mcp.work.cloud_policy import check_cloud_policy
 from ollama_mcp.work.files import ReadResult, UnreadFile, read_files, read_optional_files, receipts
+from ollama_mcp.work.progress import counted
 from ollama_mcp.work.rank.corpus import Corpus, Place
 from ollama_mcp.work.rank.embedder import Embedder, prefixes_of
 from ollama_mcp.work.rank.vector_index import (
@@ -108,7 +109,8 @@ async def rank(
     limits = call.settings.limits
     corpus = Corpus(prefixes.passage, context_length=_context_length(call, card), max_passages=limits.passages)
     space = await _space(call, chosen.model)
-    async with call.progress.phase(f"searching {len(result.documents) + len(texts):,} texts with {chosen.model}"):
+    sources = counted(len(result.documents) + len(texts), "text")
+    async with call.progress.phase(f"searching {sources} with {chosen.model}"):
         cache_key = await asyncio.to_thread(_fill_corpus, corpus, result, texts, space)
         embedder = Embedder(call, chosen.model, space)
         vector = await embedder.embed_query(prefixes.query + query.strip())
@@ -150,7 +152,7 @@ async def _read_files(call: CallContext, files: Sequence[str], *, required: bool
     if not files:
         return ReadResult()
     read = read_files if required else read_optional_files
-    async with call.progress.phase(f"reading {len(files)} files"):
+    async with call.progress.phase(f"reading {counted(len(files), 'file')}"):
         result = await read(call.access, files, call.settings)
     result.unread.extend(UnreadFile(path, "[invalid_argument] it is an image") for path in result.images)
     return result
