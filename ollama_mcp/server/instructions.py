@@ -43,7 +43,7 @@ _LINES = (
     "- Which does it best: ollama_compare.",
     "Listing, showing and status are free. A model's first call loads it, 5 to 60 s; a laptop writes 10 to 60 tokens a "
     "second.",
-    "Downloading (ollama_pull_model) starts at once, and is confirmed above {pull_gb} GB.",
+    "ollama_pull_model takes minutes; above {pull_gb} GB it is confirmed first.",
     "Deleting (ollama_delete_model), overwriting and publishing need the user's yes: on [needs_confirmation] ask, then "
     "repeat with confirm=true.",
     "Calls beyond your host's time limit become jobs: ollama_job.",
