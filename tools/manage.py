@@ -50,7 +50,7 @@ async def ollama_delete_model(call: Call, model: ModelName, confirm: Confirm = F
     by you after [needs_confirmation].
     """
     call.check_policy("delete")
-    # An absent model is no question for the user: the request itself then fails with [model_not_found].
+    # The user is not asked about an absent model: the request itself then fails with [model_not_found].
     found = await call.hosts.find_model(model)
     if found is not None:
         await call.confirm(

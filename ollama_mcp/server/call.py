@@ -155,7 +155,7 @@ class Call(CallContext):
             consequence: What would happen, a full sentence.
             subject: What is touched, exactly (name, digest, content): another subject is another question.
             confirmed: The tool's `confirm` argument.
-            action: Whose setting says how the yes is had.
+            action: Its setting decides how consent is obtained.
 
         Raises:
             NeedsConfirmation: No form can be shown, and the question was not answered before.

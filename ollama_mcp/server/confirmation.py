@@ -37,7 +37,7 @@ _PHRASES: dict[Action, tuple[str, str]] = {
 _REFUSALS: dict[Outcome, tuple[str, str]] = {
     "declined": (
         "The form was declined, and nothing was done.",
-        "If the user did that, do not try again unless they ask for it; if this host did it by itself,",
+        "If the user did that, do not try again unless they ask for it; if this host did it without asking,",
     ),
     "dismissed": (
         "The form was dismissed without an answer, and nothing was done.",
@@ -52,7 +52,7 @@ _REFUSALS: dict[Outcome, tuple[str, str]] = {
 
 def _where() -> str:
     """Where the settings are, for a user who has never seen them."""
-    return f" ({command('config show')} names the file)"
+    return f" (`{command('config show')}` names the file)"
 
 
 def _refusal(action: Action, consequence: str, outcome: Outcome) -> Declined:

@@ -32,7 +32,7 @@ _TOOL_NAME = re.compile(r"\bollama_[a-z_]+")
 _LINES = (
     "Run local models through the user's Ollama: private text, files you need not read, bulk work, images, search by "
     "meaning, checked JSON, second opinions, managing models. Local models are free and private (cloud ones are not), "
-    "but slow, and err: check results. model may be left out.",
+    "but slow and fallible: check results. model may be left out.",
     "- Ask, over files and images (give paths), JSON by schema, tool calls: ollama_chat.",
     "- Label, score, yes/no: ollama_decide.",
     "- A prompt or questions over many rows, files or images: ollama_batch.",

@@ -333,7 +333,7 @@ def _check_exists(connection: Connection, run: int) -> None:
     if connection.execute(_EXISTS, (run,)).fetchone() is None:
         raise CheckpointLost(
             "The checkpoint of this batch is no longer in the store: it was removed, or the file was replaced.",
-            next_step="Make the same call again: it starts anew.",
+            next_step="Make the same call again: it starts over.",
         )
 
 

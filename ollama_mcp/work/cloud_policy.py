@@ -34,7 +34,7 @@ async def runs_in_cloud(call: CallContext, model: str) -> bool:
 
 
 async def check_cloud_policy(call: CallContext, model: str, *settings: CloudSetting) -> None:
-    """Keep from ollama.com what the settings do not let go there.
+    """Refuse to send ollama.com what the settings do not allow.
 
     Args:
         call: The context of the call.

@@ -139,7 +139,7 @@ async def test_a_cancelled_pull_says_how_it_goes_on():
     async with Simulator(latency=Latency(transfer=5e7)) as simulator, connected(simulator.url, jobs=SHORT) as client:
         result = await client.call_tool("ollama_pull_model", {"model": "smollm2:135m"})
         name = job_of(result)
-        assert data(result)["job"] == name and "goes on where it was" in data(result)["note"]
+        assert data(result)["job"] == name and "resumes where it stopped" in data(result)["note"]
         stopped = await client.call_tool(JOB, {"action": "cancel", "id": name})
         assert "The same ollama_pull_model call resumes." in text(stopped)
         simulator.machine.latency = Latency()

@@ -184,7 +184,7 @@ async def test_a_hand_over_names_the_job_first_and_shows_only_the_last_words(sim
         simulator.script(MODEL, Answer(text=[words, "end"], hold=gate, hold_after=1))
         result = await client.call_tool("ollama_chat", CHAT)
         first, second = raw(result)
-        assert first.startswith("It goes on as job ") and first.endswith("\n")
+        assert first.startswith("The call continues as job ") and first.endswith("\n")
         assert second.endswith("4998 4999 ") and len(second) < 600
         gate.set()
         asked = {"action": "result", "id": (result.meta or {})["ollama-mcp-server/job"]["id"]}

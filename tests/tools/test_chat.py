@@ -152,7 +152,7 @@ async def test_a_model_that_only_thinks_is_an_error_with_the_way_out(simulator: 
     assert texts(result)[1] == "hmm and hmm"
 
 
-@pytest.mark.parametrize(("reason", "words"), [("stop", "ended at once"), ("length", "without a word")])
+@pytest.mark.parametrize(("reason", "words"), [("stop", "stopped at once"), ("length", "without writing anything")])
 async def test_an_empty_answer_is_no_success(simulator: Simulator, reason: str, words: str):
     simulator.script(MODEL, Answer(text="", done_reason=reason))
     async with connected(simulator.url) as client:

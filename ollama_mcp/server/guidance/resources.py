@@ -132,7 +132,7 @@ def _model_name(uri: str) -> str:
 def _result_contents(result: CallToolResult, limit: int, tool: str) -> ReadResourceContents:
     if not result.is_error:
         whole: dict[str, Any] = result.structured_content or {}
-        note = f"This is not all of it: {tool} gives more."
+        note = f"This is incomplete: {tool} gives more."
         text = fit_json_text(whole, limit, note)
         return ReadResourceContents(content=text, mime_type=JSON)
     first = next(block.text for block in result.content if isinstance(block, TextContent))

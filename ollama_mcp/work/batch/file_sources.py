@@ -106,7 +106,7 @@ class TextFileSource:
         if self._stat() != self._opened_as:
             raise InputChanged(
                 f"{self.label} changed while it was read; rows of the old and the new content are not mixed.",
-                next_step="The same call starts anew, with what it holds then.",
+                next_step="The same call starts over with the new content.",
             )
 
     def close(self) -> None:

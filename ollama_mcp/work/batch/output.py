@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _MAX_SAMPLES = 3
 _CONFIDENCE_NOTE = (
-    "confidence: how little the probabilities are spread, from 0 (evenly) to 1 (all on one option), not how likely the "
+    "confidence: how concentrated the probabilities are, from 0 (even) to 1 (all on one option), not how likely the "
     "answer is right."
 )
 _MAX_NOTED = 10

@@ -116,7 +116,9 @@ class FileListSource:
         """
         path = self._paths[row.number - 1]
         if _stat(path) != self._stats[row.number - 1]:
-            raise DiskError(f"{quoted(path)} changed while the batch ran.", next_step="Run it again by itself.")
+            raise DiskError(
+                f"{quoted(path)} changed while the batch ran.", next_step="Process that file again on its own."
+            )
 
     def check_unchanged(self) -> None:
         """See `RowSource`; each file is checked when it is read."""

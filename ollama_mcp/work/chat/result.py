@@ -179,11 +179,11 @@ def _empty_answer_error(whole: Chunk, prepared: PreparedRequest) -> OllamaMCPErr
         )
     if whole.done_reason == "length":
         return NoAnswer(
-            f"{prepared.model} used up {spent} without a word.",
+            f"{prepared.model} used up {spent} without writing anything.",
             next_step="Raise options.num_predict or options.num_ctx.",
         )
     return NoAnswer(
-        f"{prepared.model} ended at once without a word.",
+        f"{prepared.model} stopped at once without writing anything.",
         next_step="Rephrase the prompt, check the template and stop options, or try another model.",
     )
 

@@ -32,7 +32,7 @@ _SMALLEST_PART = 200
 _EDGE_CHARS = 600
 _MESSAGE = "the message"
 _LABEL_TOKENS = 8
-_CUT = "cut, for it grew too long; ask for less{files}."
+_CUT = "cut because it grew too long; ask for less{files}."
 _REMEDY = "Shorten the request, or name a model with a longer context."
 
 _PIECE = (
@@ -116,7 +116,7 @@ async def _plan(
         size = len(words.encode(errors="replace"))
         documents = [Document(_MESSAGE, words, 1, words.count("\n") + 1, size, "utf-8", "text")]
         words = (
-            f"The request stands in a long message, mostly at its beginning or its end.\nIt begins: "
+            f"The request is part of a long message, mostly at its beginning or its end.\nIt begins: "
             f"{words[:_EDGE_CHARS]}\nIt ends: {words[-_EDGE_CHARS:]}"
         )
     largest = (conversation.options or {}).get("num_ctx") or await _largest(call, conversation.model)
@@ -260,7 +260,7 @@ async def _answer_piece(
 
 
 async def _combine(call: CallContext, plan: _Plan, answers: Sequence[str]) -> tuple[Answer, list[Answer]]:
-    """One answer of many, and those in between where they do not fit together either."""
+    """One answer made of many, and the intermediate answers where they do not fit together at once."""
     steps: list[Answer] = []
     small = replace(await _piece_request(call, plan), cite=False, format=None)
     while len(groups := _group(answers, plan.piece_tokens)) > 1:

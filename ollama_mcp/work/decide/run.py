@@ -37,7 +37,7 @@ _FATAL = (Unreachable, ModelNotFound, Unauthorized, Forbidden, UnsupportedByVers
 _CRASHES_PER_TASK = 3
 # Fewer inputs take too little time for the model to be replaced.
 _WATCHED_INPUTS = 20
-_REPLACED = "The answers would be those of two models. Make the same call again."
+_REPLACED = "The answers would come from two models. Make the same call again."
 
 
 @dataclass(frozen=True, slots=True)
