@@ -73,8 +73,9 @@ async def test_a_client_that_never_asks_again_leaves_nothing_behind(simulator: S
     async with connected(simulator.url, jobs={"call_seconds": 0.05, "keep_seconds": 0.1}) as client:
         await warm(client)
         simulator.script(MODEL, Answer(text=WORDS, delay=0.1))
-        await client.call_tool("ollama_chat", CHAT)
-        assert len(data(await client.call_tool(JOB, {}))["jobs"]) == 1
+        name = job_of(await client.call_tool("ollama_chat", CHAT))
+        # On a busy machine the first call has become a job too.
+        assert name in [job["id"] for job in data(await client.call_tool(JOB, {}))["jobs"]]
         await until(lambda: not simulator.in_flight)
         for _ in range(100):
             if not data(await client.call_tool(JOB, {}))["jobs"]:
