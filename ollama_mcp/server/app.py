@@ -273,7 +273,9 @@ class OllamaServer(GuidedServer):
             progress=progress,
             in_use=self.in_use,
             habits=self._habits_of(caller),
-            consent=Consent(tool.name, policy, self._confirmations, partial(can_show_forms, context), granted),
+            consent=Consent(
+                tool.name, caller.identity, policy, self._confirmations, partial(can_show_forms, context), granted
+            ),
             jobs=self.jobs,
             caller=caller,
         )
