@@ -8,7 +8,7 @@ from ollama_mcp import DOWNLOADS, PUBLISHES, Call, Data, tool
 from ollama_mcp.formats.durations import format_seconds
 from ollama_mcp.formats.model_names import DEFAULT_HOST, DEFAULT_NAMESPACE, parse_name
 from ollama_mcp.server.formatting import format_bytes
-from ollama_mcp.server.transfers import Pull, follow_stream
+from ollama_mcp.server.transfers import Pull, check_replaceable, follow_stream
 from ollama_mcp.server.types import Background, Confirm, ModelName, RequiresSetting
 
 Insecure = Annotated[bool, Field(description="Skip TLS checks; the settings must list the registry.")]
@@ -40,6 +40,7 @@ async def ollama_pull_model(
     an interruption the same call resumes.
     """
     call.check_registry(model, insecure=insecure)
+    await check_replaceable(call, model, confirmed=confirm)
     pull = Pull(call, model, insecure=insecure, confirmed=confirm)
     await pull.run()
     call.hosts.invalidate(model)

@@ -63,13 +63,15 @@ class HostPool:
             self._cloud = self._connect(self._cloud_url, CLOUD_NAME, self._api_key)
         return self._cloud
 
-    async def card(self, model: str) -> ModelCard:
-        """The model's card from `show`, up to 30 s old."""
+    async def card(self, model: str, *, since: float = float("-inf")) -> ModelCard:
+        """The model's card from `show`, up to 30 s old, but not older than `since` on the monotonic clock."""
         key = parse_name(model).key
         at, card = self._cards.get(key, (float("-inf"), None))
-        if card is None or time.monotonic() - at > CARD_TTL_SECONDS:
+        now = time.monotonic()
+        if card is None or now - at > CARD_TTL_SECONDS or at < since:
             card = await self.client().show(model)
-            self._cards[key] = (time.monotonic(), card)
+            # Of the moment of the question: the answer may have been on its way while the model was replaced.
+            self._cards[key] = (now, card)
         return card
 
     async def capabilities(self, models: Sequence[ModelSummary]) -> dict[str, list[str]]:

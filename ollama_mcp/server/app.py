@@ -128,6 +128,11 @@ class OllamaServer(GuidedServer):
         return {name: BoundTool(spec, self.ollama_settings) for name, spec in chosen.items()}
 
     @cached_property
+    def _hidden(self) -> frozenset[str]:
+        """Names of the tools that the settings leave out; texts do not speak of them."""
+        return frozenset(self._specs.keys() - self.bound_tools.keys())
+
+    @cached_property
     def guidance(self) -> Guidance:
         """Prompts, resources and completions; made with the first request for any of them."""
         from ollama_mcp.server.guidance.guidance import Guidance
@@ -251,7 +256,7 @@ class OllamaServer(GuidedServer):
         """
         while True:
             try:
-                result = await tool.call(call, arguments)
+                result = await tool.call(call, arguments, self._hidden)
                 await notify_changes(self, tool.name)
                 return result
             except NeedsInput:
@@ -280,7 +285,9 @@ class OllamaServer(GuidedServer):
             progress=progress,
             in_use=self.in_use,
             habits=self._habits_of(caller),
-            consent=Consent(tool.name, policy, self._confirmations, partial(can_show_forms, context), granted),
+            consent=Consent(
+                tool.name, caller.identity, policy, self._confirmations, partial(can_show_forms, context), granted
+            ),
             jobs=self.jobs,
             caller=caller,
         )
@@ -319,7 +326,7 @@ class OllamaServer(GuidedServer):
 
     async def _failure(self, error: Exception, tool: str) -> CallToolResult:
         if isinstance(error, OllamaMCPError):
-            return failure_result(await with_suggestions(error, self.hosts, self.bound_tools))
+            return failure_result(await with_suggestions(error, self.hosts, self.bound_tools, self._hidden))
         return failure_result(internal_error(error, tool))
 
     def _not_offered(self, name: str) -> OllamaMCPError:

@@ -114,7 +114,7 @@ class PolicySettings(SettingsSection):
 
     delete: ConfirmationMode = Field(default="ask", description="Deleting a model: ask, confirm, allow or deny.")
     overwrite: ConfirmationMode = Field(
-        default="ask", description="Replacing a model that this server did not make, by create or copy: likewise."
+        default="ask", description="Replacing a model that this server did not make, by create, copy or pull: likewise."
     )
     push: ConfirmationMode = Field(
         default="ask", description="Publishing a model: likewise, but 'ask' refuses if no form can be shown."

@@ -9,7 +9,7 @@ from mcp import Client
 
 from ollama_mcp.server import transfers
 from ollama_mcp.simulator import Fault, Latency, Simulator
-from tests.api.raw_server import serving, stream
+from tests.api.raw_server import response, serving, stream
 from tests.confirmation.user import NO, YES, User, with_user
 from tests.create.support import ProgressLog, sent
 from tests.support import connected, data, error, text, texts, until
@@ -163,6 +163,8 @@ async def test_a_large_pull_is_stopped_until_the_user_agrees(simulator: Simulato
 
 MANIFEST = {"status": "pulling manifest"}
 END = {"status": "success"}
+# What a host without models lists.
+NOTHING = response('{"models": []}')
 
 
 def layer(name: str, gigabytes: float, done: float = 0) -> dict[str, Any]:
@@ -174,7 +176,10 @@ def layer(name: str, gigabytes: float, done: float = 0) -> dict[str, Any]:
 async def answers_to_a_pull_confirmed(*second: dict[str, Any]) -> tuple[str, str]:
     """What is said to a pull whose first layer has 6 GB, and to the confirmed one, which brings these lines."""
     first = stream(MANIFEST, layer("a", 6))
-    async with serving(first, stream(MANIFEST, *second, END)) as server, connected(server.url) as client:
+    async with (
+        serving(NOTHING, first, NOTHING, stream(MANIFEST, *second, END)) as server,
+        connected(server.url) as client,
+    ):
         question = error(await pull(client), "needs_confirmation")
         return question, texts(await pull(client, confirm=True))[0]
 
@@ -209,7 +214,7 @@ async def test_a_yes_to_a_large_pull_holds_for_no_other_and_no_larger_one(second
 
 async def test_many_layers_that_are_small_alone_are_a_large_pull():
     lines = [line for name in "abc" for line in (layer(name, 2), layer(name, 2, 2))]
-    async with serving(stream(MANIFEST, *lines, END)) as server, connected(server.url) as client:
+    async with serving(NOTHING, stream(MANIFEST, *lines, END)) as server, connected(server.url) as client:
         assert "This downloads 6.0 GB" in error(await pull(client), "needs_confirmation")
 
 

@@ -214,3 +214,12 @@ async def test_create_takes_exactly_one_source(simulator: Simulator, arguments: 
     async with connected(simulator.url) as client:
         result = await client.call_tool("ollama_create_model", {"model": "x", **arguments})
     assert "exactly one" in error(result, "invalid_argument")
+
+
+@pytest.mark.parametrize("destination", ["llama3.2:3b", "LLAMA3.2:3B"])
+async def test_a_copy_onto_itself_is_no_success(simulator: Simulator, destination: str):
+    async with connected(simulator.url) as client:
+        arguments = {"source": "llama3.2:3b", "destination": destination}
+        said = error(await client.call_tool("ollama_copy_model", arguments), "invalid_argument")
+    assert said.endswith("Give a new name.")
+    assert not any(seen.path == "/api/copy" for seen in simulator.requests)

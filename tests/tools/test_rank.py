@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ollama_mcp._command import how_to_install
 from ollama_mcp.simulator import Simulator
 from tests.support import connected, data, error, text
 from tests.work.rank.client import CAT, MODEL, STOCKS, places, ranked, reader, sent, write_notes
@@ -160,5 +161,5 @@ async def test_without_numpy_too_much_names_the_extra(simulator: Simulator, monk
     async with connected(simulator.url) as client:
         arguments = {"query": "cat", "texts": [str(number) for number in range(20_001)], "model": MODEL}
         words = error(await client.call_tool("ollama_rank", arguments), "invalid_argument")
-    assert "20,001 passages" in words and "pip install 'ollama-mcp-server[rank]'" in words
+    assert "20,001 passages" in words and how_to_install("rank") in words
     assert not sent(simulator)

@@ -17,6 +17,7 @@ from ollama_mcp.work.chat.run import send
 from ollama_mcp.work.choosing import choose
 from ollama_mcp.work.files.documents import Document, prompt_block
 from ollama_mcp.work.files.passages import split_document
+from ollama_mcp.work.model_watch import ModelWatch
 
 if TYPE_CHECKING:
     from ollama_mcp.work.call_context import CallContext
@@ -33,6 +34,7 @@ _EDGE_CHARS = 600
 _MESSAGE = "the message"
 _LABEL_TOKENS = 8
 _CUT = "cut because it grew too long; ask for less{files}."
+_REPLACED = "The answer would rest on two models. Make the same call again."
 _REMEDY = "Shorten the request, or name a model with a longer context."
 
 _PIECE = (
@@ -85,14 +87,17 @@ async def answer_in_pieces(call: CallContext, conversation: Conversation, docume
         )
     chosen = await choose(call, conversation.model, conversation.task)
     conversation = replace(conversation, model=chosen.model, remedy=_REMEDY)
+    watch = await ModelWatch.begin(call, chosen.model, _REPLACED)
     plan, pieces = await _plan(call, conversation, documents)
     try:
-        answers = await _answer_pieces(call, plan, pieces)
+        answers = await _answer_pieces(call, plan, pieces, watch)
     except TooLong:
         # The model's own count was larger than estimated, and is known now.
         plan, pieces = await _plan(call, conversation, documents)
-        answers = await _answer_pieces(call, plan, pieces)
+        answers = await _answer_pieces(call, plan, pieces, watch)
+    await watch.check()
     combined, steps = await _combine(call, plan, [found.text for found in answers])
+    await watch.check()
     size = sum(estimate_tokens(part.text) for piece in pieces for part in piece) // len(pieces)
     note = f"Read in {len(pieces)} pieces of about {size:,} tokens; what spans pieces may be missed."
     files = ", or for fewer files at once" if len(documents) > 1 else ""
@@ -202,7 +207,9 @@ def _parts(document: Document, room: int) -> list[Document]:
     return [smaller for part in parts for smaller in _parts(part, room)]
 
 
-async def _answer_pieces(call: CallContext, plan: _Plan, pieces: Sequence[Sequence[Document]]) -> list[Answer]:
+async def _answer_pieces(
+    call: CallContext, plan: _Plan, pieces: Sequence[Sequence[Document]], watch: ModelWatch
+) -> list[Answer]:
     """The answers to all pieces, in their order."""
     found: dict[int, Answer] = {}
     gate = asyncio.Semaphore(call.settings.work.parallel)
@@ -211,6 +218,8 @@ async def _answer_pieces(call: CallContext, plan: _Plan, pieces: Sequence[Sequen
     async def one(number: int) -> None:
         async with gate:
             found[number] = await _answer_piece(call, small, plan.request, number, pieces)
+            if watch.is_due(1):
+                await watch.check()
         await call.progress.update(len(found), lambda: f"piece {len(found)} of {len(pieces)} answered", len(pieces) + 1)
 
     async with call.progress.phase(f"reading in {len(pieces)} pieces"):
