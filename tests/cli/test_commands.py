@@ -243,11 +243,11 @@ async def test_a_simulated_ollama_starts_prints_its_address_and_ends_on_a_signal
         env=environment(),
     )
     assert process.stdout is not None
-    url = (await asyncio.wait_for(process.stdout.readline(), 20)).decode().strip()
+    url = (await asyncio.wait_for(process.stdout.readline(), 30)).decode().strip()
     async with OllamaClient(url) as client:
         assert await client.version() == "0.17.7"
     process.terminate()
-    assert await asyncio.wait_for(process.wait(), 10) == 0
+    assert await asyncio.wait_for(process.wait(), 30) == 0
 
 
 async def test_the_simulator_names_the_command_that_was_used():
