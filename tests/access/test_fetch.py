@@ -28,6 +28,7 @@ from tests.access.fake_network import (
     listening,
     redirect,
 )
+from tests.api.certificates import CA_KEY_USAGE
 from tests.support import until
 
 ON = UrlSettings(enabled=True)
@@ -348,6 +349,7 @@ def _certified(name: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]
         .not_valid_after(now + datetime.timedelta(days=9))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(CA_KEY_USAGE, critical=True)
         .sign(key, hashes.SHA256())
     )
     file = folder / "server.pem"
