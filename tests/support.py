@@ -64,7 +64,7 @@ async def served(url: str, *, stateless: bool = False, **settings: Any) -> Async
             await serving
 
 
-async def until(true: Callable[[], object], seconds: float = 5.0) -> None:
+async def until(true: Callable[[], object], seconds: float = 30.0) -> None:
     """Wait for something that another task or process does; a deadline instead of a hang."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -89,7 +89,7 @@ def error(result: CallToolResult, kind: str) -> str:
     assert result.is_error, texts(result)
     first = texts(result)[0]
     assert first.startswith(f"[{kind}] "), first
-    # A next step is kept whole, and may name this installation's command, and folders, by long paths.
+    # A next step is kept whole: a command in it is as long as this installation's path and the paths that it names.
     assert len(_COMMAND.sub("", first)) <= 400, first
     assert "Traceback" not in first and "\n" not in first, first
     assert result.structured_content is None

@@ -85,7 +85,7 @@ class FreeListTransport(httpx.AsyncBaseTransport):
             raise _httpx_error(error) from error
         # httpcore looks the limit up when the body is first read, so it can still be changed here.
         timeouts["read"] = timeouts.get("idle", timeouts.get("read"))
-        body = _Body(core_response, connection.restart_read_limit, partial(self._release, origin, connection))
+        body = _Body(core_response, connection, partial(self._release, origin, connection))
         return httpx.Response(core_response.status, headers=core_response.headers, stream=body, request=request)
 
     async def aclose(self) -> None:
@@ -242,23 +242,22 @@ class _Connection(httpcore.AsyncHTTPConnection):
         self._sockets.read_limit.restart()
 
     async def abort(self) -> None:
-        """Close it in whatever state it is."""
-        await self.aclose()
-        if self._sockets.opened is not None:
-            await self._sockets.opened.aclose()
+        """Close it in whatever state it is, even if this call is cancelled in turn."""
+        try:
+            await self.aclose()
+        finally:
+            if self._sockets.opened is not None:
+                await self._sockets.opened.aclose()
 
 
 class _Body(httpx.AsyncByteStream):
     """The bytes of a response as they come; releases the connection at the end, or closes it when left early."""
 
     def __init__(
-        self,
-        response: httpcore.Response,
-        restart_read_limit: Callable[[], None],
-        release: Callable[[], Awaitable[None]],
+        self, response: httpcore.Response, connection: _Connection, release: Callable[[], Awaitable[None]]
     ) -> None:
         self._response = response
-        self._restart_read_limit = restart_read_limit
+        self._connection = connection
         self._release = release
         self._closed = False
         # An asynchronous generator; only the declared type of httpcore's stream is wider.
@@ -268,7 +267,7 @@ class _Body(httpx.AsyncByteStream):
         return self
 
     async def __anext__(self) -> bytes:
-        self._restart_read_limit()
+        self._connection.restart_read_limit()
         try:
             return await anext(self._parts)
         except StopAsyncIteration:
@@ -281,10 +280,15 @@ class _Body(httpx.AsyncByteStream):
         if self._closed:
             return
         self._closed = True
-        await self._response.aclose()
-        # A reader in another task may be waiting in it: it sees the connection close and ends the generator itself.
-        if not self._parts.ag_running:
-            await self._parts.aclose()
+        try:
+            await self._response.aclose()
+            # A reader in another task may be waiting in it: it sees the connection close and ends the generator itself.
+            if not self._parts.ag_running:
+                await self._parts.aclose()
+        except BaseException:
+            # httpcore takes a lock before it looks at the connection; cancelled there, it leaves the socket open.
+            await self._connection.abort()
+            raise
         await self._release()
 
 

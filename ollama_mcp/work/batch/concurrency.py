@@ -1,37 +1,19 @@
-"""Locks that hold between processes, and threads whose end a cancelled caller waits for."""
+"""Locks that hold between processes."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import threading
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from ollama_mcp.errors import Busy, DiskError
-
-T = TypeVar("T")
+from ollama_mcp.work.threads import open_in_thread
 
 # `is_locked` holds a lock for a moment to find out: no batch is refused for that.
 _WAIT_SECONDS = 0.2
-
-
-async def run_in_thread(work: Callable[[threading.Event], T]) -> T:
-    """Run blocking work in a thread, and return only after it has ended.
-
-    `asyncio.to_thread` alone returns at once when it is cancelled, while its thread goes on with files that the caller
-    then closes. Here a cancellation sets the event that `work` is given, and waits until `work` has returned.
-    """
-    cancelled = threading.Event()
-    task = asyncio.create_task(asyncio.to_thread(work, cancelled))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        cancelled.set()
-        await asyncio.wait({task})
-        raise
 
 
 @asynccontextmanager
@@ -49,7 +31,7 @@ async def batch_locks(names: Sequence[str], *, label: str) -> AsyncGenerator[Non
         Busy: Another batch holds one.
         DiskError: A lock file cannot be created.
     """
-    held = await asyncio.to_thread(_acquire, names, label)
+    held = await open_in_thread(partial(_acquire, names, label))
     try:
         yield
     finally:

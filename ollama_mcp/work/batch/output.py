@@ -12,10 +12,10 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from ollama_mcp.errors import DiskError, InternalError
-from ollama_mcp.work.batch.concurrency import run_in_thread
 from ollama_mcp.work.batch.output_formats import CsvFormat, JsonlFormat, NpyFormat, OutputFormat, as_object
 from ollama_mcp.work.batch.rows import InputRow, Record, RowSource
 from ollama_mcp.work.batch.spec import BatchSpec
+from ollama_mcp.work.threads import run_in_thread
 
 if TYPE_CHECKING:
     from ollama_mcp.access import Output

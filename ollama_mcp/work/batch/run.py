@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ollama_mcp.errors import InvalidArgument, OllamaMCPError
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.store import CheckpointLost
-from ollama_mcp.work.batch.concurrency import batch_locks, run_in_thread, run_lock
+from ollama_mcp.work.batch.concurrency import batch_locks, run_lock
 from ollama_mcp.work.batch.output import BatchTotals, OutputWriter
 from ollama_mcp.work.batch.pool import BatchProgress, RowQueue, WorkerPool
 from ollama_mcp.work.batch.processors import (
@@ -32,6 +32,7 @@ from ollama_mcp.work.chat.attachments import prepare_images
 from ollama_mcp.work.choosing import choose
 from ollama_mcp.work.cloud_policy import CloudSetting, check_cloud_policy
 from ollama_mcp.work.model_watch import ModelReplaced, ModelWatch
+from ollama_mcp.work.threads import open_in_thread, run_in_thread
 
 if TYPE_CHECKING:
     from ollama_mcp.access import Output
@@ -130,9 +131,8 @@ async def _open_output(call: CallContext, spec: BatchSpec) -> AsyncGenerator[Out
         yield None
         return
     prepare = partial(call.access.prepare_output, spec.output, spec.suffixes, overwrite=spec.overwrite)
-    with ExitStack() as stack:
-        # Entered in the thread: a call that is cancelled meanwhile still closes the folder that was opened.
-        yield await run_in_thread(lambda _: stack.enter_context(prepare()))
+    with await open_in_thread(prepare) as output:
+        yield output
 
 
 def _count_rows(source: RowSource, cancelled: Event) -> int:

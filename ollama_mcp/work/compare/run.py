@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ollama_mcp.errors import (
@@ -30,6 +31,7 @@ from ollama_mcp.work.cloud_policy import check_cloud_policy
 from ollama_mcp.work.compare.prompts import read_prompts
 from ollama_mcp.work.compare.results import SUFFIXES, Comparison, ModelResult, Trial, error_line, render_file
 from ollama_mcp.work.model_watch import ModelWatch
+from ollama_mcp.work.threads import open_in_thread
 
 if TYPE_CHECKING:
     from ollama_mcp.access import Output
@@ -90,7 +92,8 @@ async def compare(call: CallContext, spec: ComparisonSpec) -> Comparison:
     # Before the models are asked: the answers may take hours, and the output may be refused.
     output: Output | None = None
     if spec.output:
-        output = await asyncio.to_thread(call.access.prepare_output, spec.output, SUFFIXES, overwrite=spec.overwrite)
+        prepare = partial(call.access.prepare_output, spec.output, SUFFIXES, overwrite=spec.overwrite)
+        output = await open_in_thread(prepare)
     with output or nullcontext():
         comparison = await _run_all(call, spec, prompts)
         return await asyncio.to_thread(_write, comparison, output) if output is not None else comparison
