@@ -145,17 +145,27 @@ class _ReadLimit:
 
 
 class _LimitedStream(httpcore.AsyncNetworkStream):
-    """A socket, plain or with TLS, whose reads have one limit together."""
+    """A socket, plain or with TLS: its reads have one limit together, and it writes a request in one piece."""
 
     def __init__(self, stream: httpcore.AsyncNetworkStream, limit: _ReadLimit) -> None:
         self._stream = stream
         self._limit = limit
+        self._begins_request = True
+        self._head = b""
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 # httpcore's
+        self._begins_request = True
         return await self._stream.read(max_bytes, self._limit.remaining(timeout))
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 # httpcore's
-        await self._stream.write(buffer, timeout)
+        if self._begins_request:
+            # httpcore writes the head by itself, and then the body, or b"" where there is none: one system call and one
+            # packet do for both.
+            self._begins_request, self._head = False, buffer
+            return
+        data, self._head = self._head + buffer, b""
+        if data:
+            await self._stream.write(data, timeout)
 
     async def aclose(self) -> None:
         await self._stream.aclose()

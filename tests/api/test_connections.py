@@ -389,3 +389,22 @@ async def test_too_many_open_files_are_said() -> None:
                 one.close()
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert type(error) is Busy
+
+
+async def test_a_request_goes_out_in_one_piece() -> None:
+    pieces: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while piece := await reader.read(65_536):
+            pieces.append(piece)
+            body = b'{"embeddings":[[1.0]]}'
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body))
+            writer.write(body)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server, OllamaClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as client:
+        for text in ("first", "second"):
+            await client.embed(EmbedRequest(model="m", input=text))
+    assert len(pieces) == 2
+    assert b"first" in pieces[0] and b"second" in pieces[1]
