@@ -34,7 +34,14 @@ def _answer(path: str, body: bytes) -> bytes:
     else:
         kind = "application/json"
         model = {"name": "m", "model": "m", "size": 1, "digest": "0" * 64, "modified_at": _FIELDS["created_at"]}
-        known = {"/api/version": {"version": "0.15.0"}, "/api/tags": {"models": [model]}, "/api/show": _SHOW}
+        # Whatever has answered is loaded.
+        running = model | {"context_length": 4096, "size_vram": 0, "expires_at": "2030-01-01T00:00:00Z"}
+        known = {
+            "/api/version": {"version": "0.15.0"},
+            "/api/tags": {"models": [model]},
+            "/api/ps": {"models": [running]},
+            "/api/show": _SHOW,
+        }
         content = json.dumps(known.get(path, {"models": []})).encode()
     head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n\r\n"
     return head.encode() + content

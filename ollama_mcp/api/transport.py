@@ -77,7 +77,7 @@ class FreeListTransport(httpx.AsyncBaseTransport):
             content=cast("AsyncIterable[bytes]", request.stream),
             extensions={"timeout": timeouts},
         )
-        connection.restart_read_limit()
+        connection.read_limit.restart()
         try:
             core_response = await connection.handle_async_request(core_request)
         except BaseException as error:
@@ -145,17 +145,27 @@ class _ReadLimit:
 
 
 class _LimitedStream(httpcore.AsyncNetworkStream):
-    """A socket, plain or with TLS, whose reads have one limit together."""
+    """A socket, plain or with TLS: its reads have one limit together, and it writes a request in one piece."""
 
     def __init__(self, stream: httpcore.AsyncNetworkStream, limit: _ReadLimit) -> None:
         self._stream = stream
         self._limit = limit
+        self._begins_request = True
+        self._head = b""
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 # httpcore's
+        self._begins_request = True
         return await self._stream.read(max_bytes, self._limit.remaining(timeout))
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 # httpcore's
-        await self._stream.write(buffer, timeout)
+        if self._begins_request:
+            # httpcore writes the head by itself, and then the body, or b"" where there is none: one system call and one
+            # packet do for both.
+            self._begins_request, self._head = False, buffer
+            return
+        data, self._head = self._head + buffer, b""
+        if data:
+            await self._stream.write(data, timeout)
 
     async def aclose(self) -> None:
         await self._stream.aclose()
@@ -235,11 +245,8 @@ class _Connection(httpcore.AsyncHTTPConnection):
 
     def __init__(self, origin: httpcore.Origin, context: ssl.SSLContext | None) -> None:
         self._sockets = _SocketRecorder()
+        self.read_limit = self._sockets.read_limit
         super().__init__(origin, ssl_context=context, keepalive_expiry=KEEPALIVE_SECONDS, network_backend=self._sockets)
-
-    def restart_read_limit(self) -> None:
-        """Count the limit of what is read next from there on."""
-        self._sockets.read_limit.restart()
 
     async def abort(self) -> None:
         """Close it in whatever state it is, even if this call is cancelled in turn."""
@@ -267,7 +274,7 @@ class _Body(httpx.AsyncByteStream):
         return self
 
     async def __anext__(self) -> bytes:
-        self._connection.restart_read_limit()
+        self._connection.read_limit.restart()
         try:
             return await anext(self._parts)
         except StopAsyncIteration:

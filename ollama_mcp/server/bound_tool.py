@@ -1,21 +1,17 @@
-"""A tool under the settings of this start: its wire definition and its call."""
+"""A tool under the settings of this start: its wire definition, and how its work is handed over as a job."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from mcp.types import CallToolResult, TextContent, Tool, ToolAnnotations
 
 from ollama_mcp.server.arguments import Arguments
-from ollama_mcp.server.call import Call
-from ollama_mcp.server.failures import without_tools
 from ollama_mcp.server.registry import ToolFunction, ToolSpec
-from ollama_mcp.server.results import META, Data, answer_result, data_result
+from ollama_mcp.server.results import META, Data
 from ollama_mcp.server.tool_schemas import portable
 from ollama_mcp.settings import Settings
-from ollama_mcp.work.chat.result import Answer
 
 if TYPE_CHECKING:
     from ollama_mcp.server.jobs import Job
@@ -79,23 +75,6 @@ class BoundTool:
         """Whether it may ask the user after it has begun: a download learns its size only then."""
         return self.spec.hints.open_world and not self.spec.hints.destructive
 
-    async def call(self, call: Call, arguments: dict[str, Any], hidden: Collection[str] = ()) -> CallToolResult:
-        """Run the tool with checked arguments and return the wire result, whose notes name none of the hidden tools."""
-        if self.arguments.call_parameter is not None:
-            arguments = {**arguments, self.arguments.call_parameter: call}
-        result = await self.spec.function(**arguments)
-        if hidden:
-            _clean_notes(result, hidden)
-        match result:
-            case Answer():
-                return answer_result(result)
-            case Data():
-                return data_result(result)
-            case CallToolResult():
-                return result
-            case _:
-                return answer_result(Answer(text=str(result), model=""))
-
     def handover(self, job: Job) -> CallToolResult:
         """The result of a call whose work goes on as a job: how to get it, then the end of what there is so far."""
         fetch = f"ollama_job(action='result', id='{job.id}')"
@@ -117,19 +96,6 @@ class BoundTool:
     @cached_property
     def _output_schema(self) -> dict[str, Any] | None:
         return _output_schema(self.spec.function, self.is_long)
-
-
-def _clean_notes(result: object, hidden: Collection[str]) -> None:
-    """Take advice to call tools that are not offered out of a result's notes."""
-    for name in ("note", "notes"):
-        said: object = getattr(result, name, None) if isinstance(result, Answer | Data) else None
-        if isinstance(said, str):
-            setattr(result, name, without_tools(said, hidden) or None)
-        elif isinstance(said, list):
-            kept = [text for note in cast("list[str]", said) if (text := without_tools(note, hidden))]
-            # Where none is left, the field is what it is without notes.
-            is_absent = not kept and isinstance(result, Data) and type(result).model_fields[name].default is None
-            setattr(result, name, None if is_absent else kept)
 
 
 @lru_cache(_KEPT_SCHEMAS)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import difflib
 import logging
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from mcp.types import CallToolResult, TextContent
 
 from ollama_mcp.errors import ApiError, InternalError, ModelNotFound, OllamaMCPError, Unsupported
 from ollama_mcp.formats.escaping import escape
 from ollama_mcp.formats.model_names import parse_name, same_model
-from ollama_mcp.server.results import META
+from ollama_mcp.server.results import META, Data
+from ollama_mcp.work.chat.result import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -88,8 +89,7 @@ async def with_suggestions(
     """
     # A pull fails because the registry has no such model: what is installed is no help there.
     if isinstance(error, ModelNotFound) and error.model and "pull" not in error.endpoint:
-        # It may have been deleted by another program, so what was cached of it is stale.
-        hosts.invalidate(error.model)
+        hosts.invalidate_missing(error.model)
         error.next_step = _not_found_remedy(error.model, await hosts.installed(), tools)
     elif isinstance(error, Unsupported):
         match = _UNSUPPORTED.search(error.detail)
@@ -146,3 +146,16 @@ def without_tools(text: str, hidden: Collection[str]) -> str:
         return text
     parts = re.split(r"(?<=[.;]) ", text)
     return " ".join(part for part in parts if not any(name in hidden for name in _TOOL_NAME.findall(part)))
+
+
+def clean_notes(result: object, hidden: Collection[str]) -> None:
+    """Take advice to call tools that are not offered out of a result's notes."""
+    for name in ("note", "notes"):
+        said: object = getattr(result, name, None) if isinstance(result, Answer | Data) else None
+        if isinstance(said, str):
+            setattr(result, name, without_tools(said, hidden) or None)
+        elif isinstance(said, list):
+            kept = [text for note in cast("list[str]", said) if (text := without_tools(note, hidden))]
+            # Where none is left, the field is what it is without notes.
+            is_absent = not kept and isinstance(result, Data) and type(result).model_fields[name].default is None
+            setattr(result, name, None if is_absent else kept)
