@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ollama_mcp.api import ChatMessage
     from ollama_mcp.work.call_context import CallContext
 
+# How many places of a schema a note names.
+_SHOWN_PLACES = 4
+
 
 @dataclass(frozen=True, slots=True)
 class InferenceRequest:
@@ -173,7 +176,7 @@ async def prepare(call: CallContext, request: InferenceRequest, texts: Sequence[
         truncate = await _truncate_field(call)
     top = beside.get("top_logprobs")
     fields = {
-        "format": request.format,
+        "format": await _grammar(call, model, request.format, notes),
         "think": think,
         "options": options or None,
         "truncate": truncate,
@@ -198,6 +201,20 @@ def check_size(call: CallContext, texts: Sequence[str]) -> None:
             f"The prompt has {size:,} bytes; the limit is {limit:,}.",
             next_step="Send less, or raise limits.prompt_bytes in the settings.",
         )
+
+
+async def _grammar(call: CallContext, model: str, wanted: dict[str, Any] | str | None, notes: list[str]) -> Any:
+    """The format to send: of a schema the part that the host's version can hold the model to; a note tells the rest."""
+    if not isinstance(wanted, dict) or parse_name(model).is_cloud:
+        return wanted
+    from ollama_mcp.formats.grammar_schema import grammar_schema
+
+    version = await call.client.server_version()
+    sent = grammar_schema(wanted, version.numbers)
+    if left_out := sent.left_out:
+        shown = ", ".join(left_out[:_SHOWN_PLACES]) + ", ..." * (len(left_out) > _SHOWN_PLACES)
+        notes.append(f"Ollama {version} can't hold a model to these parts of the format, checked here: {shown}.")
+    return sent.schema
 
 
 async def _think(call: CallContext, model: str, request: InferenceRequest) -> bool | str | None:
