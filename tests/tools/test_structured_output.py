@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ollama_mcp.simulator import Answer, Simulator
+from ollama_mcp.simulator import Answer, Fault, Simulator
 from tests.support import connected, data, error, text
 
 MODEL = "llama3.2:3b"
@@ -51,6 +51,14 @@ async def test_what_was_left_out_is_checked(simulator: Simulator):
     assert "at /step: 11 is not a multiple of 5" in message
 
 
+async def test_a_batch_says_once_what_is_only_checked(simulator: Simulator):
+    simulator.script(MODEL, Answer(text=ANSWER), Answer(text=ANSWER))
+    async with connected(simulator.url) as client:
+        arguments = {"model": MODEL, "prompt": "{text}", "input": ["a", "b"], "format": SCHEMA}
+        result = await client.call_tool("ollama_batch", arguments)
+    assert str(data(result)["notes"]).count("checked here: /step multipleOf") == 1
+
+
 @pytest.mark.parametrize(
     ("schema", "answer"),
     [
@@ -72,3 +80,12 @@ async def test_a_format_of_a_string_is_checked(simulator: Simulator):
     async with connected(simulator.url) as client:
         result = await client.call_tool("ollama_chat", {"model": MODEL, "prompt": "Go", "format": schema})
     assert 'at /to: "nobody" is not a "email"' in error(result, "bad_answer")
+
+
+@pytest.mark.parametrize(("status", "said"), [(400, "failed to parse grammar"), (500, "invalid JSON schema in format")])
+async def test_a_grammar_that_fails_all_the_same_gets_advice_that_can_be_followed(
+    simulator: Simulator, status: int, said: str
+):
+    simulator.faults.add(Fault("status", path="/api/chat", status=status, text=said))
+    message = error(await _ask(simulator, ANSWER), "invalid_argument")
+    assert "can't make a grammar of the format" in message and "Simplify the schema" in message
