@@ -177,7 +177,9 @@ async def prepare(call: CallContext, request: InferenceRequest, texts: Sequence[
     if truncate is None and fit.is_close and not parse_name(model).is_cloud:
         truncate = await _truncate_field(call)
     top = beside.get("top_logprobs")
-    form, format_note = await _grammar(call, model, request.format)
+    form, format_note = request.format, ""
+    if isinstance(form, dict):
+        form, format_note = await _grammar(call, model, form)
     notes += [format_note] if format_note else []
     fields = {
         "format": form,
@@ -207,9 +209,9 @@ def check_size(call: CallContext, texts: Sequence[str]) -> None:
         )
 
 
-async def _grammar(call: CallContext, model: str, wanted: dict[str, Any] | str | None) -> tuple[Any, str]:
+async def _grammar(call: CallContext, model: str, wanted: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """The format to send, of a schema what the host's version can hold the model to; and a note on the rest."""
-    if not isinstance(wanted, dict) or parse_name(model).is_cloud:
+    if parse_name(model).is_cloud:
         return wanted, ""
     from ollama_mcp.formats.grammar_schema import grammar_schema
 
