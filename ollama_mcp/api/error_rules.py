@@ -122,6 +122,13 @@ TEXT_RULES: tuple[ErrorRule, ...] = (
         ("/api/create",),
     ),
     ErrorRule(
+        r"pars\w+ grammar|initialize grammar|invalid JSON schema in format|JSON schema (error|conversion)",
+        BadRequest,
+        "{host} can't make a grammar of the format: it says {quoted}.",
+        "Simplify the schema (fewer labels in enum, lower counts), or use format 'json' and name the fields in words.",
+        ("/api/chat", "/api/generate"),
+    ),
+    ErrorRule(
         r"sharded gguf|does not support",
         Unsupported,
         "{host} can't pull {model}: it says {quoted}.",

@@ -260,9 +260,9 @@ async def test_too_long_material_is_read_in_pieces_and_the_answers_are_combined(
 
 
 async def test_pieces_that_a_model_counts_larger_are_cut_anew_by_what_it_counts(simulator: Simulator, folder: Path):
-    # The simulator counts a token for each word; of letters that stand alone fewer are estimated.
+    # The simulator counts a token for each word; of Cyrillic letters that stand alone fewer are estimated.
     path = folder / "letters.txt"
-    path.write_text("w x y z " * 8_000)
+    path.write_text("ж э ю я " * 8_000, encoding="utf-8")
     arguments = {"model": MODEL, "prompt": "What?", "files": [str(path)], "too_long": "split"}
     async with reader(simulator, folder, limits={"num_ctx": 4_096}) as client:
         result = await client.call_tool("ollama_chat", arguments)

@@ -186,6 +186,8 @@ class PromptProcessor(_SingleRowProcessor):
             file_tokens=estimate_tokens(row.text) if self._from_files and not image_paths else 0,
         )
         prepared = await prepare(self._call, request, [spec.system, prompt])
+        if prepared.format_note and prepared.format_note not in self.notes:
+            self.notes.append(prepared.format_note)
         messages = [ChatMessage(role="system", content=spec.system)] if spec.system else []
         messages.append(ChatMessage(role="user", content=prompt, images=prepared.images or None))
         keep_alive = self._call.keep_alive(None)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ollama_mcp.api import ChatMessage
     from ollama_mcp.work.call_context import CallContext
 
+# How many places of a schema a note names.
+_SHOWN_PLACES = 4
+
 
 @dataclass(frozen=True, slots=True)
 class InferenceRequest:
@@ -112,6 +115,7 @@ class PreparedRequest:
         images: Images and sounds as Ollama takes them, in one list.
         fields: The fields that chat and generate requests share.
         notes: What the caller should know of the choices made.
+        format_note: The one of them about what of the format is only checked, or "".
     """
 
     request: InferenceRequest
@@ -120,6 +124,7 @@ class PreparedRequest:
     images: list[str]
     fields: dict[str, Any]
     notes: list[str]
+    format_note: str = ""
 
 
 async def prepare(call: CallContext, request: InferenceRequest, texts: Sequence[str]) -> PreparedRequest:
@@ -176,8 +181,12 @@ async def prepare(call: CallContext, request: InferenceRequest, texts: Sequence[
     if truncate is None and fit.is_close and not parse_name(model).is_cloud:
         truncate = await _truncate_field(call)
     top = beside.get("top_logprobs")
+    form, format_note = request.format, ""
+    if isinstance(form, dict):
+        form, format_note = await _grammar(call, model, form)
+    notes += [format_note] if format_note else []
     fields = {
-        "format": request.format,
+        "format": form,
         "think": think,
         "options": options or None,
         "truncate": truncate,
@@ -186,7 +195,7 @@ async def prepare(call: CallContext, request: InferenceRequest, texts: Sequence[
         "top_logprobs": top,
     }
     given = {name: value for name, value in fields.items() if value is not None}
-    return PreparedRequest(request, model, fit, images, given, notes)
+    return PreparedRequest(request, model, fit, images, given, notes, format_note)
 
 
 def check_size(call: CallContext, texts: Sequence[str]) -> None:
@@ -202,6 +211,21 @@ def check_size(call: CallContext, texts: Sequence[str]) -> None:
             f"The prompt has {size:,} bytes; the limit is {limit:,}.",
             next_step="Send less, or raise limits.prompt_bytes in the settings.",
         )
+
+
+async def _grammar(call: CallContext, model: str, wanted: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The format to send, of a schema what the host's version can hold the model to; and a note on the rest."""
+    if parse_name(model).is_cloud:
+        return wanted, ""
+    from ollama_mcp.formats.grammar_schema import grammar_schema
+
+    version = await call.client.server_version()
+    sent = grammar_schema(wanted, version.numbers)
+    note = ""
+    if left_out := sent.left_out:
+        shown = ", ".join(left_out[:_SHOWN_PLACES]) + ", ..." * (len(left_out) > _SHOWN_PLACES)
+        note = f"Ollama {version} can't hold a model to these parts of the format, checked here: {shown}."
+    return sent.schema, note
 
 
 async def _think(call: CallContext, model: str, request: InferenceRequest) -> bool | str | None:
