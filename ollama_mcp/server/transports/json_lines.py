@@ -24,10 +24,16 @@ _MAX_ID_SEARCH_BYTES = 1024 * 1024
 
 
 class LineSink(ObjectSendStream[SessionMessage]):
-    """Writes messages as lines."""
+    """Writes messages as lines.
 
-    def __init__(self, writer: LineWriter) -> None:
+    Args:
+        writer: Where they go.
+        answered: How many messages the client has already: so many are dropped first.
+    """
+
+    def __init__(self, writer: LineWriter, answered: int = 0) -> None:
         self._writer = writer
+        self._answered = answered
 
     async def send(self, item: SessionMessage) -> None:
         """Write one message in one write.
@@ -35,6 +41,9 @@ class LineSink(ObjectSendStream[SessionMessage]):
         Raises:
             anyio.BrokenResourceError: The client no longer reads.
         """
+        if self._answered:
+            self._answered -= 1
+            return
         # As the SDK writes messages: unset fields are left out, but an explicit null stays.
         await self._writer.write(item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
 

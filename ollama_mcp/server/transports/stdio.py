@@ -18,11 +18,16 @@ _GRACE_SECONDS = 0.25
 """A pipeline such as `printf ... | ollama-mcp-server` closes stdin at once and still wants its answers."""
 
 
-async def run_stdio(server: MCPServer) -> None:
+async def run_stdio(server: MCPServer, received: bytes = b"", answered: int = 0) -> None:
     """Serve one client over the process's stdin and stdout, until it closes stdin or a signal comes.
 
     Serves protocol 2024-11-05 to 2026-07-28, also mixed, with lines of up to 72 MiB. At the end calls in flight are
     cancelled and the server's lifespan is closed. Descriptors 0 and 1 stay claimed for the rest of the process.
+
+    Args:
+        server: The server.
+        received: What the client has sent already.
+        answered: How many answers to that it has already: the first ones are not sent.
 
     Raises:
         InvalidArgument: stdin or stdout is closed.
@@ -43,9 +48,9 @@ async def run_stdio(server: MCPServer) -> None:
     with stopping_on_signals(scope.cancel):
         # The pipes first, so that nothing which the lifespan starts can write to stdout; and the lifespan outside the
         # scope, so that its clean-up may still await.
-        async with open_stdio(scope.cancel) as (reader, writer), core.lifespan(core) as state:
+        async with open_stdio(scope.cancel, received) as (reader, writer), core.lifespan(core) as state:
             with scope:
-                sink = LineSink(writer)
+                sink = LineSink(writer, answered)
                 source = LineSource(reader, sink)
                 await serve_stream(
                     core,
