@@ -44,7 +44,7 @@ def kept_file(arguments: Sequence[str]) -> str:
     # The first folder is that of the script, from which nothing is imported.
     folders = sys.path if sys.flags.safe_path else sys.path[1:]
     variables = sorted(item for item in os.environ.items() if item[0].startswith(_VARIABLES))
-    parts = [list(arguments), variables, sys.version, sys.prefix, list(sys.flags), folders, _PACKAGE]
+    parts = [list(arguments), variables, sys.version, sys.prefix, sys.flags.optimize, folders, _PACKAGE]
     name = hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
     base = os.environ.get("XDG_CACHE_HOME", "")
     if sys.platform == "darwin" or not os.path.isabs(base):
