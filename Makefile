@@ -61,6 +61,7 @@ format: $(READY) ## Format the code
 
 bench: $(READY) ## Measure start, calls, throughput, memory
 	$(BIN)/python -m bench.server
+	$(BIN)/python -m bench.start
 	$(BIN)/python -m bench.call_path
 
 build: $(READY) ## Build sdist and wheel into dist/
