@@ -61,7 +61,6 @@ format: $(READY) ## Format the code
 
 bench: $(READY) ## Measure start, calls, throughput, memory
 	$(BIN)/python -m bench.server
-	$(BIN)/python -m bench.start
 	$(BIN)/python -m bench.call_path
 
 build: $(READY) ## Build sdist and wheel into dist/

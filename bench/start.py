@@ -88,6 +88,17 @@ def python_alone() -> float:
     return 1000 * (time.perf_counter() - begin)
 
 
+@contextmanager
+def cache_folder(folder: str) -> Generator[None]:
+    """Let servers keep their answers in a folder, so that nothing kept before counts."""
+    before = os.environ.get("XDG_CACHE_HOME", "")
+    os.environ["XDG_CACHE_HOME"] = folder
+    try:
+        yield
+    finally:
+        os.environ["XDG_CACHE_HOME"] = before  # an empty one is none
+
+
 def warm(command: list[str], ollama: str) -> None:
     """Let the server keep its answers."""
     env = {**os.environ, "OLLAMA_HOST": ollama, "PYTHONPATH": str(ROOT)}
@@ -125,10 +136,9 @@ async def call_ratio(command: list[str], ollama: str) -> float:
     return statistics.median(ratios)
 
 
-async def start_lines(command: list[str], ollama: str) -> list[str]:
+async def lines(command: list[str], ollama: str) -> list[str]:
     """The table and the ratio."""
-    with tempfile.TemporaryDirectory() as name:
-        os.environ["XDG_CACHE_HOME"] = name  # nothing that was kept before counts
+    with tempfile.TemporaryDirectory() as name, cache_folder(name):
         await asyncio.to_thread(warm, command, ollama)
         peers = await asyncio.to_thread(installed_peers, Path(name))
         commands = {_KEPT: command, _ORDINARY: [*command, "--no-cache"], **peers}
@@ -137,9 +147,9 @@ async def start_lines(command: list[str], ollama: str) -> list[str]:
         with busy(_LOOPS):
             loaded = await initialize_times(commands, ollama)
         ratio = await call_ratio(command, ollama)
-    lines = [f"| from spawn, ms (load before: {load:.1f}) | initialize | with {_LOOPS} busy loops |", "|---|---|---|"]
-    lines += [f"| {name} | {idle[name]:.0f} | {loaded[name]:.0f} |" for name in idle]
-    return [*lines, "", f"To the first tool result a start takes {ratio:.2f} times as long as one with `--no-cache`."]
+    rows = [f"| from spawn, ms (load before: {load:.1f}) | initialize | with {_LOOPS} busy loops |", "|---|---|---|"]
+    rows += [f"| {name} | {idle[name]:.0f} | {loaded[name]:.0f} |" for name in idle]
+    return [*rows, "", f"To the first tool result a start takes {ratio:.2f} times as long as one with `--no-cache`."]
 
 
 def main() -> None:
@@ -148,7 +158,7 @@ def main() -> None:
     options.add_argument("--command", default=f"{sys.executable} ollama_mcp_server.py", help="command of the server")
     chosen = options.parse_args()
     with running("bench.fake_ollama") as ollama:
-        print("\n".join(asyncio.run(start_lines(shlex.split(chosen.command), ollama))))
+        print("\n".join(asyncio.run(lines(shlex.split(chosen.command), ollama))))
 
 
 if __name__ == "__main__":

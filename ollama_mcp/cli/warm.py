@@ -57,8 +57,11 @@ def warm(options: argparse.Namespace) -> int:
 
     server = OllamaServer(settings, api_key=cloud_key(), allowed=loaded.config_file)
     kept = anyio.run(start_answers, server)
-    _write(file, {**kept, "watched": watched, "state": state})
     importlib.import_module("ollama_mcp.api.client")  # as a first call does: this makes its bytecode
+    if sys.platform == "win32":
+        print("All that a start needs is there. On Windows no answers are kept.")
+        return 0
+    _write(file, {**kept, "watched": watched, "state": state})
     print(f"Starts with these options answer at once, from {file}")
     return 0
 
