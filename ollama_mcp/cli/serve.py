@@ -54,7 +54,7 @@ def _load(options: argparse.Namespace) -> tuple[Settings, Serve]:
     logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr, format=line_format)
     from ollama_mcp.server.sdk import import_sdk
 
-    import_sdk()
+    import_sdk(over_http=settings.transport != "stdio")
     import anyio
 
     from ollama_mcp.server.app import OllamaServer

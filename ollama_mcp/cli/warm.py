@@ -49,7 +49,7 @@ def warm(options: argparse.Namespace) -> int:
     state = state_of(watched)  # before anything of it is loaded
     from ollama_mcp.server.sdk import import_sdk
 
-    import_sdk()
+    import_sdk(over_http=False)
     import anyio
 
     from ollama_mcp.server.app import OllamaServer
