@@ -22,6 +22,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import start
 from bench.clients import ARGUMENTS, ROOT, BenchClient, HttpServer, PlainHttpx, Process, running
 
 _PAGE = ROOT / "docs" / "performance.md"
@@ -144,7 +145,10 @@ async def report(command: list[str], http: str, ollama: str) -> str:
     resident = [f"| {name} | {first / 2**20:.0f} | {last / 2**20:.0f} |" for name, (first, last) in memory.items()]
     parts = [
         ["# Performance", "", f"`python -m bench.server`, Python {platform.python_version()}, {platform.machine()}."],
-        await starts({"bare SDK, one tool": [*_BARE, "plain"], "this server": command}, ollama),
+        await starts(
+            {"bare SDK, one tool": [*_BARE, "plain"], "this server, --no-cache": [*command, "--no-cache"]}, ollama
+        ),
+        await start.lines(command, ollama),
         table,
         ratios(speeds),
         ["| resident, MiB | after tools/list | after the calls |", "|---|---|---|", *resident],

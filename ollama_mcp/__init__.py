@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # of typing, whose import a start does not wait for
 if TYPE_CHECKING:
+    from typing import Any
+
     from ollama_mcp.errors import InvalidArgument as InvalidArgument
     from ollama_mcp.errors import NotAllowed as NotAllowed
     from ollama_mcp.server.call import Call as Call

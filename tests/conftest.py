@@ -22,6 +22,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _user_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What servers keep between calls is kept apart from the user's own, in processes that tests start too."""
     os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
+    # No folder can be made there: a test that wants kept answers has a home of its own.
+    os.environ["XDG_CACHE_HOME"] = os.devnull
 
 
 def _open_files() -> set[tuple[str, int]]:

@@ -1,18 +1,28 @@
-"""The command line: `ollama-mcp-server [serve]`, demo, config, allow, tools, call, simulate."""
+"""The command line: `ollama-mcp-server [serve]`, warm, demo, config, allow, tools, call, simulate.
+
+What is imported at the top is all that stands between a host and its first answer, so it is a little of the standard
+library and `front`.
+"""
 
 from __future__ import annotations
 
 import importlib
 import os
 import sys
-from collections.abc import Sequence
 
-from ollama_mcp.cli.options import build_parser
-from ollama_mcp.errors import OllamaMCPError
+from ollama_mcp.front import open_front
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from ollama_mcp.front import Serve
 
 # The module and the function of each command; "simulate" is a program of its own.
 _COMMANDS = {
     "serve": ("serve", "serve"),
+    "warm": ("warm", "warm"),
     "demo": ("demo", "demo"),
     "config": ("config", "config"),
     "allow": ("config", "allow"),
@@ -33,17 +43,42 @@ def main(argv: Sequence[str] | None = None) -> int:
         from ollama_mcp.simulator.command_line import main as simulate
 
         return simulate(arguments[1:], program="ollama-mcp-server simulate")
-    options = build_parser().parse_args(arguments)
-    module, function = _COMMANDS[options.command]
+    front = open_front(arguments)
     try:
-        # Imported only now: serving must not pay for the demo's tables.
-        return getattr(importlib.import_module(f"ollama_mcp.cli.{module}"), function)(options)
-    except OllamaMCPError as error:
-        print(f"ollama-mcp-server: {error}", file=sys.stderr)
-        return 2
+        return _run(arguments) if front is None else front.serve(lambda: _prepare(arguments))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # The reader of our output, such as `head`, has seen enough; what is left must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
+    except Exception as error:
+        from ollama_mcp.errors import OllamaMCPError
+
+        if not isinstance(error, OllamaMCPError):
+            raise
+        print(f"ollama-mcp-server: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(arguments: list[str]) -> int:
+    # `warm` takes what a host gives to the server after it.
+    is_warm = arguments[:1] == ["warm"]
+    options = _parsed(arguments[1:] if is_warm else arguments)
+    module, function = _COMMANDS["warm" if is_warm else options.command]
+    # Imported only now: serving must not pay for the demo's tables.
+    return getattr(importlib.import_module(f"ollama_mcp.cli.{module}"), function)(options)
+
+
+def _prepare(arguments: list[str]) -> Serve:
+    from ollama_mcp.cli.serve import prepare
+
+    return prepare(_parsed(arguments))
+
+
+def _parsed(arguments: list[str]) -> argparse.Namespace:
+    from ollama_mcp.cli.options import build_parser
+
+    options = build_parser().parse_args(arguments)
+    options.command_line = arguments
+    return options

@@ -84,7 +84,7 @@ async def _with_client(console: Console, url: str, arguments: list[str], simulat
     with _letters() as letters:
         server = StdioServerParameters(
             command=sys.executable,
-            args=["-m", "ollama_mcp", *arguments],
+            args=["-m", "ollama_mcp", "--no-cache", *arguments],
             env={
                 **os.environ,
                 "OLLAMA_HOST": url,

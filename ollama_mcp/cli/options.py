@@ -47,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         return sub
 
     command("serve", "Serve MCP clients (the default command).", settings, _serve_options())
+    command("warm", "Make the next start with the options after it answer at once.")
     demo = command("demo", "Show a real client using a real server, on Ollama or the built-in simulator.", settings)
     demo.add_argument(
         "--simulator", action="store_true", default=False, help="use the simulator even if Ollama answers"
@@ -94,6 +95,7 @@ def _serve_options() -> argparse.ArgumentParser:
     group.add_argument("--bind", metavar="ADDRESS", help="address to listen on (127.0.0.1)")
     group.add_argument("--port", type=int, help="port to listen on")
     group.add_argument("--socket", metavar="PATH", help="Unix socket to listen on instead")
+    group.add_argument("--no-cache", dest="cache", action="store_false", help="start without kept answers (stdio)")
     group.add_argument("--stateless", action="store_true", help="no sessions over http, for replicas")
     return options
 
@@ -110,6 +112,7 @@ _SETTING_OF_OPTION = {
     "port": "http.port",
     "socket": "http.socket",
     "stateless": "http.stateless",
+    "cache": "cache",
 }
 _LIST_OPTIONS = frozenset(("toolsets", "tools", "exclude_tools"))
 

@@ -11,12 +11,33 @@ from typing import TYPE_CHECKING, Literal
 from ollama_mcp.cli.options import check_stdio_options, cloud_key, load_from_options
 
 if TYPE_CHECKING:
+    from ollama_mcp.front import Serve
     from ollama_mcp.server.app import OllamaServer
+    from ollama_mcp.settings import Settings
     from ollama_mcp.settings.model import HttpSettings
 
 
 def serve(options: argparse.Namespace) -> int:
     """Serve until the client disconnects or a signal comes."""
+    settings, run = _load(options)
+    if settings.cache and settings.transport == "stdio":
+        from ollama_mcp.cli.warm import keep_later
+
+        keep_later(options.command_line)
+    return run(b"", 0)
+
+
+def prepare(options: argparse.Namespace) -> Serve:
+    """Load all that serving needs. What is returned serves, and may be given what came before on stdin.
+
+    Raises:
+        SettingsError: A setting is unknown or wrong.
+        InvalidArgument: stdin or stdout is closed.
+    """
+    return _load(options)[1]
+
+
+def _load(options: argparse.Namespace) -> tuple[Settings, Serve]:
     gc.disable()  # collecting during the imports takes a tenth of a start; `import_sdk` enables it again
     loaded = load_from_options(options)
     settings = loaded.settings
@@ -33,19 +54,22 @@ def serve(options: argparse.Namespace) -> int:
     logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr, format=line_format)
     from ollama_mcp.server.sdk import import_sdk
 
-    import_sdk()
+    import_sdk(over_http=settings.transport != "stdio")
     import anyio
 
     from ollama_mcp.server.app import OllamaServer
 
     server = OllamaServer(settings, api_key=cloud_key(), allowed=loaded.config_file)
-    if settings.transport == "stdio":
-        from ollama_mcp.server.transports.stdio import run_stdio
+    from ollama_mcp.server.transports.stdio import run_stdio
 
-        anyio.run(run_stdio, server)
-    else:
-        anyio.run(_serve_http, server, settings.transport, settings.http)
-    return 0
+    def run(received: bytes, answered: int) -> int:
+        if settings.transport == "stdio":
+            anyio.run(run_stdio, server, received, answered)
+        else:
+            anyio.run(_serve_http, server, settings.transport, settings.http)
+        return 0
+
+    return settings, run
 
 
 def _greet() -> None:

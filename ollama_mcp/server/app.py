@@ -7,9 +7,8 @@ a host that starts the server twice pays for nothing.
 from __future__ import annotations
 
 import difflib
-import sys
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -37,6 +36,7 @@ from ollama_mcp.server.jobs import Job, JobManager
 from ollama_mcp.server.registry import load_tools
 from ollama_mcp.server.result_budget import fit_result
 from ollama_mcp.server.results import tool_result
+from ollama_mcp.server.sdk import hidden
 from ollama_mcp.server.toolsets import enabled_toolsets, select_tools
 from ollama_mcp.settings import Settings
 from ollama_mcp.settings.model import ToolSettings
@@ -100,7 +100,8 @@ class OllamaServer(GuidedServer):
         self.updates = UpdateBus()
         check_defaults(settings)
         toolsets = enabled_toolsets(settings, cloud_key=self.hosts.has_cloud_key)
-        with _without_rich():
+        # The SDK imports rich for its log handler where it is installed, which takes 20 to 45 ms.
+        with hidden("rich.console"):
             super().__init__(
                 NAME,
                 title="Ollama",
@@ -357,18 +358,3 @@ def _progress_sender(context: Context[None, Any] | None) -> Send | None:
     if context is None or not meta or not ("progress_token" in meta or "progressToken" in meta):
         return None
     return context.report_progress
-
-
-@contextmanager
-def _without_rich() -> Generator[None]:
-    """Keep the SDK's constructor from importing rich for its log handler (20 to 45 ms) where rich is installed."""
-    absent = object()
-    before = sys.modules.get("rich.console", absent)
-    sys.modules["rich.console"] = None  # pyright: ignore[reportArgumentType]  # None is how import is told "absent"
-    try:
-        yield
-    finally:
-        if before is absent:
-            del sys.modules["rich.console"]
-        else:
-            sys.modules["rich.console"] = before  # pyright: ignore[reportArgumentType]

@@ -9,6 +9,9 @@ This module imports nothing of the SDK itself, since `import_sdk` has to come fi
 from __future__ import annotations
 
 import gc
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +22,25 @@ if TYPE_CHECKING:
 _TRACING_MODULE = "mcp.server._otel"
 
 
-def import_sdk() -> None:
+@contextmanager
+def hidden(module: str) -> Generator[None]:
+    """Let a module seem not to be installed, for a library that imports it where it is and does without where not."""
+    absent = object()
+    before = sys.modules.get(module, absent)
+    sys.modules[module] = None  # pyright: ignore[reportArgumentType]  # None is how import is told "absent"
+    try:
+        yield
+    finally:
+        if before is absent:
+            del sys.modules[module]
+        else:
+            sys.modules[module] = before  # pyright: ignore[reportArgumentType]
+
+
+def import_sdk(*, over_http: bool = True) -> None:
     """Import `mcp.server` with the garbage collector off and pydantic's validators deferred to their first use.
+
+    Without HTTP it is imported without uvicorn and click, which sse-starlette takes along where it finds them.
 
     The SDK defines over a thousand pydantic models. Building all validators takes most of a start, and a server uses
     few of them. Obsolete when `python -X importtime -c "import mcp.server"` no longer shows `mcp_types` as most of it.
@@ -32,7 +52,8 @@ def import_sdk() -> None:
     # No option of the SDK reaches its models, so the default of all models is changed during this one import.
     pydantic.BaseModel.model_config = {"defer_build": True}
     try:
-        import mcp.server
+        with nullcontext() if over_http else hidden("uvicorn"):
+            import mcp.server
     finally:
         pydantic.BaseModel.model_config = original
         # These objects live as long as the process: later collections need not visit them.

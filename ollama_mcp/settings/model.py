@@ -252,6 +252,9 @@ class Settings(SettingsSection):
         default="stdio", description="How MCP clients reach this server."
     )
     http: HttpSettings = Field(default_factory=HttpSettings)
+    cache: bool = Field(
+        default=True, description="Keep what a start over stdio answers, so that the next one answers at once."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="What is logged on stderr."
     )

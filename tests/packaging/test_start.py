@@ -78,6 +78,7 @@ def test_of_the_web_stack_only_what_the_sdk_itself_takes_is_imported(tmp_path: P
     bare = imported(tmp_path, BARE)
     serving = imported(tmp_path, SERVE, INITIALIZE, INITIALIZED, LIST)
     assert {module for module in serving - bare if module.split(".")[0] in WEB} == set()
+    assert not libraries(serving) & {"uvicorn", "click"}
 
 
 def test_the_http_client_is_imported_with_the_first_call(tmp_path: Path) -> None:

@@ -68,14 +68,14 @@ INITIALIZED: Message = {"jsonrpc": "2.0", "method": "notifications/initialized"}
 class StdioPeer:
     """A server process and the client's end of its pipes."""
 
-    def __init__(self, *arguments: str, command: list[str] | None = None) -> None:
+    def __init__(self, *arguments: str, command: list[str] | None = None, env: Mapping[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
-            [*(command or SAMPLE), *(arguments or ("stdio",))],
+            [*(command or SAMPLE), *(arguments if command or arguments else ("stdio",))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=ROOT,
-            env=environment(),
+            env=environment() if env is None else env,
             bufsize=0,
         )
         self._lines: queue.Queue[bytes] = queue.Queue()
@@ -115,9 +115,13 @@ class StdioPeer:
 
     def receive(self) -> Message:
         """The next message; fails after 20 s."""
-        message: Message = json.loads(self._lines.get(timeout=_SECONDS))
+        message: Message = json.loads(self.receive_line())
         assert message["jsonrpc"] == "2.0"
         return message
+
+    def receive_line(self) -> bytes:
+        """The next line as it came, b"" at the end; fails after 20 s."""
+        return self._lines.get(timeout=_SECONDS)
 
     def ask(self, message: Message) -> Message:
         """Sends a request and gives its answer; what else comes before is dropped."""

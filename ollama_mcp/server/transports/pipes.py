@@ -30,19 +30,23 @@ _HIGH_WATER_BYTES = 64 * 1024
 
 
 @asynccontextmanager
-async def open_stdio(on_lost: Callable[[], None]) -> AsyncGenerator[tuple[LineReader, LineWriter]]:
+async def open_stdio(
+    on_lost: Callable[[], None], received: bytes = b""
+) -> AsyncGenerator[tuple[LineReader, LineWriter]]:
     """The process's stdin and stdout as a reader and a writer of lines.
 
     It calls `claim_stdio` if nobody has.
 
     Args:
         on_lost: Called when the client no longer reads.
+        received: What somebody has read of stdin already.
 
     Raises:
         InvalidArgument: stdin or stdout is closed.
     """
     stdin, stdout, is_watchable = claim_stdio()
     reader, writer = LineReader(), LineWriter(on_lost)
+    reader.data_received(received)
     if is_watchable:
         # No thread hop per message: half the latency of the SDK's transport.
         loop = asyncio.get_running_loop()

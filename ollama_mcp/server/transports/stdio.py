@@ -29,11 +29,16 @@ _GRACE_SECONDS = 0.25
 _MAX_ID_SEARCH_BYTES = 1024 * 1024
 
 
-async def run_stdio(server: MCPServer) -> None:
+async def run_stdio(server: MCPServer, received: bytes = b"", answered: int = 0) -> None:
     """Serve one client over the process's stdin and stdout, until it closes stdin or a signal comes.
 
     Serves protocol 2024-11-05 to 2026-07-28, also mixed, with lines of up to 72 MiB. At the end calls in flight are
     cancelled and the server's lifespan is closed. Descriptors 0 and 1 stay claimed for the rest of the process.
+
+    Args:
+        server: The server.
+        received: What the client has sent already.
+        answered: How many answers to that it has already: the first ones are not sent.
 
     Raises:
         InvalidArgument: stdin or stdout is closed.
@@ -53,9 +58,9 @@ async def run_stdio(server: MCPServer) -> None:
     with stopping_on_signals(scope.cancel):
         # The pipes first, so that nothing which the lifespan starts can write to stdout; and the lifespan outside the
         # scope, so that its clean-up may still await.
-        async with open_stdio(scope.cancel) as (reader, writer), core.lifespan(core) as state:
+        async with open_stdio(scope.cancel, received) as (reader, writer), core.lifespan(core) as state:
             with scope:
-                sink = LineSink(writer)
+                sink = LineSink(writer, answered)
                 source = LineSource(reader, sink)
                 await serve_stream(
                     core,
@@ -69,10 +74,16 @@ async def run_stdio(server: MCPServer) -> None:
 
 
 class LineSink(ObjectSendStream[SessionMessage]):
-    """Writes messages as lines."""
+    """Writes messages as lines.
 
-    def __init__(self, writer: LineWriter) -> None:
+    Args:
+        writer: Where they go.
+        answered: How many messages the client has already: so many are dropped first.
+    """
+
+    def __init__(self, writer: LineWriter, answered: int = 0) -> None:
         self._writer = writer
+        self._answered = answered
 
     async def send(self, item: SessionMessage) -> None:
         """Write one message in one write.
@@ -80,6 +91,9 @@ class LineSink(ObjectSendStream[SessionMessage]):
         Raises:
             anyio.BrokenResourceError: The client no longer reads.
         """
+        if self._answered:
+            self._answered -= 1
+            return
         # As the SDK writes messages: unset fields are left out, but an explicit null stays.
         await self._writer.write(item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
 
