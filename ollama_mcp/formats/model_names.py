@@ -102,10 +102,15 @@ def parse_name(text: str, *, argument: str = "model") -> ModelName:
 
 def same_model(one: str, other: str) -> bool:
     """Whether two names mean the same model to Ollama; invalid names are compared as they are."""
+    return one == other or model_key(one) == model_key(other)
+
+
+def model_key(name: str) -> str:
+    """What all names of one model have in common; an invalid name has only itself."""
     try:
-        return parse_name(one).key == parse_name(other).key
+        return parse_name(name).key
     except InvalidArgument:
-        return one == other
+        return name
 
 
 def _quoted(value: str) -> str:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import OllamaMCPError
-from ollama_mcp.formats.model_names import parse_name, same_model
-from ollama_mcp.hosts.ttl_cache import CoalescingTTLCache
+from ollama_mcp.formats.model_names import model_key, parse_name
+from ollama_mcp.hosts.ttl_cache import TTL_SECONDS, CoalescingTTLCache
 
 if TYPE_CHECKING:
     from ollama_mcp.api import RunningModel
@@ -19,28 +19,41 @@ class LoadedModelTracker:
 
     Args:
         fetch: Asks the host for its loaded models.
+
+    Attributes:
+        placements: `fully_on_gpu` of the newest answer, until somebody has recorded it.
     """
 
     def __init__(self, fetch: Callable[[], Awaitable[list[RunningModel]]]) -> None:
+        self._fetch = fetch
         # Every chat asks for it, so calls at the same moment share one request.
-        self._cache = CoalescingTTLCache(fetch)
+        self._cache = CoalescingTTLCache(self._fetch_by_key)
         self._requested: dict[str, int] = {}
+        self.placements: dict[str, bool] = {}
 
     async def all(self) -> list[RunningModel]:
         """The loaded models; empty where the host does not answer."""
         try:
-            return await self._cache.get()
+            return list((await self._cache.get()).values())
         except OllamaMCPError:
             # The call itself will report what is wrong with the host.
             return []
 
-    async def find(self, model: str) -> RunningModel | None:
-        """The model as it is loaded; None where it is not, or where the host does not answer."""
-        return _find(await self.all(), model)
+    async def find(self, model: str, *, usable_seconds: float = TTL_SECONDS) -> RunningModel | None:
+        """The model as it is loaded; None where it is not, or where the host does not answer.
 
-    def last_fully_on_gpu(self) -> dict[str, bool]:
-        """The last known result of `fully_on_gpu`; sends no request."""
-        return fully_on_gpu(self._cache.last or [])
+        Args:
+            model: Its name, by Ollama's rules.
+            usable_seconds: Up to which age it is returned without waiting, if it was loaded then.
+        """
+        key = parse_name(model).key
+        try:
+            found = (await self._cache.get(usable_seconds=usable_seconds)).get(key)
+            if found is None and usable_seconds > TTL_SECONDS:
+                found = (await self._cache.get()).get(key)
+        except OllamaMCPError:
+            return None
+        return found
 
     def requested_num_ctx(self, model: str) -> int | None:
         """The num_ctx of this process's last request to the model."""
@@ -54,12 +67,17 @@ class LoadedModelTracker:
 
     def record_answer(self, model: str) -> None:
         """Record that the model answered: if it was not loaded before, it is now."""
-        if _find(self._cache.last or [], model) is None:
+        if parse_name(model).key not in (self._cache.last or ()):
             self.invalidate()
 
     def invalidate(self) -> None:
         """Make the next call ask the host again."""
         self._cache.invalidate()
+
+    async def _fetch_by_key(self) -> dict[str, RunningModel]:
+        running = await self._fetch()
+        self.placements = fully_on_gpu(running)
+        return {model_key(entry.name): entry for entry in running}
 
 
 def fully_on_gpu(running: Sequence[RunningModel]) -> dict[str, bool]:
@@ -70,10 +88,6 @@ def fully_on_gpu(running: Sequence[RunningModel]) -> dict[str, bool]:
     if not any(model.size_vram for model in running):
         return {}
     return {model.digest: model.size_vram >= model.size for model in running if model.digest and model.size}
-
-
-def _find(running: Sequence[RunningModel], model: str) -> RunningModel | None:
-    return next((entry for entry in running if same_model(entry.name, model)), None)
 
 
 class ActiveCalls:

@@ -25,18 +25,24 @@ class CoalescingTTLCache(Generic[T]):
         self._task: asyncio.Task[T] | None = None
         self.last: T | None = None
 
-    async def get(self) -> T:
+    async def get(self, *, usable_seconds: float = TTL_SECONDS) -> T:
         """The value, fetched where it is missing or too old.
+
+        Args:
+            usable_seconds: Up to which age a value is returned that is being fetched anew meanwhile.
 
         Raises:
             OllamaMCPError: As `fetch` does; the next caller fetches again.
         """
-        if self.last is not None and time.monotonic() - self._fetched_at <= TTL_SECONDS:
+        age = time.monotonic() - self._fetched_at
+        if self.last is not None and age <= TTL_SECONDS:
             return self.last
         if self._task is None:
             self._task = asyncio.create_task(self._refresh())
             # Where every caller was cancelled, nobody else retrieves a failure, which asyncio would log.
             self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        if self.last is not None and age <= usable_seconds:
+            return self.last
         # Shielded: a caller that is cancelled does not cancel the fetch for the others.
         return await asyncio.shield(self._task)
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, overload
 
 from mcp.server import CacheHint, MCPServer
 from mcp.server.mcpserver import Context
-from mcp.server.subscriptions import InMemorySubscriptionBus
 from mcp.types import CallToolResult, InputRequiredResult, Tool
 
 from ollama_mcp import __version__
@@ -31,12 +30,13 @@ from ollama_mcp.server.caller import Caller, caller_of
 from ollama_mcp.server.confirmation import Consent, PendingConfirmations
 from ollama_mcp.server.elicitation import Forms, NeedsInput, can_show_forms, is_modern
 from ollama_mcp.server.failures import failure_result, internal_error, with_suggestions
-from ollama_mcp.server.guidance import GuidedServer, notify_changes, register_guidance
+from ollama_mcp.server.guidance import GuidedServer, UpdateBus, notify_changes, register_guidance
 from ollama_mcp.server.icons import server_icons
 from ollama_mcp.server.instructions import build_instructions
 from ollama_mcp.server.jobs import Job, JobManager
 from ollama_mcp.server.registry import load_tools
 from ollama_mcp.server.result_budget import fit_result
+from ollama_mcp.server.results import tool_result
 from ollama_mcp.server.toolsets import enabled_toolsets, select_tools
 from ollama_mcp.settings import Settings
 from ollama_mcp.settings.model import ToolSettings
@@ -94,9 +94,10 @@ class OllamaServer(GuidedServer):
         self._confirmations = PendingConfirmations()
         self._forms = Forms(settings.policy.answer_seconds)
         self._allowed = allowed
-        self._asked_roots = False
+        # Only over stdio a client and this process see the same files.
+        self._asked_roots = settings.transport != "stdio" or not settings.read.client_roots
         # Our own, so that what a job changes is told too: it has no request any more.
-        self.updates = InMemorySubscriptionBus()
+        self.updates = UpdateBus()
         check_defaults(settings)
         toolsets = enabled_toolsets(settings, cloud_key=self.hosts.has_cloud_key)
         with _without_rich():
@@ -182,12 +183,12 @@ class OllamaServer(GuidedServer):
             tool = self.bound_tools.get(name)
             if tool is None:
                 raise self._not_offered(name)
-            progress = Progress(_progress_sender(context))
-            caller = caller_of(context, self.ollama_settings, has_progress=progress.wanted)
+            send = _progress_sender(context)
+            progress, caller = Progress(send), caller_of(context, self.ollama_settings, has_progress=send is not None)
             granted: set[str] = set()
             if context is not None and context.request_state:
                 granted = self._forms.take_answer(context)
-            if names_relative_path(arguments):
+            if not self._asked_roots and names_relative_path(arguments):
                 await self._learn_roots(context)
             while True:
                 call = self._call(tool, context, caller, progress, granted)
@@ -200,18 +201,17 @@ class OllamaServer(GuidedServer):
                             next_step="The user can add the toolset 'system' to tools.toolsets in the settings.",
                         )
                     job = Job(name, str(checked.get("model", "")), caller.owner, progress, call.consent)
+                    work = self._run(tool, call, checked, context)
                     # Without the tool that gives a job's result, work is better waited for.
                     if not tool.is_long or JOB_TOOL not in self.bound_tools:
-                        return self._fitted(await self._run(tool, call, checked, context), job, caller)
-                    job.resumes = tool.spec.hints.resumes
-                    result = await self.jobs.run(
-                        job,
-                        self._run(tool, call, checked, context),
-                        caller,
-                        background=background,
-                        asks_midway=tool.asks_midway,
-                    )
-                    return self._fitted(tool.handover(job) if result is None else result, job, caller)
+                        result = await work
+                    else:
+                        job.resumes = tool.spec.hints.resumes
+                        result = await self.jobs.run(
+                            job, work, caller, background=background, asks_midway=tool.asks_midway
+                        )
+                    result = result or tool.handover(job)
+                    return fit_result(result, caller.result_bytes, partial(self._keep, job, result))
                 except NeedsInput as pause:
                     assert context is not None
                     if is_modern(context):
@@ -220,16 +220,12 @@ class OllamaServer(GuidedServer):
         except Exception as error:
             return await self._failure(error, name)
 
-    def _fitted(self, result: CallToolResult, job: Job, caller: Caller) -> CallToolResult:
-        """The result within what the client takes; one that has to be cut is kept whole as a job that has ended."""
-
-        def keep() -> str:
-            if JOB_TOOL not in self.bound_tools:
-                return ""
-            # A list of jobs would push out what it lists.
-            return self.jobs.kept_id(result) or ("" if job.tool == JOB_TOOL else self.jobs.keep(job, result))
-
-        return fit_result(result, caller.result_bytes, keep)
+    def _keep(self, job: Job, result: CallToolResult) -> str:
+        """Keep a result that has to be cut, whole, as a job that has ended; its id, or "" where that cannot be."""
+        if JOB_TOOL not in self.bound_tools:
+            return ""
+        # A list of jobs would push out what it lists.
+        return self.jobs.kept_id(result) or ("" if job.tool == JOB_TOOL else self.jobs.keep(job, result))
 
     async def _run(
         self, tool: BoundTool, call: Call, arguments: dict[str, Any], context: Context[None, Any] | None
@@ -244,8 +240,11 @@ class OllamaServer(GuidedServer):
         """
         while True:
             try:
-                result = await tool.call(call, arguments)
-                await notify_changes(self, tool.name)
+                given = {parameter: call} if (parameter := tool.arguments.call_parameter) else {}
+                result = tool_result(await tool.spec.function(**arguments, **given))
+                # Mostly nobody listens, and no prompt was asked for, which would show the host as it was.
+                if self.updates.listeners or "guidance" in self.__dict__:
+                    await notify_changes(self, tool.name)
                 return result
             except NeedsInput:
                 raise
@@ -272,21 +271,20 @@ class OllamaServer(GuidedServer):
             store=self.store,
             progress=progress,
             in_use=self.in_use,
-            habits=self._habits_of(caller),
+            habits=self._habits.get(caller.owner or "") or self._new_habits(caller),
             consent=Consent(tool.name, policy, self._confirmations, partial(can_show_forms, context), granted),
             jobs=self.jobs,
             caller=caller,
         )
 
-    def _habits_of(self, caller: Caller) -> ModelHabits:
-        """What the caller used before; nothing for one that cannot be told from another."""
-        if caller.owner is None:
-            return ModelHabits()
-        while len(self._habits) >= _MAX_CALLERS and caller.owner not in self._habits:
-            # The oldest: a dict keeps the order of insertion.
-            del self._habits[next(iter(self._habits))]
-        if (habits := self._habits.get(caller.owner)) is None:
-            habits = self._habits[caller.owner] = ModelHabits()
+    def _new_habits(self, caller: Caller) -> ModelHabits:
+        """The habits of a caller that is new; not kept for one that cannot be told from another."""
+        habits = ModelHabits()
+        if caller.owner is not None:
+            while len(self._habits) >= _MAX_CALLERS:
+                # The oldest: a dict keeps the order of insertion.
+                del self._habits[next(iter(self._habits))]
+            self._habits[caller.owner] = habits
         return habits
 
     def _folder_question(self, error: NotAllowed, call: Call) -> UserQuestion | None:
@@ -297,8 +295,7 @@ class OllamaServer(GuidedServer):
 
     async def _learn_roots(self, context: Context[None, Any] | None) -> bool:
         """Ask the client for its roots, once and only when they matter; whether there are any."""
-        is_asked = self._asked_roots or not self.ollama_settings.read.client_roots
-        if is_asked or self.ollama_settings.transport != "stdio":
+        if self._asked_roots:
             return False
         from ollama_mcp.server.folders import client_roots
 

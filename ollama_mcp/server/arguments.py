@@ -58,7 +58,9 @@ class Arguments:
         """
         # Hosts spell an argument that is left out as null.
         present = {
-            name: value for name, value in given.items() if value is not None and not self._is_filler(name, value)
+            name: value
+            for name, value in given.items()
+            if value is not None and not (name in self._fillers and self._is_filler(name, value))
         }
         values = cast("dict[str, Any]", coerce(present, self.schema))
         while True:
@@ -71,11 +73,13 @@ class Arguments:
             else:
                 return {name: getattr(model, name) for name in model.model_fields_set}
 
+    @cached_property
+    def _fillers(self) -> frozenset[str]:
+        """Arguments that the tool does not take, but that a host may fill in."""
+        return frozenset(self._hidden) if self._model.model_fields else _DUMMIES | frozenset(self._hidden)
+
     def _is_filler(self, name: str, value: Any) -> bool:
-        """Whether an argument that the tool does not take is there only because a host fills in something."""
-        if name in self._hidden:
-            return value is False or _is_empty(value)
-        return name in _DUMMIES and not self._model.model_fields
+        return name in _DUMMIES or value is False or _is_empty(value)
 
     @cached_property
     def _hidden(self) -> dict[str, str]:

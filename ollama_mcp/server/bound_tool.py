@@ -1,4 +1,4 @@
-"""A tool under the settings of this start: its wire definition and its call."""
+"""A tool under the settings of this start: its wire definition, and how its work is handed over as a job."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from mcp.types import CallToolResult, TextContent, Tool, ToolAnnotations
 
 from ollama_mcp.server.arguments import Arguments
-from ollama_mcp.server.call import Call
 from ollama_mcp.server.registry import ToolFunction, ToolSpec
-from ollama_mcp.server.results import META, Data, answer_result, data_result
+from ollama_mcp.server.results import META, Data
 from ollama_mcp.server.tool_schemas import portable
 from ollama_mcp.settings import Settings
-from ollama_mcp.work.chat.result import Answer
 
 if TYPE_CHECKING:
     from ollama_mcp.server.jobs import Job
@@ -76,21 +74,6 @@ class BoundTool:
     def asks_midway(self) -> bool:
         """Whether it may ask the user after it has begun: a download learns its size only then."""
         return self.spec.hints.open_world and not self.spec.hints.destructive
-
-    async def call(self, call: Call, arguments: dict[str, Any]) -> CallToolResult:
-        """Run the tool with checked arguments and return the wire result."""
-        if self.arguments.call_parameter is not None:
-            arguments = {**arguments, self.arguments.call_parameter: call}
-        result = await self.spec.function(**arguments)
-        match result:
-            case Answer():
-                return answer_result(result)
-            case Data():
-                return data_result(result)
-            case CallToolResult():
-                return result
-            case _:
-                return answer_result(Answer(text=str(result), model=""))
 
     def handover(self, job: Job) -> CallToolResult:
         """The result of a call whose work goes on as a job: how to get it, then the end of what there is so far."""

@@ -30,7 +30,20 @@ class Data(BaseModel):
         raise NotImplementedError
 
 
-def answer_result(answer: Answer) -> CallToolResult:
+def tool_result(returned: object) -> CallToolResult:
+    """The wire form of what a tool's function returned."""
+    match returned:
+        case Answer():
+            return _answer_result(returned)
+        case Data():
+            return _data_result(returned)
+        case CallToolResult():
+            return returned
+        case _:
+            return _answer_result(Answer(text=str(returned), model=""))
+
+
+def _answer_result(answer: Answer) -> CallToolResult:
     """The wire form of an answer."""
     # A note may name what a host or a file said; its line is ours.
     notes = [escape(note, MAX_NOTE_LENGTH) for note in answer.notes]
@@ -48,7 +61,7 @@ def answer_result(answer: Answer) -> CallToolResult:
     return CallToolResult(content=list(content), structured_content=structured, _meta=meta)
 
 
-def data_result(data: Data) -> CallToolResult:
+def _data_result(data: Data) -> CallToolResult:
     """The wire form of a data tool's result."""
     content = [TextContent(type="text", text=make_printable(data.as_text()))]
     try:

@@ -105,10 +105,11 @@ class UsageCounter:
         """Count one answer of a model; call it in the event loop."""
         if not self.enabled:
             return
-        row = UsageRow(model, cloud, 1, prompt_tokens, tokens, file_tokens, seconds)
-        _add(self._session, [row])
-        _add(self._pending, [row])
-        self._writer.schedule()
+        key, row = (model, cloud), UsageRow(model, cloud, 1, prompt_tokens, tokens, file_tokens, seconds)
+        for counts in (self._session, self._pending):
+            counts[key] = counts[key] + row if key in counts else row
+        if self._writer.timer is None:
+            self._writer.schedule()
 
     async def totals(self) -> UsageTotals:
         """Return the counts of this run and of all time."""

@@ -33,29 +33,32 @@ class WriteBehind:
 
     Args:
         write: Writes everything that has changed; never raises.
+
+    Attributes:
+        timer: Set while a write is scheduled.
     """
 
     def __init__(self, write: Callable[[], Awaitable[None]]) -> None:
         self._write = write
-        self._timer: asyncio.TimerHandle | None = None
+        self.timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
     def schedule(self) -> None:
         """Note that something changed; call it in the event loop."""
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(DELAY_SECONDS, self._start)
+        if self.timer is None:
+            self.timer = asyncio.get_running_loop().call_later(DELAY_SECONDS, self._start)
 
     async def flush(self) -> None:
         """Write at once what has changed."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
         # Two writes at a time would both take the same changes.
         if self._task is not None:
             await asyncio.wait({self._task})
         await self._write()
 
     def _start(self) -> None:
-        self._timer = None
+        self.timer = None
         # Held, since the event loop keeps only a weak reference to a task.
         self._task = asyncio.ensure_future(self._write())

@@ -60,15 +60,31 @@ class CallContext:
         """The keep_alive to send: the caller's, else the settings', else none, since it changes the model for all."""
         return given if given is not None else self.settings.defaults.keep_alive
 
-    def report_waiting(self, model: str, earlier: Callable[[], int], *, about: str = "") -> asyncio.Task[None]:
+    def report_waiting(self, model: str, earlier: Callable[[], int], *, about: str = "") -> Callable[[], None]:
         """Find out, beside the call, what it waits for before the model's first word, and report that as progress.
 
         Args:
             model: The model.
             earlier: Tells how many calls of this server that began before use the model.
             about: What the words begin with.
+
+        Returns:
+            A function that ends it.
         """
-        return asyncio.create_task(self._report_waiting(model, earlier, about))
+        tasks: list[asyncio.Task[None]] = []
+
+        def start() -> None:
+            tasks.append(asyncio.create_task(self._report_waiting(model, earlier, about)))
+
+        def stop() -> None:
+            timer.cancel()
+            for task in tasks:
+                task.cancel()
+
+        # Where nobody listens, the call may still become a job that tells it; most calls end before that.
+        wait = 0.0 if self.progress.send is not None else _SHORT_CALL_SECONDS
+        timer = asyncio.get_running_loop().call_later(wait, start)
+        return stop
 
     async def _report_waiting(self, model: str, earlier: Callable[[], int], about: str) -> None:
         loaded = False
@@ -81,9 +97,6 @@ class CallContext:
                 f"{about}waiting for {model}, which works on {calls}" if calls else f"{about}{model} reads the prompt"
             )
 
-        if not self.progress.wanted:
-            # Nobody listens, but the call may become a job that tells it; most calls end before that.
-            await asyncio.sleep(_SHORT_CALL_SECONDS)
         while not loaded and not self.progress.moved.is_set():
             try:
                 loaded = any(same_model(running.name, model) for running in await self.client.ps())

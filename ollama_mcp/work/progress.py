@@ -24,6 +24,7 @@ class Progress:
     """Progress of one call; without a token from the client (`send` is None) it is only kept, for a job to show.
 
     Attributes:
+        send: Sends a notification; None where the client asked for none, or has its answer.
         begun: Set when the first phase begins: the arguments are checked, the host is asked.
         moved: Set when the first unit is done, or how many there are is known.
         done: Units done so far (tokens, bytes).
@@ -33,7 +34,7 @@ class Progress:
     """
 
     def __init__(self, send: Send | None) -> None:
-        self._send = send
+        self.send = send
         self._beats = 0
         self._last = -1.0
         self._sent_at = float("-inf")
@@ -47,18 +48,13 @@ class Progress:
         self.text: Callable[[], str] = str
         self.model = ""
 
-    @property
-    def wanted(self) -> bool:
-        """Whether the client asked for progress."""
-        return self._send is not None
-
     @asynccontextmanager
     async def phase(self, text: str) -> AsyncGenerator[None]:
         """Say `text` now and, with the seconds gone, every 10 s until the block ends."""
         self._since = time.monotonic()
         self.set_phase(text)
         self.begun.set()
-        if self._send is None:
+        if self.send is None:
             yield
             return
         await self._notify(text)
@@ -78,7 +74,7 @@ class Progress:
 
     def detach(self) -> None:
         """Tell the client nothing more: the call has its answer, while its work goes on."""
-        self._send = self._late = None
+        self.send = self._late = None
 
     async def say(self, text: str | Callable[[], str]) -> None:
         """Say something now and let the heartbeats go on with it."""
@@ -94,7 +90,7 @@ class Progress:
         self._phase = lambda seconds: text()
         if done or total:
             self.moved.set()
-        if self._send is None:
+        if self.send is None:
             return
         if time.monotonic() - self._sent_at >= SHORTEST_GAP_SECONDS:
             await self._notify(text(), done, total)
@@ -102,7 +98,7 @@ class Progress:
             self._late = (done, text, total)
 
     async def _heartbeat(self) -> None:
-        while self._send is not None:
+        while self.send is not None:
             await asyncio.sleep(min(SHORTEST_GAP_SECONDS, HEARTBEAT_SECONDS))
             silent = time.monotonic() - self._sent_at
             if self._late is not None and silent >= SHORTEST_GAP_SECONDS:
@@ -112,7 +108,7 @@ class Progress:
                 await self._notify(self._phase(time.monotonic() - self._since))
 
     async def _notify(self, text: str, done: float | None = None, total: float | None = None) -> None:
-        if self._send is None:
+        if self.send is None:
             return
         value = self._last + 1 if done is None else done + self._beats
         if done is None:
@@ -120,7 +116,7 @@ class Progress:
         if value <= self._last:
             value = self._last + 1
         self._last, self._sent_at, self._late = value, time.monotonic(), None
-        await self._send(value, None if total is None else max(total + self._beats, value), newest(text))
+        await self.send(value, None if total is None else max(total + self._beats, value), newest(text))
 
 
 def newest(text: str) -> str:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ollama_mcp.server.guidance.guided_server import GuidedServer, notify_changes, register_guidance
+from ollama_mcp.server.guidance.guided_server import GuidedServer, UpdateBus, notify_changes, register_guidance
 
-__all__ = ["GuidedServer", "notify_changes", "register_guidance"]
+__all__ = ["GuidedServer", "UpdateBus", "notify_changes", "register_guidance"]

@@ -9,15 +9,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mcp.server import MCPServer
-from mcp.server.subscriptions import ResourceUpdated
+from mcp.server.subscriptions import InMemorySubscriptionBus, ResourceUpdated
 
 from ollama_mcp.server.caller import caller_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from mcp.server.lowlevel.helper_types import ReadResourceContents
     from mcp.server.mcpserver import Context
+    from mcp.server.subscriptions import ServerEvent
     from mcp.types import (
         Completion,
         CompletionArgument,
@@ -56,6 +57,32 @@ CHANGED_RESOURCES: dict[str, tuple[str, ...]] = {
     "ollama_decide": _USED,
     "ollama_rank": _USED,
 }
+
+
+class UpdateBus(InMemorySubscriptionBus):
+    """The SDK's bus, and how many streams listen to it: publishing to nobody costs a turn of the event loop each time.
+
+    Attributes:
+        listeners: The streams that listen now.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listeners = 0
+
+    def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
+        """Register a listener; returns a function that removes it."""
+        remove = super().subscribe(listener)
+        self.listeners += 1
+        is_listening = True
+
+        def unsubscribe() -> None:
+            nonlocal is_listening
+            self.listeners -= is_listening
+            is_listening = False
+            remove()
+
+        return unsubscribe
 
 
 class GuidedServer(MCPServer[None]):

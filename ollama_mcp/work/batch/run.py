@@ -111,11 +111,11 @@ async def _run(call: CallContext, spec: BatchSpec, source: RowSource, output: Ou
             watch = ModelWatch(call, model, digest, _REPLACED)
             with call.in_use.track(model) as earlier:
                 # Until the first row is done; then the rows are counted.
-                waiting = call.report_waiting(model, earlier, about=f"{progress.finished:,} of {last:,} rows: ")
+                stop_waiting = call.report_waiting(model, earlier, about=f"{progress.finished:,} of {last:,} rows: ")
                 try:
                     await _process_rows(call, processor, source, checkpoint, progress, watch)
                 finally:
-                    waiting.cancel()
+                    stop_waiting()
             totals = await _write_output(call, OutputWriter(spec, source, checkpoint, last), output, progress)
             # Rows that failed can be asked for again without the others, where the store outlives this process.
             if last == total and not (totals.failed and call.store.batches.persistent):

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from ollama_mcp.errors import ContextOverflow, InvalidArgument, OllamaMCPError, TooLong
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.hosts.model_cards import default_options
+from ollama_mcp.hosts.ttl_cache import TTL_SECONDS
+from ollama_mcp.store.models import MAX_RATIO
 
 if TYPE_CHECKING:
     from ollama_mcp.api import RunningModel
@@ -32,6 +34,9 @@ IMAGE_TOKENS = 1_000
 TEMPLATE_TOKENS = 32
 # How far an estimate may be off, with the model's real counts known and without.
 KNOWN_RATIO_MARGIN, UNKNOWN_RATIO_MARGIN = 1.1, 1.3
+# Up to which age what a host said of a loaded model serves for a prompt that fits in any case: only its num_ctx is
+# taken from there, which others seldom change, and a slow `ps` then delays no answer.
+SHORT_PROMPT_SECONDS = 10.0
 _CONTEXT_SINCE = (0, 6, 7)
 _RAISE_OR_CHOOSE = "Raise options.num_ctx, or leave it out and it is chosen."
 _CONTENT_TOO_LARGE = 413
@@ -99,9 +104,15 @@ async def fit_context(call: CallContext, model: str, need: ContextNeed) -> Conte
         return ContextFit(
             need.tokens, need.tokens, (await _trained_context(call, model)) or DEFAULT_CONTEXT, is_fixed=True
         )
-    running = await call.hosts.loaded_models.find(model)
+    # Whatever the model's tokenizer makes of it.
+    most = _needed_window(need, MAX_RATIO)
+    is_short = need.num_ctx is None and most <= DEFAULT_CONTEXT // 2
+    usable_seconds = SHORT_PROMPT_SECONDS if is_short else TTL_SECONDS
+    running = await call.hosts.loaded_models.find(model, usable_seconds=usable_seconds)
     sent = call.hosts.loaded_models.requested_num_ctx(model)
     if need.num_ctx is None and running is not None and (known := running.context_length or sent):
+        if most <= known // 2:
+            return ContextFit(need.tokens, need.tokens, known, _num_ctx_to_keep(running, sent), digest=running.digest)
         ratio = await call.store.models.token_ratio(running.digest) if running.digest else None
         room = _needed_window(need, ratio)
         if room <= known:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import ContextOverflow
 from ollama_mcp.formats.model_names import parse_name
+from ollama_mcp.store.models import MIN_ESTIMATE
 from ollama_mcp.work.chat.context_window import grown_after_refusal
 from ollama_mcp.work.chat.request import Conversation, PreparedRequest, prepare
 from ollama_mcp.work.chat.result import finish
@@ -73,7 +74,8 @@ async def run(
         num_ctx = request.options.get("num_ctx") if request.options else None
         if num_ctx is not None:
             hosts.loaded_models.record_num_ctx(model, num_ctx)
-        stream = call.client.chat(request) if isinstance(request, ChatRequest) else call.client.generate(request)
+        client = hosts.client()
+        stream = client.chat(request) if isinstance(request, ChatRequest) else client.generate(request)
         try:
             with call.in_use.track(model) as earlier:
                 if on_first_chunk is not None:
@@ -110,15 +112,14 @@ async def _follow(
     progress.text = lambda: stream.text
     async with progress.phase(f"waiting for {model}"):
         # Ollama sends nothing before the first token, so what it waits for is found out beside the request.
-        waiting = call.report_waiting(model, earlier)
+        stop_waiting = call.report_waiting(model, earlier)
         try:
             async with stream as chunks:
                 async for _ in chunks:
-                    waiting.cancel()
                     tokens += 1
                     await progress.update(tokens, newest_text)
         finally:
-            waiting.cancel()
+            stop_waiting()
     return await stream.collect()
 
 
@@ -130,10 +131,12 @@ async def _record(call: CallContext, whole: Chunk, prepared: PreparedRequest) ->
     fit = prepared.fit
     # A prompt with images says nothing about the estimate of its text, nor does one that was cut.
     real = stats.prompt_eval_count or 0
-    if fit.digest and real and not prepared.images and not fit.was_truncated(real):
+    says_enough = fit.estimated_tokens >= MIN_ESTIMATE and real
+    if fit.digest and says_enough and not prepared.images and not fit.was_truncated(real):
         await call.store.models.record_token_estimate(fit.digest, fit.estimated_tokens, real)
-    for digest, wholly in call.hosts.loaded_models.last_fully_on_gpu().items():
-        await call.store.models.record_gpu_placement(digest, wholly)
+    placements = call.hosts.loaded_models.placements
+    while placements:
+        await call.store.models.record_gpu_placement(*placements.popitem())
     call.store.usage.count(
         prepared.model,
         cloud=bool(whole.remote_host) or parse_name(prepared.model).is_cloud,
