@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ollama_mcp.api.events import Json, ToolCall
-    from ollama_mcp.api.http_session import ApiResponse
+    from ollama_mcp.api.http_session import ApiResponse, RequestInfo
 
 C = TypeVar("C", bound=Chunk)
 
@@ -31,6 +31,7 @@ class ChunkStream(Stream[C]):
         send: As in Stream.
         parse: As in Stream.
         idle: As in Stream.
+        whole: As in Stream.
         split_thinking: Whether to separate a `<think>` block from the text.
         wants_logprobs: Whether the request asks for logprobs.
     """
@@ -41,10 +42,11 @@ class ChunkStream(Stream[C]):
         parse: Callable[[Json], C],
         *,
         idle: float | None,
+        whole: RequestInfo | None = None,
         split_thinking: bool,
         wants_logprobs: bool,
     ) -> None:
-        super().__init__(send, parse, idle=idle)
+        super().__init__(send, parse, idle=idle, whole=whole)
         self._split_thinking = self._may_begin_with_tag = split_thinking
         self._splitter: ThinkingSplitter | None = None
         self._wants_logprobs = wants_logprobs

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ollama_mcp.api.events import Json, ProgressEvent
-    from ollama_mcp.api.http_session import ApiResponse
+    from ollama_mcp.api.http_session import ApiResponse, RequestInfo
 
 MAX_LINE = 16 * 2**20
 # Bytes from which a line is parsed in a thread, so that the event loop is not blocked.
@@ -42,7 +42,8 @@ class Stream(Generic[E]):
     """Events of a running request, which is sent when the stream is entered or first read.
 
     `async with client.chat(request) as stream: async for chunk in stream: ...`. Leaving early, cancelling and `aclose`
-    close the connection, which tells Ollama to stop.
+    close the connection, which tells Ollama to stop. An answer that was asked for as one object (`stream: false`) comes
+    as one event, and `idle` is the limit of all of it.
 
     Reading raises an ApiError for an error line, a broken connection, or an end before the last event; its `partial`
     holds the text received so far.
@@ -51,6 +52,7 @@ class Stream(Generic[E]):
         send: Sends the request.
         parse: Makes an event of a line's JSON object; raises ValueError where it does not fit.
         idle: Seconds within which a whole line must come; None for no limit.
+        whole: The request whose answer comes as one object; None where it comes in lines.
     """
 
     def __init__(
@@ -59,10 +61,12 @@ class Stream(Generic[E]):
         parse: Callable[[Json], E],
         *,
         idle: float | None,
+        whole: RequestInfo | None = None,
     ) -> None:
         self._send = send
         self._parse = parse
         self._idle = idle
+        self._whole = whole
         self._response: ApiResponse | None = None
         self._buffer = LineBuffer()
         self._lines: deque[bytes] = deque()
@@ -134,6 +138,13 @@ class Stream(Generic[E]):
 
     async def _read_to_end(self) -> E:
         """Read all events and return the last one."""
+        if self._whole is not None and not self._closed:
+            # Nothing comes before the answer, so that only its end can be waited for.
+            try:
+                async with asyncio.timeout(self._idle):
+                    await anext(self, None)
+            except TimeoutError:
+                raise error_mapping.timeout_error(self._whole, self._idle) from None
         if not self._closed:
             async with self:
                 async for _ in self:
