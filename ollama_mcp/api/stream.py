@@ -74,6 +74,8 @@ class Stream(Generic[E]):
         self._last: E | None = None
         # The last event was read; the response was read to its end; the stream was closed.
         self._done = self._exhausted = self._closed = False
+        # Lines that `advance` has taken.
+        self.received = 0
 
     @property
     def text(self) -> str:
@@ -103,24 +105,33 @@ class Stream(Generic[E]):
 
     async def __anext__(self) -> E:
         try:
-            if self._response is None:
-                await self.__aenter__()
-            while not self._lines:
-                if self._response is None or self._exhausted or self._closed:
-                    raise StopAsyncIteration
-                await self._receive(self._response)
-            event = await self._parse_line(self._lines.popleft())
-            self._done = self._done or event.done
-            self._last = event
-            self._record(event)
-        except ApiError as error:
-            await self.aclose()
-            error.partial = self.text
+            if not await self._wait_for_line():
+                raise StopAsyncIteration
+            return await self._take_line()
+        except BaseException as error:
+            await self._close_after(error)
             raise
-        except BaseException:
-            await self.aclose()
+
+    async def advance(self) -> bool:
+        """Take all that has come, after waiting for some of it; returns False at the end.
+
+        Cheaper than iterating where only the whole is of interest, or now and then the text so far.
+        """
+        try:
+            if not await self._wait_for_line():
+                await self.aclose()
+                return False
+            lines = self._lines
+            self.received += len(lines)
+            while lines:
+                if self._take_plain(lines[0]):
+                    lines.popleft()
+                else:
+                    await self._take_line()
+        except BaseException as error:
+            await self._close_after(error)
             raise
-        return event
+        return True
 
     async def aclose(self) -> None:
         """End the request; its connection is kept only if the response was read to its end."""
@@ -147,11 +158,37 @@ class Stream(Generic[E]):
                 raise error_mapping.timeout_error(self._whole, self._idle) from None
         if not self._closed:
             async with self:
-                async for _ in self:
+                while await self.advance():
                     pass
         if self._last is None:
             raise InternalError("The stream was closed before anything was read.")
         return self._last
+
+    async def _close_after(self, error: BaseException) -> None:
+        await self.aclose()
+        if isinstance(error, ApiError):
+            error.partial = self.text
+
+    async def _wait_for_line(self) -> bool:
+        """Wait until a line is there; returns False at the end."""
+        if self._response is None:
+            await self.__aenter__()
+        while not self._lines:
+            if self._response is None or self._exhausted or self._closed:
+                return False
+            await self._receive(self._response)
+        return True
+
+    async def _take_line(self) -> E:
+        event = await self._parse_line(self._lines.popleft())
+        self._done = self._done or event.done
+        self._last = event
+        self._record(event)
+        return event
+
+    def _take_plain(self, line: bytes) -> bool:
+        """Whether a line was nothing but further text, which was recorded without making an event of it."""
+        return False
 
     def _record(self, event: E) -> None:
         """Keep what an event brings."""

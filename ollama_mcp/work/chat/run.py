@@ -149,7 +149,6 @@ async def _follow(
 ) -> Chunk:
     """Read the answer to its end; of one that is streamed, report the newest text as progress."""
     progress = call.progress
-    tokens = 0
 
     def newest_text() -> str:
         return stream.text[-TAIL_CHARS:] or f"thinking: {stream.thinking[-TAIL_CHARS:]}"
@@ -161,10 +160,9 @@ async def _follow(
         try:
             if not streamed:
                 return await stream.collect()
-            async with stream as chunks:
-                async for _ in chunks:
-                    tokens += 1
-                    await progress.update(tokens, newest_text)
+            async with stream:
+                while await stream.advance():
+                    await progress.update(stream.received, newest_text)
         finally:
             stop_waiting()
     return await stream.collect()
