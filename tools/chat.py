@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ollama_mcp import INFERS, Answer, Call, InvalidArgument, tool
+from ollama_mcp.api import ChatMessage
 from ollama_mcp.server.types import (
     Audio,
     Background,
@@ -21,8 +22,8 @@ from ollama_mcp.server.types import (
     to_api_messages,
     to_api_tools,
 )
-from ollama_mcp.work.chat.conversation import answer
 from ollama_mcp.work.chat.request import Conversation
+from ollama_mcp.work.chat.run import send
 
 _REMEDY = "Send less, or name a model with a longer context."
 
@@ -58,7 +59,7 @@ async def ollama_chat(
     for limit, items in (("messages", messages), ("tools", tools)):
         if items:
             call.check_count(limit, items)
-    given = messages or [MessageArgument(role="user", content=prompt)]
+    given = to_api_messages(messages) if messages else [ChatMessage(role="user", content=prompt)]
     split = too_long == "split"
     conversation = Conversation(
         "chat",
@@ -71,7 +72,7 @@ async def ollama_chat(
         audio=audio,
         remedy=_REMEDY if split else f"Set too_long='split', or {_REMEDY[0].lower()}{_REMEDY[1:]}",
         capabilities=["tools"] if tools else [],
-        messages=to_api_messages([MessageArgument(role="system", content=system), *given] if system else given),
+        messages=[ChatMessage(role="system", content=system), *given] if system else given,
         image_counts=[len(message.images) for message in messages],
         files=files,
         tools=to_api_tools(tools) if tools else [],
@@ -79,4 +80,8 @@ async def ollama_chat(
         cite=cite,
         split=split,
     )
-    return await answer(call, conversation)
+    if files or cite or split:
+        from ollama_mcp.work.chat.conversation import answer
+
+        return await answer(call, conversation)
+    return await send(call, conversation)

@@ -50,7 +50,7 @@ class ReadLimit:
 
 
 class Socket(httpcore.AsyncNetworkStream):
-    """A socket, plain or with TLS.
+    """A socket, plain or with TLS; it writes a request in one piece.
 
     Its reads have one limit together, and end where the head of a response ends, so that the body can be read by
     another reader than httpcore's; bytes can be given back.
@@ -63,6 +63,7 @@ class Socket(httpcore.AsyncNetworkStream):
     def __init__(self, stream: ByteStream, limit: ReadLimit) -> None:
         self._stream, self._limit = stream, limit
         self._given_back = b""
+        self._begins_request, self._head = True, b""
         # What comes first is a head; of one that has not ended, the last bytes, since the end may be cut anywhere.
         self._in_head, self._tail = True, b""
 
@@ -85,6 +86,7 @@ class Socket(httpcore.AsyncNetworkStream):
         Raises:
             httpcore.ReadTimeout, httpcore.ReadError: They did not come.
         """
+        self._begins_request = True
         if data := self._given_back:
             self._given_back = b""
         else:
@@ -97,11 +99,17 @@ class Socket(httpcore.AsyncNetworkStream):
         Raises:
             httpcore.WriteTimeout, httpcore.WriteError: They were not taken.
         """
-        if not buffer:
+        if self._begins_request:
+            # httpcore writes the head by itself, and then the body, or b"" where there is none: one system call and one
+            # packet do for both.
+            self._begins_request, self._head = False, buffer
+            return
+        data, self._head = self._head + buffer, b""
+        if not data:
             return
         try:
             with anyio.fail_after(timeout):
-                await self._stream.send(buffer)
+                await self._stream.send(data)
         except TimeoutError:
             raise httpcore.WriteTimeout from None
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:

@@ -15,7 +15,7 @@ import httpcore
 import httpx
 
 from ollama_mcp.api.chunked import READ_BYTES, ChunkReader
-from ollama_mcp.api.sockets import Socket, SocketRecorder
+from ollama_mcp.api.sockets import ReadLimit, Socket, SocketRecorder
 
 if TYPE_CHECKING:
     import ssl
@@ -76,7 +76,7 @@ class FreeListTransport(httpx.AsyncBaseTransport):
             content=cast("AsyncIterable[bytes]", request.stream),
             extensions={"timeout": timeouts},
         )
-        connection.restart_read_limit()
+        connection.read_limit.restart()
         try:
             core_response = await connection.handle_async_request(core_request)
         except BaseException as error:
@@ -84,7 +84,7 @@ class FreeListTransport(httpx.AsyncBaseTransport):
             raise _httpx_error(error) from error
         # httpcore looks the limit up when the body is first read, so it can still be changed here.
         timeouts["read"] = timeouts.get("idle", timeouts.get("read"))
-        body = _Body(core_response, connection.restart_read_limit, partial(self._release, origin, connection))
+        body = _Body(core_response, connection.read_limit, partial(self._release, origin, connection))
         if request.method != "HEAD" and core_response.status == 200:
             body.read_chunks(timeouts["read"])
         return httpx.Response(core_response.status, headers=core_response.headers, stream=body, request=request)
@@ -129,11 +129,8 @@ class _Connection(httpcore.AsyncHTTPConnection):
 
     def __init__(self, origin: httpcore.Origin, context: ssl.SSLContext | None) -> None:
         self._sockets = SocketRecorder()
+        self.read_limit = self._sockets.read_limit
         super().__init__(origin, ssl_context=context, keepalive_expiry=KEEPALIVE_SECONDS, network_backend=self._sockets)
-
-    def restart_read_limit(self) -> None:
-        """Count the limit of what is read next from there on."""
-        self._sockets.read_limit.restart()
 
     async def abort(self) -> None:
         """Close it in whatever state it is."""
@@ -148,11 +145,11 @@ class _Body(httpx.AsyncByteStream):
     def __init__(
         self,
         response: httpcore.Response,
-        restart_read_limit: Callable[[], None],
+        read_limit: ReadLimit,
         release: Callable[[], Awaitable[None]],
     ) -> None:
         self._response = response
-        self._restart_read_limit = restart_read_limit
+        self._read_limit = read_limit
         self._release = release
         self._closed = False
         # An asynchronous generator; only the declared type of httpcore's stream is wider.
@@ -171,7 +168,7 @@ class _Body(httpx.AsyncByteStream):
         return self
 
     async def __anext__(self) -> bytes:
-        self._restart_read_limit()
+        self._read_limit.restart()
         try:
             if self._chunks is not None and (content := await self._read_chunks(self._chunks)):
                 return content

@@ -51,7 +51,7 @@ _TOKENS_PER_OTHER_CHARACTER = 2.5
 def estimate_tokens(text: str) -> int:
     """About how many tokens a model's tokenizer makes of a text; usually within 25 % of the actual count."""
     if len(text) <= _SAMPLE_SIZE:
-        return round(_estimate(text))
+        return round(_estimate_ascii(text, _LETTERS_PER_TOKEN) if text.isascii() else _estimate(text))
     size = _SAMPLE_SIZE // _SAMPLE_PIECES
     step = (len(text) - size) / (_SAMPLE_PIECES - 1)
     starts = [round(step * piece) for piece in range(_SAMPLE_PIECES)]
@@ -61,8 +61,6 @@ def estimate_tokens(text: str) -> int:
 
 def _estimate(text: str) -> float:
     plain = text.encode("ascii", "ignore").decode("ascii")
-    if len(plain) == len(text):
-        return _estimate_ascii(plain, _LETTERS_PER_TOKEN)
     others = Counter(char for char in text if ord(char) > 127)
     accented = sum(count for char, count in others.items() if ord(char) < 0x250)
     is_accented = accented > _ACCENTED_SHARE * len(plain)

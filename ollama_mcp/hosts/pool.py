@@ -196,10 +196,16 @@ class HostPool:
         self.loaded_models.invalidate()
         self.tags_cache.invalidate()
 
+    def invalidate_missing(self, model: str) -> None:
+        """Drop what is cached of a model that the host says it does not have: another program has deleted it."""
+        listed = self.tags_cache.last or ()
+        if parse_name(model).key in self._cards or any(same_model(one.name, model) for one in listed):
+            self.invalidate(model)
+
     async def installed(self) -> list[ModelSummary]:
-        """The installed models; empty where the host does not answer (for help texts)."""
+        """The installed models, up to 2 s old; empty where the host does not answer (for help texts)."""
         try:
-            return await self.client().tags()
+            return await self.tags_cache.get()
         except OllamaMCPError:
             return []
 

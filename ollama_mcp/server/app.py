@@ -188,7 +188,8 @@ class OllamaServer(GuidedServer):
             granted: set[str] = set()
             if context is not None and context.request_state:
                 granted = self._forms.take_answer(context)
-            if not self._asked_roots and names_relative_path(arguments):
+            capabilities = None if self._asked_roots or context is None else context.client_capabilities
+            if capabilities is not None and capabilities.roots is not None and names_relative_path(arguments):
                 await self._learn_roots(context)
             while True:
                 call = self._call(tool, context, caller, progress, granted)

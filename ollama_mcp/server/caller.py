@@ -65,17 +65,6 @@ def answer_deadline(client: str, *, has_progress: bool) -> float | None:
     return None if timeout.progress_resets and has_progress else timeout.seconds - MARGIN_SECONDS
 
 
-def result_limit(client: str, most: int) -> int:
-    """Bytes of JSON that a result for this client may have: at most `most`, less for a client that cuts earlier.
-
-    Args:
-        client: The client's name, from its clientInfo.
-        most: The limit of the settings.
-    """
-    cuts_at = next((size for name, size in CLIENT_RESULT_BYTES.items() if client.lower().startswith(name)), None)
-    return most if cuts_at is None else min(most, cuts_at - MARGIN_BYTES)
-
-
 @dataclass(frozen=True, slots=True)
 class Caller:
     """The client of one call.
@@ -99,7 +88,9 @@ def caller_of(context: Context[None, Any] | None, settings: Settings, *, has_pro
     name = params.client_info.name if params is not None else ""
     seconds = settings.jobs.call_seconds or answer_deadline(name, has_progress=has_progress)
     owner = EVERYBODY if settings.transport == "stdio" else _owner(context)
-    return Caller(owner, seconds, result_limit(name, settings.limits.answer_chars))
+    most = settings.limits.answer_chars
+    cuts_at = next((size for start, size in CLIENT_RESULT_BYTES.items() if name.lower().startswith(start)), None)
+    return Caller(owner, seconds, most if cuts_at is None else min(most, cuts_at - MARGIN_BYTES))
 
 
 def _owner(context: Context[None, Any]) -> str | None:

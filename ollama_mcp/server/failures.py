@@ -84,8 +84,7 @@ async def with_suggestions(error: OllamaMCPError, hosts: HostPool, tools: Collec
     """
     # A pull fails because the registry has no such model: what is installed is no help there.
     if isinstance(error, ModelNotFound) and error.model and "pull" not in error.endpoint:
-        # It may have been deleted by another program, so what was cached of it is stale.
-        hosts.invalidate(error.model)
+        hosts.invalidate_missing(error.model)
         error.next_step = _not_found_remedy(error.model, await hosts.installed(), tools)
     elif isinstance(error, Unsupported):
         match = _UNSUPPORTED.search(error.detail)

@@ -46,7 +46,7 @@ def fit_result(result: CallToolResult, limit: int | None, keep: Callable[[], str
         room = max(room - _NOTE_BYTES * (2 if structured else 1), _LEAST_BYTES)
         blocks, structured = _cut(blocks, structured, room, _Cut(limit, keep()))
     elif size <= SHORT_BYTES:
-        return _with_parts(result, blocks, structured)
+        return result if len(result.content) < 2 else _with_parts(result, blocks, structured)
     # The text of an error stands first in any case.
     lead = 1 if result.is_error else 0
     blocks = [*blocks[:lead], *sorted(blocks[lead:], key=len)]

@@ -58,7 +58,13 @@ class RequiresSetting:
 
 
 def _validate_model_name(value: Any) -> Any:
-    return str(parse_name(value) and value).strip() if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        parse_name(value)
+    except InvalidArgument as error:
+        raise ValueError(error.message) from error
+    return value.strip()
 
 
 def _validate_keep_alive(value: Any) -> Any:
@@ -178,10 +184,10 @@ def _before(check: Callable[[Any], Any]) -> BeforeValidator:
     return BeforeValidator(validate)
 
 
-ModelName = Annotated[str, _before(_validate_model_name), Field(description="Name from ollama_list_models.")]
+ModelName = Annotated[str, BeforeValidator(_validate_model_name), Field(description="Name from ollama_list_models.")]
 EmbedModel = Annotated[
     str,
-    _before(_validate_model_name),
+    BeforeValidator(_validate_model_name),
     Field(description="From ollama_list_models(capability='embedding')."),
 ]
 

@@ -125,7 +125,7 @@ class ModelHabits:
     def record_answer(self, model: str) -> None:
         """Remember a model that has answered, for the tasks that it was named for."""
         for task, named in self._named:
-            if named == model:
+            if named == model and model not in self._names.get(task, ())[:1]:
                 self.record(task, model)
         self._named = [pair for pair in self._named if pair[1] != model]
 

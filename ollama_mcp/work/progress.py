@@ -52,7 +52,7 @@ class Progress:
     async def phase(self, text: str) -> AsyncGenerator[None]:
         """Say `text` now and, with the seconds gone, every 10 s until the block ends."""
         self._since = time.monotonic()
-        self.set_phase(text)
+        self._phase = lambda seconds: f"{text} ({seconds:.0f} s)"
         self.begun.set()
         if self.send is None:
             yield
@@ -64,10 +64,6 @@ class Progress:
         finally:
             beat.cancel()
 
-    def set_phase(self, text: str | Callable[[], str]) -> None:
-        """Change what the heartbeats say; a function is asked each time."""
-        self._phase = lambda seconds: f"{text if isinstance(text, str) else text()} ({seconds:.0f} s)"
-
     def described(self) -> str:
         """How far it is, in words."""
         return self._phase(time.monotonic() - self._since)
@@ -77,9 +73,13 @@ class Progress:
         self.send = self._late = None
 
     async def say(self, text: str | Callable[[], str]) -> None:
-        """Say something now and let the heartbeats go on with it."""
-        self.set_phase(text)
-        await self._notify(text if isinstance(text, str) else text())
+        """Say something now and let the heartbeats go on with it; a function is asked each time."""
+
+        def said() -> str:
+            return text if isinstance(text, str) else text()
+
+        self._phase = lambda seconds: f"{said()} ({seconds:.0f} s)"
+        await self._notify(said())
 
     async def update(self, done: float, text: Callable[[], str], total: float | None = None) -> None:
         """Report units done (tokens, bytes); kept back for a moment when the last notification is under 0.2 s old.

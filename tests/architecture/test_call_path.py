@@ -14,4 +14,5 @@ async def test_warm_calls_enter_no_more_files_and_functions_than_their_limits() 
     counts = {name: (len(files_of(found[name])), len(found[name])) for name in LIMITS}
     longer = {name: count for name, count in counts.items() if count[0] > LIMITS[name][0] or count[1] > LIMITS[name][1]}
     assert not longer, "python -m bench.call_path --list NAME shows what a call enters"
+    assert len(found["failing chat"]) <= len(found["chat"]), sorted(found["failing chat"] - found["chat"])
     assert len(found["second row"]) <= SECOND_ROW_LIMIT, sorted(found["second row"])

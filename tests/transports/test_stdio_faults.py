@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ollama_mcp.server.transports import MAX_MESSAGE_BYTES
-from ollama_mcp.server.transports.in_flight import MAX_CONNECTION_CALLS
+from ollama_mcp.server.transports.connection import MAX_CONNECTION_CALLS
 from tests.transports.wire import (
     INITIALIZED,
     ROOT,

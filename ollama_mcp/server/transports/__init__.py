@@ -2,9 +2,9 @@
 
 Nothing is imported here: a stdio process must not pay for the HTTP stack.
 
-    stdio  -> pipes, lines, json_lines -> in_flight -> protocol_versions -> the SDK's request handling
-    SSE    -> http, guard, http_app    -> in_flight -> protocol_versions -> the SDK's request handling
-    HTTP   -> http, guard, http_app    -> client_limits                  -> the SDK's session manager
+    stdio  -> stdio, pipes, lines   -> connection    -> the SDK's request handling
+    SSE    -> http, guard, http_app -> connection    -> the SDK's request handling
+    HTTP   -> http, guard, http_app -> client_limits -> the SDK's session manager
 """
 
 MAX_MESSAGE_BYTES = 72 * 1024 * 1024

@@ -106,7 +106,7 @@ def _streamable_http(server: MCPServer, stateless: bool, settings: HttpSettings)
 def _sse(server: MCPServer) -> _AppAndContext:
     from mcp.server.sse import SseServerTransport
 
-    from ollama_mcp.server.transports.protocol_versions import serve_stream
+    from ollama_mcp.server.transports.connection import serve_stream
 
     core = lowlevel_server(server)
     transport = SseServerTransport("/messages/", max_request_body_size=MAX_MESSAGE_BYTES)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 async def answer(call: CallContext, conversation: Conversation) -> Answer:
-    """Answer a conversation.
+    """Answer a conversation about files, with citations, or in pieces; any other only has to be sent.
 
     Raises:
         OllamaMCPError: No file could be read, a rule forbids it, the prompt does not fit, or the model failed.
@@ -26,8 +26,6 @@ async def answer(call: CallContext, conversation: Conversation) -> Answer:
         return await _answer_over_files(call, conversation)
     if conversation.cite:
         raise InvalidArgument("cite needs files to quote from.", next_step="Provide files, or leave cite out.")
-    if not conversation.split:
-        return await send(call, conversation)
     try:
         return await send(call, conversation)
     except TooLong:

@@ -100,7 +100,8 @@ def usage(stats: Stats | None) -> dict[str, Any]:
     """Token counts and seconds of an answer."""
     if stats is None:
         return {}
-    known = {"prompt_tokens": stats.prompt_eval_count, "tokens": stats.eval_count, "seconds": stats.total_seconds}
+    seconds = None if stats.total_duration is None else stats.total_duration / 1e9
+    known = {"prompt_tokens": stats.prompt_eval_count, "tokens": stats.eval_count, "seconds": seconds}
     return {name: round(value, 3) for name, value in known.items() if value is not None}
 
 

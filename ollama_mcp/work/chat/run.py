@@ -188,7 +188,7 @@ async def _record(call: CallContext, whole: Chunk, prepared: PreparedRequest) ->
         prompt_tokens=stats.prompt_eval_count or 0,
         tokens=stats.eval_count or 0,
         file_tokens=prepared.request.file_tokens,
-        seconds=stats.total_seconds or 0.0,
+        seconds=(stats.total_duration or 0) / 1e9,
     )
 
 
