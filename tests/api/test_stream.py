@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -388,47 +388,3 @@ async def test_tool_calls_and_figures_of_generate_are_read() -> None:
         assert (answer.stats.total_seconds, answer.stats.load_seconds, answer.stats.prompt_eval_seconds) == (4, 1, 2)
         assert answer.stats.prompt_eval_cached_count == 0
         assert answer.stats.prompt_eval_count is None
-
-
-@pytest.mark.parametrize(
-    "odd",
-    [
-        r'{"message": {"content": "\ud83d"}, "done": false}',
-        '{"message": {"content": null}, "done": false}',
-        '{"message": {"role": "assistant"}, "done": false, "more": [1, {"a": NaN}]}',
-        '{"message": {"content": "b", "tool_calls": [{"function": {"name": "f", "arguments": {}}}]}, "done": false}',
-        '{"message": {"content": "b"}, "done": false, "logprobs": [{"token": "b", "logprob": -1.0}]}',
-        '{"done": false}',
-    ],
-    ids=["half an emoji", "null", "no text", "a tool call", "logprobs", "no message"],
-)
-async def test_a_line_that_is_more_than_text_is_read_as_when_it_comes_first(odd: str) -> None:
-    text, line = chat_chunk("a"), odd.encode() + b"\n"
-    answers: list[Any] = []
-    for lines in ((line, text, text), (text, line, text)):
-        async with serving(stream(*lines, chat_end(""))) as server, OllamaClient(server.url) as client:
-            answers.append(await client.chat(HELLO).collect())
-    first, second = answers
-    assert sorted(first.text) == sorted(second.text)
-    assert (first.tool_calls, first.logprobs) == (second.tool_calls, second.logprobs)
-
-
-@pytest.mark.parametrize(
-    ("odd", "kind"),
-    [
-        ('{"error": "an error was encountered while running the model"}', RunnerFailed),
-        ('{"message": {"content": 7}, "done": false}', BadAnswer),
-        ('{"message": {"content": "b"}, "done": fal', BadAnswer),
-        ("[1]", BadAnswer),
-    ],
-)
-async def test_a_wrong_line_among_plain_ones_is_an_error_with_the_text_before_it(
-    odd: str, kind: type[ApiError]
-) -> None:
-    async with (
-        serving(stream(*map(chat_chunk, "abc"), odd.encode() + b"\n", chat_end())) as server,
-        OllamaClient(server.url) as client,
-    ):
-        with pytest.raises(kind) as caught:
-            await client.chat(HELLO).collect()
-    assert caught.value.partial == "abc"
