@@ -186,6 +186,9 @@ class PromptProcessor(_SingleRowProcessor):
             file_tokens=estimate_tokens(row.text) if self._from_files and not image_paths else 0,
         )
         prepared = await prepare(self._call, request, [spec.system, prompt])
+        # The only note about all rows; it is the last of those from before an answer.
+        if prepared.fit.grows_for_answer and prepared.notes[-1] not in self.notes:
+            self.notes.append(prepared.notes[-1])
         messages = [ChatMessage(role="system", content=spec.system)] if spec.system else []
         messages.append(ChatMessage(role="user", content=prompt, images=prepared.images or None))
         keep_alive = self._call.keep_alive(None)

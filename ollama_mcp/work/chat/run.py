@@ -120,7 +120,9 @@ def _is_streamed(call: CallContext, request: ChatRequest | GenerateRequest, *, i
     """Whether an answer is read token by token: not where its length is limited and nobody would miss its beginning.
 
     The limit of silence (`timeouts.idle`) is that of the whole answer then, so that it has to be far from it. Closing
-    the connection stops the model either way.
+    the connection stops the model either way: by their source (server/routes.go, llm/), v0.5.7, v0.17.7 and v0.33 ask
+    the engine under the context of the client's request, which ends with its connection, and always in a stream. It is
+    tested with the simulator only; no version is known that holds the engine longer.
     """
     limit = (request.options or {}).get("num_predict")
     if not isinstance(limit, int) or limit <= 0:
