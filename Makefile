@@ -46,7 +46,7 @@ lint: $(READY) ## Lint, types, generated files
 
 cover: $(READY) ## Run the tests with branch coverage and hold it to the floor
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -q $(PARALLEL) -m "not slow and not live" --timeout=120
+	$(BIN)/coverage run -m pytest -q $(PARALLEL) -m "not slow and not live"
 	@$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 

@@ -143,7 +143,7 @@ class CountingServer(Process):
 @asynccontextmanager
 async def counting_server() -> AsyncGenerator[CountingServer]:
     """A server over a simulated Ollama, each in a process of its own."""
-    with tempfile.TemporaryDirectory() as name, running("ollama_mcp.simulator") as ollama:
+    with tempfile.TemporaryDirectory() as name, running("ollama_mcp.simulator", "--port", "0") as ollama:
         server = CountingServer(_make_project(name), ollama)
         try:
             await server.start()

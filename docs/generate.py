@@ -1,4 +1,4 @@
-"""Writes what is generated: README's tool and settings tables, the settings' JSON Schema, config.json.
+"""Writes what is generated: README's tool table, the table of docs/settings.md, the settings' JSON Schema, config.json.
 
 `--check` writes nothing and fails where something is stale.
 """
@@ -36,11 +36,12 @@ def _generated() -> dict[Path, str]:
     schema["properties"]["$schema"] = {"type": "string"}
     values = {"$schema": "./docs/config.schema.json", **Settings().model_dump(mode="json")}
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    readme = _between(readme, "tools", tool_table())
+    page = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
     return {
         ROOT / "config.json": json.dumps(values, indent=2) + "\n",
         ROOT / "docs/config.schema.json": json.dumps(schema, indent=2) + "\n",
-        ROOT / "README.md": _between(readme, "settings", settings_table()),
+        ROOT / "docs/settings.md": _between(page, "settings", settings_table()),
+        ROOT / "README.md": _between(readme, "tools", tool_table()),
     }
 
 
@@ -63,7 +64,7 @@ def tool_table() -> str:
 
 
 def settings_table() -> str:
-    """README's table of all settings."""
+    """The table of all settings."""
     defaults = Settings().model_dump(mode="json")
     rows = ["| setting | environment | default | meaning |", "|---|---|---|---|"]
     for path, info in iter_settings():
@@ -82,7 +83,7 @@ def _first_sentence(text: str | None) -> str:
 def _between(text: str, name: str, content: str) -> str:
     start, end = f"<!-- {name}: generated -->", f"<!-- /{name} -->"
     if text.count(start) != 1 or text.count(end) != 1:
-        raise SystemExit(f"README.md must hold {start} and {end}, each once.")
+        raise SystemExit(f"The page must hold {start} and {end}, each once.")
     head, _, rest = text.partition(start)
     tail = rest.partition(end)[2]
     return f"{head}{start}\n{content}\n{end}{tail}"

@@ -1,4 +1,4 @@
-"""The command that runs this program again, as a message can name it to the user."""
+"""Commands that a message can name to the user: to run this program again, and to install what it lacks."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import shutil
 import sys
 import sysconfig
 from functools import cache
+from pathlib import Path
 
 from ollama_mcp._paths import own_checkout
 
 _SCRIPT = "ollama-mcp-server"
+_PROJECT = "ollama-mcp-server"
 
 
 def command(arguments: str) -> str:
@@ -48,3 +50,58 @@ def _is_on_path(scripts: str) -> bool:
 
 def _same(folder: str, other: str) -> bool:
     return os.path.realpath(folder) == os.path.realpath(other)
+
+
+def how_to_install(extra: str) -> str:
+    """Return what the user does to install an extra of this project, as a sentence.
+
+    Its packages are named instead of the extra, since these any index has, wherever this project came from.
+    """
+    needed = [shlex.quote(requirement) for requirement in _requirements(extra)]
+    environment = Path(sys.prefix)
+    if environment.parent.name.startswith("archive-v"):
+        # uvx: an environment in uv's cache, which is made anew from the options of the command.
+        return f"The user can add `{' '.join(f'--with {one}' for one in needed)}` to this server's uvx command."
+    return f"The user can run `{_installer(environment)} {' '.join(needed)}`."
+
+
+def _installer(environment: Path) -> str:
+    """The command that installs packages into the environment of this process."""
+    import importlib.util
+
+    interpreter = shlex.quote(sys.executable)
+    if (environment / "pipx_metadata.json").exists() and shutil.which("pipx"):
+        return f"pipx inject {_PROJECT}"
+    if importlib.util.find_spec("pip") is not None:
+        return f"{interpreter} -m pip install"
+    # uv's own environments have no pip. It names itself to what it starts, which need not have it on its PATH.
+    uv = "uv" if shutil.which("uv") else os.environ.get("UV", "")
+    if uv:
+        return f"{shlex.quote(uv)} pip install --python {interpreter}"
+    return f"{interpreter} -m ensurepip && {interpreter} -m pip install"
+
+
+def _requirements(extra: str) -> list[str]:
+    """The packages of an extra, such as "pypdf>=6"."""
+    import importlib.metadata
+
+    try:
+        declared = importlib.metadata.requires(_PROJECT) or []
+    except importlib.metadata.PackageNotFoundError:
+        return _requirements_in_checkout(extra)
+    parted = [requirement.partition(";") for requirement in declared]
+    return [
+        requirement.strip()
+        for requirement, _, marker in parted
+        if marker.replace(" ", "").replace("'", '"') == f'extra=="{extra}"'
+    ]
+
+
+def _requirements_in_checkout(extra: str) -> list[str]:
+    import tomllib
+
+    checkout = own_checkout()
+    if checkout is None:
+        return []
+    with open(checkout / "pyproject.toml", "rb") as file:
+        return tomllib.load(file)["project"]["optional-dependencies"][extra]

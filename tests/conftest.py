@@ -1,5 +1,7 @@
+import gc
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _user_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What servers keep between calls is kept apart from the user's own, in processes that tests start too."""
     os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
+
+
+def _open_files() -> set[tuple[str, int]]:
+    found: set[tuple[str, int]] = set()
+    for name in os.listdir("/dev/fd"):
+        # The folder's own descriptor is closed again by now.
+        with suppress(OSError):
+            found.add((name, os.fstat(int(name)).st_ino))
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_open() -> Generator[None]:
+    """Finds sockets and files that a test leaves open: collected here, they warn in this test, not in a later one."""
+    before = _open_files()
+    yield
+    if _open_files() - before:
+        gc.collect()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -11,13 +12,13 @@ from typing import Any
 from mcp import Client
 from mcp.types import CallToolResult, TextContent
 
-from ollama_mcp._command import command
 from ollama_mcp.hosts import HostPool
 from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.server.transports.http import serve_http
 from ollama_mcp.settings import Settings
 
 Mode = str
+_COMMAND = re.compile(r"`[^`]+`")
 
 
 @asynccontextmanager
@@ -63,7 +64,7 @@ async def served(url: str, *, stateless: bool = False, **settings: Any) -> Async
             await serving
 
 
-async def until(true: Callable[[], object], seconds: float = 5.0) -> None:
+async def until(true: Callable[[], object], seconds: float = 30.0) -> None:
     """Wait for something that another task or process does; a deadline instead of a hang."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -88,8 +89,8 @@ def error(result: CallToolResult, kind: str) -> str:
     assert result.is_error, texts(result)
     first = texts(result)[0]
     assert first.startswith(f"[{kind}] "), first
-    # A next step is kept whole, and may name this installation's command by a long path.
-    assert len(first) <= 400 + len(command("")), first
+    # A next step is kept whole: a command in it is as long as this installation's path and the paths that it names.
+    assert len(_COMMAND.sub("", first)) <= 400, first
     assert "Traceback" not in first and "\n" not in first, first
     assert result.structured_content is None
     assert (result.meta or {})["ollama-mcp-server/error"] == {"kind": kind, "complete": False}

@@ -114,7 +114,7 @@ def _compared(comparison: "Comparison") -> Compared:
 def _compared_model(result: "ModelResult", shown: int, max_chars: int) -> ComparedModel:
     first, speed, share = result.first_token_seconds, result.tokens_per_second, result.gpu_share
     failed = next((trial for trial in result.trials if trial.error is not None), None)
-    # The first error stands in the row itself; its trial is listed only for an answer that broke off.
+    # The first error is in the row itself; its trial is listed only for an answer that broke off.
     replies = [_reply(trial, max_chars) for trial in result.trials[:shown] if trial is not failed or trial.text]
     return ComparedModel(
         model=result.model,

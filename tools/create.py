@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from ollama_mcp import DESTROYS, Call, Data, InvalidArgument, NotAllowed, tool
 from ollama_mcp.formats.durations import format_seconds
 from ollama_mcp.formats.escaping import escape
-from ollama_mcp.server.formatting import format_notes
+from ollama_mcp.server.formatting import format_bytes, format_notes
 from ollama_mcp.server.types import Background, Confirm, Digests, Parameters
 
 Quantization = Literal["F32", "F16", "BF16", "Q8_0", "Q4_K_S", "Q4_K_M"]
@@ -52,12 +52,16 @@ class Created(Data):
 
     model: str
     seconds: float
+    size_bytes: int | None = None
+    digest: str | None = None
     uploaded: list[str] | None = None
     note: str | None = None
 
     def as_text(self) -> str:
         source = f" from {escape(', '.join(self.uploaded), 400)}" if self.uploaded else ""
         done = f"{self.model} was created{source} in {format_seconds(self.seconds)}."
+        if self.digest:
+            done += f" {format_bytes(self.size_bytes)}, digest {self.digest[:12]}."
         return "\n".join([done, *format_notes(self.note.split("\n") if self.note else [])])
 
 
@@ -105,10 +109,12 @@ async def ollama_create_model(
     content, by = definition.fingerprint(), definition.summary
     target = await call.may_overwrite(model, confirmed=confirm, content=content, by=by)
     transfer = await create_model(call, target, definition)
-    await call.record_written(target)
+    made = await call.record_written(target)
     return Created(
         model=model,
         seconds=round(transfer.seconds, 1),
+        size_bytes=made.size if made is not None else None,
+        digest=made.digest if made is not None else None,
         uploaded=_first_few([file.name for file in definition.files]) or None,
         note="\n".join(definition.notes) or None,
     )

@@ -41,7 +41,7 @@ class Decisions(Data):
 
     def as_text(self) -> str:
         columns = ("input", "question", "answer", "probability", "confidence", "score", "note", "error")
-        # Told apart by nothing, the one question would only fill a column.
+        # A single question needs no column to tell it from others.
         same = len({row.question for row in self.rows if row.question}) == 1
         cells = [[None if same and name == "question" else getattr(row, name) for name in columns] for row in self.rows]
         methods = {
@@ -50,7 +50,7 @@ class Decisions(Data):
             "schema": "no probabilities",
         }
         head = f"Decided by {self.model} ({methods[self.way]})."
-        explanation = "confidence: how little the probabilities are spread, not how likely the answer is right."
+        explanation = "confidence: how concentrated the probabilities are, not how likely the answer is right."
         legend = [explanation] if any(row.confidence is not None for row in self.rows) else []
         return "\n".join([head, format_table(columns, cells), *legend, *format_notes(self.notes)])
 

@@ -20,10 +20,13 @@ from ollama_mcp.formats.tokens import estimate_tokens
 from ollama_mcp.server.formatting import format_table
 from ollama_mcp.server.types import Background, EmbedModel, KeepAlive, LoadOptions
 from ollama_mcp.work.embedding import embed, embed_each
+from ollama_mcp.work.model_watch import ModelWatch
+from ollama_mcp.work.progress import counted
 
 MAX_COMPARED = 100
 MAX_PAIRS = 50
 MAX_NAMED = 10
+REPLACED = "Vectors of two models cannot be compared. Make the same call again."
 
 
 class Pair(BaseModel):
@@ -109,12 +112,15 @@ async def _embed_in_chunks(
 
     chunk = call.settings.limits.embed_chunk
     rows: list[list[float] | ApiError] = []
-    async with call.progress.phase(f"embedding {len(texts)} texts with {model}"):
+    watch = await ModelWatch.begin(call, model, REPLACED) if len(texts) > chunk else None
+    async with call.progress.phase(f"embedding {counted(len(texts), 'text')} with {model}"):
         for start in range(0, len(texts), chunk):
             rows += await embed_each(texts[start : start + chunk], vectors_of)
             _check(rows)
             message = f"{len(rows)} of {len(texts)} texts"
             await call.progress.update(len(rows), message.__str__, total=len(texts))
+            if watch is not None and (watch.is_due(chunk) or len(rows) == len(texts)):
+                await watch.check()
     return rows
 
 

@@ -1,5 +1,6 @@
 """Following the jobs that long calls become."""
 
+from dataclasses import asdict
 from typing import Annotated, Literal
 
 from mcp.types import CallToolResult, TextContent
@@ -21,17 +22,35 @@ class JobRow(BaseModel):
     so_far: str
 
 
+class UnfinishedRow(BaseModel):
+    """A batch that stopped before its end, with the rows that are kept."""
+
+    input: str
+    task: str
+    model: str
+    output: str
+    done: int
+    failed: int
+    total: int | None = None
+
+
 class JobList(Data):
     """Jobs, newest first."""
 
     jobs: list[JobRow]
+    unfinished_batches: list[UnfinishedRow] | None = None
     note: str | None = None
 
     def as_text(self) -> str:
         columns = ("id", "tool", "model", "state", "seconds", "so far")
         rows = ((row.id, row.tool, row.model, row.state, row.seconds, row.so_far) for row in self.jobs)
         shown = format_table(columns, rows) if self.jobs else "No job is running and no result is kept."
-        return f"{shown}\n{self.note}" if self.note else shown
+        lines = [shown]
+        if self.unfinished_batches:
+            batches = [(*row.model_dump().values(),) for row in self.unfinished_batches]
+            columns = ("input", "task", "model", "output", "done", "failed", "rows")
+            lines += ["Unfinished batches:", format_table(columns, batches)]
+        return "\n".join([*lines, self.note] if self.note else lines)
 
 
 @tool(title="Follow long work", toolset="system", hints=READS)
@@ -44,12 +63,12 @@ async def ollama_job(
     offset: Annotated[int, Field(ge=0, description="Where result goes on.")] = 0,
 ) -> JobList | CallToolResult:
     """Follow work that outlasted its call: get its result, or cancel it and keep what there is. list also names
-    cancelled calls whose text was kept.
+    cancelled calls whose text was kept, and unfinished batches.
 
     A result is that of another tool, so there is no output schema.
     """
     if action == "list":
-        return JobList(jobs=[_row(job) for job in call.jobs.list_for(call.caller)])
+        return await _list(call)
     if not id:
         raise InvalidArgument("id is required.", next_step="ollama_job(action='list') names the jobs.")
     job = call.jobs.get(id, call.caller)
@@ -63,6 +82,22 @@ async def ollama_job(
         # Kept, so that what is cut of it can be named by this job.
         job.result = _partial_result(job)
     return job.read_on(job.result, offset, call.caller.result_bytes) if offset else job.result
+
+
+async def _list(call: Call) -> JobList:
+    from ollama_mcp.work.batch import unfinished_batches
+
+    jobs = [_row(job) for job in call.jobs.list_for(call.caller)]
+    # All clients over HTTP would see the files that others work on.
+    batches = await unfinished_batches(call.store) if call.settings.transport == "stdio" else []
+    if not batches:
+        return JobList(jobs=jobs)
+    note = (
+        "Their rows are kept for 30 days. The same ollama_batch call, with overwrite where its output exists, does the "
+        "rest and writes the output."
+    )
+    rows = [UnfinishedRow(**asdict(batch)) for batch in batches]
+    return JobList(jobs=jobs, unfinished_batches=rows, note=note)
 
 
 def _row(job: Job) -> JobRow:

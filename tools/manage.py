@@ -32,9 +32,11 @@ async def ollama_copy_model(
     """Give an installed model a second name; uses no disk space. Overwriting an existing name needs confirmation."""
     call.check_registry(destination, argument="destination")
     done = ActionResult(done=f"{destination} is now a copy of {source}.")
-    # Ollama's answer for a source that is absent names it; a copy onto itself changes nothing.
+    if same_model(source, destination):
+        raise InvalidArgument(f"source and destination are both {destination!r}.", next_step="Give a new name.")
+    # Ollama's answer for a source that is absent names it.
     found = await call.hosts.find_model(source)
-    if found is None or same_model(source, destination):
+    if found is None:
         await call.client.copy(source, destination)
         return done
     content, by = f"copy {found.digest}", f"a copy of {source}"
@@ -50,7 +52,7 @@ async def ollama_delete_model(call: Call, model: ModelName, confirm: Confirm = F
     by you after [needs_confirmation].
     """
     call.check_policy("delete")
-    # An absent model is no question for the user: the request itself then fails with [model_not_found].
+    # The user is not asked about an absent model: the request itself then fails with [model_not_found].
     found = await call.hosts.find_model(model)
     if found is not None:
         await call.confirm(

@@ -16,10 +16,11 @@ _Model = Annotated[EmbedModel, Field(description="Embedding model.")]
 
 
 class Match(BaseModel):
-    """A passage: lines of a file, as `files` of other tools take them, or the index of a text."""
+    """A passage: lines of a file, as `files` of other tools take them, or the index of a text; of a table, a row."""
 
     score: float
     place: str | None = None
+    row: int | None = None
     index: int | None = None
     excerpt: str | None = None
 
@@ -36,8 +37,8 @@ class Ranked(Data):
     def as_text(self) -> str:
         new = f"{self.embedded:,} embedded now" if self.embedded else "all embedded before"
         head = f"Nearest of {self.passages:,} passages by {self.model} ({new})."
-        cells = ((f"{row.score:.4f}", row.place or f"texts[{row.index}]", row.excerpt) for row in self.rows)
-        return "\n".join([head, format_table(("score", "place", "excerpt"), cells), *format_notes(self.notes)])
+        cells = ((f"{row.score:.4f}", row.place or f"texts[{row.index}]", row.row, row.excerpt) for row in self.rows)
+        return "\n".join([head, format_table(("score", "place", "row", "excerpt"), cells), *format_notes(self.notes)])
 
 
 @tool(title="Find by meaning", toolset="work", hints=INFERS)
@@ -71,6 +72,7 @@ def _match(ranked: "RankedPlace", *, with_excerpt: bool) -> Match:
     return Match(
         score=ranked.score,
         place=None if is_text else str(ranked.place),
+        row=ranked.place.row or None,
         index=ranked.place.text_index if is_text else None,
         excerpt=ranked.excerpt if with_excerpt else None,
     )

@@ -1,9 +1,8 @@
 """The state of the Ollama host and the usage so far; the tool succeeds even when the host is down."""
 
 import asyncio
-from typing import Annotated
 
-from pydantic import BaseModel, WithJsonSchema
+from pydantic import BaseModel
 
 from ollama_mcp import READS, Call, Data, __version__, tool
 from ollama_mcp.errors import OllamaMCPError
@@ -11,10 +10,7 @@ from ollama_mcp.formats.escaping import MAX_NOTE_LENGTH, escape
 from ollama_mcp.hosts.vulnerabilities import version_warnings
 from ollama_mcp.server.failures import failure_text
 from ollama_mcp.server.formatting import format_bytes
-from ollama_mcp.store import UsageRow, UsageSummary
-
-# Models listed by name in each period; the sums include all of them.
-MAX_MODELS = 20
+from ollama_mcp.server.usage_report import UsageCounts, UsagePeriod, UsageReport, usage_report
 
 
 class HostStatus(BaseModel):
@@ -23,7 +19,8 @@ class HostStatus(BaseModel):
     name: str
     url: str
     reachable: bool
-    version: str | None = None
+    ollama_version: str | None = None
+    lacks: list[str] | None = None
     cloud: str | None = None
     installed: int | None = None
     disk_bytes: int | None = None
@@ -32,57 +29,17 @@ class HostStatus(BaseModel):
     problem: str | None = None
 
 
-class UsageCounts(BaseModel):
-    """Calls, tokens read and written, and the tokens read from files that did not pass through the agent."""
-
-    calls: int
-    prompt_tokens: int
-    tokens: int
-    file_tokens: int
-    seconds: float
-
-
-class ModelUsage(UsageCounts):
-    """The usage of one model."""
-
-    model: str
-
-
-class UsagePeriod(BaseModel):
-    """Usage in a period. Calls that ran on ollama.com are counted apart, and in none of the local sums."""
-
-    local: UsageCounts | None = None
-    local_models: list[ModelUsage] | None = None
-    cloud: UsageCounts | None = None
-    cloud_models: list[ModelUsage] | None = None
-
-
-# The counts written out would be most of this tool's output schema, which hosts show in the tool list.
-UsagePeriodField = Annotated[
-    UsagePeriod,
-    WithJsonSchema({"type": "object", "properties": {"local": {"type": "object"}, "cloud": {"type": "object"}}}),
-]
-
-
-class UsageReport(BaseModel):
-    """Usage since this server started and in total; both absent where counting is off or nothing was done."""
-
-    counted: bool
-    this_run: UsagePeriodField | None = None
-    in_all: UsagePeriodField | None = None
-
-
 class StatusReport(Data):
     """All hosts, the usage, and the state of this server."""
 
-    server_version: str
+    mcp_server_version: str
     hosts: list[HostStatus]
     read_only: bool
     usage: UsageReport
 
     def as_text(self) -> str:
         lines = [_host_line(host) for host in self.hosts]
-        lines.append(f"ollama-mcp-server {self.server_version}{', read-only' if self.read_only else ''}")
+        lines.append(f"ollama-mcp-server {self.mcp_server_version}{', read-only' if self.read_only else ''}")
         return "\n".join([*lines, *_usage_lines(self.usage)])
 
 
@@ -91,14 +48,18 @@ async def ollama_status(call: Call) -> StatusReport:
     """Check whether Ollama answers, when another tool fails: version, models installed and loaded, cloud state, usage.
     Free. Memory of loaded models: ollama_list_running.
     """
-    host, usage = await asyncio.gather(_host_status(call), _usage(call))
-    return StatusReport(server_version=__version__, hosts=[host], read_only=call.settings.read_only, usage=usage)
+    host, usage = await asyncio.gather(_host_status(call), usage_report(call.store))
+    return StatusReport(mcp_server_version=__version__, hosts=[host], read_only=call.settings.read_only, usage=usage)
 
 
 async def _host_status(call: Call) -> HostStatus:
+    # Imported with the first call, so that listing the tools stays fast.
+    from ollama_mcp.api import Feature
+
     client = call.client
+    lacking = {Feature.THINK: "thinking", Feature.LOGPROBS: "logprobs", Feature.SYSTEMONE: "decision models"}
     try:
-        version = await client.version()
+        version = await client.server_version()
         installed, loaded, cloud = await asyncio.gather(client.tags(), call.hosts.running(), _cloud(call))
     except OllamaMCPError as error:
         return HostStatus(name=client.name, url=client.base_url, reachable=False, problem=failure_text(error))
@@ -106,12 +67,13 @@ async def _host_status(call: Call) -> HostStatus:
         name=client.name,
         url=client.base_url,
         reachable=True,
-        version=version,
+        ollama_version=str(version),
+        lacks=[name for feature, name in lacking.items() if not version.supports(feature)] or None,
         cloud=cloud,
         installed=len(installed),
         disk_bytes=sum(model.size for model in installed),
         loaded=None if loaded is None else [model.name for model in loaded],
-        warnings=version_warnings(await client.server_version()) or None,
+        warnings=version_warnings(version) or None,
     )
 
 
@@ -122,39 +84,6 @@ async def _cloud(call: Call) -> str | None:
         # Servers before v0.16.2 have no such endpoint.
         return None
     return "disabled" if status.disabled else "enabled"
-
-
-async def _usage(call: Call) -> UsageReport:
-    totals = await call.store.usage.totals()
-    if not totals.enabled:
-        return UsageReport(counted=False)
-    return UsageReport(counted=True, this_run=_usage_period(totals.session), in_all=_usage_period(totals.all_time))
-
-
-def _usage_period(tally: UsageSummary) -> UsagePeriod | None:
-    """The usage of a period; None where there was none."""
-    if not tally.local and not tally.cloud:
-        return None
-    return UsagePeriod(
-        local=_counts(tally.local_total) if tally.local else None,
-        local_models=[_model_usage(row) for row in tally.local[:MAX_MODELS]] or None,
-        cloud=_counts(tally.cloud_total) if tally.cloud else None,
-        cloud_models=[_model_usage(row) for row in tally.cloud[:MAX_MODELS]] or None,
-    )
-
-
-def _counts(row: UsageRow) -> UsageCounts:
-    return UsageCounts(
-        calls=row.calls,
-        prompt_tokens=row.prompt_tokens,
-        tokens=row.tokens,
-        file_tokens=row.file_tokens,
-        seconds=round(row.seconds, 1),
-    )
-
-
-def _model_usage(row: UsageRow) -> ModelUsage:
-    return ModelUsage(model=row.model, **_counts(row).model_dump())
 
 
 def _usage_lines(usage: UsageReport) -> list[str]:
@@ -187,8 +116,9 @@ def _host_line(host: HostStatus) -> str:
         return f"{host.name} ({host.url}) does not answer: {host.problem}"
     loaded = "unknown" if host.loaded is None else escape(", ".join(host.loaded), MAX_NOTE_LENGTH) or "none"
     cloud = f", cloud {host.cloud}" if host.cloud else ""
+    lacks = f"; this version lacks {', '.join(host.lacks)}" if host.lacks else ""
     state = (
-        f"{host.name} ({host.url}): Ollama {escape(host.version or '', 60)}, {host.installed} models installed "
-        f"({format_bytes(host.disk_bytes)}), loaded: {loaded}{cloud}"
+        f"{host.name} ({host.url}): Ollama {escape(host.ollama_version or '', 60)}, {host.installed} models installed "
+        f"({format_bytes(host.disk_bytes)}), loaded: {loaded}{cloud}{lacks}"
     )
     return "\n".join([state, *(f"warning: {escape(warning, MAX_NOTE_LENGTH)}" for warning in host.warnings or [])])

@@ -6,8 +6,9 @@ from pydantic import Field
 
 from ollama_mcp import DOWNLOADS, PUBLISHES, Call, Data, tool
 from ollama_mcp.formats.durations import format_seconds
+from ollama_mcp.formats.model_names import DEFAULT_HOST, DEFAULT_NAMESPACE, parse_name
 from ollama_mcp.server.formatting import format_bytes
-from ollama_mcp.server.transfers import Pull, follow_stream
+from ollama_mcp.server.transfers import Pull, check_replaceable, follow_stream
 from ollama_mcp.server.types import Background, Confirm, ModelName, RequiresSetting
 
 Insecure = Annotated[bool, Field(description="Skip TLS checks; the settings must list the registry.")]
@@ -39,6 +40,7 @@ async def ollama_pull_model(
     an interruption the same call resumes.
     """
     call.check_registry(model, insecure=insecure)
+    await check_replaceable(call, model, confirmed=confirm)
     pull = Pull(call, model, insecure=insecure, confirmed=confirm)
     await pull.run()
     call.hosts.invalidate(model)
@@ -62,8 +64,12 @@ async def ollama_push_model(
     call.check_policy("push")
     call.check_registry(model, insecure=insecure)
     found = await call.hosts.installed_model(model)
+    name = parse_name(model)
+    consequence = f"This publishes {found.name} ({format_bytes(found.size)}) under that name at {name.host}."
+    if name.host == DEFAULT_HOST and name.namespace == DEFAULT_NAMESPACE:
+        consequence += f" Without a namespace of the user's own (USER/{found.name}, see ollama_copy_model) it refuses."
     await call.confirm(
-        f"This publishes {found.name} ({format_bytes(found.size)}) under that name in its registry.",
+        consequence,
         subject=f"{found.name} {found.digest}{' insecure' if insecure else ''}",
         confirmed=confirm,
         action="push",

@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from typing import cast
 
 import httpcore
 import httpx
 
-from ollama_mcp.access.network import GuardedNetwork, HostNotPublic, Resolver, is_public, resolve
+from ollama_mcp.access.network import (
+    GuardedNetwork,
+    HostNotPublic,
+    OwnedConnections,
+    Resolver,
+    is_public,
+    resolve,
+)
 from ollama_mcp.access.quoting import quoted
 from ollama_mcp.errors import InvalidArgument, NotAllowed, OllamaMCPError
 from ollama_mcp.settings.access import UrlSettings
@@ -126,8 +133,9 @@ async def _pool(
     network: httpcore.AsyncNetworkBackend | None,
     tls: ssl.SSLContext,
 ) -> AsyncGenerator[httpcore.AsyncConnectionPool]:
+    opened = AsyncExitStack()
     # httpcore types this class as if anyio might be absent.
-    backend = network or cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
+    backend = OwnedConnections(network or cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend()), opened)
     if settings.trusted_proxy:
         # The proxy resolves names itself, so no address can be checked here.
         proxy = httpx.URL(settings.trusted_proxy)
@@ -143,7 +151,7 @@ async def _pool(
         pool = httpcore.AsyncConnectionPool(
             ssl_context=tls, network_backend=GuardedNetwork(resolver or resolve, backend), keepalive_expiry=0
         )
-    async with pool:
+    async with opened, pool:
         yield pool
 
 

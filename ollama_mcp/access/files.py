@@ -44,6 +44,10 @@ class OpenedFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it."""
         self.stream.close()
 
     def read(self, limit: int, *, setting: str) -> bytes:

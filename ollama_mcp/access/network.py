@@ -11,7 +11,7 @@ import queue
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
@@ -206,6 +206,34 @@ def _deliver(future: asyncio.Future[list[str]], addresses: list[str]) -> None:
 
 class HostNotPublic(httpcore.ConnectError):
     """The host is unknown, or one of its addresses is not public; no connection was made."""
+
+
+class OwnedConnections(httpcore.AsyncNetworkBackend):
+    """Connects, and closes at the end whatever is still open.
+
+    httpcore forgets a connection that is cancelled during its TLS handshake.
+
+    Args:
+        backend: Connects.
+        opened: Closes the connections when it is left.
+    """
+
+    def __init__(self, backend: httpcore.AsyncNetworkBackend, opened: AsyncExitStack) -> None:
+        self._backend = backend
+        self._opened = opened
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the base class names it
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect as the backend does."""
+        stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        self._opened.push_async_callback(stream.aclose)
+        return stream
 
 
 class GuardedNetwork(httpcore.AsyncNetworkBackend):

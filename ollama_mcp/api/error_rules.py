@@ -127,6 +127,13 @@ TEXT_RULES: tuple[ErrorRule, ...] = (
         ("/api/create",),
     ),
     ErrorRule(
+        r"pars\w+ grammar|initialize grammar|invalid JSON schema in format|JSON schema (error|conversion)",
+        BadRequest,
+        "{host} can't make a grammar of the format: it says {quoted}.",
+        "Simplify the schema (fewer labels in enum, lower counts), or use format 'json' and name the fields in words.",
+        ("/api/chat", "/api/generate"),
+    ),
+    ErrorRule(
         r"sharded gguf|does not support",
         Unsupported,
         "{host} can't pull {model}: it says {quoted}.",
@@ -262,7 +269,7 @@ STATUS_RULES = (
         "", Busy, "{host} is busy: it says {quoted}.{wait}", "Wait a moment, then try again.", statuses=(429, 503)
     ),
     ErrorRule("", Unsupported, _REFUSED, "Call ollama_show_model to see what the model can do.", statuses=(501,)),
-    ErrorRule("", Interrupted, "{host} gave {endpoint} up: it says {quoted}.", "Try again.", statuses=(408, 499)),
+    ErrorRule("", Interrupted, "{host} gave up on {endpoint}: it says {quoted}.", "Try again.", statuses=(408, 499)),
     ErrorRule("", BadRequest, _REFUSED, "Correct the argument that it names.", statuses=tuple(range(400, 500))),
     ErrorRule("", ServerError, _FAILED, "Try again; if it persists, see the Ollama server's log."),
 )

@@ -228,7 +228,7 @@ def _objects(value: Any, name: str) -> list[Json]:
 
 
 def _logprobs(value: Any) -> list[Json]:
-    """The positions; a log-probability that is no number that can be calculated with is None."""
+    """The positions; a log-probability that is not a finite number is None."""
     positions = _objects(value, "logprobs")
     for position in positions:
         for entry in (position, *_objects(position.get("top_logprobs") or [], "top_logprobs")):

@@ -36,7 +36,7 @@ _MAX_CACHED_URLS = 32
 
 @dataclass(frozen=True, slots=True)
 class ClientTimeouts:
-    """Limits in seconds; None is no limit.
+    """Limits in seconds; None means no limit.
 
     Attributes:
         connect: TCP and TLS.
@@ -361,7 +361,7 @@ class HttpSession:
 
 
 def _place_of(error: ValueError) -> str:
-    """The first place that does not fit, as " (models.0.name)"; "" where it is no JSON at all."""
+    """The first place that does not fit, as " (models.0.name)"; "" where it is not JSON at all."""
     if not hasattr(error, "errors"):
         return ""
     places = cast("list[dict[str, Any]]", cast("Any", error).errors(include_input=False, include_url=False))

@@ -100,7 +100,7 @@ _MEANINGS = {
         "Send fewer or smaller files or images at once, or ask the user to raise the proxy's limit{setting}.",
     ),
     429: _Meaning(Busy, "it limits how many requests it takes", "Wait a moment, then try again."),
-    499: _Meaning(Interrupted, "it gave the request up", "Try again; if it persists, see the proxy's log."),
+    499: _Meaning(Interrupted, "it gave up on the request", "Try again; if it persists, see the proxy's log."),
     502: _NO_UPSTREAM,
     503: _Meaning(
         Busy, "it has no free Ollama behind it", "Wait a moment, then try again; see that Ollama runs behind it."

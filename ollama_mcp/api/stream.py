@@ -254,7 +254,7 @@ class Stream(Generic[E]):
             # Only Ollama labels a response so: its engine ended before the first line.
             return info.error(
                 Interrupted,
-                f"Ollama at {info.host_label} ended its answer to {info.endpoint} without a word: the answer is empty.",
+                f"Ollama at {info.host_label} returned an empty answer to {info.endpoint}.",
                 "Try again; if it persists, raise options.repeat_penalty, rephrase, or see that server's log.",
             )
         return info.error(

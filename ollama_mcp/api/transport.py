@@ -15,7 +15,7 @@ import httpcore
 import httpx
 
 from ollama_mcp.api.chunked import READ_BYTES, ChunkReader
-from ollama_mcp.api.sockets import ReadLimit, Socket, SocketRecorder
+from ollama_mcp.api.sockets import Socket, SocketRecorder
 
 if TYPE_CHECKING:
     import ssl
@@ -84,7 +84,7 @@ class FreeListTransport(httpx.AsyncBaseTransport):
             raise _httpx_error(error) from error
         # httpcore looks the limit up when the body is first read, so it can still be changed here.
         timeouts["read"] = timeouts.get("idle", timeouts.get("read"))
-        body = _Body(core_response, connection.read_limit, partial(self._release, origin, connection))
+        body = _Body(core_response, connection, partial(self._release, origin, connection))
         if request.method != "HEAD" and core_response.status == 200:
             body.read_chunks(timeouts["read"])
         return httpx.Response(core_response.status, headers=core_response.headers, stream=body, request=request)
@@ -133,23 +133,22 @@ class _Connection(httpcore.AsyncHTTPConnection):
         super().__init__(origin, ssl_context=context, keepalive_expiry=KEEPALIVE_SECONDS, network_backend=self._sockets)
 
     async def abort(self) -> None:
-        """Close it in whatever state it is."""
-        await self.aclose()
-        if self._sockets.opened is not None:
-            await self._sockets.opened.aclose()
+        """Close it in whatever state it is, even if this call is cancelled in turn."""
+        try:
+            await self.aclose()
+        finally:
+            if self._sockets.opened is not None:
+                await self._sockets.opened.aclose()
 
 
 class _Body(httpx.AsyncByteStream):
     """The bytes of a response as they come; releases the connection at the end, or closes it when left early."""
 
     def __init__(
-        self,
-        response: httpcore.Response,
-        read_limit: ReadLimit,
-        release: Callable[[], Awaitable[None]],
+        self, response: httpcore.Response, connection: _Connection, release: Callable[[], Awaitable[None]]
     ) -> None:
         self._response = response
-        self._read_limit = read_limit
+        self._connection = connection
         self._release = release
         self._closed = False
         # An asynchronous generator; only the declared type of httpcore's stream is wider.
@@ -168,7 +167,7 @@ class _Body(httpx.AsyncByteStream):
         return self
 
     async def __anext__(self) -> bytes:
-        self._read_limit.restart()
+        self._connection.read_limit.restart()
         try:
             if self._chunks is not None and (content := await self._read_chunks(self._chunks)):
                 return content
@@ -193,10 +192,15 @@ class _Body(httpx.AsyncByteStream):
             return
         self._closed = True
         self._socket.begin_head()
-        await self._response.aclose()
-        # A reader in another task may be waiting in it: it sees the connection close and ends the generator itself.
-        if not self._parts.ag_running:
-            await self._parts.aclose()
+        try:
+            await self._response.aclose()
+            # A reader in another task may be waiting in it: it sees the connection close and ends the generator itself.
+            if not self._parts.ag_running:
+                await self._parts.aclose()
+        except BaseException:
+            # httpcore takes a lock before it looks at the connection; cancelled there, it leaves the socket open.
+            await self._connection.abort()
+            raise
         await self._release()
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from ollama_mcp._paths import user_config_file
 from ollama_mcp.access import allow_folder, allowed_folders_file
 from ollama_mcp.cli.options import cloud_key, load_from_options
 from ollama_mcp.errors import InvalidArgument
@@ -40,7 +41,7 @@ def allow(options: argparse.Namespace) -> int:
 
 
 def _show(loaded: LoadedSettings) -> None:
-    print(f"# config file: {loaded.config_file or 'none'}")
+    print(f"# config file: {loaded.config_file or f'none; {user_config_file()} would be read'}")
     for path, _ in iter_settings():
         value = _value(loaded.settings, path)
         # An address may contain a user and a password.

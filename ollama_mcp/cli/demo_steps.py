@@ -184,7 +184,7 @@ class Demo:
             prompt="Who wants what? One sentence.",
             files=[str(self.letters)],
             cite=True,
-            # A small model may not manage valid quotes, which is no failure of the demo.
+            # A small model may not manage valid quotes, which is not a failure of the demo.
             expect_error=None if self.simulator is None else False,
             think=False if "thinking" in self._capabilities(models, chat) else None,
             options={"num_predict": 400, "temperature": 0},

@@ -53,7 +53,7 @@ def _greet() -> None:
     from ollama_mcp._command import command
 
     print(
-        "ollama-mcp-server waits for an MCP client on stdin: hosts such as Claude Code start it by themselves.\n"
+        "ollama-mcp-server waits for an MCP client on stdin: hosts such as Claude Code start it themselves.\n"
         f"See it work: {command('demo')}\n"
         f"All commands: {command('--help')}\n"
         "Ctrl-C ends it.",

@@ -11,8 +11,10 @@ from typing import Any
 from mcp.types import CallToolResult, TextContent, Tool
 
 from ollama_mcp.cli.options import cloud_key, json_or_text, load_from_options
+from ollama_mcp.cli.progress_line import ProgressLine
 from ollama_mcp.errors import Declined, InvalidArgument, NeedsConfirmation
 from ollama_mcp.server.app import OllamaServer
+from ollama_mcp.server.bound_tool import BACKGROUND
 from ollama_mcp.server.confirmation import ACTIONS
 from ollama_mcp.server.failures import failure_result
 from ollama_mcp.server.results import META
@@ -36,7 +38,7 @@ def list_tools(options: argparse.Namespace) -> int:
 def call_tool(options: argparse.Namespace) -> int:
     """Call one tool. Text blocks go to stdout, those of an error to stderr, with exit code 1.
 
-    What needs the user's yes is asked on a terminal.
+    On a terminal, progress is shown on stderr, and what needs the user's yes is asked.
     """
     loaded = load_from_options(options)
     settings = loaded.settings
@@ -55,8 +57,14 @@ def call_tool(options: argparse.Namespace) -> int:
 
 async def _call(server: OllamaServer, options: argparse.Namespace) -> CallToolResult:
     arguments = _parse_arguments(options.arguments)
+    if arguments.pop(BACKGROUND, None):
+        # A job would end with this process.
+        print(f"{BACKGROUND} is ignored: this command waits for the result.", file=sys.stderr)
+    line = ProgressLine()
+    report = line.show if line.visible else None
     try:
-        result = await server.call_tool(options.tool, arguments)
+        result = await server.call_tool(options.tool, arguments, report=report)
+        line.clear()
         if not _needs_confirmation(result):
             return result
         consequence = _consequence(result)
@@ -71,8 +79,9 @@ async def _call(server: OllamaServer, options: argparse.Namespace) -> CallToolRe
             )
         if not _ask(consequence):
             return failure_result(Declined("Nothing was done."))
-        return await server.call_tool(options.tool, {**arguments, "confirm": True})
+        return await server.call_tool(options.tool, {**arguments, "confirm": True}, report=report)
     finally:
+        line.clear()
         await server.aclose()
 
 

@@ -14,7 +14,7 @@ _MAX_QUOTED = 80
 _UNITS = {"ns": 1e-9, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|[\u00b5\u03bc]s|ms|s|m|h)")
 _NEXT_STEP = (
-    "Use seconds as a number (300), a duration with units ('10m', '1h30m'), 0 to unload at once, or -1 for ever."
+    "Use seconds as a number (300), a duration with units ('10m', '1h30m'), 0 to unload at once, or -1 forever."
 )
 
 

@@ -23,7 +23,7 @@ MAX_COUNT = 10_000
 _COUNT_KEYWORDS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
 _SCHEMA_MAPS = frozenset(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"))
 # What constrains a value; a schema of titles and unknown members takes any answer.
-_CONSTRAINTS = frozenset(
+CONSTRAINTS = frozenset(
     (
         *("type", "enum", "const", "$ref", "$dynamicRef", "anyOf", "oneOf", "allOf", "not", "if", "format", "pattern"),
         *("properties", "patternProperties", "additionalProperties", "propertyNames", "unevaluatedProperties"),
@@ -42,7 +42,7 @@ Schema = dict[str, Any]
 
 
 def check_schema(schema: Schema) -> Schema:
-    """The schema, safe to validate with and to send, without its root `$schema`.
+    """The schema, safe to validate with and to send: without its root's `$schema` and `$id`, in draft 2020-12.
 
     Raises:
         InvalidArgument: Names the rule that the schema breaks.
@@ -52,13 +52,15 @@ def check_schema(schema: Schema) -> Schema:
         raise _invalid_schema(f"it has {len(text):,} bytes, at most {MAX_BYTES:,} are allowed")
     if _depth(schema) > MAX_DEPTH:
         raise _invalid_schema(f"it nests deeper than {MAX_DEPTH} levels")
-    schema = {key: value for key, value in schema.items() if key != "$schema"}
-    if not _CONSTRAINTS & set(schema):
+    # A copy, since what older drafts spell differently is spelt anew in it.
+    schema = {key: value for key, value in json.loads(text).items() if key not in ("$schema", "$id")}
+    if not CONSTRAINTS & set(schema):
         raise _invalid_schema("it holds no keyword that would check anything, such as type or properties")
     nodes = list(_nodes(schema))
     if len(nodes) > MAX_NODES:
         raise _invalid_schema(f"it has {len(nodes):,} sub-schemas, at most {MAX_NODES:,} are allowed")
     for node in nodes:
+        _modernise(node)
         _check_node(node)
     expanded = _ExpandedSize(schema).count(schema, frozenset())
     if expanded > MAX_EXPANDED:
@@ -89,7 +91,9 @@ def _build_validator(schema: Schema) -> Any:
 
     try:
         # RegexOptions selects the linear-time engine, which cannot backtrack.
-        return jsonschema_rs.Draft202012Validator(schema, retriever=deny, pattern_options=jsonschema_rs.RegexOptions())
+        return jsonschema_rs.Draft202012Validator(
+            schema, retriever=deny, pattern_options=jsonschema_rs.RegexOptions(), validate_formats=True
+        )
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         raise _invalid_schema(str(error).splitlines()[0][:160]) from None
 
@@ -123,6 +127,24 @@ def _nodes(schema: Any) -> Iterator[Schema]:
                 yield from _nodes(child)
         elif key not in _DATA_KEYWORDS:
             yield from _nodes(value)
+
+
+def _modernise(node: Schema) -> None:
+    """Spell anew what drafts 4 to 7 spelt differently: Ollama takes either, the validator only the new."""
+    items = node.get("items")
+    if isinstance(items, list) and "prefixItems" not in node:
+        node["prefixItems"] = items
+        del node["items"]
+        if "additionalItems" in node:
+            node["items"] = node.pop("additionalItems")
+    for inclusive, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+        if isinstance(node.get(exclusive), bool) and node.pop(exclusive) and inclusive in node:
+            node[exclusive] = node.pop(inclusive)
+    dependencies = node.get("dependencies")
+    if isinstance(dependencies, dict):
+        for name, needed in cast("Schema", node.pop("dependencies")).items():
+            keyword = "dependentRequired" if isinstance(needed, list) else "dependentSchemas"
+            node.setdefault(keyword, {})[name] = needed
 
 
 def _check_node(node: Schema) -> None:

@@ -63,13 +63,15 @@ class HostPool:
             self._cloud = self._connect(self._cloud_url, CLOUD_NAME, self._api_key)
         return self._cloud
 
-    async def card(self, model: str) -> ModelCard:
-        """The model's card from `show`, up to 30 s old."""
+    async def card(self, model: str, *, since: float = float("-inf")) -> ModelCard:
+        """The model's card from `show`, up to 30 s old, but not older than `since` on the monotonic clock."""
         key = parse_name(model).key
         at, card = self._cards.get(key, (float("-inf"), None))
-        if card is None or time.monotonic() - at > CARD_TTL_SECONDS:
+        now = time.monotonic()
+        if card is None or now - at > CARD_TTL_SECONDS or at < since:
             card = await self.client().show(model)
-            self._cards[key] = (time.monotonic(), card)
+            # Of the moment of the question: the answer may have been on its way while the model was replaced.
+            self._cards[key] = (now, card)
         return card
 
     async def capabilities(self, models: Sequence[ModelSummary]) -> dict[str, list[str]]:
@@ -169,18 +171,25 @@ class HostPool:
             )
         return found
 
-    async def mark_created(self, model: str) -> None:
-        """Record that this process created the model as it is now, so that it may overwrite it without confirmation."""
+    async def record_written(self, model: str, *, is_own: bool) -> ModelSummary | None:
+        """Record that this process wrote a model; None where the host does not tell what it is now.
+
+        Args:
+            model: Its name.
+            is_own: Whether the process may overwrite the model as it is now without confirmation.
+        """
         self.invalidate(model)
         key = parse_name(model).key
-        self._created.pop(key, None)
         try:
             found = await self.find_model(model)
         except OllamaMCPError:
-            # It was created. That it is not recorded costs a question, no more.
-            return
-        if found is not None:
-            self._created[key] = found.digest
+            # It was written. That it is not recorded costs a question, no more.
+            found = None
+        if is_own:
+            self._created.pop(key, None)
+            if found is not None:
+                self._created[key] = found.digest
+        return found
 
     def has_created(self, model: ModelSummary) -> bool:
         """Whether this process created the model, and nobody has put another one in its place since."""

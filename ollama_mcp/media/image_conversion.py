@@ -150,7 +150,7 @@ def pad_image(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
         return image, ()
     frame = Image.new("RGB", padded, "white")
     frame.paste(image, ((padded[0] - width) // 2, (padded[1] - height) // 2))
-    return frame, (f"its {width}x{height} pixels stand on white, since models fail on edges under {MIN_EDGE}",)
+    return frame, (f"its {width}x{height} pixels are padded with white, since models fail on edges under {MIN_EDGE}",)
 
 
 def encode_image(image: Image.Image, label: str, quality: int) -> tuple[str, bytes]:

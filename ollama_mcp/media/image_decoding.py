@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from PIL import Image, ImageCms, UnidentifiedImageError
 
+from ollama_mcp._command import how_to_install
 from ollama_mcp.media.file_types import UnusableMedia
 from ollama_mcp.media.image_headers import ImageHeader, damaged
 from ollama_mcp.media.image_headers.jpeg import MAX_PROFILE_BYTES
@@ -177,7 +178,7 @@ def _register_heif() -> None:
     except ImportError:
         raise UnusableMedia(
             "it is HEIC, which needs an extra that is not installed.",
-            next_step="Install it: `pip install 'ollama-mcp-server[heic]'`, or convert the image to JPEG.",
+            next_step=f"{how_to_install('heic')} Or convert the image to JPEG.",
         ) from None
 
 

@@ -8,9 +8,10 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ollama_mcp._command import how_to_install
 from ollama_mcp.access.quoting import quoted
 from ollama_mcp.errors import InvalidArgument
-from ollama_mcp.media.documents import INSTALL_COMMAND
+from ollama_mcp.media.documents import EXTRA
 from ollama_mcp.media.documents.process import MissingExtra, convert_document
 from ollama_mcp.media.file_types import binary_type, file_kind
 
@@ -94,7 +95,7 @@ async def extract_text(data: bytes, *, name: str, max_characters: int, fetched: 
     try:
         text, notes = await convert_document(plain.text.encode(), kind, name=name, max_characters=max_characters)
     except MissingExtra:
-        note = f"read as HTML source; to read only its text: {INSTALL_COMMAND}"
+        note = f"read as HTML source; only its text needs an extra. {how_to_install(EXTRA)}"
         return ExtractedText(plain.text, plain.encoding, "text", (note,))
     return ExtractedText(await asyncio.to_thread(clean_text, text), plain.encoding, kind, notes)
 

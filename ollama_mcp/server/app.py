@@ -29,7 +29,7 @@ from ollama_mcp.server.call import Call
 from ollama_mcp.server.caller import Caller, caller_of
 from ollama_mcp.server.confirmation import Consent, PendingConfirmations
 from ollama_mcp.server.elicitation import Forms, NeedsInput, can_show_forms, is_modern
-from ollama_mcp.server.failures import failure_result, internal_error, with_suggestions
+from ollama_mcp.server.failures import clean_notes, failure_result, internal_error, with_suggestions
 from ollama_mcp.server.guidance import GuidedServer, UpdateBus, notify_changes, register_guidance
 from ollama_mcp.server.icons import server_icons
 from ollama_mcp.server.instructions import build_instructions
@@ -131,6 +131,11 @@ class OllamaServer(GuidedServer):
         return {name: BoundTool(spec, self.ollama_settings) for name, spec in chosen.items()}
 
     @cached_property
+    def _hidden(self) -> frozenset[str]:
+        """Names of the tools that the settings leave out; texts do not speak of them."""
+        return frozenset(self._specs.keys() - self.bound_tools.keys())
+
+    @cached_property
     def guidance(self) -> Guidance:
         """Prompts, resources and completions; made with the first request for any of them."""
         from ollama_mcp.server.guidance.guidance import Guidance
@@ -166,7 +171,9 @@ class OllamaServer(GuidedServer):
         return [tool.wire for tool in self.bound_tools.values()]
 
     @overload
-    async def call_tool(self, name: str, arguments: dict[str, Any]) -> CallToolResult: ...
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], *, report: Send | None = None
+    ) -> CallToolResult: ...
 
     @overload
     async def call_tool(
@@ -174,14 +181,19 @@ class OllamaServer(GuidedServer):
     ) -> CallToolResult | InputRequiredResult: ...
 
     async def call_tool(
-        self, name: str, arguments: dict[str, Any], context: Context[None, Any] | None = None
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        context: Context[None, Any] | None = None,
+        *,
+        report: Send | None = None,
     ) -> CallToolResult | InputRequiredResult:
         """Call a tool; whatever goes wrong becomes a result that an agent can act on.
 
         The steps: find the tool, check the arguments, run it, and hand it over as a job where it outlasts the client's
         patience. Where the tool has a question to the user, the question is asked and the tool runs again from its
         beginning, with the answers so far. Clients since protocol 2026-07-28 get the question as a result and make the
-        call again; elsewhere it is asked while the call waits.
+        call again; elsewhere it is asked while the call waits. `report` gets the progress of a call without a client.
         """
         try:
             tool = self.bound_tools.get(name)
@@ -246,7 +258,10 @@ class OllamaServer(GuidedServer):
         while True:
             try:
                 given = {parameter: call} if (parameter := tool.arguments.call_parameter) else {}
-                result = tool_result(await tool.spec.function(**arguments, **given))
+                returned = await tool.spec.function(**arguments, **given)
+                if self._hidden:
+                    clean_notes(returned, self._hidden)
+                result = tool_result(returned)
                 # Mostly nobody listens, and no prompt was asked for, which would show the host as it was.
                 if self.updates.listeners or "guidance" in self.__dict__:
                     await notify_changes(self, tool.name)
@@ -277,7 +292,9 @@ class OllamaServer(GuidedServer):
             progress=progress,
             in_use=self.in_use,
             habits=self._habits.get(caller.owner or "") or self._new_habits(caller),
-            consent=Consent(tool.name, policy, self._confirmations, partial(can_show_forms, context), granted),
+            consent=Consent(
+                tool.name, caller.identity, policy, self._confirmations, partial(can_show_forms, context), granted
+            ),
             jobs=self.jobs,
             caller=caller,
         )
@@ -314,7 +331,7 @@ class OllamaServer(GuidedServer):
 
     async def _failure(self, error: Exception, tool: str) -> CallToolResult:
         if isinstance(error, OllamaMCPError):
-            return failure_result(await with_suggestions(error, self.hosts, self.bound_tools))
+            return failure_result(await with_suggestions(error, self.hosts, self.bound_tools, self._hidden))
         return failure_result(internal_error(error, tool))
 
     def _not_offered(self, name: str) -> OllamaMCPError:

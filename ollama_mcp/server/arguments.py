@@ -152,7 +152,7 @@ def coerce(value: Any, schema: Schema) -> Any:
 
 
 def _is_absent(name: str, value: Any, schema: Schema) -> bool:
-    """Whether a member is left out: null, or an empty value that is no list where a list is optional."""
+    """Whether a member is left out: null, or an empty value that is not a list where a list is optional."""
     known = schema["properties"].get(name)
     if known is None or value is None:
         return value is None and known is not None

@@ -77,13 +77,12 @@ class BoundTool:
 
     def handover(self, job: Job) -> CallToolResult:
         """The result of a call whose work goes on as a job: how to get it, then the end of what there is so far."""
-        note = (
-            f"It goes on as job {job.id}. ollama_job(action='result', id='{job.id}') waits for it and gives all of it."
-        )
+        fetch = f"ollama_job(action='result', id='{job.id}')"
+        note = f"The call continues as job {job.id}. {fetch} waits for it and returns the whole result."
         if not job.partial_text:
             note += f" So far: {job.status_text}."
         if self.spec.hints.resumes:
-            note += f" Should this server end first, the same {self.name} call goes on where it was."
+            note += f" If this server stops first, the same {self.name} call resumes where it stopped."
         meta = {f"{META}/job": {"id": job.id}}
         if self._output_schema is None:
             words = job.partial_text

@@ -11,6 +11,7 @@ from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.work.call_context import CallContext
 
 if TYPE_CHECKING:
+    from ollama_mcp.api import ModelSummary
     from ollama_mcp.server.caller import Caller
     from ollama_mcp.server.confirmation import Action, Consent
     from ollama_mcp.server.jobs import JobManager
@@ -128,14 +129,13 @@ class Call(CallContext):
                 next_step=f"If the user agrees to its loss, call {self.tool} again with the same arguments.",
             )
 
-    async def record_written(self, target: Overwritable) -> None:
-        """Record that a name was written. What took the place of a model of the user is not this process's to replace:
-        the user agreed to that content, and to no other.
+    async def record_written(self, target: Overwritable) -> ModelSummary | None:
+        """Record that a name was written, and return what is there now, where the host tells.
+
+        What took the place of a model of the user is not this process's to replace: the user agreed to that content,
+        and to no other.
         """
-        if target.is_own:
-            await self.hosts.mark_created(target.name)
-        else:
-            self.hosts.invalidate(target.name)
+        return await self.hosts.record_written(target.name, is_own=target.is_own)
 
     def check_policy(self, action: Action) -> None:
         """Refuse, before anything is asked or sent, what no answer of the user could allow in this call.
@@ -155,7 +155,7 @@ class Call(CallContext):
             consequence: What would happen, a full sentence.
             subject: What is touched, exactly (name, digest, content): another subject is another question.
             confirmed: The tool's `confirm` argument.
-            action: Whose setting says how the yes is had.
+            action: Its setting decides how consent is obtained.
 
         Raises:
             NeedsConfirmation: No form can be shown, and the question was not answered before.

@@ -73,11 +73,18 @@ class Caller:
         owner: Whose jobs it sees; None for a client that cannot be told from another, which knows a job by its id only.
         patience: Seconds after which long work should be handed over as a job; None waits.
         result_bytes: Bytes of JSON that a result may have; None for no limit.
+        client: The name and version that it gives itself, or "".
     """
 
     owner: str | None = EVERYBODY
     patience: float | None = None
     result_bytes: int | None = None
+    client: str = ""
+
+    @property
+    def identity(self) -> str:
+        """Who asks, as well as that is known: without a session only the client's own name tells it from others."""
+        return self.owner or f"client {self.client}"
 
 
 def caller_of(context: Context[None, Any] | None, settings: Settings, *, has_progress: bool) -> Caller:
@@ -86,11 +93,12 @@ def caller_of(context: Context[None, Any] | None, settings: Settings, *, has_pro
         return Caller()
     params = context.session.client_params
     name = params.client_info.name if params is not None else ""
+    client = f"{name} {params.client_info.version}" if params is not None else ""
     seconds = settings.jobs.call_seconds or answer_deadline(name, has_progress=has_progress)
     owner = EVERYBODY if settings.transport == "stdio" else _owner(context)
     most = settings.limits.answer_chars
     cuts_at = next((size for start, size in CLIENT_RESULT_BYTES.items() if name.lower().startswith(start)), None)
-    return Caller(owner, seconds, most if cuts_at is None else min(most, cuts_at - MARGIN_BYTES))
+    return Caller(owner, seconds, most if cuts_at is None else min(most, cuts_at - MARGIN_BYTES), client)
 
 
 def _owner(context: Context[None, Any]) -> str | None:

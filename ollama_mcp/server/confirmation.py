@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
+from ollama_mcp._command import command
 from ollama_mcp.errors import Declined, NeedsConfirmation, NotAllowed
 from ollama_mcp.server.elicitation import NeedsInput, Outcome, UserQuestion
 from ollama_mcp.settings.model import PolicySettings
@@ -36,7 +37,7 @@ _PHRASES: dict[Action, tuple[str, str]] = {
 _REFUSALS: dict[Outcome, tuple[str, str]] = {
     "declined": (
         "The form was declined, and nothing was done.",
-        "If the user did that, do not try again unless they ask for it; if this host did it by itself,",
+        "If the user did that, do not try again unless they ask for it; if this host did it without asking,",
     ),
     "dismissed": (
         "The form was dismissed without an answer, and nothing was done.",
@@ -49,21 +50,42 @@ _REFUSALS: dict[Outcome, tuple[str, str]] = {
 }
 
 
+def _where() -> str:
+    """Where the settings are, for a user who has never seen them."""
+    return f" (`{command('config show')}` names the file)"
+
+
 def _refusal(action: Action, consequence: str, outcome: Outcome) -> Declined:
     what, next_step = _REFUSALS[outcome]
     return Declined(
-        f"{what} {consequence}", next_step=f"{next_step} the user can set policy.{action} to 'confirm' in the settings."
+        f"{what} {consequence}",
+        next_step=f"{next_step} the user can set policy.{action} to 'confirm' in the settings{_where()}.",
     )
 
 
+class Confirmation(NamedTuple):
+    """What a caller was asked to confirm: an action of a tool on a subject."""
+
+    caller: str
+    tool: str
+    subject: str
+
+
 class PendingConfirmations:
-    """The confirmations that agents were asked for; each is good once, for one tool and subject, for ten minutes."""
+    """The confirmations that agents were asked for; each is good once, and for ten minutes."""
 
     def __init__(self) -> None:
-        self._asked: dict[tuple[str, str], float] = {}
+        self._asked: dict[Confirmation, float] = {}
 
-    def check(self, tool: str, subject: str, consequence: str, *, confirmed: bool) -> None:
+    def check(self, asked: Confirmation, consequence: str, *, confirmed: bool, passed: list[Confirmation]) -> None:
         """Return if this was asked for before and `confirmed` is set.
+
+        Args:
+            asked: What is asked, and who is.
+            consequence: What would happen.
+            confirmed: The tool's `confirm` argument.
+            passed: What was confirmed before in the same call; it gets `asked` on return. What the call was not used
+                for counts in the next one, where it has to ask more.
 
         Raises:
             NeedsConfirmation: Otherwise; the message is the consequence.
@@ -71,13 +93,14 @@ class PendingConfirmations:
         now = time.monotonic()
         # The oldest go first, so that a client which never confirms cannot fill the memory.
         self._asked = {key: at for key, at in list(self._asked.items())[-_MAX_PENDING:] if now - at < VALID_SECONDS}
-        if confirmed and self._asked.pop((tool, subject), None) is not None:
+        if confirmed and self._asked.pop(asked, None) is not None:
+            passed.append(asked)
             return
-        self._asked[tool, subject] = now
+        self._asked |= dict.fromkeys([*passed, asked], now)
         same = "the same arguments" if confirmed else "the same arguments and confirm=true"
         raise NeedsConfirmation(
             f"Nothing has been done yet. {consequence}",
-            next_step=f"If the user agrees, call {tool} again with {same}.",
+            next_step=f"If the user agrees, call {asked.tool} again with {same}.",
         )
 
 
@@ -87,6 +110,7 @@ class Consent:
 
     Args:
         tool: Name of the tool that is called.
+        caller: Who calls: what one client was asked, no other can confirm.
         policy: The settings for each action.
         confirmations: What agents were asked to confirm, of all calls.
         can_ask: Tells whether the client can show the user a form now.
@@ -95,11 +119,13 @@ class Consent:
     """
 
     tool: str
+    caller: str
     policy: PolicySettings
     confirmations: PendingConfirmations
     can_ask: Callable[[], bool]
     granted_keys: set[str] = field(default_factory=set[str])
     detached: bool = False
+    _passed: list[Confirmation] = field(default_factory=list[Confirmation])
 
     @property
     def has_forms(self) -> bool:
@@ -129,7 +155,7 @@ class Consent:
             alternative = "'ask'" if can_be_asked else "'confirm' or 'allow'"
             raise NotAllowed(
                 f"{_PHRASES[action][0]} {reason} (setting policy.{action}).",
-                next_step=f"The user can set policy.{action} to {alternative} in the settings.",
+                next_step=f"The user can set policy.{action} to {alternative} in the settings{_where()}.",
             )
 
     def require(self, consequence: str, *, subject: str, confirmed: bool, action: Action) -> None:
@@ -162,4 +188,5 @@ class Consent:
                     f"Nothing was done. {consequence}", next_step=f"Call {self.tool} again without background."
                 )
             raise NeedsInput(question)
-        self.confirmations.check(self.tool, subject, consequence, confirmed=confirmed)
+        asked = Confirmation(self.caller, self.tool, subject)
+        self.confirmations.check(asked, consequence, confirmed=confirmed, passed=self._passed)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import difflib
 import logging
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from mcp.types import CallToolResult, TextContent
 
 from ollama_mcp.errors import ApiError, InternalError, ModelNotFound, OllamaMCPError, Unsupported
 from ollama_mcp.formats.escaping import escape
 from ollama_mcp.formats.model_names import parse_name, same_model
-from ollama_mcp.server.results import META
+from ollama_mcp.server.results import META, Data
+from ollama_mcp.work.chat.result import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -35,7 +36,8 @@ _CAPABILITY_OF_OPERATION = {
 _UNSUPPORTED = re.compile(
     r"does not support (chat|generate|embeddings?|embed|completion|tools|thinking|vision|insert|audio|decision)\b"
 )
-_TOOL_NAME = re.compile(r"ollama_[a-z_]+")
+# Not the part of a path, such as the folder of a checkout.
+_TOOL_NAME = re.compile(r"(?<![\w./\\-])ollama_[a-z_]+(?![\w/\\-])")
 
 
 def failure_result(error: OllamaMCPError) -> CallToolResult:
@@ -74,13 +76,16 @@ def internal_error(error: Exception, tool: str) -> OllamaMCPError:
     )
 
 
-async def with_suggestions(error: OllamaMCPError, hosts: HostPool, tools: Collection[str]) -> OllamaMCPError:
+async def with_suggestions(
+    error: OllamaMCPError, hosts: HostPool, tools: Collection[str], hidden: Collection[str]
+) -> OllamaMCPError:
     """The error with a next step from what is installed: the closest names, or models with the capability.
 
     Args:
         error: The error; its next step is replaced.
         hosts: The Ollama hosts.
-        tools: Names of the offered tools; no other is named.
+        tools: Names of the offered tools.
+        hidden: Names of the tools that the settings leave out; no sentence that names one is kept.
     """
     # A pull fails because the registry has no such model: what is installed is no help there.
     if isinstance(error, ModelNotFound) and error.model and "pull" not in error.endpoint:
@@ -93,7 +98,7 @@ async def with_suggestions(error: OllamaMCPError, hosts: HostPool, tools: Collec
             error.next_step = _capable_models_remedy(_CAPABILITY_OF_OPERATION.get(match[1], match[1]), others)
     elif isinstance(error, ApiError) and not error.next_step and "ollama_status" in tools:
         error.next_step = "ollama_status shows the state of the host."
-    error.next_step = _drop_unknown_tools(error.next_step, tools)
+    error.next_step = without_tools(error.next_step, hidden)
     return error
 
 
@@ -135,9 +140,22 @@ def _capable_models_remedy(capability: str, others: list[ModelSummary]) -> str:
     return f"ollama_list_models(capability={capability!r}) lists installed models that have it."
 
 
-def _drop_unknown_tools(text: str, tools: Collection[str]) -> str:
+def without_tools(text: str, hidden: Collection[str]) -> str:
     """Drop sentences that name a tool which is not offered: an agent would try to call it."""
-    if all(name in tools for name in _TOOL_NAME.findall(text)):
+    if not any(name in hidden for name in _TOOL_NAME.findall(text)):
         return text
-    kept = [part for part in re.split(r"(?<=[.;]) ", text) if all(name in tools for name in _TOOL_NAME.findall(part))]
-    return " ".join(kept)
+    parts = re.split(r"(?<=[.;]) ", text)
+    return " ".join(part for part in parts if not any(name in hidden for name in _TOOL_NAME.findall(part)))
+
+
+def clean_notes(result: object, hidden: Collection[str]) -> None:
+    """Take advice to call tools that are not offered out of a result's notes."""
+    for name in ("note", "notes"):
+        said: object = getattr(result, name, None) if isinstance(result, Answer | Data) else None
+        if isinstance(said, str):
+            setattr(result, name, without_tools(said, hidden) or None)
+        elif isinstance(said, list):
+            kept = [text for note in cast("list[str]", said) if (text := without_tools(note, hidden))]
+            # Where none is left, the field is what it is without notes.
+            is_absent = not kept and isinstance(result, Data) and type(result).model_fields[name].default is None
+            setattr(result, name, None if is_absent else kept)

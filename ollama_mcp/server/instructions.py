@@ -32,7 +32,7 @@ _TOOL_NAME = re.compile(r"\bollama_[a-z_]+")
 _LINES = (
     "Run local models through the user's Ollama: private text, files you need not read, bulk work, images, search by "
     "meaning, checked JSON, second opinions, managing models. Local models are free and private (cloud ones are not), "
-    "but slow, and err: check results. model may be left out.",
+    "but slow and fallible: check results. model may be left out.",
     "- Ask, over files and images (give paths), JSON by schema, tool calls: ollama_chat.",
     "- Label, score, yes/no: ollama_decide.",
     "- A prompt or questions over many rows, files or images: ollama_batch.",
@@ -43,7 +43,7 @@ _LINES = (
     "- Which does it best: ollama_compare.",
     "Listing, showing and status are free. A model's first call loads it, 5 to 60 s; a laptop writes 10 to 60 tokens a "
     "second.",
-    "Downloading (ollama_pull_model) takes minutes and needs the user's yes.",
+    "ollama_pull_model takes minutes; above {pull_gb} GB it is confirmed first.",
     "Deleting (ollama_delete_model), overwriting and publishing need the user's yes: on [needs_confirmation] ask, then "
     "repeat with confirm=true.",
     "Calls beyond your host's time limit become jobs: ollama_job.",
@@ -80,4 +80,5 @@ def build_instructions(toolsets: Collection[str], settings: Settings) -> str:
     if not may_name_files(settings):
         for words, instead in _REPLACEMENTS_WITHOUT_FILES:
             lines = [line.replace(words, instead) for line in lines]
+    lines = [line.replace("{pull_gb}", f"{settings.limits.pull_confirm_gb:g}") for line in lines]
     return "\n".join([*lines, *([_READ_ONLY] if settings.read_only else []), _GUIDES])

@@ -32,7 +32,7 @@ class Hints:
         opens_with_urls: Open world as soon as the settings allow URLs in arguments.
         only_writes_output: Changes nothing but the file that an argument names, which is not offered
             (`RequiresSetting`) where the settings are read-only; the tool is then.
-        resumes: The same call goes on where an earlier one was stopped.
+        resumes: The same call resumes where an earlier one was stopped.
     """
 
     read_only: bool
@@ -116,7 +116,7 @@ def load_tools(folders: Iterable[str] = ()) -> dict[str, ToolSpec]:
         path = Path(folder).expanduser()
         for spec in _load_folder(path, f"ollama_mcp.user_tools.{path.name}_", strict=False):
             if spec.name in specs:
-                log.warning("tool %r of %s is skipped: a tool of that name is there already", spec.name, path)
+                log.warning("tool %r of %s is skipped: a tool of that name already exists", spec.name, path)
             elif original := looks.get(_skeleton(spec.name)):
                 log.warning("tool %r of %s is skipped: it reads like the built-in %s", spec.name, path, original)
             else:

@@ -177,8 +177,8 @@ class _Cut:
     def note(self, what: str, offset: int) -> str:
         """What was cut, and how to get it."""
         if self.job_id:
-            return f"{what} ollama_job(action='result', id='{self.job_id}', offset={offset}) gives the rest."
-        return f"{what} A shorter answer fits, or a higher limits.answer_chars ({self.limit:,} bytes here)."
+            return f"{what} ollama_job(action='result', id='{self.job_id}', offset={offset}) returns the rest."
+        return f"{what} Ask for a shorter answer, or raise limits.answer_chars ({self.limit:,} bytes here)."
 
 
 def _cut(blocks: list[str], structured: dict[str, Any], room: int, cut: _Cut) -> tuple[list[str], dict[str, Any]]:
@@ -194,8 +194,8 @@ def _cut(blocks: list[str], structured: dict[str, Any], room: int, cut: _Cut) ->
             # One place to go on from, whichever channel a host shows.
             kept[0] = structured["text"] = min(kept[0], structured["text"], key=len)
     all_text = sum(len(text) + 1 for text in blocks)
-    note = cut.note("Cut: structuredContent is not whole, this text is.", all_text)
-    in_structured = cut.note("Cut: this is not all of it.", all_text)
+    note = cut.note("Cut: structuredContent is incomplete, this text is complete.", all_text)
+    in_structured = cut.note("Cut: this is incomplete.", all_text)
     if (offset := _first_cut(blocks, kept, precise=not structured)) is not None:
         note = cut.note(f"Cut at {offset:,} of {all_text - 1:,} characters.", offset)
         in_structured = note if is_answer else in_structured

@@ -16,7 +16,7 @@ from ollama_mcp.formats.json_text import json_line, replace_surrogates
 from ollama_mcp.work.chat.result import MISSING, Answer
 
 META = "ollama-mcp-server"
-# What stands in the text too, for hosts that show the model nothing else.
+# Also part of the text, for hosts that show the model nothing else.
 _EXTRAS = ("thinking", "stats", "logprobs", "context")
 
 

@@ -67,7 +67,7 @@ def _flattened(node: Schema) -> Schema:
 
 def _is_noise(key: str, value: Any) -> bool:
     # A property may be called "title": its value is then a schema, and it never comes this way (see _MAPS).
-    # Open is what an object is where nothing is said; closed is checked by us all the same. Saying it costs tokens.
+    # An object is open unless its schema says otherwise; unknown members are refused here, and saying so costs tokens.
     return (
         (key == "title" and isinstance(value, str))
         or (key == "default" and value in (None, False, "", [], {}))

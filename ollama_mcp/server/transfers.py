@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
-from ollama_mcp.errors import Interrupted, Timeout, Unreachable
+from ollama_mcp.errors import ApiError, Interrupted, Timeout, Unreachable
 from ollama_mcp.formats.durations import format_seconds
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.server.formatting import format_bytes
 
 if TYPE_CHECKING:
     from ollama_mcp.api import ProgressEvent, Stream
-    from ollama_mcp.errors import ApiError
     from ollama_mcp.hosts import HostPool
     from ollama_mcp.server.call import Call
     from ollama_mcp.work.progress import Progress
@@ -35,6 +34,9 @@ MAX_RESUMES = 3
 RESUME_DELAY_SECONDS = 1.0
 # More than any network delivers before Ollama's first line: bytes reported so early were on the host before.
 MIN_RESUMED_BYTES = 64_000_000
+
+# Registries whose models come without a licence layer.
+_WITHOUT_LICENCE = ("hf.co", "huggingface.co")
 
 # Percentages of pulls that did not finish, by model, so that the next call can say where it resumes.
 _unfinished: WeakKeyDictionary[HostPool, dict[str, str]] = WeakKeyDictionary()
@@ -269,6 +271,36 @@ class Pull:
     @property
     def _remaining(self) -> int:
         return self.transfer.total - self.transfer.completed
+
+
+async def check_replaceable(call: Call, model: str, *, confirmed: bool) -> None:
+    """Let a pull take a name: a free one, one of a model that came from a registry, or one whose loss was confirmed.
+
+    Ollama does not tell where a model came from. One that was created here names its parent, or has no licence, which
+    the registry's models have; those of Hugging Face have none either.
+
+    Raises:
+        OllamaMCPError: As `Call.may_overwrite`, where the model that has the name was created here.
+    """
+    found = await call.hosts.find_model(model)
+    if found is None or found.remote_host or call.hosts.has_created(found):
+        return
+    try:
+        card = await call.client.show(found.name)
+    except ApiError:
+        # A model that Ollama cannot read is what a new pull mends.
+        return
+    parent = card.details.parent_model
+    if not parent and (card.license or parse_name(found.name).host in _WITHOUT_LICENCE):
+        return
+    # Servers before v0.30 name a file by the blob that it was stored in.
+    origin = "a file" if not parent or "sha256-" in parent else parent
+    await call.may_overwrite(
+        model,
+        confirmed=confirmed,
+        content="the registry's model",
+        by=f"the registry's model of that name, though it seems to have been created here from {origin}",
+    )
 
 
 def _is_local(url: str) -> bool:

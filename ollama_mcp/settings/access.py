@@ -16,11 +16,11 @@ class ReadSettings(BaseModel):
 
     image_folders: list[str] = Field(
         default=["~"],
-        description="Folders whose images and sounds may be read, with all below except what is hidden. '~' is home.",
+        description="Folders whose images and sounds may be read, except what is hidden in them. '~' is home.",
     )
     text_folders: list[str] = Field(
         default=[],
-        description="Folders whose text files may be read, with all below except what is hidden or named like a key.",
+        description="Folders whose text files may be read, except what is hidden in them or named like a key.",
     )
     upload_folders: list[str] = Field(
         default=[],
@@ -53,7 +53,7 @@ class WriteSettings(BaseModel):
 
     folders: list[str] = Field(
         default=[],
-        description="Folders that results may be written to, with all below except what is hidden. '~' is home.",
+        description="Folders that results may be written to, except what is hidden in them. '~' is home.",
     )
     working_folder: Literal["auto", "never"] = Field(
         default="auto",

@@ -32,19 +32,19 @@ class DefaultSettings(SettingsSection):
         default_factory=dict, description="Model options sent with every chat and generate."
     )
     keep_alive: str | float | None = Field(
-        default=None, description="How long models stay loaded ('10m', seconds, -1 for ever); null: Ollama decides."
+        default=None, description="How long models stay loaded ('10m', seconds, -1 forever); null: Ollama decides."
     )
 
 
 class TimeoutSettings(SettingsSection):
-    """Time limits for Ollama, in seconds; 0 is no limit."""
+    """Time limits for Ollama, in seconds; 0: no limit."""
 
     connect: float = Field(default=5.0, ge=0.1, le=600, description="Seconds to reach the Ollama host.")
     first_byte: float = Field(
-        default=0.0, ge=0, description="Seconds until an answer begins, with loading and queueing; 0 is no limit."
+        default=0.0, ge=0, description="Seconds until an answer begins, with loading and queueing; 0: no limit."
     )
     idle: float = Field(
-        default=300.0, ge=0, description="Seconds between two parts of an answer, or for a short one; 0 is no limit."
+        default=300.0, ge=0, description="Seconds between two parts of an answer, or for a short one; 0: no limit."
     )
     quick: float = Field(default=30.0, ge=1, description="Seconds for calls that run no model: version, list, show.")
 
@@ -116,7 +116,7 @@ class PolicySettings(SettingsSection):
 
     delete: ConfirmationMode = Field(default="ask", description="Deleting a model: ask, confirm, allow or deny.")
     overwrite: ConfirmationMode = Field(
-        default="ask", description="Replacing a model that this server did not make, by create or copy: likewise."
+        default="ask", description="Replacing a model that this server did not make, by create, copy or pull: likewise."
     )
     push: ConfirmationMode = Field(
         default="ask", description="Publishing a model: likewise, but 'ask' refuses if no form can be shown."

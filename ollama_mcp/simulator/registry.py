@@ -20,7 +20,7 @@ class Registry:
         up: Whether any registry responds.
         hosts: Registries besides Ollama's own, as host:port; they speak plain HTTP.
         models: Further models that can be pulled, by model name without tag.
-        disk_free: Bytes left on the disk of the server; None is no limit.
+        disk_free: Bytes left on the disk of the server; None means no limit.
         stalled: Whether downloads make no progress.
     """
 

@@ -26,7 +26,7 @@ _LONGEST_TIMER = 86_400 * 30
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Speed of the simulated hardware, in seconds; zero is no delay.
+    """Speed of the simulated hardware, in seconds; zero means no delay.
 
     Args:
         load: To load a model.

@@ -113,7 +113,7 @@ class Simulator:
 
     @property
     def gpu_bytes(self) -> int:
-        """Memory of the GPU in bytes, for the `size_vram` of each loaded model; 0 is no GPU."""
+        """Memory of the GPU in bytes, for the `size_vram` of each loaded model; 0 means no GPU."""
         return self.machine.gpu_bytes
 
     @gpu_bytes.setter

@@ -105,6 +105,8 @@ class UnfinishedRun(NamedTuple):
     key: str
     metadata: dict[str, Any]
     done: int
+    failed: int
+    total: int | None
 
 
 class BatchRun:
@@ -300,11 +302,14 @@ def _open(
 
 
 def _unfinished(connection: Connection) -> list[UnfinishedRun]:
-    found = connection.execute("SELECT id, key, about FROM runs WHERE key IS NOT NULL ORDER BY touched DESC").fetchall()
-    return [
-        UnfinishedRun(key, json.loads(about), connection.execute(_COUNT, (run,)).fetchone()[0])
-        for run, key, about in found
-    ]
+    found = connection.execute(
+        "SELECT id, key, about, total FROM runs WHERE key IS NOT NULL ORDER BY touched DESC"
+    ).fetchall()
+    runs: list[UnfinishedRun] = []
+    for run, key, about, total in found:
+        done, failed = connection.execute(_COUNT, (run,)).fetchone()
+        runs.append(UnfinishedRun(key, json.loads(about), done, failed, total))
+    return runs
 
 
 def _discard(connection: Connection, run: int, rows: list[int]) -> tuple[int, int]:
@@ -328,7 +333,7 @@ def _check_exists(connection: Connection, run: int) -> None:
     if connection.execute(_EXISTS, (run,)).fetchone() is None:
         raise CheckpointLost(
             "The checkpoint of this batch is no longer in the store: it was removed, or the file was replaced.",
-            next_step="Make the same call again: it starts anew.",
+            next_step="Make the same call again: it starts over.",
         )
 
 

@@ -28,7 +28,7 @@ _MAGIC = b"SQLite format 3\0"
 # Where SQLite's file format keeps the application id, big-endian.
 _APPLICATION_ID_BYTES = slice(68, 72)
 _COMPANIONS = ("-wal", "-shm")
-_CHANGE_PATH = "or name another file by the setting store.path"
+_CHANGE_PATH = "or name another file in the setting store.path"
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 # SQLite's result codes: what happened, and the remedy.
 _REASONS = {
@@ -119,7 +119,7 @@ class StoreConnection:
             if _try_set_aside(self._path, broken):
                 return DiskError(
                     f"The store {shown} was broken and is set aside; its content is not available.",
-                    next_step="Make the call again: it starts anew.",
+                    next_step="Make the call again: it starts over.",
                 )
         if isinstance(error, OSError):
             return DiskError(
@@ -184,7 +184,7 @@ def _require_plain_file(path: Path) -> None:
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             raise DiskError(
                 f"The store {_shown(path)} is not a file but a pipe, a socket or a device.",
-                next_step="Name a file by the setting store.path.",
+                next_step="Name a file in the setting store.path.",
             )
 
 
@@ -279,13 +279,13 @@ def _check_is_ours(connection: sqlite3.Connection, path: str) -> None:
     if application_id != APPLICATION_ID and tables:
         raise DiskError(
             f"{path[-120:]!r} is a database of another program, not a store of this server.",
-            next_step="Name another file by the setting store.path.",
+            next_step="Name another file in the setting store.path.",
         )
     if version > len(MIGRATIONS):
         raise DiskError(
             f"The store {path[-120:]!r} is of version {version}, made by a newer ollama-mcp-server; "
             f"this one knows {len(MIGRATIONS)}.",
-            next_step="Update this server, or name another file by the setting store.path.",
+            next_step="Update this server, or name another file in the setting store.path.",
         )
 
 

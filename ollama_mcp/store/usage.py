@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ollama_mcp.formats.model_names import same_model
 from ollama_mcp.store.writes import WriteBehind, transaction
 
 if TYPE_CHECKING:
@@ -142,8 +143,25 @@ def _add(counts: _Counts, rows: Iterable[UsageRow]) -> None:
 
 
 def _summary(counts: _Counts) -> UsageSummary:
-    rows = sorted(counts.values(), key=lambda row: (-row.tokens, -row.calls, row.model))
+    rows = _by_activity(counts.values())
+    merged: list[UsageRow] = []
+    for row in rows:
+        # A model has many spellings (`llama3.2`, `Llama3.2:latest`); the busiest one names it.
+        place = next((place for place, kept in enumerate(merged) if _is_same(kept, row)), None)
+        if place is None:
+            merged.append(row)
+        else:
+            merged[place] += row
+    rows = _by_activity(merged)
     return UsageSummary(tuple(row for row in rows if not row.cloud), tuple(row for row in rows if row.cloud))
+
+
+def _by_activity(rows: Iterable[UsageRow]) -> list[UsageRow]:
+    return sorted(rows, key=lambda row: (-row.tokens, -row.calls, row.model))
+
+
+def _is_same(one: UsageRow, other: UsageRow) -> bool:
+    return one.cloud == other.cloud and same_model(one.model, other.model)
 
 
 def _read(connection: Connection) -> list[UsageRow]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import OllamaMCPError
@@ -36,6 +37,7 @@ class CallContext:
         progress: Where progress is reported.
         in_use: The models that calls of this server use now.
         habits: The models that this caller named before.
+        started: When the call began, on the monotonic clock.
     """
 
     settings: Settings
@@ -45,6 +47,7 @@ class CallContext:
     progress: Progress
     in_use: ActiveCalls
     habits: ModelHabits
+    started: float = field(default_factory=time.monotonic, kw_only=True)
 
     @property
     def client(self) -> OllamaClient:

@@ -27,6 +27,7 @@ SUGGESTED = {
     "thinking": "qwen3:4b",
     "insert": "qwen2.5-coder:1.5b",
 }
+# Reported of v0.40, neither documented nor recorded; where no host has such names nothing is hidden.
 _TWIN = re.compile(r"llamacpp:(sha256-)?[0-9a-f]{12,64}", re.IGNORECASE)
 GIGABYTE = 1_000_000_000
 _KEPT = 8

@@ -30,11 +30,12 @@ async def runs_in_cloud(call: CallContext, model: str) -> bool:
 
     if parse_name(model).is_cloud or urlsplit(call.client.base_url).hostname == CLOUD_HOST:
         return True
-    return bool((await call.hosts.card(model)).remote_host)
+    # Not what an earlier call learnt: the name may have become a cloud model's since.
+    return bool((await call.hosts.card(model, since=call.started)).remote_host)
 
 
 async def check_cloud_policy(call: CallContext, model: str, *settings: CloudSetting) -> None:
-    """Keep from ollama.com what the settings do not let go there.
+    """Refuse to send ollama.com what the settings do not allow.
 
     Args:
         call: The context of the call.

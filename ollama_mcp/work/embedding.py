@@ -85,7 +85,7 @@ async def embed(
 async def embed_each(
     texts: Sequence[str], request: Callable[[Sequence[str]], Awaitable[Sequence[Vector]]]
 ) -> list[Vector | ApiError]:
-    """Embed texts together; where some cannot be embedded, the others all the same.
+    """Embed texts together; those that cannot be embedded do not fail the others.
 
     Ollama refuses the whole request and does not say for which text: it is halved until those are alone.
 

@@ -1,4 +1,4 @@
-"""Watches a model over long work: Ollama upgrades models by itself, and two models must not mix in one result."""
+"""Watches a model over long work: Ollama upgrades models on its own, and two models must not mix in one result."""
 
 from __future__ import annotations
 

@@ -119,6 +119,11 @@ class Progress:
         await self.send(value, None if total is None else max(total + self._beats, value), newest(text))
 
 
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: "1 file", "2,000 files"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def newest(text: str) -> str:
     """The last words of a text, on one line and within what hosts show."""
     # The words come from the model or the host: none may move the cursor of a terminal.

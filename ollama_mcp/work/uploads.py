@@ -6,11 +6,13 @@ import asyncio
 import hashlib
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from ollama_mcp.access import Purpose
 from ollama_mcp.access.quoting import quoted
 from ollama_mcp.errors import BadRequest, DiskError, Interrupted, InvalidArgument, Unreachable
+from ollama_mcp.work.threads import open_in_thread, run_in_thread
 from ollama_mcp.work.weight_files import file_state
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ async def upload(
 
 
 async def _upload_one(file: ModelFile, access: Access, client: OllamaClient, report: Report, expected: str) -> str:
-    with await asyncio.to_thread(access.open_file, file.path, Purpose.UPLOAD) as opened:
+    with await open_in_thread(partial(access.open_file, file.path, Purpose.UPLOAD)) as opened:
         source = _UploadSource(file, opened, report)
         digest = await source.digest()
         if expected not in ("", digest):
@@ -152,12 +154,8 @@ class _UploadSource:
 
     async def _in_thread(self, work: Callable[[], R]) -> R:
         """Run disk work in a thread; if cancelled, wait for its end, since the file is closed right after."""
-        task = asyncio.ensure_future(asyncio.to_thread(work))
         try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await asyncio.wait([task])
-            raise
+            return await run_in_thread(lambda _: work())
         except OSError as error:
             raise DiskError(
                 f"{quoted(self._file.path)} could not be read: {error.strerror}.", next_step="Check the disk."

@@ -91,7 +91,7 @@ def find_model_files(text: str, access: Access) -> list[ModelFile]:
     found = verify_model_file(path, os.path.basename(path), access)
     if found.kind != "gguf":
         raise InvalidArgument(
-            f"{quoted(path)} is not a model by itself.",
+            f"{quoted(path)} is not a complete model.",
             next_step="Give a GGUF file, or the folder with the safetensors.",
         )
     return [found]

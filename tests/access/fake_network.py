@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -86,10 +87,11 @@ class Names:
 
 @dataclass
 class Detour(httpcore.AsyncNetworkBackend):
-    """Connects to a site on loopback instead of the address that is dialled, and keeps what was dialled."""
+    """Connects to a site on loopback instead of the address that is dialled; keeps what was dialled and opened."""
 
     sites: dict[str, Site]
     dialled: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    sockets: list[socket.socket] = field(default_factory=list[socket.socket])
 
     async def connect_tcp(
         self,
@@ -103,4 +105,6 @@ class Detour(httpcore.AsyncNetworkBackend):
         if host not in self.sites:
             raise httpcore.ConnectError("refused")
         system = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
-        return await system.connect_tcp("127.0.0.1", self.sites[host].port, timeout)
+        stream = await system.connect_tcp("127.0.0.1", self.sites[host].port, timeout)
+        self.sockets.append(stream.get_extra_info("socket"))
+        return stream

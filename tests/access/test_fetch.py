@@ -28,6 +28,8 @@ from tests.access.fake_network import (
     listening,
     redirect,
 )
+from tests.api.certificates import CA_KEY_USAGE
+from tests.support import until
 
 ON = UrlSettings(enabled=True)
 
@@ -79,6 +81,24 @@ async def test_https_checks_the_certificate_of_the_name_at_the_checked_address(
         assert names == ["public.test"]
         await refusal(access, "https://impostor.test/a.png")
         await refusal(Access(access.read_rules, ON, resolver, detour), "https://public.test/a.png")
+
+
+async def test_a_fetch_cancelled_at_any_moment_leaves_no_connection(machine: Machine, tmp_path: Path) -> None:
+    server, client = _certified("public.test", tmp_path)
+    async with listening({"/a.png": answer(b"pixels")}, tls=server) as site:
+        detour = Detour({PUBLIC: site})
+        resolver = Names({"public.test": [[PUBLIC]]})
+        access = Access(ReadRules(ReadSettings(), machine.environment()), ON, resolver, detour, client)
+        turns, ended = 0, False
+        while not ended:
+            fetching = asyncio.create_task(access.fetch("https://public.test/a.png"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            ended = not fetching.cancel()
+            await asyncio.gather(fetching, return_exceptions=True)
+            turns += 1
+        await until(lambda: all(opened.fileno() < 0 for opened in detour.sockets))
+        assert len(detour.sockets) > 5
 
 
 @pytest.mark.parametrize("address", [address for address in NOT_PUBLIC if address and "%" not in address])
@@ -329,6 +349,7 @@ def _certified(name: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]
         .not_valid_after(now + datetime.timedelta(days=9))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(CA_KEY_USAGE, critical=True)
         .sign(key, hashes.SHA256())
     )
     file = folder / "server.pem"

@@ -174,7 +174,7 @@ with access.prepare_output("a.json", [".json"], overwrite=True) as output:
 def test_a_full_disk_is_a_disk_error_and_the_old_file_stays(results: Path, kilobytes: int) -> None:
     path = put(results / "a.json", "old")
     command = [sys.executable, "-c", _FULL, str(results), str(kilobytes)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=True)
     assert "could not be written: File too large" in done.stdout
     assert everything_below(results) == {str(path): b"old"}
 

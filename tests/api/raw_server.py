@@ -41,7 +41,7 @@ class Connection:
             await asyncio.sleep(0)
 
     async def wait_gone(self) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while await self.reader.read(65536):
                 pass
         self.gone.set()
@@ -87,7 +87,7 @@ async def serving(*scripts: Script, tls: ssl.SSLContext | None = None) -> AsyncG
         server.close()
         for connection in raw.connections:
             connection.writer.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             for connection in raw.connections:
                 await connection.gone.wait()
         await server.wait_closed()

@@ -158,7 +158,7 @@ async def test_a_call_cancelled_at_any_moment_leaves_no_connection(authority: Au
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             for connection in server.connections:
                 await connection.gone.wait()
         assert client.requests_in_flight == 0
@@ -170,7 +170,7 @@ async def test_an_idle_connection_that_the_server_closed_is_replaced_unseen() ->
         OllamaClient(server.url) as client,
     ):
         assert (await client.generate(PROMPT).collect()).text == "a"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await server.connections[0].gone.wait()
         assert (await client.generate(PROMPT).collect()).text == "b"
         assert len(server.connections) == 2
@@ -338,7 +338,7 @@ async def test_idle_connections_are_bounded_and_closed_with_the_client() -> None
             gone = [asyncio.ensure_future(connection.gone.wait()) for connection in server.connections]
             for _, closed in zip(range(36), asyncio.as_completed(gone, timeout=5), strict=False):
                 await closed
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await asyncio.gather(*(connection.gone.wait() for connection in server.connections))
 
 
@@ -349,7 +349,7 @@ async def test_an_answer_that_ends_after_the_client_was_closed_leaves_no_connect
             await anext(pieces)
             await client.aclose()
             assert (await anext(pieces)).done
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await server.connections[0].gone.wait()
 
 
@@ -389,25 +389,3 @@ async def test_too_many_open_files_are_said() -> None:
                 one.close()
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert type(error) is Busy
-
-
-def answer_each_piece(server: socket.socket, received: list[bytes]) -> None:
-    """Take whatever one `recv` returns for a whole request, as it comes: in a thread, which no client holds up."""
-    body = b'{"embeddings":[[1.0]]}'
-    connection, _ = server.accept()
-    with connection:
-        while piece := connection.recv(65_536):
-            received.append(piece)
-            head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
-            connection.sendall(head + body)
-
-
-async def test_a_request_goes_out_in_one_piece() -> None:
-    received: list[bytes] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        answering = asyncio.create_task(asyncio.to_thread(answer_each_piece, server, received))
-        async with asyncio.timeout(5), OllamaClient(f"http://127.0.0.1:{server.getsockname()[1]}") as client:
-            for number in range(20):
-                await client.embed(EmbedRequest(model="m", input=f"text {number}"))
-        await answering
-    assert [b"text" in piece for piece in received] == [True] * 20

@@ -40,7 +40,7 @@ OF_TOOLS = {
     "ollama_mcp.server.transfers",
     "ollama_mcp.server.formatting",
     "ollama_mcp.server.types",
-    "ollama_mcp.store",
+    "ollama_mcp.server.usage_report",
 }
 
 

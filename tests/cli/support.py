@@ -39,7 +39,7 @@ async def run(*arguments: str, **variables: str) -> Ran:
         env=environment(**variables),
     )
     try:
-        out, err = await asyncio.wait_for(process.communicate(), 50)
+        out, err = await asyncio.wait_for(process.communicate(), 150)
     except TimeoutError:
         process.kill()
         raise

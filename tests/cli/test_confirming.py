@@ -19,7 +19,7 @@ def _deleted(simulator: Simulator) -> bool:
     return "/api/delete" in [seen.path for seen in simulator.requests]
 
 
-async def _type(simulator: Simulator, typed: str, *arguments: str) -> tuple[int, str, str]:
+async def on_terminal(simulator: Simulator, typed: str, *arguments: str, **variables: str) -> tuple[int, str, str]:
     """Run the command on a terminal where somebody types; gives its exit code, stdout, and what the terminal shows."""
     ours, theirs = os.openpty()
     try:
@@ -31,7 +31,7 @@ async def _type(simulator: Simulator, typed: str, *arguments: str) -> tuple[int,
             "ollama_mcp",
             *arguments,
             cwd=ROOT,
-            env=environment(OLLAMA_HOST=simulator.url),
+            env=environment(OLLAMA_HOST=simulator.url, TERM="xterm", **variables),
             stdin=theirs,
             stdout=asyncio.subprocess.PIPE,
             stderr=theirs,
@@ -45,7 +45,7 @@ async def _type(simulator: Simulator, typed: str, *arguments: str) -> tuple[int,
 
 @pytest.mark.parametrize("more", [[], ["confirm=true"]])
 async def test_on_a_terminal_yes_does_it(simulator: Simulator, more: list[str]):
-    code, out, shown = await _type(simulator, "y\n", *CALL, *more)
+    code, out, shown = await on_terminal(simulator, "y\n", *CALL, *more)
     assert code == 0 and MODEL in out
     assert f"This deletes {MODEL}" in shown and "[y/N]" in shown and "confirm=true" not in shown
     assert _deleted(simulator)
@@ -53,14 +53,14 @@ async def test_on_a_terminal_yes_does_it(simulator: Simulator, more: list[str]):
 
 @pytest.mark.parametrize("typed", ["n\n", "\n", "\x04"])
 async def test_on_a_terminal_anything_else_does_nothing(simulator: Simulator, typed: str):
-    code, _, shown = await _type(simulator, typed, *CALL, "confirm=true")
+    code, _, shown = await on_terminal(simulator, typed, *CALL, "confirm=true")
     assert code == 1 and "Nothing was done." in shown
     assert not _deleted(simulator)
 
 
 async def test_a_model_is_published_after_a_yes(simulator: Simulator):
     await run("call", "ollama_copy_model", f"source={MODEL}", "destination=me/mine", OLLAMA_HOST=simulator.url)
-    code, _, shown = await _type(simulator, "y\n", "call", "ollama_push_model", "model=me/mine")
+    code, _, shown = await on_terminal(simulator, "y\n", "call", "ollama_push_model", "model=me/mine")
     assert code == 0 and "This publishes me/mine" in shown
 
 
@@ -75,6 +75,6 @@ async def test_without_a_terminal_the_error_names_what_can_be_followed(simulator
 
 async def test_started_by_hand_the_server_says_what_it_waits_for(simulator: Simulator):
     # Ctrl-D ends its input, as a host does that leaves.
-    code, out, shown = await _type(simulator, "\x04")
+    code, out, shown = await on_terminal(simulator, "\x04")
     assert (code, out) == (0, "")
     assert "waits for an MCP client" in shown and " demo" in shown

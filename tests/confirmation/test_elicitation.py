@@ -7,6 +7,7 @@ import pytest
 from mcp import Client
 from mcp.types import ElicitResult
 
+from ollama_mcp._command import command
 from ollama_mcp.simulator import Answer, Simulator
 from tests.confirmation.user import DISMISSED, NO, YES, User, until, with_user
 from tests.support import connected, data, error, text
@@ -193,6 +194,7 @@ async def test_without_a_form_a_push_names_the_setting_that_would_allow_it(simul
         hidden = await client.call_tool("ollama_push_model", {"model": MODEL, "confirm": True})
         assert "policy.push to 'confirm'" in error(hidden, "invalid_argument")
     assert "policy.push" in words and "'confirm' or 'allow'" in words
+    assert command("config show") in words
     assert not simulator.requests
 
 

@@ -78,7 +78,7 @@ async def one_round(
     )
 
 
-async def until(true: Callable[[], object], seconds: float = 5.0) -> None:
+async def until(true: Callable[[], object], seconds: float = 30.0) -> None:
     """Wait for something to come true."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -135,7 +135,7 @@ class ProgressLog:
 
     async def until(self, matches: Callable[[str], bool]) -> str:
         """The first message that matches, once it has arrived."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not (found := [message for message in self.messages if matches(message)]):
                 self._arrived.clear()
                 await self._arrived.wait()

@@ -67,7 +67,7 @@ _VARIES = [
     (re.compile(r'("(?:\w*seconds|tokens_per_second|rows_per_second)\\?": )[\d.]+'), r"\g<1>0"),
     (re.compile(r"\b[\d.e+]+/s\b"), "N/s"),
     (re.compile(r"(?<= \| )\d+\.\d+ \| \d+\.\d+ \| \d+\.\d+(?= \| )"), "N | N | N"),
-    (re.compile(r'("server_version": )"[^"]+"'), r'\g<1>"VERSION"'),
+    (re.compile(r'("mcp_server_version": )"[^"]+"'), r'\g<1>"VERSION"'),
     (re.compile(r"(ollama-mcp-server )\d[\w.]*"), r"\g<1>VERSION"),
 ]
 

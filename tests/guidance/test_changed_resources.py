@@ -35,7 +35,7 @@ async def test_those_who_listen_hear_of_each_resource_that_changed(
     async with Client(_server(simulator), mode="auto") as client, client.listen(resource_subscriptions=URIS) as heard:
         await client.call_tool(tool, arguments)
         told: set[str] = set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             async for event in heard:
                 told |= set(re.findall(r"ollama://\w+", str(event)))
                 if told >= uris:

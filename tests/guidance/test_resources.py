@@ -53,14 +53,16 @@ async def test_state_is_what_the_tools_say(simulator: Simulator):
         }
 
 
-async def test_usage_is_what_the_status_tool_says_of_it_and_needs_no_host(simulator: Simulator):
+async def test_usage_is_that_of_the_status_tool_with_its_models_and_needs_no_host(simulator: Simulator):
     async with connected(simulator.url) as client:
         assert await _read(client, "ollama://usage") == {"counted": True}
         await client.call_tool("ollama_chat", {"model": "llama3.2:3b", "prompt": "Hi"})
         await simulator.stop()
         usage = await _read(client, "ollama://usage")
-        assert usage == (await client.call_tool("ollama_status", {})).structured_content["usage"]
-    assert usage["this_run"]["local"]["calls"] == 1
+        sums = (await client.call_tool("ollama_status", {})).structured_content["usage"]
+    (row,) = usage["this_run"].pop("local_models")
+    assert usage["in_all"].pop("local_models") == [row]
+    assert usage == sums and row == {"model": "llama3.2:3b", **sums["this_run"]["local"]}
 
 
 @pytest.mark.parametrize("written", ["llama3.2:3b", "llama3.2%3A3b", "LLAMA3.2:3B"])

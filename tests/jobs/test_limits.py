@@ -8,7 +8,7 @@ from mcp import Client
 from ollama_mcp.server.caller import answer_deadline
 from ollama_mcp.simulator import Answer, Simulator
 from tests.confirmation.user import until
-from tests.jobs.test_long_calls import CHAT, JOB, MODEL, WORDS, job_of
+from tests.jobs.support import CHAT, JOB, MODEL, WORDS, job_of
 from tests.support import connected, data, error, served, text, texts
 
 

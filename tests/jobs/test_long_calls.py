@@ -4,19 +4,14 @@ import asyncio
 from typing import Any
 
 import pytest
-from mcp import Client, MCPError
-from mcp.types import CallToolResult
 
 from ollama_mcp.simulator import Answer, Fault, Simulator
 from ollama_mcp.simulator.scheduler import Latency
 from tests.confirmation.user import NO, YES, User, until, with_user
+from tests.jobs.support import CHAT, JOB, MODEL, WORDS, handed_over, job_of, warm
 from tests.support import connected, data, error, text, texts
 
-MODEL = "llama3.2:3b"
-CHAT = {"model": MODEL, "prompt": "Hi"}
 SHORT = {"call_seconds": 0.5}
-WORDS = ["One ", "two ", "three"]
-JOB = "ollama_job"
 LONG: list[tuple[str, dict[str, Any], str]] = [
     ("ollama_chat", CHAT, "/api/chat"),
     ("ollama_generate", CHAT, "/api/generate"),
@@ -27,27 +22,13 @@ LONG: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-async def warm(client: Client) -> None:
-    """Load what a first call loads, so that the time of the next one is spent in the host."""
-    text(await client.call_tool("ollama_chat", CHAT))
-
-
-def job_of(result: CallToolResult) -> str:
-    """The id of the job that a call became."""
-    assert not result.is_error, texts(result)
-    name = (result.meta or {})["ollama-mcp-server/job"]["id"]
-    assert f"ollama_job(action='result', id='{name}')" in texts(result)[0]
-    return name
-
-
 @pytest.mark.parametrize("version", ["0.5.7", "0.17.7", "0.33.0"])
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
 async def test_a_call_that_takes_too_long_gives_what_there_is_and_the_rest_as_a_job(version: str, mode: str):
     gate = asyncio.Event()
     async with Simulator(version=version) as simulator, connected(simulator.url, mode=mode, jobs=SHORT) as client:
-        await warm(client)
-        simulator.script(MODEL, Answer(text=WORDS, hold=gate, hold_after=2))
-        result = await client.call_tool("ollama_chat", CHAT)
+        result = await handed_over(client, simulator, Answer(text=WORDS, hold=gate, hold_after=2))
+        given_up = len(simulator.disconnects)
         assert texts(result)[1] == "One two "
         name = job_of(result)
         still = data(await client.call_tool(JOB, {"action": "result", "id": name}))
@@ -55,7 +36,7 @@ async def test_a_call_that_takes_too_long_gives_what_there_is_and_the_rest_as_a_
         gate.set()
         assert text(await client.call_tool(JOB, {"action": "result", "id": name})) == "One two three"
         assert text(await client.call_tool(JOB, {"action": "result", "id": name})) == "One two three"
-        assert not simulator.disconnects
+        assert len(simulator.disconnects) == given_up
 
 
 async def test_a_client_with_a_clock_of_its_own_gets_an_answer_before_it_runs_out(simulator: Simulator):
@@ -70,11 +51,12 @@ async def test_a_client_with_a_clock_of_its_own_gets_an_answer_before_it_runs_ou
 
 
 async def test_a_client_that_never_asks_again_leaves_nothing_behind(simulator: Simulator):
-    async with connected(simulator.url, jobs={"call_seconds": 0.05, "keep_seconds": 0.1}) as client:
-        await warm(client)
-        simulator.script(MODEL, Answer(text=WORDS, delay=0.1))
+    gate = asyncio.Event()
+    simulator.script(MODEL, Answer(text=WORDS, hold=gate))
+    async with connected(simulator.url, jobs={"call_seconds": 0.1, "keep_seconds": 0.1}) as client:
         await client.call_tool("ollama_chat", CHAT)
         assert len(data(await client.call_tool(JOB, {}))["jobs"]) == 1
+        gate.set()
         await until(lambda: not simulator.in_flight)
         for _ in range(100):
             if not data(await client.call_tool(JOB, {}))["jobs"]:
@@ -124,9 +106,8 @@ async def test_a_job_that_fails_gives_its_error(simulator: Simulator):
 
 async def test_cancelling_a_job_frees_the_host_and_keeps_its_words(simulator: Simulator):
     async with connected(simulator.url, jobs=SHORT) as client:
-        await warm(client)
-        simulator.script(MODEL, Answer(text=WORDS, hold=asyncio.Event(), hold_after=2))
-        name = job_of(await client.call_tool("ollama_chat", CHAT))
+        answer = Answer(text=WORDS, hold=asyncio.Event(), hold_after=2)
+        name = job_of(await handed_over(client, simulator, answer))
         result = await client.call_tool(JOB, {"action": "cancel", "id": name})
         assert texts(result)[0] == "One two " and "Stopped after" in texts(result)[1]
         await until(lambda: simulator.disconnects)
@@ -139,7 +120,7 @@ async def test_a_cancelled_pull_says_how_it_goes_on():
     async with Simulator(latency=Latency(transfer=5e7)) as simulator, connected(simulator.url, jobs=SHORT) as client:
         result = await client.call_tool("ollama_pull_model", {"model": "smollm2:135m"})
         name = job_of(result)
-        assert data(result)["job"] == name and "goes on where it was" in data(result)["note"]
+        assert data(result)["job"] == name and "resumes where it stopped" in data(result)["note"]
         stopped = await client.call_tool(JOB, {"action": "cancel", "id": name})
         assert "The same ollama_pull_model call resumes." in text(stopped)
         simulator.machine.latency = Latency()
@@ -156,9 +137,12 @@ async def test_a_call_that_its_client_gave_up_frees_the_host_and_keeps_its_words
     async with connected(simulator.url) as client:
         await warm(client)
         simulator.script(MODEL, Answer(text=WORDS, hold=asyncio.Event(), hold_after=2))
-        with pytest.raises(MCPError, match="timed out"):
-            await client.call_tool("ollama_chat", CHAT, read_timeout_seconds=1, progress_callback=note)
-        assert written.is_set()
+        call = asyncio.create_task(client.call_tool("ollama_chat", CHAT, progress_callback=note))
+        async with asyncio.timeout(30):
+            await written.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
         await until(lambda: simulator.disconnects)
         (row,) = data(await client.call_tool(JOB, {}))["jobs"]
         assert (row["state"], row["tool"], row["model"]) == ("cut", "ollama_chat", MODEL)

@@ -14,11 +14,9 @@ from mcp.types import CallToolResult, Implementation, TextContent, TextResourceC
 from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.settings import Settings
 from ollama_mcp.simulator import Answer, Simulator
+from tests.jobs.support import CHAT, JOB, MODEL, handed_over
 from tests.support import connected, data, error, served, texts
 
-MODEL = "llama3.2:3b"
-CHAT = {"model": MODEL, "prompt": "Hi"}
-JOB = "ollama_job"
 THINKER = "qwen3:4b"
 WORDS = {
     "latin": "word " * 20_000,
@@ -179,12 +177,10 @@ async def test_a_long_answer_that_fits_has_its_notes_in_front(simulator: Simulat
 async def test_a_hand_over_names_the_job_first_and_shows_only_the_last_words(simulator: Simulator):
     gate = asyncio.Event()
     words = "".join(f"{number} " for number in range(5_000))
-    async with known_as("codex-mcp-client", simulator.url, jobs={"call_seconds": 1.5}) as client:
-        await client.call_tool("ollama_chat", CHAT)
-        simulator.script(MODEL, Answer(text=[words, "end"], hold=gate, hold_after=1))
-        result = await client.call_tool("ollama_chat", CHAT)
+    async with known_as("codex-mcp-client", simulator.url, jobs={"call_seconds": 0.5}) as client:
+        result = await handed_over(client, simulator, Answer(text=[words, "end"], hold=gate, hold_after=1))
         first, second = raw(result)
-        assert first.startswith("It goes on as job ") and first.endswith("\n")
+        assert first.startswith("The call continues as job ") and first.endswith("\n")
         assert second.endswith("4998 4999 ") and len(second) < 600
         gate.set()
         asked = {"action": "result", "id": (result.meta or {})["ollama-mcp-server/job"]["id"]}
@@ -196,10 +192,9 @@ async def test_a_hand_over_names_the_job_first_and_shows_only_the_last_words(sim
 
 async def test_the_words_of_a_cancelled_job_are_read_on_under_its_id(simulator: Simulator):
     words = "word " * 20_000
-    async with known_as("codex-mcp-client", simulator.url, jobs={"call_seconds": 1.5}) as client:
-        await client.call_tool("ollama_chat", CHAT)
-        simulator.script(MODEL, Answer(text=[words, "end"], hold=asyncio.Event(), hold_after=1))
-        handed = await client.call_tool("ollama_chat", CHAT)
+    async with known_as("codex-mcp-client", simulator.url, jobs={"call_seconds": 0.5}) as client:
+        answer = Answer(text=[words, "end"], hold=asyncio.Event(), hold_after=1)
+        handed = await handed_over(client, simulator, answer)
         asked = {"action": "cancel", "id": (handed.meta or {})["ollama-mcp-server/job"]["id"]}
         result = await client.call_tool(JOB, asked)
         cut = next(block for block in texts(result) if block.startswith("Cut at"))

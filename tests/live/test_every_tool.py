@@ -61,7 +61,7 @@ async def _with_models(ollama: str, *models: str) -> AsyncGenerator[Client]:
 async def test_status_reports_the_host(ollama: str):
     async with _with_models(ollama) as client:
         (host,) = data(await _call(client, "ollama_status"))["hosts"]
-    assert host["reachable"] and host["version"]
+    assert host["reachable"] and host["ollama_version"]
 
 
 async def test_models_are_listed_shown_copied_and_deleted(ollama: str):

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ollama_mcp._command import how_to_install
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.media import ExtractedText, NotText, extract_text, file_kind
 from ollama_mcp.media.documents.child import convert as convert_here
@@ -268,14 +269,14 @@ async def test_without_the_extra_the_error_names_it() -> None:
     for data, name in ((pdf(["Hello"]), "a.pdf"), (word(), "a.docx")):
         with pytest.raises(MissingExtra) as caught:
             await read(data, name)
-        assert "pip install 'ollama-mcp-server[docs]'" in caught.value.next_step
+        assert caught.value.next_step == how_to_install("docs")
 
 
 @pytest.mark.usefixtures("without_libraries")
 async def test_without_the_extra_pages_are_read_as_source_and_notebooks_as_ever() -> None:
     found = await read(PAGE.encode(), "a.html")
     assert (found.text, found.kind) == (PAGE, "text")
-    assert "pip install 'ollama-mcp-server[docs]'" in found.notes[0]
+    assert how_to_install("docs") in found.notes[0]
     assert (await read(b'{"cells": []}', "a.ipynb")).kind == "notebook"
 
 

@@ -92,7 +92,10 @@ async def test_an_edge_that_models_fail_on_is_padded_with_white(
     image = await prepared(saved(Image.new("RGB", size, (230, 10, 20)), form), access)
     pixels = opened(sent(image))
     assert image.size == pixels.size == expected
-    assert (image.original_size, f"its {inner[0]}x{inner[1]} pixels stand on white" in image.receipt) == (size, True)
+    assert (image.original_size, f"its {inner[0]}x{inner[1]} pixels are padded with white" in image.receipt) == (
+        size,
+        True,
+    )
     middle = expected[0] // 2, expected[1] // 2
     assert close(pixels.getpixel((middle[0] - (inner[0] == 1), middle[1] - (inner[1] == 1))), (230, 10, 20), by=60)
     colours = [colour for _, colour in pixels.getcolors(1 << 20) or ()]

@@ -41,7 +41,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 def build(tree: Path, folder: Path, *targets: str) -> subprocess.CompletedProcess[str]:
     """Build a tree into a folder; fails with what the backend said."""
     command = [sys.executable, "-m", "hatchling", "build", "-d", str(folder), *targets]
-    done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False, timeout=50)
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False, timeout=150)
     assert done.returncode == 0, done.stderr
     return done
 

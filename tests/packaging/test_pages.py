@@ -26,6 +26,7 @@ PAGES = [
     "CONTRIBUTING.md",
     "AGENTS.md",
     "docs/images.md",
+    "docs/settings.md",
     "docs/transports.md",
     "docs/work.md",
 ]

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -128,10 +127,8 @@ async def _held(simulator: Simulator, client: Client) -> AsyncGenerator[asyncio.
 async def test_a_cancelled_call_closes_the_request_to_ollama_at_once(simulator: Simulator):
     async with connected(simulator.url) as client:
         async with _held(simulator, client) as call:
-            began = time.monotonic()
             call.cancel()
             await until(lambda: simulator.disconnects)
-            assert time.monotonic() - began < 1.0
         assert not simulator.in_flight
         assert text(await client.call_tool("ollama_chat", CHAT))
 

@@ -296,9 +296,7 @@ def check(result: CallToolResult, *, is_content: bool) -> None:
         assert not any(_KIND_LINE.match(line) for line in block.split("\n")), block
 
 
-# This test is about results; that connections are closed is held by tests/api/test_connections.py.
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @settings(max_examples=60)
 @given(st.sampled_from(PLACES), HOSTILE)
 async def test_no_place_of_a_response_can_forge_a_line_or_break_a_result(

@@ -43,7 +43,7 @@ async def lines(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> l
     return [json.loads(line) for line in answer.text.splitlines() if line]
 
 
-async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     """Wait until a condition is true."""
     for _ in range(int(seconds / 0.005)):
         if condition():

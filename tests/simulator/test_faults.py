@@ -72,7 +72,7 @@ async def test_a_paused_simulator_refuses_connections(simulator: Simulator) -> N
 
 async def test_a_hanging_server_sends_nothing(simulator: Simulator) -> None:
     simulator.faults.add(Fault("hang"))
-    async with httpx.AsyncClient(base_url=simulator.url, timeout=0.1) as client:
+    async with httpx.AsyncClient(base_url=simulator.url, timeout=httpx.Timeout(30, read=0.1)) as client:
         with pytest.raises(httpx.ReadTimeout):
             await client.get("/api/tags")
     await until(lambda: simulator.disconnects)

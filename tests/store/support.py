@@ -82,6 +82,6 @@ def child(code: str, *arguments: object) -> Generator[subprocess.Popen[str]]:
 
 def finish(process: subprocess.Popen[str]) -> str:
     """What a process wrote until its end, which has to be a good one."""
-    out, errors = process.communicate(timeout=30)
+    out, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     return out

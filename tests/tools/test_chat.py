@@ -87,6 +87,14 @@ async def test_the_simulated_model_fits_a_schema_by_itself(simulator: Simulator)
         (Answer(text='{"n": NaN}'), "NaN is not a JSON number"),
         (Answer(text='{"n": "four"}'), 'at /n: "four" is not of type "integer"'),
         (Answer(text='{"n": 4', done_reason="length"), "cut before the JSON ended. Raise options.num_predict"),
+        (
+            Answer(text='{"n": 4', done_reason="length", prompt_tokens=96, tokens=4_000),
+            "the context ran full before the JSON ended. Send less",
+        ),
+        (
+            Answer(text='{"n": "a' + "la" * 40, done_reason="length"),
+            "it repeated itself and was cut before the JSON ended. Simplify the schema",
+        ),
     ],
 )
 async def test_an_answer_that_does_not_fit_says_why_and_is_kept(simulator: Simulator, answer: Answer, words: str):
@@ -144,7 +152,7 @@ async def test_a_model_that_only_thinks_is_an_error_with_the_way_out(simulator: 
     assert texts(result)[1] == "hmm and hmm"
 
 
-@pytest.mark.parametrize(("reason", "words"), [("stop", "ended at once"), ("length", "without a word")])
+@pytest.mark.parametrize(("reason", "words"), [("stop", "stopped at once"), ("length", "without writing anything")])
 async def test_an_empty_answer_is_no_success(simulator: Simulator, reason: str, words: str):
     simulator.script(MODEL, Answer(text="", done_reason=reason))
     async with connected(simulator.url) as client:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from ollama_mcp.simulator import Answer, Simulator
 from ollama_mcp.simulator.library import find_library_model
+from ollama_mcp.work.chat.citations import QUOTE_TOKENS
 from tests.api.raw_server import by_path, response, serving, version
 from tests.support import connected, data, error, texts, until
 
@@ -185,6 +186,19 @@ async def test_quotes_are_looked_up_and_marked(simulator: Simulator, folder: Pat
     assert set(body["format"]["properties"]) == {"answer", "quotes"}
 
 
+async def test_quotes_have_room_beside_the_answer(simulator: Simulator, folder: Path):
+    simulator.script(MODEL, *[quoting("Red.", ("The rose is red.", "poem.txt", 1))] * 2)
+    # Fits the context with the room that an answer gets, and not with that for quotes beside it.
+    words = _long(folder, 18)
+    async with reader(simulator, folder) as client:
+        for options in ({"num_predict": 50}, {}):
+            arguments = {**CITED, "files": [words, f"{folder}/poem.txt"], "options": options}
+            assert not (await client.call_tool("ollama_chat", arguments)).is_error
+    budget, open_end = (body["options"] for body in bodies(simulator))
+    assert budget["num_predict"] == 50 + QUOTE_TOKENS
+    assert open_end["num_ctx"] == 8_192 and "num_predict" not in open_end
+
+
 async def test_with_a_format_of_its_own_the_answer_keeps_it_beside_the_quotes(simulator: Simulator, folder: Path):
     schema = {
         "type": "object",
@@ -246,9 +260,9 @@ async def test_too_long_material_is_read_in_pieces_and_the_answers_are_combined(
 
 
 async def test_pieces_that_a_model_counts_larger_are_cut_anew_by_what_it_counts(simulator: Simulator, folder: Path):
-    # The simulator counts a token for each word; of letters that stand alone fewer are estimated.
+    # The simulator counts a token for each word; of Cyrillic letters that stand alone fewer are estimated.
     path = folder / "letters.txt"
-    path.write_text("w x y z " * 8_000)
+    path.write_text("ж э ю я " * 8_000, encoding="utf-8")
     arguments = {"model": MODEL, "prompt": "What?", "files": [str(path)], "too_long": "split"}
     async with reader(simulator, folder, limits={"num_ctx": 4_096}) as client:
         result = await client.call_tool("ollama_chat", arguments)
@@ -287,6 +301,8 @@ async def test_quotes_of_all_pieces_are_checked(simulator: Simulator, folder: Pa
         arguments = {**CITED, "files": [path], "too_long": "split"}
         result = await client.call_tool("ollama_chat", arguments)
     assert [source["found"] for source in data(result)["sources"]] == ["found", "not found"]
+    # A piece answers in 700 tokens, with room for quotes beside that.
+    assert bodies(simulator)[0]["options"]["num_predict"] == 700 + QUOTE_TOKENS
 
 
 async def test_a_piece_that_fails_is_asked_again_and_then_the_answers_so_far_are_kept(

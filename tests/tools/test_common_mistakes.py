@@ -51,7 +51,7 @@ async def test_a_column_in_doubled_braces_alone_is_refused_before_any_row_is_ask
 async def test_a_trial_without_a_file_is_told_to_go_on_with_one(simulator: Simulator, tmp_path: Path):
     async with batching(simulator, tmp_path) as bench:
         report = await bench.report(["one", "two"], limit=1)
-    assert report["notes"][0].endswith("The same call without limit goes on from there, with output.")
+    assert report["notes"][0].endswith("The same call without limit continues from there, with output.")
 
 
 async def test_an_array_of_vectors_comes_with_its_shape_and_its_order(simulator: Simulator, tmp_path: Path):

@@ -190,7 +190,8 @@ async def test_what_is_true_of_all_is_said_once_and_what_is_true_of_one_answer_w
     both = await _compare(simulator, {"defaults": {"options": options}}, models=[LLAMA, GEMMA], prompt="Hi")
     assert any("num_predict=3" in note for note in data(both)["notes"])
     assert text(both).count("num_predict=3") == 1
-    assert simulator.requests[-2].json["options"] == options
+    (*_, last) = [seen for seen in simulator.requests if seen.path == "/api/chat"]
+    assert last.json["options"] == options
 
 
 async def test_long_answers_are_cut_and_the_way_to_all_of_them_is_named(simulator: Simulator):

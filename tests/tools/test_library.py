@@ -115,8 +115,14 @@ async def test_a_push_is_confirmed_by_argument_where_the_settings_say_so(simulat
     async with connected(simulator.url, policy={"push": "confirm"}) as client:
         await client.call_tool("ollama_copy_model", {"source": MODEL, "destination": "me/mine"})
         question = await _twice(client, "ollama_push_model", {"model": "me/mine"})
-    assert "publishes me/mine:latest" in question
+    assert "publishes me/mine:latest" in question and "namespace" not in question
     assert [seen.json["model"] for seen in simulator.requests if seen.path == "/api/push"] == ["me/mine"]
+
+
+async def test_a_push_without_a_namespace_is_told_before_it_is_refused(simulator: Simulator):
+    async with connected(simulator.url, policy={"push": "confirm"}) as client:
+        question = error(await client.call_tool("ollama_push_model", {"model": MODEL}), "needs_confirmation")
+    assert f"USER/{MODEL}" in question and "ollama_copy_model" in question
 
 
 async def test_a_model_is_created_from_another(simulator: Simulator):
@@ -132,7 +138,14 @@ async def test_a_model_is_created_from_another(simulator: Simulator):
     async with connected(simulator.url) as client:
         result = await client.call_tool("ollama_create_model", arguments)
         assert text(result).startswith("pirate was created in ")
+        (listed,) = [
+            row
+            for row in data(await client.call_tool("ollama_list_models", {}))["models"]
+            if row["name"] == "pirate:latest"
+        ]
         shown = await client.call_tool("ollama_show_model", {"model": "pirate", "include": ["system", "messages"]})
+    assert data(result)["digest"] == listed["digest"] and data(result)["size_bytes"] == listed["size_bytes"]
+    assert listed["digest"][:12] in text(result)
     assert data(shown)["included"]["system"] == "You are a pirate."
     assert data(shown)["included"]["messages"] == arguments["messages"]
     sent = next(seen.json for seen in simulator.requests if seen.path == "/api/create")
@@ -201,3 +214,12 @@ async def test_create_takes_exactly_one_source(simulator: Simulator, arguments: 
     async with connected(simulator.url) as client:
         result = await client.call_tool("ollama_create_model", {"model": "x", **arguments})
     assert "exactly one" in error(result, "invalid_argument")
+
+
+@pytest.mark.parametrize("destination", ["llama3.2:3b", "LLAMA3.2:3B"])
+async def test_a_copy_onto_itself_is_no_success(simulator: Simulator, destination: str):
+    async with connected(simulator.url) as client:
+        arguments = {"source": "llama3.2:3b", "destination": destination}
+        said = error(await client.call_tool("ollama_copy_model", arguments), "invalid_argument")
+    assert said.endswith("Give a new name.")
+    assert not any(seen.path == "/api/copy" for seen in simulator.requests)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ollama_mcp._command import how_to_install
 from ollama_mcp.simulator import Simulator
 from tests.support import connected, data, error, text
 from tests.work.rank.client import CAT, MODEL, STOCKS, places, ranked, reader, sent, write_notes
@@ -81,6 +82,42 @@ async def test_a_text_that_stands_in_several_places_is_embedded_once_and_ties_co
     assert (found["passages"], found["embedded"]) == (5, 2)
 
 
+async def test_a_row_of_a_table_is_a_passage_with_the_number_that_a_batch_gives_it(simulator: Simulator, folder: Path):
+    table = 'id;words\n1;"A cat,\nasleep; on the sofa"\n\n2;The bank raised its rate\n3;"Hammer and ""nails"""\n'
+    (folder / "table.csv").write_text(table)
+    (folder / "table.jsonl").write_text('{"words": "A dog barks"}\n\n{"words": "Rain and snow"}\n')
+    files = [f"{folder}/table.csv", f"{folder}/table.jsonl"]
+    async with reader(simulator, folder) as client:
+        result = await client.call_tool(
+            "ollama_rank", {"query": "rate of the bank", "files": files, "excerpts": True, "model": MODEL}
+        )
+        found = data(result)
+        part = await ranked(client, "rate of the bank", files=[f"{folder}/table.csv:5-6"])
+    best = found["rows"][0]
+    assert (best["place"], best["row"], best["excerpt"]) == (f"{folder}/table.csv:5", 2, "2;The bank raised its rate")
+    assert sorted((row["place"].rpartition("/")[2], row["row"]) for row in found["rows"]) == [
+        ("table.csv:2-3", 1),
+        ("table.csv:5", 2),
+        ("table.csv:6", 3),
+        ("table.jsonl:1", 1),
+        ("table.jsonl:3", 2),
+    ]
+    assert f"{folder}/table.csv:5 | 2 | 2;The bank" in text(result)
+    # Of a range of lines nobody knows which rows they are; each is a passage all the same.
+    assert [row.get("row") for row in part["rows"]] == [None, None]
+
+
+async def test_a_long_row_is_one_place_and_a_table_that_is_none_is_read_as_text(simulator: Simulator, folder: Path):
+    (folder / "long.csv").write_text("id,words\n" + "".join(f"{n},{'many words here ' * 300}{n}\n" for n in (1, 2)))
+    (folder / "array.jsonl").write_text('[{"words": "a"},\n {"words": "b"}]\n')
+    async with reader(simulator, folder) as client:
+        long = await ranked(client, "many words", files=[f"{folder}/long.csv"])
+        array = await ranked(client, "words", files=[f"{folder}/array.jsonl"])
+    assert long["passages"] > 4
+    assert sorted((row["place"].rpartition(":")[2], row["row"]) for row in long["rows"]) == [("2", 1), ("3", 2)]
+    assert [(row["place"].rpartition(":")[2], row.get("row")) for row in array["rows"]] == [("1-2", None)]
+
+
 async def test_a_long_text_counts_by_its_nearest_passage_and_once(simulator: Simulator):
     parts = ["Rain falls on the hills.", "A hedgehog hibernates.", "Snow lies on the roofs."]
     long = "\n\n".join(" ".join([part] * 45) for part in parts)
@@ -124,5 +161,5 @@ async def test_without_numpy_too_much_names_the_extra(simulator: Simulator, monk
     async with connected(simulator.url) as client:
         arguments = {"query": "cat", "texts": [str(number) for number in range(20_001)], "model": MODEL}
         words = error(await client.call_tool("ollama_rank", arguments), "invalid_argument")
-    assert "20,001 passages" in words and "pip install 'ollama-mcp-server[rank]'" in words
+    assert "20,001 passages" in words and how_to_install("rank") in words
     assert not sent(simulator)

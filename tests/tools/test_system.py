@@ -32,7 +32,7 @@ async def test_status_answers_when_the_host_does_not():
 async def test_status_works_on_servers_without_a_cloud():
     async with Simulator(version="0.5.7") as old, connected(old.url) as client:
         (host,) = data(await client.call_tool("ollama_status", {}))["hosts"]
-    assert host["version"] == "0.5.7" and "cloud" not in host
+    assert host["ollama_version"] == "0.5.7" and "cloud" not in host
 
 
 async def test_search_and_fetch_go_through_the_signed_in_host(simulator: Simulator):

@@ -9,7 +9,7 @@ from mcp.types import Tool
 
 from ollama_mcp.cli.tools import tool_list_tokens
 from ollama_mcp.simulator import Simulator
-from tests.support import connected
+from tests.support import connected, error
 
 ALL = {"tools": {"toolsets": ["all"]}}
 
@@ -78,6 +78,8 @@ async def test_schemas_hold_nothing_that_some_host_refuses(simulator: Simulator)
             for node in _nodes(schema):
                 assert not {"$ref", "$defs", "const", "title", "oneOf", "allOf"} & set(node), (tool.name, node)
                 assert not isinstance(node.get("type"), list), (tool.name, node)
+                # Open: a host that checks arguments itself leaves an unknown one to our error.
+                assert node.get("additionalProperties", True) is not False, (tool.name, node)
                 assert node.get("type") != "null", (tool.name, node)
                 assert node.get("default", 0) is not None, (tool.name, node)
                 for branch in node.get("anyOf", []):
@@ -162,3 +164,10 @@ async def test_the_web_tools_come_with_a_key_or_a_setting(simulator: Simulator):
     assert not web & {tool.name for tool in await _tools(simulator)}
     assert web <= {tool.name for tool in await _tools(simulator, web=True)}
     assert web <= {tool.name for tool in await _tools(simulator, api_key="key")}
+
+
+async def test_each_tool_checks_here_what_its_schema_leaves_open(simulator: Simulator):
+    async with connected(simulator.url, tools=ALL["tools"]) as client:
+        for tool in (await client.list_tools()).tools:
+            said = error(await client.call_tool(tool.name, {"zzz_unknown": 1}), "invalid_argument")
+            assert "zzz_unknown" in said and tool.name in said

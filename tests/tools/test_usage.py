@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mcp import Client
+from mcp.types import TextResourceContents
 
 from ollama_mcp.simulator import Answer, Simulator
 from tests.api.raw_server import by_path, chat_chunk, chat_end, response, serving, stream, version
@@ -18,6 +20,13 @@ CLOUD = "gpt-oss:120b-cloud"
 
 async def _usage(client: Client) -> dict[str, Any]:
     return data(await client.call_tool("ollama_status", {}))["usage"]
+
+
+async def _by_model(client: Client) -> dict[str, Any]:
+    """The usage of this run with its models."""
+    (content,) = (await client.read_resource("ollama://usage")).contents
+    assert isinstance(content, TextResourceContents)
+    return json.loads(content.text)["this_run"]
 
 
 async def _line(client: Client) -> str:
@@ -44,12 +53,36 @@ async def test_calls_and_tokens_are_counted_by_model(simulator: Simulator):
         await _chat(client)
         await _chat(client)
         await _chat(client, GEMMA)
-        run = (await _usage(client))["this_run"]
+        run = await _by_model(client)
         assert await _line(client) == "This run: 3 calls, 1,305 tokens written."
     first, second = run["local_models"]
     assert (first["model"], first["calls"], first["prompt_tokens"], first["tokens"]) == (LLAMA, 2, 50, 1_300)
     assert (second["model"], second["tokens"], second["file_tokens"]) == (GEMMA, 5, 0)
     assert run["local"]["seconds"] >= 0 and "cloud" not in run
+
+
+async def test_spellings_of_one_model_are_one_row_named_by_the_busiest(simulator: Simulator):
+    simulator.script(LLAMA, *(Answer("a", tokens=tokens) for tokens in (5, 90, 5)))
+    async with connected(simulator.url) as client:
+        for spelling in ("Llama3.2:3B", LLAMA, f"library/{LLAMA}"):
+            await _chat(client, spelling)
+        run = await _by_model(client)
+    assert [(row["model"], row["calls"], row["tokens"]) for row in run["local_models"]] == [(LLAMA, 3, 100)]
+
+
+async def test_the_status_has_sums_alone_and_each_version_under_its_own_name(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        await _chat(client)
+        status = data(await client.call_tool("ollama_status", {}))
+    assert set(status["usage"]["this_run"]) == {"local"}
+    assert "mcp_server_version" in status and status["hosts"][0]["ollama_version"]
+
+
+async def test_the_status_tells_what_an_old_version_lacks():
+    async with Simulator(version="0.5.7") as old, connected(old.url) as client:
+        result = await client.call_tool("ollama_status", {})
+    assert data(result)["hosts"][0]["lacks"] == ["thinking", "logprobs", "decision models"]
+    assert "this version lacks thinking, logprobs, decision models" in text(result)
 
 
 async def test_what_ollama_com_did_is_in_no_local_sum(simulator: Simulator):
@@ -58,7 +91,7 @@ async def test_what_ollama_com_did_is_in_no_local_sum(simulator: Simulator):
     async with connected(simulator.url) as client:
         await _chat(client)
         await _chat(client, CLOUD)
-        run = (await _usage(client))["this_run"]
+        run = await _by_model(client)
         assert await _line(client) == (
             "This run: 1 call, 7 tokens written, on ollama.com 1 call, 1,000 tokens written."
         )
@@ -79,7 +112,7 @@ async def test_a_model_with_a_local_name_that_ran_on_ollama_com_counts_there():
     )
     async with serving(host) as raw, connected(raw.url) as client:
         await _chat(client, "m")
-        run = (await _usage(client))["this_run"]
+        run = await _by_model(client)
     assert run["cloud"]["tokens"] == 9 and "local_models" not in run
 
 
@@ -145,7 +178,7 @@ async def test_of_very_many_models_the_busiest_are_named_and_all_are_in_the_sum(
             await client.call_tool("ollama_copy_model", {"source": LLAMA, "destination": name})
             simulator.script(name, Answer("a", tokens=number + 1))
             await _chat(client, name)
-        run = (await _usage(client))["this_run"]
+        run = await _by_model(client)
     assert [row["model"] for row in run["local_models"]] == [f"copy{number}" for number in range(24, 4, -1)]
     assert (run["local"]["calls"], run["local"]["tokens"]) == (25, 325)
 

@@ -37,8 +37,8 @@ class Journal:
         return self.entries.count(entry)
 
     async def until(self, entry: str, times: int = 1) -> None:
-        """Waits until an entry was made that often; fails after 10 s."""
-        with anyio.fail_after(10):
+        """Waits until an entry was made that often; fails after 30 s."""
+        with anyio.fail_after(30):
             while self.count(entry) < times:
                 await self._changed.wait()
 

@@ -62,7 +62,7 @@ async def test_a_session_that_is_idle_too_long_makes_room(serve: Serve) -> None:
         peer = served.peer
         await peer.handshake()
         first, peer.session = peer.session, None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await peer.post(initialize())).status == 503:
                 pass
         peer.session = first
@@ -91,7 +91,7 @@ async def test_event_streams(serve: Serve) -> None:
             reader, writer = await peer.open(head, source=OTHER)
             flood.append(writer)
             assert b" 200 " in await reader.readline()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:  # room again once the streams are closed
                 reader, writer = await peer.open(head)
                 line = await reader.readline()
@@ -130,7 +130,7 @@ async def test_calls_in_flight_over_sse(serve: Serve) -> None:
 
 async def until_served(served: Served) -> bool:
     """Whether a client at the usual address is served again, once the server has noticed who left."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await served.peer.post(modern(1, "server/discover"), "modern")).status != 200:
             pass
     return True

@@ -25,7 +25,7 @@ class SsePeer:
 
     async def data(self) -> str:
         """The data of the next event."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not (line := (await self._reader.readline()).decode()).startswith("data: "):
                 pass
         return line.removeprefix("data: ").strip()

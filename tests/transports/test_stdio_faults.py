@@ -309,7 +309,7 @@ def test_a_full_disk_as_stdout_ends_it_without_a_traceback() -> None:
             input=as_line(request(1, "ping")),
             stdout=stdout,
             stderr=subprocess.PIPE,
-            timeout=30,
+            timeout=60,
         )
     assert process.returncode == 0
     assert b"Traceback" not in process.stderr
@@ -343,7 +343,7 @@ def test_a_closed_stdin_or_stdout_is_one_clear_error(descriptor: int) -> None:
         env=environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=30,
+        timeout=60,
     )
     assert process.returncode == 1
     assert b"stdin or stdout is closed" in process.stderr
@@ -356,7 +356,7 @@ def test_a_closed_stderr_leaves_the_protocol_whole() -> None:
         env=environment(),
         input=b"".join(map(as_line, [initialize(1), INITIALIZED])),
         stdout=subprocess.PIPE,
-        timeout=30,
+        timeout=60,
     )
     assert len(process.stdout.splitlines()) == 1
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 SAMPLE = [sys.executable, str(Path(__file__).with_name("serve_sample.py"))]
 HANDSHAKE_VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 MODERN_VERSION = "2026-07-28"
-_SECONDS = 20.0
+_SECONDS = 60.0
 
 Message = dict[str, Any]
 

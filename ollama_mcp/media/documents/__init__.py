@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-INSTALL_COMMAND = "pip install 'ollama-mcp-server[docs]'"
+EXTRA = "docs"
 LABELS = {"pdf": "PDF", "docx": "DOCX", "html": "HTML", "notebook": "notebook"}
 
 # Takes the file and a list for notes; yields the text in pieces, in order.

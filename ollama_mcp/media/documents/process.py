@@ -11,9 +11,10 @@ import sys
 import threading
 from typing import Any, NamedTuple
 
+from ollama_mcp._command import how_to_install
 from ollama_mcp.access.quoting import quoted
 from ollama_mcp.errors import InvalidArgument
-from ollama_mcp.media.documents import INSTALL_COMMAND, LABELS
+from ollama_mcp.media.documents import EXTRA, LABELS
 from ollama_mcp.media.limiter import shared_limiter
 
 TIME_LIMIT = 60.0
@@ -63,7 +64,7 @@ async def convert_document(
     if "missing" in head:
         raise MissingExtra(
             f"{quoted(name)} is not read: {LABELS[kind]} files need libraries that are not installed.",
-            next_step=f"The user can run: {INSTALL_COMMAND}",
+            next_step=how_to_install(EXTRA),
         )
     if "reason" in head:
         raise InvalidArgument(f"{quoted(name)} is not read: {head['reason']}.", next_step=head["next_step"])

@@ -52,7 +52,7 @@ class Guidance:
     Args:
         settings: The settings of this start.
         hosts: The Ollama hosts, for what is installed and loaded.
-        store: What earlier processes learnt about models.
+        store: What earlier processes learnt about models, and the usage.
         offered: Returns the names of the offered tools; no other tool is ever named to an agent.
         call: Calls a tool, for resources that show its result.
     """
@@ -66,6 +66,7 @@ class Guidance:
         call: resources.CallTool,
     ) -> None:
         self.settings = settings
+        self._store = store
         self.host_states = HostStateCache(hosts, store, settings.work.largest_gb)
         self._offered = offered
         self._call = call
@@ -119,7 +120,7 @@ class Guidance:
             ResourceNotFoundError: No resource has that URI.
             ResourceError: The host did not supply it; the message says why.
         """
-        return await resources.read_resource(uri, self._offered(), self.settings, self._call, limit)
+        return await resources.read_resource(uri, self._offered(), self.settings, self._store, self._call, limit)
 
     async def complete(
         self, ref: PromptReference | ResourceTemplateReference, argument: CompletionArgument

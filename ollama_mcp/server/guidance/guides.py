@@ -190,7 +190,7 @@ def options_guide(settings: Settings) -> str:
 
 def errors_guide(settings: Settings) -> str:
     """Every kind of error."""
-    rows = ((f"`{kind}`", meaning, REMEDIES[kind]) for kind, meaning in _error_kinds(OllamaMCPError))
+    rows = ((f"`{kind}`", meaning, REMEDIES[kind]) for kind, meaning in _error_kinds())
     return "\n\n".join(
         [
             "# Errors",
@@ -274,13 +274,21 @@ GUIDES = {
 }
 
 
-def _error_kinds(base: type[OllamaMCPError]) -> Iterator[tuple[Kind, str]]:
+def _error_kinds() -> list[tuple[Kind, str]]:
+    """Every kind of error with its meaning, once: a kind that several classes share has the meanings of all."""
+    meanings: dict[Kind, str] = {}
+    for kind, meaning in _error_classes(OllamaMCPError):
+        meanings[kind] = f"{meanings[kind]} {meaning}" if kind in meanings else meaning
+    return list(meanings.items())
+
+
+def _error_classes(base: type[OllamaMCPError]) -> Iterator[tuple[Kind, str]]:
     """Kind and meaning (the first line of the docstring) of every error class, in the order of the file."""
     for error in base.__subclasses__():
         # Subclasses without a kind of their own share that of their base; other modules define errors of no new kind.
         if "kind" in vars(error) and error.__module__ == base.__module__:
             yield error.kind, (error.__doc__ or "").strip().splitlines()[0]
-        yield from _error_kinds(error)
+        yield from _error_classes(error)
 
 
 def _markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

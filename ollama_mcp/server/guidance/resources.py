@@ -19,9 +19,11 @@ from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.server.guidance import guides
 from ollama_mcp.server.result_budget import fit_json_text
 from ollama_mcp.server.results import META
+from ollama_mcp.server.usage_report import usage_by_model
 
 if TYPE_CHECKING:
     from ollama_mcp.settings import Settings
+    from ollama_mcp.store import Store
 
 CallTool = Callable[[str, dict[str, Any]], Awaitable[CallToolResult]]
 
@@ -30,27 +32,25 @@ MARKDOWN = "text/markdown"
 MODEL_CARD = "ollama://models/"
 MODEL_CARD_TEMPLATE = MODEL_CARD + "{+name}"
 HOSTS = "ollama://hosts"
+USAGE = "ollama://usage"
 STATUS = "ollama_status"
 
 
 @dataclass(frozen=True, slots=True)
 class ToolResource:
-    """A resource with the result of a tool that needs no arguments, or one field of it."""
+    """A resource with the result of a tool that needs no arguments."""
 
     uri: str
     title: str
     description: str
     tool: str
-    field: str = ""
 
 
 TOOL_RESOURCES = (
     ToolResource("ollama://status", "Status", "Whether Ollama answers, its version, names of loaded models.", STATUS),
     ToolResource("ollama://models", "Installed models", "Size, context, capabilities of each.", "ollama_list_models"),
     ToolResource("ollama://running", "Loaded models", "Memory, share on the GPU, time left.", "ollama_list_running"),
-    ToolResource(
-        "ollama://usage", "Usage", "Calls and tokens of local models so far; ollama.com separately.", STATUS, "usage"
-    ),
+    ToolResource(USAGE, "Usage", "Calls and tokens so far, in sums and by model; ollama.com separately.", STATUS),
 )
 
 
@@ -87,7 +87,7 @@ def list_templates(offered: Collection[str]) -> list[ResourceTemplate]:
 
 
 async def read_resource(
-    uri: str, offered: Collection[str], settings: Settings, call: CallTool, limit: int
+    uri: str, offered: Collection[str], settings: Settings, store: Store, call: CallTool, limit: int
 ) -> ReadResourceContents:
     """The text of a resource.
 
@@ -95,6 +95,7 @@ async def read_resource(
         uri: Its URI.
         offered: Names of the offered tools. A resource that shows a tool's result exists only where that is offered.
         settings: The settings of this start.
+        store: Where usage is counted.
         call: Calls a tool.
         limit: Most bytes of JSON that the text of a tool's result may take.
 
@@ -110,7 +111,9 @@ async def read_resource(
         )
     resource = next((resource for resource in TOOL_RESOURCES if resource.uri == uri), None)
     if resource is not None and resource.tool in offered:
-        return _result_contents(await call(resource.tool, {}), limit, resource.tool, resource.field)
+        if uri == USAGE:
+            return _json_contents((await usage_by_model(store)).model_dump(exclude_none=True))
+        return _result_contents(await call(resource.tool, {}), limit, resource.tool)
     if uri.startswith(MODEL_CARD) and list_templates(offered):
         card = await call("ollama_show_model", {"model": _model_name(uri)})
         return _result_contents(card, limit, "ollama_show_model")
@@ -126,11 +129,11 @@ def _model_name(uri: str) -> str:
         raise ResourceNotFoundError(f"[{error.kind}] {error}") from None
 
 
-def _result_contents(result: CallToolResult, limit: int, tool: str, field: str = "") -> ReadResourceContents:
+def _result_contents(result: CallToolResult, limit: int, tool: str) -> ReadResourceContents:
     if not result.is_error:
         whole: dict[str, Any] = result.structured_content or {}
-        note = f"This is not all of it: {tool} gives more."
-        text = fit_json_text(whole[field] if field else whole, limit, note)
+        note = f"This is incomplete: {tool} gives more."
+        text = fit_json_text(whole, limit, note)
         return ReadResourceContents(content=text, mime_type=JSON)
     first = next(block.text for block in result.content if isinstance(block, TextContent))
     kind = (result.meta or {}).get(f"{META}/error", {}).get("kind")

@@ -9,6 +9,7 @@ from typing import Any
 from ollama_mcp.simulator import go_json, request_fields
 from ollama_mcp.simulator.errors import ErrorResponse
 from ollama_mcp.simulator.go_json import FieldDecoder, Object, as_list, as_object, timestamp
+from ollama_mcp.simulator.grammar import refusal
 from ollama_mcp.simulator.http import HttpRequest
 from ollama_mcp.simulator.language import count_tokens
 from ollama_mcp.simulator.machine import Machine, is_model_name
@@ -229,15 +230,19 @@ def _check_capability(
 
 def _checked_format(machine: Machine, body: Object) -> str | Object | None:
     value = request_fields.check_format(body.get("format"))
-    kind = value.get("type") if isinstance(value, dict) else None
-    if isinstance(kind, str) and kind not in JSON_TYPES:
-        # Only the type at the root is checked, which is enough to reproduce both errors.
-        if not machine.generation.has_native_templates:
-            raise ErrorResponse(500, "invalid JSON schema in format")
-        reason = f"Automatic parser generation failed: JSON schema error at #: unrecognized type {kind}"
-        text = f"Unable to generate parser for this template. {reason}"
-        raise ErrorResponse.nested(400, text, "invalid_request_error")
-    return value
+    if not isinstance(value, dict):
+        return value
+    native = machine.generation.has_native_templates
+    kind = value.get("type")
+    if not (reason := refusal(value, native=native)):
+        return value
+    if not native:
+        raise ErrorResponse(500, "invalid JSON schema in format")
+    # The root's type is refused before the conversion begins.
+    known = not isinstance(kind, str) or kind in JSON_TYPES
+    what = f"conversion failed:\n{reason}" if known else f"error at #: unrecognized type {kind}"
+    text = f"Unable to generate parser for this template. Automatic parser generation failed: JSON schema {what}"
+    raise ErrorResponse.nested(400, text, "invalid_request_error")
 
 
 def _check_images(machine: Machine, model: StoredModel, images: list[bytes], *, chat: bool) -> None:

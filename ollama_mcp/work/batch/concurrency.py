@@ -1,34 +1,19 @@
-"""Locks that hold between processes, and threads whose end a cancelled caller waits for."""
+"""Locks that hold between processes."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import threading
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from ollama_mcp.errors import Busy, DiskError
+from ollama_mcp.work.threads import open_in_thread
 
-T = TypeVar("T")
-
-
-async def run_in_thread(work: Callable[[threading.Event], T]) -> T:
-    """Run blocking work in a thread, and return only after it has ended.
-
-    `asyncio.to_thread` alone returns at once when it is cancelled, while its thread goes on with files that the caller
-    then closes. Here a cancellation sets the event that `work` is given, and waits until `work` has returned.
-    """
-    cancelled = threading.Event()
-    task = asyncio.create_task(asyncio.to_thread(work, cancelled))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        cancelled.set()
-        await asyncio.wait({task})
-        raise
+# `is_locked` holds a lock for a moment to find out: no batch is refused for that.
+_WAIT_SECONDS = 0.2
 
 
 @asynccontextmanager
@@ -46,11 +31,28 @@ async def batch_locks(names: Sequence[str], *, label: str) -> AsyncGenerator[Non
         Busy: Another batch holds one.
         DiskError: A lock file cannot be created.
     """
-    held = await asyncio.to_thread(_acquire, names, label)
+    held = await open_in_thread(partial(_acquire, names, label))
     try:
         yield
     finally:
         await asyncio.to_thread(held.close)
+
+
+def run_lock(key: str) -> str:
+    """The name of the lock that a batch holds while it works on the checkpoint with this key."""
+    return f"run {key}"
+
+
+async def is_locked(name: str) -> bool:
+    """Whether a batch of any process holds this lock now; False where that cannot be found out."""
+    try:
+        held = await asyncio.to_thread(_acquire, [name], name)
+    except Busy:
+        return True
+    except DiskError:
+        return False
+    await asyncio.to_thread(held.close)
+    return False
 
 
 def _acquire(names: Sequence[str], label: str) -> ExitStack:
@@ -64,7 +66,9 @@ def _acquire(names: Sequence[str], label: str) -> ExitStack:
             for name in names:
                 path = folder / f"{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:32]}.lock"
                 # Not bound to a thread: whichever thread of the pool runs `close` releases it.
-                held.enter_context(FileLock(path, timeout=0, mode=0o600, thread_local=False))
+                held.enter_context(
+                    FileLock(path, timeout=_WAIT_SECONDS, poll_interval=0.02, mode=0o600, thread_local=False)
+                )
         except Timeout:
             raise Busy(
                 f"Another batch is at work on {label}.",

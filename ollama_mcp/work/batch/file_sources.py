@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ollama_mcp.access.quoting import quoted
 from ollama_mcp.errors import DiskError, InvalidArgument
+from ollama_mcp.formats.delimited import delimiter_of
 from ollama_mcp.media.text import bom_encoding, check_text, decode_text
 from ollama_mcp.work.batch.json_array import array_items
 from ollama_mcp.work.batch.rows import MAX_JSON_DEPTH, InputChanged, InputRow, exceeds_max_depth
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _SAMPLE_BYTES = 65_536
 _BUFFER_BYTES = 1 << 20
-_DELIMITERS = (",", ";", "\t", "|")
 
 
 class TextFileSource:
@@ -106,7 +106,7 @@ class TextFileSource:
         if self._stat() != self._opened_as:
             raise InputChanged(
                 f"{self.label} changed while it was read; rows of the old and the new content are not mixed.",
-                next_step="The same call starts anew, with what it holds then.",
+                next_step="The same call starts over with the new content.",
             )
 
     def close(self) -> None:
@@ -214,7 +214,7 @@ class CsvSource(TextFileSource):
         if csv.field_size_limit() < max_chars:
             csv.field_size_limit(max_chars)
         header = next(self.lines(), "")
-        self._delimiter = max(_DELIMITERS, key=header.count)
+        self._delimiter = delimiter_of(header)
         self.columns = self._column_names()
 
     def rows(self) -> Iterator[InputRow]:

@@ -10,7 +10,7 @@ _TOKEN = re.compile(r'\\.|["\[\]{},]', re.DOTALL)
 
 
 def array_items(chunks: Iterator[str], max_chars: int) -> Iterator[str]:
-    """The text of each item; a comma before the end is no item.
+    """The text of each item; a trailing comma is not an item.
 
     Args:
         chunks: The text of the array, perhaps with white space around it.

@@ -12,10 +12,10 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from ollama_mcp.errors import DiskError, InternalError
-from ollama_mcp.work.batch.concurrency import run_in_thread
 from ollama_mcp.work.batch.output_formats import CsvFormat, JsonlFormat, NpyFormat, OutputFormat, as_object
 from ollama_mcp.work.batch.rows import InputRow, Record, RowSource
 from ollama_mcp.work.batch.spec import BatchSpec
+from ollama_mcp.work.threads import run_in_thread
 
 if TYPE_CHECKING:
     from ollama_mcp.access import Output
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _MAX_SAMPLES = 3
 _CONFIDENCE_NOTE = (
-    "confidence: how little the probabilities are spread, from 0 (evenly) to 1 (all on one option), not how likely the "
+    "confidence: how concentrated the probabilities are, from 0 (even) to 1 (all on one option), not how likely the "
     "answer is right."
 )
 _MAX_NOTED = 10

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import OllamaMCPError, RunnerFailed, Unreachable
 from ollama_mcp.formats.durations import format_seconds
-from ollama_mcp.work.batch.concurrency import run_in_thread
 from ollama_mcp.work.batch.processors import HOST_FAILURES, RETRYABLE, RowOutcome, RowProcessor
 from ollama_mcp.work.batch.rows import InputRow
+from ollama_mcp.work.threads import run_in_thread
 
 if TYPE_CHECKING:
     from ollama_mcp.store import BatchRun

@@ -186,9 +186,11 @@ class PromptProcessor(_SingleRowProcessor):
             file_tokens=estimate_tokens(row.text) if self._from_files and not image_paths else 0,
         )
         prepared = await prepare(self._call, request, [spec.system, prompt])
-        # The only note about all rows; it is the last of those from before an answer.
-        if prepared.fit.grows_for_answer and prepared.notes[-1] not in self.notes:
-            self.notes.append(prepared.notes[-1])
+        if prepared.fit.grows_for_answer:
+            note = next(note for note in prepared.notes if note.startswith("num_predict "))
+            self.notes += [note] if note not in self.notes else []
+        if prepared.format_note and prepared.format_note not in self.notes:
+            self.notes.append(prepared.format_note)
         messages = [ChatMessage(role="system", content=spec.system)] if spec.system else []
         messages.append(ChatMessage(role="user", content=prompt, images=prepared.images or None))
         keep_alive = self._call.keep_alive(None)

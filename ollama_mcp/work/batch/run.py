@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ollama_mcp.errors import InvalidArgument, OllamaMCPError
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.store import CheckpointLost
-from ollama_mcp.work.batch.concurrency import batch_locks, run_in_thread
+from ollama_mcp.work.batch.concurrency import batch_locks, run_lock
 from ollama_mcp.work.batch.output import BatchTotals, OutputWriter
 from ollama_mcp.work.batch.pool import BatchProgress, RowQueue, WorkerPool
 from ollama_mcp.work.batch.processors import (
@@ -27,10 +27,12 @@ from ollama_mcp.work.batch.processors import (
 from ollama_mcp.work.batch.rows import InputChanged, RowSource
 from ollama_mcp.work.batch.sources import IMAGE_SUFFIXES, FileListSource, open_source
 from ollama_mcp.work.batch.spec import MAX_INLINE_ROWS, BatchSpec
+from ollama_mcp.work.batch.unfinished import description
 from ollama_mcp.work.chat.attachments import prepare_images
 from ollama_mcp.work.choosing import choose
 from ollama_mcp.work.cloud_policy import CloudSetting, check_cloud_policy
 from ollama_mcp.work.model_watch import ModelReplaced, ModelWatch
+from ollama_mcp.work.threads import open_in_thread, run_in_thread
 
 if TYPE_CHECKING:
     from ollama_mcp.access import Output
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 # Rows per query when finished rows are counted: there may be a million.
 _COUNT_PAGE_ROWS = 20_000
 _REPLACED = (
-    "The same call does all rows anew with the model as it is now; the kept ones count again once the former model has "
+    "The same call processes all rows again with the current model; the kept rows are used once the former model has "
     "that name again."
 )
 
@@ -69,8 +71,8 @@ class BatchReport:
 async def run_batch(call: CallContext, spec: BatchSpec) -> BatchReport:
     """Work on all rows of an input, several at a time, and write the results.
 
-    Each row is kept as soon as it is done. After an interruption of any kind, the same call goes on where it was; its
-    output and limit may be others.
+    Each row is kept as soon as it is done. After an interruption of any kind, the same call resumes where it stopped;
+    its output and limit may differ.
 
     Args:
         call: The context of the call.
@@ -101,12 +103,11 @@ async def _run(call: CallContext, spec: BatchSpec, source: RowSource, output: Ou
         key, task = spec.checkpoint_key(source, model, digest), spec.checkpoint_key(source, model, "")
         last = min(total, spec.limit or total)
         # A checkpoint takes one caller at a time; so does a file that is replaced at the end.
-        locks = [f"run {key}", *([f"output {output.path}"] if output is not None else [])]
+        locks = [run_lock(key), *([f"output {output.path}"] if output is not None else [])]
         async with batch_locks(locks, label=output.path if output is not None else source.label):
             upgraded = await _note_upgrade(call, key, task, model, digest)
-            checkpoint = await call.store.batches.open(
-                key, total=total, metadata={"model": model, "input": source.label, "task": task, "digest": digest}
-            )
+            about = {"model": model, "input": source.label, "task": task, "digest": digest, **description(spec)}
+            checkpoint = await call.store.batches.open(key, total=total, metadata=about)
             progress = BatchProgress(last, await _count_done(checkpoint, last))
             watch = ModelWatch(call, model, digest, _REPLACED)
             with call.in_use.track(model) as earlier:
@@ -130,9 +131,8 @@ async def _open_output(call: CallContext, spec: BatchSpec) -> AsyncGenerator[Out
         yield None
         return
     prepare = partial(call.access.prepare_output, spec.output, spec.suffixes, overwrite=spec.overwrite)
-    with ExitStack() as stack:
-        # Entered in the thread: a call that is cancelled meanwhile still closes the folder that was opened.
-        yield await run_in_thread(lambda _: stack.enter_context(prepare()))
+    with await open_in_thread(prepare) as output:
+        yield output
 
 
 def _count_rows(source: RowSource, cancelled: Event) -> int:
@@ -183,7 +183,7 @@ async def _note_upgrade(call: CallContext, key: str, task: str, model: str, dige
         if other.metadata.get("task") == task and before != digest and other.done:
             note = (
                 f"{model} was replaced since an earlier call (digest {before[:12]} before, {digest[:12]} now): its "
-                f"{other.done:,} rows are not used, and all are done anew."
+                f"{other.done:,} rows are not used, and all rows are processed again."
             )
             await call.progress.say(note)
             return [note]
@@ -262,7 +262,7 @@ def _stopped(error: OllamaMCPError, progress: BatchProgress) -> OllamaMCPError:
     done = f"{progress.finished:,} of {progress.total:,}"
     error.message = f"Stopped with {done} rows done, which are kept: {error.message}"
     if not isinstance(error, ModelReplaced):
-        error.next_step = f"{error.next_step} The same call goes on from there.".lstrip()
+        error.next_step = f"{error.next_step} The same call resumes from there.".lstrip()
     error.args = (error.message,)
     return error
 
@@ -275,7 +275,7 @@ def _rows_with_notes(spec: BatchSpec, totals: BatchTotals) -> str:
     if spec.output.lower().endswith(".csv"):
         where = "A .csv has no column for them; a .jsonl output of the same call has them in `notes` of each row."
     named = f"{', '.join(map(str, numbers))}{more}"
-    return f"{totals.noted:,} rows have notes of their own: row {named}. Row {numbers[0]}: {first} {where}"
+    return f"{totals.noted:,} rows have notes: row {named}. Row {numbers[0]}: {first} {where}"
 
 
 def _notes(call: CallContext, spec: BatchSpec, progress: BatchProgress, totals: BatchTotals, total: int) -> list[str]:
@@ -283,16 +283,16 @@ def _notes(call: CallContext, spec: BatchSpec, progress: BatchProgress, totals: 
     if progress.total < total:
         where = "another output or overwrite" if spec.output else "output"
         notes.append(
-            f"A trial: the first {progress.total:,} of {total:,} rows. The same call without limit goes on from "
+            f"A trial: the first {progress.total:,} of {total:,} rows. The same call without limit continues from "
             f"there, with {where}."
         )
     elif totals.failed and call.store.batches.persistent:
         where = ", with overwrite," if spec.output else ""
-        notes.append(f"The same call{where} asks again for the {totals.failed:,} that failed and for no other.")
+        notes.append(f"The same call{where} retries only the {totals.failed:,} that failed.")
     if progress.done_before:
         notes.append(f"{progress.done_before:,} rows were done by an earlier call.")
     if totals.noted:
         notes.append(_rows_with_notes(spec, totals))
     if total > MAX_INLINE_ROWS and not call.store.batches.persistent:
-        notes.append("Nothing is kept on disk here (store.path), so a call that is interrupted starts anew.")
+        notes.append("Nothing is kept on disk here (store.path), so an interrupted call starts over.")
     return notes

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ollama_mcp.access import FolderNotAllowed, Purpose
@@ -14,6 +15,7 @@ from ollama_mcp.access.quoting import quoted
 from ollama_mcp.errors import DiskError, InvalidArgument, OllamaMCPError
 from ollama_mcp.work.batch.file_sources import CsvSource, JsonlSource, TextFileSource
 from ollama_mcp.work.batch.rows import InputRow, RowSource
+from ollama_mcp.work.threads import open_in_thread
 
 if TYPE_CHECKING:
     from ollama_mcp.access import OpenedFile
@@ -116,7 +118,9 @@ class FileListSource:
         """
         path = self._paths[row.number - 1]
         if _stat(path) != self._stats[row.number - 1]:
-            raise DiskError(f"{quoted(path)} changed while the batch ran.", next_step="Run it again by itself.")
+            raise DiskError(
+                f"{quoted(path)} changed while the batch ran.", next_step="Process that file again on its own."
+            )
 
     def check_unchanged(self) -> None:
         """See `RowSource`; each file is checked when it is read."""
@@ -161,7 +165,7 @@ async def open_source(call: CallContext, given: Sequence[str], chunk_chars: int 
     if chunk_chars is not None:
         return await _open_chunks(call, given, chunk_chars)
     if len(given) == 1 and (suffix := _row_suffix(given[0])) and not _GLOB.search(given[0]):
-        return await asyncio.to_thread(_open_row_file, call, given[0], _ROW_FILES[suffix])
+        return await open_in_thread(partial(_open_row_file, call, given[0], _ROW_FILES[suffix]))
     return await _open_files(call, given)
 
 
@@ -227,7 +231,7 @@ async def _open_files(call: CallContext, given: Sequence[str]) -> RowSource:
     if len(given) == len(paths) == 1 and os.path.basename(given[0].strip()) == os.path.basename(paths[0]):
         if suffix := _row_suffix(paths[0]):
             # Its own name looks like a pattern: "report[1].csv".
-            return await asyncio.to_thread(_open_row_file, call, paths[0], _ROW_FILES[suffix])
+            return await open_in_thread(partial(_open_row_file, call, paths[0], _ROW_FILES[suffix]))
         raise InvalidArgument(
             f"input names one file, {quoted(paths[0])}.",
             next_step="Cut it into rows with chunk_chars=4000, or give the whole file to ollama_chat by files.",

@@ -8,7 +8,7 @@ from typing import Any, cast
 from ollama_mcp.formats.comparison import comparable
 from ollama_mcp.formats.json_text import parse_json
 
-FENCE_NOTE = "The JSON stood in a code fence; that, and what stood around it, was dropped."
+FENCE_NOTE = "The JSON was in a code fence; the fence and the text around it were dropped."
 # A fence begins a line and so does its end: within JSON, a line can't begin with three backticks.
 _FENCE_LINE = re.compile(r"^[ \t]*`{3,}", re.MULTILINE)
 _FENCED = re.compile(r"^[ \t]*`{3,}[ \t]*(?:json[5c]?)?[ \t]*\n(.*?)^[ \t]*`{3,}[ \t]*$", re.M | re.S | re.I)

@@ -19,8 +19,10 @@ QuoteStatus = Literal["found", "elsewhere", "not found", "too short"]
 
 INSTRUCTION = (
     "Back every statement with a quote from the files: copied word by word, with the path and the line number where it "
-    "begins. Quote only what stands there; give no quotes where the files say nothing."
+    "begins. Give at most ten short quotes, and only of what stands there; none where the files say nothing."
 )
+# Room for ten quotes with their paths and lines, as JSON.
+QUOTE_TOKENS = 1_024
 # Shorter quotes occur in most texts by chance.
 _MIN_CHARS = 8
 # Models miscount lines: a quote so many lines off still counts as found where it was said to be.

@@ -206,7 +206,7 @@ async def _fit_larger(
         if least > most and not need.may_truncate:
             if trained and least > trained:
                 raise too_long(model, tokens, trained, "the model's own length", need.remedy)
-            # What a call chooses by itself stays within the limit of the settings; what it is told need not.
+            # A num_ctx that is chosen here stays within the limit of the settings; one that the caller sets need not.
             advice = _RAISE_OR_CHOOSE if least <= call.settings.limits.num_ctx else "Raise options.num_ctx."
             raise too_long(model, tokens, most, "options.num_ctx", f"{advice} {need.remedy}")
         return ContextFit(need.tokens, tokens, most, None, wanted > most // 2, digest, is_fixed=True)
@@ -233,7 +233,7 @@ def _needed_window(need: ContextNeed, ratio: float | None) -> int:
 
 
 def _num_ctx_to_keep(running: RunningModel, sent: int | None) -> int | None:
-    """The num_ctx that keeps a loaded model as it is; None where that is what it gets by itself.
+    """The num_ctx that keeps a loaded model as it is; None where it keeps that without one.
 
     A power of two above the default was asked for by somebody, or is the default of this host: sending it changes
     nothing in either case, while leaving it out would load the model anew, smaller.

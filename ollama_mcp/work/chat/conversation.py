@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import InvalidArgument, TooLong
 from ollama_mcp.work.chat.run import send
+from ollama_mcp.work.progress import counted
 
 if TYPE_CHECKING:
     from ollama_mcp.work.call_context import CallContext
@@ -40,7 +41,7 @@ async def _answer_over_files(call: CallContext, conversation: Conversation) -> A
     from ollama_mcp.work.files.documents import receipts
     from ollama_mcp.work.files.reading import read_files
 
-    async with call.progress.phase(f"reading {len(conversation.files)} files"):
+    async with call.progress.phase(f"reading {counted(len(conversation.files), 'file')}"):
         reading = await read_files(call.access, conversation.files, call.settings)
     documents = reading.documents
     has_images = bool(conversation.images or reading.images)
@@ -78,7 +79,11 @@ async def _send_documents(call: CallContext, conversation: Conversation, documen
         text = "\n\n".join([*parts, conversation.last_user_message.content])
         return await send(call, conversation.with_user_text(text))
     text = "\n\n".join([*parts, citations.INSTRUCTION, conversation.last_user_message.content])
-    asked = replace(conversation.with_user_text(text), format=citations.quote_schema(conversation.format))
+    asked = replace(
+        conversation.with_user_text(text),
+        format=citations.quote_schema(conversation.format),
+        quote_tokens=citations.QUOTE_TOKENS,
+    )
     answer = await send(call, asked)
     typed = conversation.format is not None
     return await asyncio.to_thread(citations.check_answer, answer, documents, typed=typed)

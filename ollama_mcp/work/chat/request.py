@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ollama_mcp.api import ChatMessage
     from ollama_mcp.work.call_context import CallContext
 
+# How many places of a schema a note names.
+_SHOWN_PLACES = 4
+
 
 @dataclass(frozen=True, slots=True)
 class InferenceRequest:
@@ -43,6 +46,7 @@ class InferenceRequest:
         context_tokens: Tokens sent along as they are (`context` of generate).
         capabilities: Capabilities that an automatically chosen model must have, beside those that the other fields
             imply.
+        quote_tokens: Room for quotes, which the caller's num_predict does not count.
     """
 
     task: Task
@@ -57,6 +61,7 @@ class InferenceRequest:
     file_tokens: int = 0
     context_tokens: int = 0
     capabilities: Sequence[str] = ()
+    quote_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +122,7 @@ class PreparedRequest:
         images: Images and sounds as Ollama takes them, in one list.
         fields: The fields that chat and generate requests share.
         notes: What the caller should know of the choices made.
+        format_note: The one of them about what of the format is only checked, or "".
     """
 
     request: InferenceRequest
@@ -125,6 +131,7 @@ class PreparedRequest:
     images: list[str]
     fields: dict[str, Any]
     notes: list[str]
+    format_note: str = ""
 
 
 async def prepare(call: CallContext, request: InferenceRequest, texts: Sequence[str]) -> PreparedRequest:
@@ -163,11 +170,13 @@ async def prepare(call: CallContext, request: InferenceRequest, texts: Sequence[
         budget = None
     elif think is not False and "num_predict" not in (request.options or {}) and await _thinks(call, model):
         # The settings gave a budget for the answer, not for the thinking that comes before it.
-        budget = options["num_predict"] = budget + THINKING_TOKENS
+        budget += THINKING_TOKENS
+    if budget is not None:
+        budget = options["num_predict"] = budget + request.quote_tokens
     need = ContextNeed(
         tokens=sum(map(estimate_tokens, texts)) + request.context_tokens,
         images=len(images),
-        answer=budget or ANSWER_TOKENS,
+        answer=budget or ANSWER_TOKENS + request.quote_tokens,
         num_ctx=options.get("num_ctx"),
         remedy=request.remedy,
         may_truncate=beside.get("truncate") is True,
@@ -181,8 +190,12 @@ async def prepare(call: CallContext, request: InferenceRequest, texts: Sequence[
     if truncate is None and fit.is_close and not parse_name(model).is_cloud:
         truncate = await _truncate_field(call)
     top = beside.get("top_logprobs")
+    form, format_note = request.format, ""
+    if isinstance(form, dict):
+        form, format_note = await _grammar(call, model, form)
+    notes += [format_note] if format_note else []
     fields = {
-        "format": request.format,
+        "format": form,
         "think": think,
         "options": options or None,
         "truncate": truncate,
@@ -191,7 +204,7 @@ async def prepare(call: CallContext, request: InferenceRequest, texts: Sequence[
         "top_logprobs": top,
     }
     given = {name: value for name, value in fields.items() if value is not None}
-    return PreparedRequest(request, model, fit, images, given, notes)
+    return PreparedRequest(request, model, fit, images, given, notes, format_note)
 
 
 def check_size(call: CallContext, texts: Sequence[str]) -> None:
@@ -207,6 +220,21 @@ def check_size(call: CallContext, texts: Sequence[str]) -> None:
             f"The prompt has {size:,} bytes; the limit is {limit:,}.",
             next_step="Send less, or raise limits.prompt_bytes in the settings.",
         )
+
+
+async def _grammar(call: CallContext, model: str, wanted: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The format to send, of a schema what the host's version can hold the model to; and a note on the rest."""
+    if parse_name(model).is_cloud:
+        return wanted, ""
+    from ollama_mcp.formats.grammar_schema import grammar_schema
+
+    version = await call.client.server_version()
+    sent = grammar_schema(wanted, version.numbers)
+    note = ""
+    if left_out := sent.left_out:
+        shown = ", ".join(left_out[:_SHOWN_PLACES]) + ", ..." * (len(left_out) > _SHOWN_PLACES)
+        note = f"Ollama {version} can't hold a model to these parts of the format, checked here: {shown}."
+    return sent.schema, note
 
 
 async def _think(call: CallContext, model: str, request: InferenceRequest) -> bool | str | None:

@@ -143,9 +143,21 @@ def _checked_value(whole: Chunk, wanted: dict[str, Any] | str, prepared: Prepare
 
 def _not_json(whole: Chunk, prepared: PreparedRequest, error: ValueError) -> OllamaMCPError:
     if whole.done_reason == "length":
-        return _format_error(whole, prepared, "it was cut before the JSON ended", "Raise options.num_predict.")
+        why, next_step = _cut_json(whole, prepared)
+        return _format_error(whole, prepared, f"{why} before the JSON ended", next_step)
     reason = f"it is not valid JSON ({error})"
     return _format_error(whole, prepared, reason, "Ask for JSON in the prompt too, or set think=false.")
+
+
+def _cut_json(whole: Chunk, prepared: PreparedRequest) -> tuple[str, str]:
+    """Why JSON was cut, and what gives it more room."""
+    if repeats(whole.text):
+        return "it repeated itself and was cut", "Simplify the schema, or try a larger model."
+    stats = whole.stats
+    used = (stats.prompt_eval_count or 0) + (stats.eval_count or 0) if stats is not None else 0
+    if used >= prepared.fit.window and not _is_cut_at_budget(whole, prepared):
+        return "the context ran full", "Send less, raise options.num_ctx, or ask for a shorter answer."
+    return "it was cut", "Raise options.num_predict."
 
 
 def _format_error(whole: Chunk, prepared: PreparedRequest, why: str, next_step: str) -> OllamaMCPError:
@@ -168,11 +180,11 @@ def _empty_answer_error(whole: Chunk, prepared: PreparedRequest) -> OllamaMCPErr
         )
     if whole.done_reason == "length":
         return NoAnswer(
-            f"{prepared.model} used up {spent} without a word.",
+            f"{prepared.model} used up {spent} without writing anything.",
             next_step="Raise options.num_predict or options.num_ctx.",
         )
     return NoAnswer(
-        f"{prepared.model} ended at once without a word.",
+        f"{prepared.model} stopped at once without writing anything.",
         next_step="Rephrase the prompt, check the template and stop options, or try another model.",
     )
 
@@ -200,14 +212,22 @@ def _answer_notes(whole: Chunk, prepared: PreparedRequest) -> list[str]:
 
 
 def _cut_note(whole: Chunk, prepared: PreparedRequest) -> str:
-    options: dict[str, Any] = prepared.fields.get("options") or {}
-    limit = options.get("num_predict", -1)
-    written = whole.stats.eval_count if whole.stats else None
     if repeats(whole.text):
         return "It repeated itself until the limit; raise repeat_penalty or temperature, or try another model."
-    if limit > 0 and (written is None or written >= limit):
-        return f"{CUT_AT_BUDGET}{limit} tokens; raise options.num_predict for the rest."
+    if _is_cut_at_budget(whole, prepared):
+        return f"{CUT_AT_BUDGET}{_budget(prepared)} tokens; raise options.num_predict for the rest."
     return "Cut: the context is full. Shorten the prompt or raise options.num_ctx."
+
+
+def _budget(prepared: PreparedRequest) -> int:
+    """The num_predict that was sent; -1 for none."""
+    options: dict[str, Any] = prepared.fields.get("options") or {}
+    return options.get("num_predict", -1)
+
+
+def _is_cut_at_budget(whole: Chunk, prepared: PreparedRequest) -> bool:
+    written = whole.stats.eval_count if whole.stats else None
+    return _budget(prepared) > 0 and (written is None or written >= _budget(prepared))
 
 
 def repeats(text: str) -> bool:

@@ -17,6 +17,7 @@ from ollama_mcp.work.chat.run import send
 from ollama_mcp.work.choosing import choose
 from ollama_mcp.work.files.documents import Document, prompt_block
 from ollama_mcp.work.files.passages import split_document
+from ollama_mcp.work.model_watch import ModelWatch
 
 if TYPE_CHECKING:
     from ollama_mcp.work.call_context import CallContext
@@ -32,7 +33,8 @@ _SMALLEST_PART = 200
 _EDGE_CHARS = 600
 _MESSAGE = "the message"
 _LABEL_TOKENS = 8
-_CUT = "cut, for it grew too long; ask for less{files}."
+_CUT = "cut because it grew too long; ask for less{files}."
+_REPLACED = "The answer would rest on two models. Make the same call again."
 _REMEDY = "Shorten the request, or name a model with a longer context."
 
 _PIECE = (
@@ -62,6 +64,7 @@ class _Plan:
     piece_tokens: int
     answer_tokens: int
     thinking_tokens: int
+    quote_tokens: int
 
 
 async def answer_in_pieces(call: CallContext, conversation: Conversation, documents: Sequence[Document]) -> Answer:
@@ -84,14 +87,17 @@ async def answer_in_pieces(call: CallContext, conversation: Conversation, docume
         )
     chosen = await choose(call, conversation.model, conversation.task)
     conversation = replace(conversation, model=chosen.model, remedy=_REMEDY)
+    watch = await ModelWatch.begin(call, chosen.model, _REPLACED)
     plan, pieces = await _plan(call, conversation, documents)
     try:
-        answers = await _answer_pieces(call, plan, pieces)
+        answers = await _answer_pieces(call, plan, pieces, watch)
     except TooLong:
         # The model's own count was larger than estimated, and is known now.
         plan, pieces = await _plan(call, conversation, documents)
-        answers = await _answer_pieces(call, plan, pieces)
+        answers = await _answer_pieces(call, plan, pieces, watch)
+    await watch.check()
     combined, steps = await _combine(call, plan, [found.text for found in answers])
+    await watch.check()
     size = sum(estimate_tokens(part.text) for piece in pieces for part in piece) // len(pieces)
     note = f"Read in {len(pieces)} pieces of about {size:,} tokens; what spans pieces may be missed."
     files = ", or for fewer files at once" if len(documents) > 1 else ""
@@ -115,18 +121,20 @@ async def _plan(
         size = len(words.encode(errors="replace"))
         documents = [Document(_MESSAGE, words, 1, words.count("\n") + 1, size, "utf-8", "text")]
         words = (
-            f"The request stands in a long message, mostly at its beginning or its end.\nIt begins: "
+            f"The request is part of a long message, mostly at its beginning or its end.\nIt begins: "
             f"{words[:_EDGE_CHARS]}\nIt ends: {words[-_EDGE_CHARS:]}"
         )
     largest = (conversation.options or {}).get("num_ctx") or await _largest(call, conversation.model)
     answer = _answer_tokens(conversation, largest)
     thinking = await _thinking_tokens(call, conversation, largest)
+    quotes = min(citations.QUOTE_TOKENS, largest // 8) if conversation.cite else 0
     ratio = await context_window.token_ratio(call, conversation.model)
     margin = context_window.KNOWN_RATIO_MARGIN if ratio else context_window.UNKNOWN_RATIO_MARGIN
     others = sum(estimate_tokens(message.content) for message in conversation.with_user_text(words).messages)
     others += estimate_tokens(_PIECE) + (estimate_tokens(citations.INSTRUCTION) if conversation.cite else 0)
     room = (
-        round((largest - answer - thinking - 2 * context_window.TEMPLATE_TOKENS) / (margin * (ratio or 1.0))) - others
+        round((largest - answer - thinking - quotes - 2 * context_window.TEMPLATE_TOKENS) / (margin * (ratio or 1.0)))
+        - others
     )
     if room < _SMALLEST_PIECE:
         raise TooLong(
@@ -141,7 +149,7 @@ async def _plan(
             "through in one call.",
             next_step="Give fewer files or line ranges, raise limits.num_ctx, or use ollama_batch.",
         )
-    return _Plan(conversation, words, room, answer, thinking), pieces
+    return _Plan(conversation, words, room, answer, thinking, quotes), pieces
 
 
 def _answer_tokens(conversation: Conversation, largest: int) -> int:
@@ -199,7 +207,9 @@ def _parts(document: Document, room: int) -> list[Document]:
     return [smaller for part in parts for smaller in _parts(part, room)]
 
 
-async def _answer_pieces(call: CallContext, plan: _Plan, pieces: Sequence[Sequence[Document]]) -> list[Answer]:
+async def _answer_pieces(
+    call: CallContext, plan: _Plan, pieces: Sequence[Sequence[Document]], watch: ModelWatch
+) -> list[Answer]:
     """The answers to all pieces, in their order."""
     found: dict[int, Answer] = {}
     gate = asyncio.Semaphore(call.settings.work.parallel)
@@ -208,6 +218,8 @@ async def _answer_pieces(call: CallContext, plan: _Plan, pieces: Sequence[Sequen
     async def one(number: int) -> None:
         async with gate:
             found[number] = await _answer_piece(call, small, plan.request, number, pieces)
+            if watch.is_due(1):
+                await watch.check()
         await call.progress.update(len(found), lambda: f"piece {len(found)} of {len(pieces)} answered", len(pieces) + 1)
 
     async with call.progress.phase(f"reading in {len(pieces)} pieces"):
@@ -231,7 +243,7 @@ async def _piece_request(call: CallContext, plan: _Plan) -> Conversation:
         think = (await call.hosts.thinking_support(conversation.model)).lowest
     options = {**(conversation.options or {}), "num_predict": plan.answer_tokens + plan.thinking_tokens}
     form = citations.quote_schema(None) if plan.conversation.cite else None
-    return replace(conversation, format=form, think=think, options=options, include=())
+    return replace(conversation, format=form, think=think, options=options, include=(), quote_tokens=plan.quote_tokens)
 
 
 async def _answer_piece(
@@ -257,7 +269,7 @@ async def _answer_piece(
 
 
 async def _combine(call: CallContext, plan: _Plan, answers: Sequence[str]) -> tuple[Answer, list[Answer]]:
-    """One answer of many, and those in between where they do not fit together either."""
+    """One answer made of many, and the intermediate answers where they do not fit together at once."""
     steps: list[Answer] = []
     small = replace(await _piece_request(call, plan), cite=False, format=None)
     while len(groups := _group(answers, plan.piece_tokens)) > 1:

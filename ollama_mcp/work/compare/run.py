@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ollama_mcp.errors import (
@@ -29,6 +30,8 @@ from ollama_mcp.work.chat.run import run
 from ollama_mcp.work.cloud_policy import check_cloud_policy
 from ollama_mcp.work.compare.prompts import read_prompts
 from ollama_mcp.work.compare.results import SUFFIXES, Comparison, ModelResult, Trial, error_line, render_file
+from ollama_mcp.work.model_watch import ModelWatch
+from ollama_mcp.work.threads import open_in_thread
 
 if TYPE_CHECKING:
     from ollama_mcp.access import Output
@@ -39,6 +42,7 @@ MIN_MODELS, MAX_MODELS = 2, 20
 # Without a file only the beginning of an answer is shown; a model that writes on writes that for nobody.
 SHOWN_TOKENS = 1_024
 _CUT = f"Cut after about {SHOWN_TOKENS:,} tokens; output takes whole answers."
+_REPLACED = "Its answers would be those of two models. Make the same call again."
 # Errors of one prompt, after which the next one is still asked; any other is due to the model or the host.
 _PROMPT_ERRORS = (InvalidArgument, TooLong, ContextOverflow, NoAnswer, BadAnswer, Interrupted)
 
@@ -88,7 +92,8 @@ async def compare(call: CallContext, spec: ComparisonSpec) -> Comparison:
     # Before the models are asked: the answers may take hours, and the output may be refused.
     output: Output | None = None
     if spec.output:
-        output = await asyncio.to_thread(call.access.prepare_output, spec.output, SUFFIXES, overwrite=spec.overwrite)
+        prepare = partial(call.access.prepare_output, spec.output, SUFFIXES, overwrite=spec.overwrite)
+        output = await open_in_thread(prepare)
     with output or nullcontext():
         comparison = await _run_all(call, spec, prompts)
         return await asyncio.to_thread(_write, comparison, output) if output is not None else comparison
@@ -166,15 +171,28 @@ class _ModelRun:
         """Ask all prompts, and look up the memory that the model takes."""
         # The load time of a model that is loaded already says nothing; a note tells so.
         was_loaded = await self._call.hosts.loaded_models.find(self._model) is not None
+        try:
+            watch = await ModelWatch.begin(self._call, self._model, _REPLACED)
+            trials = await self._trials(watch)
+            await watch.check()
+        except OllamaMCPError as error:
+            # The host is gone; or the model was replaced, and which answers are of which model nobody knows.
+            return ModelResult(self._model, [Trial(1, error=error)])
+        notes = [*_collect_notes(trials), *([f"{self._model} was already loaded."] if was_loaded else [])]
+        result = ModelResult(self._model, trials, notes)
+        return await self._with_memory(result) if result.answered else result
+
+    async def _trials(self, watch: ModelWatch) -> list[Trial]:
+        """The answers to all prompts, or to those before an error of the model or the host."""
         trials: list[Trial] = []
         for number in range(1, len(self._prompts) + 1):
             trials.append(await self._trial(number))
             error = trials[-1].error
             if error is not None and not isinstance(error, _PROMPT_ERRORS) and not error.partial:
                 break
-        notes = [*_collect_notes(trials), *([f"{self._model} was already loaded."] if was_loaded else [])]
-        result = ModelResult(self._model, trials, notes)
-        return await self._with_memory(result) if result.answered else result
+            if watch.is_due(1):
+                await watch.check()
+        return trials
 
     async def _trial(self, number: int) -> Trial:
         self._has_first_token = False

@@ -125,7 +125,7 @@ async def prepare_decider(
     if options and method == "decision":
         notes.append("options were not used: decision models take none.")
     if shuffle and method == "schema":
-        notes.append("shuffle changed nothing: there are no probabilities to take the mean of.")
+        notes.append("shuffle changed nothing: there are no probabilities to average.")
     semaphore = asyncio.Semaphore(call.settings.work.parallel)
     session = ModelSession(call, chosen.model, options, call.keep_alive(keep_alive), semaphore)
     logprobs = LogprobDecider(session, disable_thinking, shuffle, asyncio.Lock())
@@ -163,7 +163,7 @@ async def _choose_method(
     thinking = await call.hosts.thinking_support(model)
     # The few tokens that are written would be thoughts, not the letter.
     if thinking.supported and thinking.lowest is not False:
-        notes.append(f"{model} cannot be kept from thinking, so it was asked by schema: there are no probabilities.")
+        notes.append(f"{model} always thinks, so it was asked by schema: there are no probabilities.")
         return "schema", False
     if large := [question.name for question in questions if len(question.options) > MAX_TOP_LOGPROBS]:
         notes.append(f"More than {MAX_TOP_LOGPROBS} options have no probabilities this way: {', '.join(large)}.")

@@ -139,7 +139,7 @@ def letter_probabilities(logprobs: Sequence[dict[str, Any]], letters: str) -> di
     weights: dict[str, float] = {}
     for position in islice(logprobs, MAX_POSITIONS):
         weights = _letters_at(position, letters)
-        # A word that is no letter ends the search: letters behind it are part of a sentence. Not so the closing tag,
+        # A word that is not a letter ends the search: letters behind it are part of a sentence. Not so the closing tag,
         # which is left to models whose template opens the thinking.
         if sum(weights.values()) >= MIN_MASS or str(position.get("token", "")).strip(_AROUND) not in ("", "/think"):
             break

@@ -22,6 +22,7 @@ from ollama_mcp.work.cloud_policy import check_cloud_policy
 from ollama_mcp.work.decide.decider import Decider, prepare_decider
 from ollama_mcp.work.decide.questions import ClosedQuestion, check_questions
 from ollama_mcp.work.model_watch import ModelReplaced, ModelWatch
+from ollama_mcp.work.progress import counted
 
 if TYPE_CHECKING:
     from ollama_mcp.work.call_context import CallContext
@@ -36,7 +37,7 @@ _FATAL = (Unreachable, ModelNotFound, Unauthorized, Forbidden, UnsupportedByVers
 _CRASHES_PER_TASK = 3
 # Fewer inputs take too little time for the model to be replaced.
 _WATCHED_INPUTS = 20
-_REPLACED = "The answers would be those of two models. Make the same call again."
+_REPLACED = "The answers would come from two models. Make the same call again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,10 @@ async def _decide_all(call: CallContext, decider: Decider, rows: Sequence[InputR
             text = f"{done} of {total} inputs"
             await call.progress.update(done, text.__str__, total=total)
 
-    async with call.progress.phase(f"judging {total} inputs with {decider.model}"), asyncio.TaskGroup() as group:
+    async with (
+        call.progress.phase(f"judging {counted(total, 'input')} with {decider.model}"),
+        asyncio.TaskGroup() as group,
+    ):
         for _ in range(parallel):
             group.create_task(work())
     if watch is not None:

@@ -10,6 +10,7 @@ from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.tokens import estimate_tokens
 from ollama_mcp.work.files.documents import Document
 from ollama_mcp.work.files.passages import split_document
+from ollama_mcp.work.rank.table_rows import table_rows
 
 # Fixed steps: a text that changes a little is still split as before, and its other passages are found in the store.
 PASSAGE_CHARS = (1_200, 900, 600, 450, 300, 200, 150, 100, 60, 30)
@@ -24,13 +25,15 @@ _SPECIAL_TOKENS = 8
 class Place(NamedTuple):
     """Where a passage is: lines of a file, or a text of the call by its index (-1 for files).
 
-    The fields are in reading order, so that places sort by it.
+    The fields are in reading order, so that places sort by it. In a table a row is one place, with all its lines; `row`
+    is its number, or 0.
     """
 
     path: str
     text_index: int
     first_line: int
     last_line: int
+    row: int = 0
 
     def __str__(self) -> str:
         if self.text_index >= 0:
@@ -69,7 +72,13 @@ class Corpus:
             InvalidArgument: There is nothing to search, or more than may be searched.
         """
         for document in documents:
-            self._split(document, -1, self._passage_chars(document.text))
+            chars = self._passage_chars(document.text)
+            if rows := table_rows(document):
+                for row in rows:
+                    place = Place(document.path, -1, row.first_line, row.last_line, row.number)
+                    self._split(_document(document.path, row.text, row.first_line), -1, chars, place)
+            else:
+                self._split(document, -1, chars)
         for index, text in enumerate(texts):
             self._split(_document("", text, 1), index, self._passage_chars(text))
         if not self.passages:
@@ -99,7 +108,8 @@ class Corpus:
             chars = max(MIN_CHARS, (len(text) + 1) // 2)
             for place in self.places.pop(key):
                 self.passages -= 1
-                added += self._split(_document(place.path, text, place.first_line), place.text_index, chars)
+                whole = place if place.row else None
+                added += self._split(_document(place.path, text, place.first_line), place.text_index, chars, whole)
         return added
 
     def cache_key(self, space: str) -> bytes:
@@ -112,8 +122,8 @@ class Corpus:
         tokens_per_char = estimate_tokens(text) / max(1, len(text))
         return next((chars for chars in PASSAGE_CHARS if chars * tokens_per_char <= self._token_budget), MIN_CHARS)
 
-    def _split(self, document: Document, text_index: int, chars: int) -> list[bytes]:
-        """Add the passages of a document; return the keys of those that are new."""
+    def _split(self, document: Document, text_index: int, chars: int, whole: Place | None = None) -> list[bytes]:
+        """Add the passages of a document; return the keys of those that are new. `whole` is the place of them all."""
         added: list[bytes] = []
         for passage in split_document(document, chars=chars):
             text = passage.text.strip()
@@ -130,7 +140,8 @@ class Corpus:
                 self.texts[key] = text
                 self.places[key] = []
                 added.append(key)
-            self.places[key].append(Place(document.path, text_index, first_line, first_line + text.count("\n")))
+            place = Place(document.path, text_index, first_line, first_line + text.count("\n"))
+            self.places[key].append(whole or place)
         return added
 
 

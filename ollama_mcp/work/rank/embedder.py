@@ -17,6 +17,7 @@ from ollama_mcp.work.rank.vector_index import load_stored
 if TYPE_CHECKING:
     from ollama_mcp.api import ModelCard
     from ollama_mcp.work.call_context import CallContext
+    from ollama_mcp.work.model_watch import ModelWatch
     from ollama_mcp.work.rank.corpus import Corpus
     from ollama_mcp.work.rank.vector_index import VectorIndex
 
@@ -65,19 +66,21 @@ def prefixes_of(model: str, card: ModelCard) -> Prefixes:
 
 
 class Embedder:
-    """Embeds with one model, several requests at a time; each new vector goes to the store as it arrives.
+    """Embeds with one model, several requests at a time; vectors go to the store once it is known to be their model.
 
     Args:
         call: The context of the call.
         model: The model.
         space: The space of the store that its vectors belong to.
+        watch: Tells whether it is still the model of that space.
 
     Attributes:
         embedded: Number of passages that the model was asked for.
     """
 
-    def __init__(self, call: CallContext, model: str, space: str) -> None:
-        self._call, self._model, self._space = call, model, space
+    def __init__(self, call: CallContext, model: str, space: str, watch: ModelWatch) -> None:
+        self._call, self._model, self._space, self._watch = call, model, space, watch
+        self._unkept: list[tuple[bytes, bytes]] = []
         self._truncate: bool | None = False
         self._total, self._started = 0, 0.0
         self._failure: UnusableVector | None = None
@@ -101,23 +104,36 @@ class Embedder:
         except UnusableVector as error:
             error.next_step = "This is about the query: word it differently, or use another embedding model."
             raise
-        await self._call.store.embeddings.put(self._space, [(key, vector)])
+        self._unkept.append((key, vector))
         return vector
+
+    async def keep(self) -> None:
+        """Store what is not stored yet, if the model is still the one of the space.
+
+        Raises:
+            ModelReplaced: It is another one.
+        """
+        unkept, self._unkept = self._unkept, []
+        if unkept and await self._watch.check():
+            await self._call.store.embeddings.put(self._space, unkept)
 
     async def embed_corpus(self, corpus: Corpus, into: VectorIndex) -> None:
         """Fill an index with the vectors of a corpus; passages that are too long for the model are halved.
 
         Raises:
-            OllamaMCPError: The host or the model fails; vectors that arrived before are kept.
+            OllamaMCPError: The host or the model fails; vectors that arrived before are kept. Or it was replaced.
         """
         self._started = time.monotonic()
         missing = await load_stored(self._call.store.embeddings, self._space, corpus, list(corpus.texts), into)
-        while missing:
-            self._total = self.embedded + len(missing)
-            too_long = await self._embed(corpus, missing, into)
-            into.halved += too_long
-            halves = await asyncio.to_thread(corpus.halve, too_long)
-            missing = await load_stored(self._call.store.embeddings, self._space, corpus, halves, into)
+        try:
+            while missing:
+                self._total = self.embedded + len(missing)
+                too_long = await self._embed(corpus, missing, into)
+                into.halved += too_long
+                halves = await asyncio.to_thread(corpus.halve, too_long)
+                missing = await load_stored(self._call.store.embeddings, self._space, corpus, halves, into)
+        finally:
+            await self.keep()
         # Without any vector there is nothing to search: then it is the model that cannot be used.
         if self._failure is not None and not into.rows:
             raise self._failure
@@ -163,7 +179,9 @@ class Embedder:
             else:
                 too_long.append(key)
         # Those that are too long are remembered as such, so that the next call does not ask again.
-        await self._call.store.embeddings.put(self._space, [*usable, *((key, b"") for key in too_long)])
+        self._unkept += [*usable, *((key, b"") for key in too_long)]
+        if self._watch.is_due(len(keys)):
+            await self.keep()
         self.embedded += len(usable)
         await self._call.progress.update(self.embedded, self._progress_message, total=self._total)
         return too_long

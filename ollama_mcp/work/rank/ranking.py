@@ -16,6 +16,8 @@ from ollama_mcp.hosts.model_cards import capabilities_of, default_options
 from ollama_mcp.work.choosing import choose
 from ollama_mcp.work.cloud_policy import check_cloud_policy
 from ollama_mcp.work.files import ReadResult, UnreadFile, read_files, read_optional_files, receipts
+from ollama_mcp.work.model_watch import ModelWatch
+from ollama_mcp.work.progress import counted
 from ollama_mcp.work.rank.corpus import Corpus, Place
 from ollama_mcp.work.rank.embedder import Embedder, prefixes_of
 from ollama_mcp.work.rank.vector_index import (
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 EXCERPT_CHARS = 160
 _MAX_RECEIPTS = 3
+_REPLACED = "Vectors of two models cannot be compared. Make the same call again."
 # For a model whose card names no context length: most embedding models take at least so many tokens.
 _DEFAULT_CONTEXT_LENGTH = 512
 
@@ -107,12 +110,19 @@ async def rank(
     prefixes = prefixes_of(chosen.model, card)
     limits = call.settings.limits
     corpus = Corpus(prefixes.passage, context_length=_context_length(call, card), max_passages=limits.passages)
-    space = await _space(call, chosen.model)
-    async with call.progress.phase(f"searching {len(result.documents) + len(texts):,} texts with {chosen.model}"):
+    digest = "" if parse_name(chosen.model).is_cloud else (await call.hosts.installed_model(chosen.model)).digest
+    # The space of the store for the model's vectors: by digest, since a name may get another model; a cloud model has
+    # none here.
+    space = f"{digest or parse_name(chosen.model).key} normalised"
+    watch = ModelWatch(call, chosen.model, digest, _REPLACED)
+    sources = counted(len(result.documents) + len(texts), "text")
+    async with call.progress.phase(f"searching {sources} with {chosen.model}"):
         cache_key = await asyncio.to_thread(_fill_corpus, corpus, result, texts, space)
-        embedder = Embedder(call, chosen.model, space)
+        embedder = Embedder(call, chosen.model, space, watch)
         vector = await embedder.embed_query(prefixes.query + query.strip())
         index = await _index(call, embedder, corpus, cache_key, len(vector) // BYTES_PER_NUMBER)
+        # Where all passages were stored before, the query's vector alone is new.
+        await embedder.keep()
         found = await asyncio.to_thread(nearest, index, vector, corpus, min(count, limits.listed))
     places = [RankedPlace(score, place, _excerpt(corpus.texts[key])) for score, place, key in found]
     notes = [
@@ -150,7 +160,7 @@ async def _read_files(call: CallContext, files: Sequence[str], *, required: bool
     if not files:
         return ReadResult()
     read = read_files if required else read_optional_files
-    async with call.progress.phase(f"reading {len(files)} files"):
+    async with call.progress.phase(f"reading {counted(len(files), 'file')}"):
         result = await read(call.access, files, call.settings)
     result.unread.extend(UnreadFile(path, "[invalid_argument] it is an image") for path in result.images)
     return result
@@ -163,14 +173,6 @@ def _context_length(call: CallContext, card: ModelCard) -> int:
         {**default_options(card), **call.settings.defaults.options}.get("num_ctx"),
     ]
     return min(number for number in limits if isinstance(number, int) and number > 0)
-
-
-async def _space(call: CallContext, model: str) -> str:
-    """The space of the store for a model's vectors: by digest, since a name may get another model with a pull."""
-    # Models in the cloud have no digest here.
-    if parse_name(model).is_cloud:
-        return f"{parse_name(model).key} normalised"
-    return f"{(await call.hosts.installed_model(model)).digest} normalised"
 
 
 def _fill_corpus(corpus: Corpus, result: ReadResult, texts: Sequence[str], space: str) -> bytes:

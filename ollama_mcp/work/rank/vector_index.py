@@ -12,6 +12,7 @@ from importlib import import_module
 from operator import mul
 from typing import TYPE_CHECKING
 
+from ollama_mcp._command import how_to_install
 from ollama_mcp.errors import BadAnswer, InvalidArgument
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ CACHE_BYTES = 512_000_000
 _PAGE = 4_096
 # About a second of work in plain Python.
 MAX_WITHOUT_NUMPY = 20_000
-INSTALL = "pip install 'ollama-mcp-server[rank]'"
 # By how much the number of candidates grows if several of them turn out to be at the same place.
 _CANDIDATES_FACTOR = 8
 
@@ -136,7 +136,7 @@ def check_numpy(passages: int) -> None:
     if passages > MAX_WITHOUT_NUMPY and not _has_numpy():
         raise InvalidArgument(
             f"Searching {passages:,} passages needs numpy; without it at most {MAX_WITHOUT_NUMPY:,} are searched.",
-            next_step=f"The user can install it: `{INSTALL}`. Or give fewer files.",
+            next_step=f"{how_to_install('rank')} Or give fewer files.",
         )
 
 

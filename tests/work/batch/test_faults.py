@@ -67,8 +67,8 @@ async def test_an_input_that_changes_while_it_is_read_is_never_mixed(bench: Benc
     async with held(bench, [path]) as batch:
         bench.write("in.txt", "".join(f"new {n}\n" for n in range(9)))
     said = error(await batch, "disk")
-    assert "changed while it was read" in said and "starts anew" in said
-    assert "are kept" not in said and "goes on from there" not in said
+    assert "changed while it was read" in said and "starts over" in said
+    assert "are kept" not in said and "resumes from there" not in said
     assert not (bench.folder / OUT).exists()
     asked = len(bench.prompts())
     report = await bench.report([path], output=OUT)
@@ -107,7 +107,7 @@ async def test_a_host_that_dies_in_the_middle_loses_nothing(simulator: Simulator
         result = await batch
         said = error(result, "unreachable")
         done = int(said.split("Stopped with ")[1].split(" of ")[0].replace(",", ""))
-        assert 600 < done < 1_000 and "which are kept" in said and "The same call goes on" in said
+        assert 600 < done < 1_000 and "which are kept" in said and "The same call resumes" in said
         assert not (bench.folder / OUT).exists()
         simulator.faults.clear()
         await simulator.resume()
@@ -176,7 +176,7 @@ async def test_rows_that_failed_are_asked_for_again_without_the_others(simulator
         bench.simulator.script(MODEL, Answer(text="one"), failing[0], Answer(text="three"), failing[1])
         first = await bench.report(["a", "b", "c"], output=OUT)
         assert (first["done"], first["failed"]) == (2, 1)
-        assert any("asks again for the 1 that failed" in note for note in first["notes"])
+        assert any("retries only the 1 that failed" in note for note in first["notes"])
         asked = len(bench.prompts())
         again = await bench.report(["a", "b", "c"], output=OUT, overwrite=True)
         assert (again["done"], again["failed"]) == (3, 0)

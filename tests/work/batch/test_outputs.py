@@ -90,7 +90,7 @@ async def test_a_row_that_was_cut_has_its_note(bench: Bench):
     report = await bench.report(["tell me a long story"] * 2, options={"num_predict": 3}, output="out.jsonl")
     assert all("Cut at num_predict=3" in row["notes"][0] for row in bench.rows())
     said = " ".join(report["notes"])
-    assert "2 rows have notes of their own: row 1, 2. Row 1: Cut at num_predict=3" in said
+    assert "2 rows have notes: row 1, 2. Row 1: Cut at num_predict=3" in said
     assert "`notes` of each row has them" in said
 
 
@@ -169,7 +169,7 @@ async def test_questions_are_answered_for_each_row(bench: Bench):
         assert (row["mood.probability"], row["ok.probability"]) == ("0.8", "0.8")
         assert json.loads(row["mood.probabilities"]) == {"good": 0.8, "bad": 0.2}
         assert (row["mood.note"], row["error"]) == ("", "")
-    assert any(note.startswith("confidence: how little") for note in report["notes"])
+    assert any(note.startswith("confidence: how concentrated") for note in report["notes"])
     await bench.report([path], questions=QUESTIONS, output="out.jsonl")
     assert [set(row["output"]) for row in bench.rows()] == [{"mood", "ok"}] * 2
 
@@ -289,7 +289,7 @@ async def test_a_cloud_model_is_used_only_where_the_settings_allow_batches(simul
 async def test_a_store_in_memory_is_said_to_forget(simulator: Simulator, tmp_path: Path):
     async with batching(simulator, tmp_path, store={"path": ":memory:"}) as bench:
         report = await bench.report([str(n) for n in range(21)], output="out.jsonl")
-    assert "starts anew" in " ".join(report["notes"])
+    assert "starts over" in " ".join(report["notes"])
 
 
 async def test_read_only_servers_do_not_offer_it(simulator: Simulator, tmp_path: Path):

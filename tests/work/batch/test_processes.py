@@ -64,7 +64,15 @@ async def test_a_server_killed_in_mid_batch_loses_no_row_and_doubles_none(simula
             await asyncio.to_thread(peer.process.wait, 10)
         assert not (tmp_path / "data" / "out.jsonl").exists()
     async with serving(simulator, tmp_path) as peer:
+        listed = await asyncio.to_thread(peer.ask, call(9, "ollama_job"))
+        (left,) = listed["result"]["structuredContent"]["unfinished_batches"]
         result = await batch(peer, 3, **arguments)
+        after = await asyncio.to_thread(peer.ask, call(10, "ollama_job"))
+    # What a new process finds of the killed ones, until the same call has done the rest.
+    assert left["input"].endswith("in.txt'") and left["output"] == "out.jsonl" and left["model"] == MODEL
+    assert 100 < left["done"] < 400 and (left["total"], left["task"]) == (400, "{text}")
+    assert "The same ollama_batch call" in text_of(listed)
+    assert "unfinished_batches" not in after["result"]["structuredContent"]
     report = result["structuredContent"]
     assert (report["done"], report["failed"]) == (400, 0)
     rows = [json.loads(line) for line in (tmp_path / "data" / "out.jsonl").read_text().splitlines()]

@@ -45,8 +45,8 @@ async def test_a_model_that_is_replaced_meanwhile_stops_the_batch_with_both_dige
     new = put(bench.simulator, "qwen3:4b")
     gate.set()
     said = error(await batch, "interrupted")
-    assert f"digest {old} before, {new} now" in said and "does all rows anew" in said
-    assert "goes on from there" not in said and not (bench.folder / OUT).exists()
+    assert f"digest {old} before, {new} now" in said and "processes all rows again" in said
+    assert "resumes from there" not in said and not (bench.folder / OUT).exists()
     # Rows of which nobody knows which model they are of are not taken up once the former model is back.
     asked = len(bench.prompts())
     put(bench.simulator, MODEL)
@@ -93,7 +93,7 @@ async def test_an_engine_that_dies_at_each_request_is_given_up_and_the_batch_goe
         bench.simulator.faults.add(fault)
         before = len(bench.prompts())
         said = error(await bench.batch(rows, output=OUT), "server_error")
-        assert "Stopped with 0 of 300 rows done" in said and "The same call goes on" in said
+        assert "Stopped with 0 of 300 rows done" in said and "The same call resumes" in said
         assert len(bench.prompts()) - before <= 16
         bench.simulator.faults.clear()
     report = await bench.report(rows, output=OUT)

@@ -33,7 +33,7 @@ async def test_the_steps_that_combine_many_answers_are_reported_and_counted_apar
     pieces = int(notes.split("Read in ")[1].split()[0])
     steps = len(asked) - pieces - 1
     assert steps > 1
-    assert f"{pieces} of {pieces} answers to pieces: cut, for it grew too long; ask for less.\n" in notes
+    assert f"{pieces} of {pieces} answers to pieces: cut because it grew too long; ask for less.\n" in notes
     assert f"{steps} of {steps} steps that combined them: cut" in notes
     assert any(message.startswith(f"combining {pieces} answers") for message in seen)
 

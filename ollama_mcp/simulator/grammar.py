@@ -1,0 +1,70 @@
+"""Which JSON Schemas Ollama refuses, since llama.cpp makes no grammar of them.
+
+The rules and the texts are those of llama.cpp's converter (`json-schema-to-grammar.cpp`) as Ollama 0.5.7, 0.17.7 and
+0.33 have it: one unknown sub-schema refuses the whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from ollama_mcp.simulator.go_json import Object, as_list, as_object
+from ollama_mcp.simulator.schema_instances import JSON_TYPES
+
+# What the newest of the three takes to be a string or any value, and the others do not know.
+_ENOUGH = ("$ref", "oneOf", "anyOf", "const", "enum", "properties", "items", "prefixItems", "pattern", "allOf")
+_STRING_FORMATS = ("date", "time", "date-time", "uuid")
+
+
+def refusal(schema: Object, *, native: bool) -> str:
+    """Why no grammar can be made of a schema; "" for one that can be.
+
+    Args:
+        schema: The schema.
+        native: Whether llama-server makes it (0.30 and later).
+    """
+    return next(_problems(schema, native=native), "")
+
+
+def _problems(node: Any, *, native: bool) -> Iterator[str]:
+    if not isinstance(node, dict):
+        yield f"Unrecognized schema: {json.dumps(node)}"
+        return
+    schema = as_object(node)
+    ref, kind, pattern = schema.get("$ref"), schema.get("type"), schema.get("pattern")
+    if isinstance(ref, str):
+        if not ref.startswith("#/"):
+            yield f"Unsupported ref: {ref}"
+        elif "~" in ref:
+            yield f"Error resolving ref {ref}"
+        return
+    if isinstance(pattern, str) and not (pattern.startswith("^") and pattern.endswith("$")):
+        yield "Pattern must start with '^' and end with '$'"
+    if isinstance(kind, str) and kind not in JSON_TYPES:
+        yield f"Unrecognized schema: {json.dumps(node)}"
+    if kind is None and schema and not native and not _is_known(schema):
+        yield f"Unrecognized schema: {json.dumps(node)}"
+    for child in _children(schema):
+        yield from _problems(child, native=native)
+
+
+def _is_known(schema: Object) -> bool:
+    more = schema.get("additionalProperties", True)
+    return more is not True or schema.get("format") in _STRING_FORMATS or any(name in schema for name in _ENOUGH)
+
+
+def _children(schema: Object) -> Iterator[Any]:
+    alternatives = as_list(schema.get("oneOf")) or as_list(schema.get("anyOf"))
+    if alternatives:
+        yield from alternatives
+        return
+    yield from as_object(schema.get("properties")).values()
+    if isinstance(more := schema.get("additionalProperties"), dict):
+        yield more
+    items = schema.get("items", schema.get("prefixItems"))
+    if isinstance(items, list):
+        yield from as_list(items)
+    elif items is not None:
+        yield items

@@ -1,0 +1,43 @@
+"""What is opened in a thread is closed, whoever gives it up meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from ollama_mcp.work.threads import open_in_thread
+from tests.support import until
+
+
+class Opened:
+    """Something to close."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+async def test_what_a_thread_opens_for_a_caller_that_was_cancelled_is_closed() -> None:
+    opened, begun, go_on = Opened(), threading.Event(), threading.Event()
+
+    def opening() -> Opened:
+        begun.set()
+        go_on.wait(30)
+        return opened
+
+    task = asyncio.create_task(open_in_thread(opening))
+    await until(begun.is_set, 30)
+    task.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert opened.closed
+
+
+async def test_what_a_thread_opens_is_the_callers() -> None:
+    opened = Opened()
+    assert await open_in_thread(lambda: opened) is opened
+    assert not opened.closed
