@@ -152,6 +152,11 @@ class Process(BenchClient):
     async def call(self) -> None:
         await self.ask("tools/call", {"name": "ollama_generate", "arguments": self.arguments})
 
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
     def resident_bytes(self) -> int:
         """Resident memory of the process; 0 if the system has no /proc."""
         status = Path(f"/proc/{self._process.pid}/status")

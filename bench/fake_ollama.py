@@ -1,67 +1,118 @@
-"""An Ollama that always gives the same answer immediately; raw asyncio, so that it costs less than what is measured.
+"""An Ollama that always gives the same answer; raw asyncio, so that it costs less than what is measured.
 
-`python -m bench.fake_ollama` prints its URL and serves until its stdin is closed.
+`python -m bench.fake_ollama [--tokens N --seconds S]` prints its URL and serves until its stdin is closed. By default
+it answers at once; with the options it writes N tokens one by one in S seconds, each a line of a stream of its own, as
+a GPU does. A request that asks for fewer (num_predict) gets those in the same time.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 _TIMINGS = {"total_duration": 1, "load_duration": 1, "prompt_eval_count": 1, "prompt_eval_duration": 1}
-_FIELDS = {"model": "m", "created_at": "2026-01-01T00:00:00Z", "done": True, "done_reason": "stop", "eval_count": 1}
+_FIELDS = {"model": "m", "created_at": "2026-01-01T00:00:00Z", "done": True, "done_reason": "stop"}
 _SHOW = {
     "details": {"family": "llama", "parameter_size": "1B", "quantization_level": "Q4_0"},
     "model_info": {"general.architecture": "llama", "llama.context_length": 131_072},
-    "capabilities": ["completion", "tools"],
+    "capabilities": ["completion", "tools", "embedding"],
 }
+_LETTERS = "ABCDEFGHJKLMNOPQRSTU"
+_TOP = [{"token": letter, "logprob": -0.1 - place, "bytes": [65]} for place, letter in enumerate(_LETTERS)]
+_LOGPROBS = [{"token": "A", "logprob": -0.1, "bytes": [65], "top_logprobs": _TOP}]
+_VECTOR = [0.125] * 256
 
 
-def _lines(path: str, streamed: bool) -> Sequence[Mapping[str, object]]:
-    answer = {"message": {"role": "assistant", "content": "ok"}} if path == "/api/chat" else {"response": "ok"}
-    empty = {"message": {"role": "assistant", "content": ""}} if path == "/api/chat" else {"response": ""}
-    last = _FIELDS | _TIMINGS | {"eval_duration": 1}
-    return [_FIELDS | answer | {"done": False}, last | empty] if streamed else [last | answer]
+def _words(path: str, text: str, asked: Mapping[str, Any]) -> dict[str, object]:
+    if path == "/api/generate":
+        return {"response": text}
+    words: dict[str, object] = {"message": {"role": "assistant", "content": text}}
+    return words | {"logprobs": _LOGPROBS} if asked.get("logprobs") and text else words
+
+
+def _last(path: str, text: str, tokens: int, asked: Mapping[str, Any]) -> bytes:
+    return _line(_FIELDS | _TIMINGS | {"eval_count": tokens, "eval_duration": 1} | _words(path, text, asked))
+
+
+def _line(fields: Mapping[str, object]) -> bytes:
+    return json.dumps(fields).encode() + b"\n"
+
+
+async def _complete(writer: asyncio.StreamWriter, path: str, body: bytes, tokens: int, seconds: float) -> None:
+    begin = time.monotonic()
+    asked: dict[str, Any] = json.loads(body)
+    limit = asked.get("options", {}).get("num_predict", tokens)
+    tokens = min(tokens, limit) if limit > 0 else tokens
+    word = "ok" if tokens == 1 else "A" if asked.get("logprobs") else "ok "
+    if not asked.get("stream", True):
+        await _until(begin + seconds)
+        writer.write(_whole(_last(path, word * tokens, tokens, asked)))
+        return
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+    part = _chunk(_line(_FIELDS | {"done": False} | _words(path, word, asked)))
+    for number in range(1, tokens + 1):
+        await _until(begin + seconds * number / tokens)
+        writer.write(head + part)
+        head = b""
+    writer.write(_chunk(_last(path, "", tokens, asked)) + b"0\r\n\r\n")
+
+
+async def _until(moment: float) -> None:
+    if (left := moment - time.monotonic()) > 0:
+        await asyncio.sleep(left)
+
+
+def _chunk(content: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(content), content)
+
+
+def _whole(content: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
+        len(content),
+        content,
+    )
 
 
 def _answer(path: str, body: bytes) -> bytes:
-    if path in ("/api/generate", "/api/chat"):
-        streamed = json.loads(body).get("stream", True)
-        kind = "application/x-ndjson" if streamed else "application/json"
-        content = b"".join(json.dumps(line).encode() + b"\n" for line in _lines(path, streamed))
-    else:
-        kind = "application/json"
-        model = {"name": "m", "model": "m", "size": 1, "digest": "0" * 64, "modified_at": _FIELDS["created_at"]}
-        # Whatever has answered is loaded.
-        running = model | {"context_length": 4096, "size_vram": 0, "expires_at": "2030-01-01T00:00:00Z"}
-        known = {
-            "/api/version": {"version": "0.15.0"},
-            "/api/tags": {"models": [model]},
-            "/api/ps": {"models": [running]},
-            "/api/show": _SHOW,
-        }
-        content = json.dumps(known.get(path, {"models": []})).encode()
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n\r\n"
-    return head.encode() + content
+    if path == "/api/embed":
+        texts: list[str] = json.loads(body)["input"]
+        return _whole(json.dumps({"model": "m", "embeddings": [_VECTOR for _ in texts]}).encode())
+    model = {"name": "m", "model": "m", "size": 1, "digest": "0" * 64, "modified_at": _FIELDS["created_at"]}
+    loaded = model | {"size_vram": 1, "context_length": 4_096, "expires_at": "2099-01-01T00:00:00Z"}
+    known = {
+        "/api/version": {"version": "0.15.0"},
+        "/api/tags": {"models": [model]},
+        "/api/show": _SHOW,
+        "/api/ps": {"models": [loaded]},
+    }
+    return _whole(json.dumps(known.get(path, {"models": []})).encode())
 
 
-async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _serve(tokens: int, seconds: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while True:
             start, *fields = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             length = next((int(field[15:]) for field in fields if field.lower().startswith("content-length:")), 0)
             body = await reader.readexactly(length)
-            writer.write(_answer(start.split()[1], body))
+            path = start.split()[1]
+            if path in ("/api/generate", "/api/chat"):
+                await _complete(writer, path, body, tokens, seconds)
+            else:
+                writer.write(_answer(path, body))
     except (asyncio.IncompleteReadError, ConnectionError):
         pass
     finally:
         writer.close()
 
 
-async def _main() -> None:
-    server = await asyncio.start_server(_serve, "127.0.0.1", 0, backlog=2048)
+async def _main(tokens: int, seconds: float) -> None:
+    server = await asyncio.start_server(partial(_serve, tokens, seconds), "127.0.0.1", 0, backlog=2048)
     port = server.sockets[0].getsockname()[1]
     print(f"http://127.0.0.1:{port}", flush=True)
     async with server:
@@ -69,4 +120,8 @@ async def _main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main())
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tokens", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=0.0)
+    chosen = parser.parse_args()
+    asyncio.run(_main(chosen.tokens, chosen.seconds))

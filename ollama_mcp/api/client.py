@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ollama_mcp.api.events import Json
-    from ollama_mcp.api.http_session import ApiResponse
+    from ollama_mcp.api.http_session import ApiResponse, RequestInfo
     from ollama_mcp.api.read_only import ReadOnlyGuard
-    from ollama_mcp.api.requests import CreateRequest, DecisionRequest, EmbedRequest, RequestModel
+    from ollama_mcp.api.requests import CreateRequest, DecisionRequest, EmbedRequest, ModelRequest, RequestModel
     from ollama_mcp.api.responses import (
         Account,
         CloudStatus,
@@ -230,6 +230,7 @@ class OllamaClient:
             partial(self._send, "/api/generate", request),
             GenerateChunk.from_json,
             idle=self._session.timeouts.idle,
+            whole=None if request.stream else self._describe("/api/generate", request),
             # Raw text and the middle between prompt and suffix are not shaped by a chat template.
             split_thinking=request.split_thinking and not request.raw and request.suffix is None,
             wants_logprobs=bool(request.logprobs),
@@ -241,6 +242,7 @@ class OllamaClient:
             partial(self._send, "/api/chat", request),
             ChatChunk.from_json,
             idle=self._session.timeouts.idle,
+            whole=None if request.stream else self._describe("/api/chat", request),
             split_thinking=request.split_thinking,
             wants_logprobs=bool(request.logprobs),
         )
@@ -307,6 +309,9 @@ class OllamaClient:
         return ProgressStream(
             partial(self._send, path, request), ProgressEvent.from_json, idle=self._session.timeouts.idle
         )
+
+    def _describe(self, path: str, request: ModelRequest) -> RequestInfo:
+        return self._session.describe(ApiRequest("POST", path, model=request.model))
 
     async def _send(self, path: str, request: RequestModel) -> ApiResponse:
         return await self._session.send(await self._prepare(path, request))

@@ -28,6 +28,11 @@ from ollama_mcp.errors import (
 _FAILED = "{host} failed at {endpoint}: it says {quoted}."
 _REFUSED = "{host} refused {endpoint}: it says {quoted}."
 _REGISTRY = ("/api/pull", "/api/push", "/api/create")
+_INFERENCE = ("/api/generate", "/api/chat", "/api/embed", "/api/embeddings", "/v1/systemone")
+_DIED = "The process that runs {model} on {host} died or did not start: it says {quoted}."
+_AFTER_DEATH = (
+    "Try once more; if it persists, use a smaller model or lower options.num_ctx, and read that server's log."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +220,17 @@ TEXT_RULES: tuple[ErrorRule, ...] = (
         r"has terminated|unexpectedly stopped|error was encountered while running|incompatible with your version"
         r"|error loading model|(failed|unable) to load|timed out waiting for",
         RunnerFailed,
-        "The process that runs {model} on {host} died or did not start: it says {quoted}.",
-        "Try once more; if it persists, use a smaller model or lower options.num_ctx, and read that server's log.",
+        _DIED,
+        _AFTER_DEATH,
+    ),
+    ErrorRule(
+        # How Ollama's own request to that process failed, on a port of the loopback interface (llm/server.go).
+        r"no longer running|server startup failed|post predict|do (embedding|encode|decode|load) request|health resp:"
+        r"|reading (llm|llama-server|embed) (error )?response|//127\.0\.0\.1:\d+/|^(unexpected )?EOF$",
+        RunnerFailed,
+        _DIED,
+        _AFTER_DEATH,
+        _INFERENCE,
     ),
     ErrorRule(
         r"dial tcp|no such host|connection refused|i/o timeout|deadline exceeded|tls:|x509:|blocked redirect"

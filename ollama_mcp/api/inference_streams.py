@@ -6,6 +6,8 @@ import re
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 from ollama_mcp.api.events import ChatChunk, ChatResponse, Chunk, GenerateChunk, GenerateResponse
 from ollama_mcp.api.stream import Stream
 from ollama_mcp.api.versions import Feature, unsupported_feature
@@ -14,9 +16,54 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ollama_mcp.api.events import Json, ToolCall
-    from ollama_mcp.api.http_session import ApiResponse
+    from ollama_mcp.api.http_session import ApiResponse, RequestInfo
 
 C = TypeVar("C", bound=Chunk)
+
+
+class _Message(msgspec.Struct, gc=False):
+    content: str = ""
+    thinking: str = ""
+    tool_calls: object = None
+
+
+class _ChatLine(msgspec.Struct, gc=False):
+    """A line of chat that brings text; whatever else it may bring is only looked for."""
+
+    message: _Message
+    done: bool = False
+    logprobs: object = None
+    error: object = None
+
+    def pieces(self) -> tuple[str, str] | None:
+        """The text and the thinking, where it brings nothing else."""
+        message = self.message
+        if self.done or self.logprobs is not None or self.error is not None or message.tool_calls is not None:
+            return None
+        return message.content, message.thinking
+
+
+class _GenerateLine(msgspec.Struct, gc=False):
+    """The same of generate."""
+
+    response: str
+    thinking: str = ""
+    done: bool = False
+    logprobs: object = None
+    error: object = None
+    tool_calls: object = None
+
+    def pieces(self) -> tuple[str, str] | None:
+        """The text and the thinking, where it brings nothing else."""
+        if self.done or self.logprobs is not None or self.error is not None or self.tool_calls is not None:
+            return None
+        return self.response, self.thinking
+
+
+_CHAT_LINES = msgspec.json.Decoder(_ChatLine)
+_GENERATE_LINES = msgspec.json.Decoder(_GenerateLine)
+# Lines beyond are parsed in a thread.
+_MAX_PLAIN = 4_096
 
 _OPEN, _CLOSE = "<think>", "</think>"
 # A closing tag that ends its line, as models write it; one in quotes or backticks is a word about tags.
@@ -31,6 +78,7 @@ class ChunkStream(Stream[C]):
         send: As in Stream.
         parse: As in Stream.
         idle: As in Stream.
+        whole: As in Stream.
         split_thinking: Whether to separate a `<think>` block from the text.
         wants_logprobs: Whether the request asks for logprobs.
     """
@@ -41,10 +89,11 @@ class ChunkStream(Stream[C]):
         parse: Callable[[Json], C],
         *,
         idle: float | None,
+        whole: RequestInfo | None = None,
         split_thinking: bool,
         wants_logprobs: bool,
     ) -> None:
-        super().__init__(send, parse, idle=idle)
+        super().__init__(send, parse, idle=idle, whole=whole)
         self._split_thinking = self._may_begin_with_tag = split_thinking
         self._splitter: ThinkingSplitter | None = None
         self._wants_logprobs = wants_logprobs
@@ -62,6 +111,27 @@ class ChunkStream(Stream[C]):
     def thinking(self) -> str:
         """The thinking so far."""
         return "".join(self._thinking)
+
+    def _decode(self, line: bytes) -> tuple[str, str] | None:
+        """The text and the thinking of a line that brings nothing else; raises what msgspec does."""
+        raise NotImplementedError
+
+    def _take_plain(self, line: bytes) -> bool:
+        # The first line may open the thinking. What does not fit the type is read again, and then explained.
+        if self._last is None or self._splitter is not None or len(line) > _MAX_PLAIN:
+            return False
+        try:
+            pieces = self._decode(line)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return False
+        if pieces is None:
+            return False
+        text, thinking = pieces
+        if text:
+            self._text.append(text)
+        if thinking:
+            self._thinking.append(thinking)
+        return True
 
     def _combined_fields(self, last: C) -> dict[str, Any]:
         """The fields of the last chunk, with those that accumulate taken from all chunks."""
@@ -123,6 +193,9 @@ class ChunkStream(Stream[C]):
 class GenerateStream(ChunkStream[GenerateChunk]):
     """Chunks of an answer of generate."""
 
+    def _decode(self, line: bytes) -> tuple[str, str] | None:
+        return _GENERATE_LINES.decode(line).pieces()
+
     async def collect(self) -> GenerateResponse:
         """Read to the end and return the whole answer, or what had come of a stream that was left early."""
         last = await self._read_to_end()
@@ -131,6 +204,9 @@ class GenerateStream(ChunkStream[GenerateChunk]):
 
 class ChatStream(ChunkStream[ChatChunk]):
     """Chunks of an answer of chat."""
+
+    def _decode(self, line: bytes) -> tuple[str, str] | None:
+        return _CHAT_LINES.decode(line).pieces()
 
     async def collect(self) -> ChatResponse:
         """Read to the end and return the whole answer, or what had come of a stream that was left early."""

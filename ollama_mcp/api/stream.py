@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ollama_mcp.api.events import Json, ProgressEvent
-    from ollama_mcp.api.http_session import ApiResponse
+    from ollama_mcp.api.http_session import ApiResponse, RequestInfo
 
 MAX_LINE = 16 * 2**20
 # Bytes from which a line is parsed in a thread, so that the event loop is not blocked.
@@ -42,7 +42,8 @@ class Stream(Generic[E]):
     """Events of a running request, which is sent when the stream is entered or first read.
 
     `async with client.chat(request) as stream: async for chunk in stream: ...`. Leaving early, cancelling and `aclose`
-    close the connection, which tells Ollama to stop.
+    close the connection, which tells Ollama to stop. An answer that was asked for as one object (`stream: false`) comes
+    as one event, and `idle` is the limit of all of it.
 
     Reading raises an ApiError for an error line, a broken connection, or an end before the last event; its `partial`
     holds the text received so far.
@@ -51,6 +52,7 @@ class Stream(Generic[E]):
         send: Sends the request.
         parse: Makes an event of a line's JSON object; raises ValueError where it does not fit.
         idle: Seconds within which a whole line must come; None for no limit.
+        whole: The request whose answer comes as one object; None where it comes in lines.
     """
 
     def __init__(
@@ -59,10 +61,12 @@ class Stream(Generic[E]):
         parse: Callable[[Json], E],
         *,
         idle: float | None,
+        whole: RequestInfo | None = None,
     ) -> None:
         self._send = send
         self._parse = parse
         self._idle = idle
+        self._whole = whole
         self._response: ApiResponse | None = None
         self._buffer = LineBuffer()
         self._lines: deque[bytes] = deque()
@@ -70,6 +74,8 @@ class Stream(Generic[E]):
         self._last: E | None = None
         # The last event was read; the response was read to its end; the stream was closed.
         self._done = self._exhausted = self._closed = False
+        # Lines that `advance` has taken.
+        self.received = 0
 
     @property
     def text(self) -> str:
@@ -99,24 +105,33 @@ class Stream(Generic[E]):
 
     async def __anext__(self) -> E:
         try:
-            if self._response is None:
-                await self.__aenter__()
-            while not self._lines:
-                if self._response is None or self._exhausted or self._closed:
-                    raise StopAsyncIteration
-                await self._receive(self._response)
-            event = await self._parse_line(self._lines.popleft())
-            self._done = self._done or event.done
-            self._last = event
-            self._record(event)
-        except ApiError as error:
-            await self.aclose()
-            error.partial = self.text
+            if not await self._wait_for_line():
+                raise StopAsyncIteration
+            return await self._take_line()
+        except BaseException as error:
+            await self._close_after(error)
             raise
-        except BaseException:
-            await self.aclose()
+
+    async def advance(self) -> bool:
+        """Take all that has come, after waiting for some of it; returns False at the end.
+
+        Cheaper than iterating where only the whole is of interest, or now and then the text so far.
+        """
+        try:
+            if not await self._wait_for_line():
+                await self.aclose()
+                return False
+            lines = self._lines
+            self.received += len(lines)
+            while lines:
+                if self._take_plain(lines[0]):
+                    lines.popleft()
+                else:
+                    await self._take_line()
+        except BaseException as error:
+            await self._close_after(error)
             raise
-        return event
+        return True
 
     async def aclose(self) -> None:
         """End the request; its connection is kept only if the response was read to its end."""
@@ -134,13 +149,46 @@ class Stream(Generic[E]):
 
     async def _read_to_end(self) -> E:
         """Read all events and return the last one."""
+        if self._whole is not None and not self._closed:
+            # Nothing comes before the answer, so that only its end can be waited for.
+            try:
+                async with asyncio.timeout(self._idle):
+                    await anext(self, None)
+            except TimeoutError:
+                raise error_mapping.timeout_error(self._whole, self._idle) from None
         if not self._closed:
             async with self:
-                async for _ in self:
+                while await self.advance():
                     pass
         if self._last is None:
             raise InternalError("The stream was closed before anything was read.")
         return self._last
+
+    async def _close_after(self, error: BaseException) -> None:
+        await self.aclose()
+        if isinstance(error, ApiError):
+            error.partial = self.text
+
+    async def _wait_for_line(self) -> bool:
+        """Wait until a line is there; returns False at the end."""
+        if self._response is None:
+            await self.__aenter__()
+        while not self._lines:
+            if self._response is None or self._exhausted or self._closed:
+                return False
+            await self._receive(self._response)
+        return True
+
+    async def _take_line(self) -> E:
+        event = await self._parse_line(self._lines.popleft())
+        self._done = self._done or event.done
+        self._last = event
+        self._record(event)
+        return event
+
+    def _take_plain(self, line: bytes) -> bool:
+        """Whether a line was nothing but further text, which was recorded without making an event of it."""
+        return False
 
     def _record(self, event: E) -> None:
         """Keep what an event brings."""

@@ -6,26 +6,25 @@ Here a request takes an idle connection from a list, or opens one; callers limit
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from contextlib import asynccontextmanager
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httpcore
 import httpx
 
+from ollama_mcp.api.chunked import READ_BYTES, ChunkReader
+from ollama_mcp.api.sockets import Socket, SocketRecorder
+
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
     from types import AsyncGeneratorType
 
 # nginx closes idle connections after 75 s, load balancers after 60 s; Ollama's own server never does.
 KEEPALIVE_SECONDS = 20.0
 MAX_IDLE_CONNECTIONS = 64
-# In how many parts the time for a connection is counted.
-_CONNECT_PARTS = 20
 
 _ERROR_NAMES = (
     "ConnectTimeout",
@@ -86,6 +85,8 @@ class FreeListTransport(httpx.AsyncBaseTransport):
         # httpcore looks the limit up when the body is first read, so it can still be changed here.
         timeouts["read"] = timeouts.get("idle", timeouts.get("read"))
         body = _Body(core_response, connection, partial(self._release, origin, connection))
+        if request.method != "HEAD" and core_response.status == 200:
+            body.read_chunks(timeouts["read"])
         return httpx.Response(core_response.status, headers=core_response.headers, stream=body, request=request)
 
     async def aclose(self) -> None:
@@ -120,123 +121,6 @@ class FreeListTransport(httpx.AsyncBaseTransport):
         return self._cached_tls_context
 
 
-class _ReadLimit:
-    """The time limit of several reads together: it counts from the first read after a restart.
-
-    A limit on each read alone is never reached by a server that trickles bytes: of a header, of interim responses
-    (1xx), of the size of a chunk.
-    """
-
-    def __init__(self) -> None:
-        self._deadline: float | None = None
-
-    def restart(self) -> None:
-        """Count from the next read."""
-        self._deadline = None
-
-    def remaining(self, limit: float | None) -> float | None:
-        """The seconds that are left for a read."""
-        if limit is None:
-            return None
-        now = monotonic()
-        if self._deadline is None:
-            self._deadline = now + limit
-        return max(self._deadline - now, 0.0)
-
-
-class _LimitedStream(httpcore.AsyncNetworkStream):
-    """A socket, plain or with TLS: its reads have one limit together, and it writes a request in one piece."""
-
-    def __init__(self, stream: httpcore.AsyncNetworkStream, limit: _ReadLimit) -> None:
-        self._stream = stream
-        self._limit = limit
-        self._begins_request = True
-        self._head = b""
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 # httpcore's
-        self._begins_request = True
-        return await self._stream.read(max_bytes, self._limit.remaining(timeout))
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 # httpcore's
-        if self._begins_request:
-            # httpcore writes the head by itself, and then the body, or b"" where there is none: one system call and one
-            # packet do for both.
-            self._begins_request, self._head = False, buffer
-            return
-        data, self._head = self._head + buffer, b""
-        if data:
-            await self._stream.write(data, timeout)
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 # httpcore's signature
-    ) -> httpcore.AsyncNetworkStream:
-        async with _connect_limit(timeout):
-            return _LimitedStream(await self._stream.start_tls(ssl_context, server_hostname), self._limit)
-
-    def get_extra_info(self, info: str) -> object:
-        return self._stream.get_extra_info(info)
-
-
-@asynccontextmanager
-async def _connect_limit(seconds: float | None) -> AsyncGenerator[None]:
-    """Limit the time of connecting, counted in parts, each of which ends in a turn of the event loop of its own.
-
-    A loop that is late by more than the whole limit would otherwise end it before it looks whether the connection has
-    been established meanwhile, and blame the host for its own load.
-    """
-    loop, parts = asyncio.get_running_loop(), _CONNECT_PARTS
-
-    def count() -> None:
-        nonlocal parts, timer
-        parts -= 1
-        if parts:
-            timer = loop.call_later(part, count)
-        else:
-            limit.reschedule(loop.time())
-
-    if seconds is None:
-        yield
-        return
-    part = seconds / _CONNECT_PARTS
-    timer = loop.call_later(part, count)
-    try:
-        async with asyncio.timeout(None) as limit:
-            yield
-    except TimeoutError:
-        raise httpcore.ConnectTimeout from None
-    finally:
-        timer.cancel()
-
-
-class _SocketRecorder(httpcore.AsyncNetworkBackend):
-    """Opens the socket of one connection and keeps a reference to it."""
-
-    def __init__(self) -> None:
-        self.opened: httpcore.AsyncNetworkStream | None = None
-        self.read_limit = _ReadLimit()
-        # httpcore types it as Any, since anyio is optional there.
-        self._inner = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 # httpcore's signature
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        async with _connect_limit(timeout):
-            stream = await self._inner.connect_tcp(host, port, None, local_address, socket_options)
-        self.opened = _LimitedStream(stream, self.read_limit)
-        return self.opened
-
-
 class _Connection(httpcore.AsyncHTTPConnection):
     """A connection that can be aborted at any moment.
 
@@ -244,7 +128,7 @@ class _Connection(httpcore.AsyncHTTPConnection):
     """
 
     def __init__(self, origin: httpcore.Origin, context: ssl.SSLContext | None) -> None:
-        self._sockets = _SocketRecorder()
+        self._sockets = SocketRecorder()
         self.read_limit = self._sockets.read_limit
         super().__init__(origin, ssl_context=context, keepalive_expiry=KEEPALIVE_SECONDS, network_backend=self._sockets)
 
@@ -269,6 +153,15 @@ class _Body(httpx.AsyncByteStream):
         self._closed = False
         # An asynchronous generator; only the declared type of httpcore's stream is wider.
         self._parts = cast("AsyncGeneratorType[bytes, None]", aiter(cast("AsyncIterable[bytes]", response.stream)))
+        self._socket = cast("Socket", cast("Any", response).extensions["network_stream"])
+        self._begins_here = self._socket.begin_body()
+        self._chunks: ChunkReader | None = None
+        self._idle: float | None = None
+
+    def read_chunks(self, idle: float | None) -> None:
+        """Read the body without h11 where it is chunked, each piece within a limit."""
+        if self._begins_here and (b"transfer-encoding", b"chunked") in _lowered(self._response.headers):
+            self._chunks, self._idle = ChunkReader(), idle
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -276,6 +169,8 @@ class _Body(httpx.AsyncByteStream):
     async def __anext__(self) -> bytes:
         self._connection.read_limit.restart()
         try:
+            if self._chunks is not None and (content := await self._read_chunks(self._chunks)):
+                return content
             return await anext(self._parts)
         except StopAsyncIteration:
             await self.aclose()
@@ -283,10 +178,20 @@ class _Body(httpx.AsyncByteStream):
         except Exception as error:
             raise _httpx_error(error) from error
 
+    async def _read_chunks(self, chunks: ChunkReader) -> bytes:
+        """The content of the chunks that come next; nothing where h11 has to read on."""
+        while not chunks.is_over and (data := await self._socket.read(READ_BYTES, self._idle)):
+            if content := chunks.feed(data):
+                return content
+        self._chunks = None
+        self._socket.give_back(chunks.take_rest())
+        return b""
+
     async def aclose(self) -> None:
         if self._closed:
             return
         self._closed = True
+        self._socket.begin_head()
         try:
             await self._response.aclose()
             # A reader in another task may be waiting in it: it sees the connection close and ends the generator itself.
@@ -297,6 +202,10 @@ class _Body(httpx.AsyncByteStream):
             await self._connection.abort()
             raise
         await self._release()
+
+
+def _lowered(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower(), value.lower()) for name, value in headers]
 
 
 def _httpx_error(error: BaseException) -> BaseException:

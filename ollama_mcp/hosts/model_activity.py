@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,8 +15,12 @@ if TYPE_CHECKING:
     from ollama_mcp.api import RunningModel
 
 
+# How much of a pace that was learnt stays after an answer that was quicker; a slower one counts at once.
+_KEPT_PACE = 0.8
+
+
 class LoadedModelTracker:
-    """The models loaded on a host, at most two seconds old, and the num_ctx that this process requested for each.
+    """The models loaded on a host, at most two seconds old; for each the num_ctx that was requested, and its pace.
 
     Args:
         fetch: Asks the host for its loaded models.
@@ -29,6 +34,7 @@ class LoadedModelTracker:
         # Every chat asks for it, so calls at the same moment share one request.
         self._cache = CoalescingTTLCache(self._fetch_by_key)
         self._requested: dict[str, int] = {}
+        self._seconds_per_token: dict[str, float] = {}
         self.placements: dict[str, bool] = {}
 
     async def all(self) -> list[RunningModel]:
@@ -69,6 +75,27 @@ class LoadedModelTracker:
         """Record that the model answered: if it was not loaded before, it is now."""
         if parse_name(model).key not in (self._cache.last or ()):
             self.invalidate()
+
+    def record_pace(self, model: str, seconds_per_token: float) -> None:
+        """Record how long an answer took, loading left out, by its tokens; 0 tells nothing."""
+        if seconds_per_token:
+            key = parse_name(model).key
+            kept = _KEPT_PACE * self._seconds_per_token.get(key, 0.0) + (1 - _KEPT_PACE) * seconds_per_token
+            self._seconds_per_token[key] = max(seconds_per_token, kept)
+
+    def answer_seconds(self, model: str, tokens: int, *, unknown: float) -> float:
+        """How long an answer of that many tokens takes by what was learnt; infinite while the model is not loaded.
+
+        Args:
+            model: Its name.
+            tokens: How many it writes at most.
+            unknown: Seconds per token where nothing was learnt.
+        """
+        key = parse_name(model).key
+        # Loading takes minutes where the disk is slow.
+        if key not in (self._cache.last or ()):
+            return math.inf
+        return tokens * self._seconds_per_token.get(key, unknown)
 
     def invalidate(self) -> None:
         """Make the next call ask the host again."""

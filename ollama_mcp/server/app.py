@@ -33,6 +33,7 @@ from ollama_mcp.server.guidance import GuidedServer, UpdateBus, notify_changes, 
 from ollama_mcp.server.icons import server_icons
 from ollama_mcp.server.instructions import build_instructions
 from ollama_mcp.server.jobs import Job, JobManager
+from ollama_mcp.server.preload import Preloader
 from ollama_mcp.server.registry import load_tools
 from ollama_mcp.server.result_budget import fit_result
 from ollama_mcp.server.results import tool_result
@@ -94,6 +95,7 @@ class OllamaServer(GuidedServer):
         self._confirmations = PendingConfirmations()
         self._forms = Forms(settings.policy.answer_seconds)
         self._allowed = allowed
+        self._preloader = Preloader()
         # Only over stdio a client and this process see the same files.
         self._asked_roots = settings.transport != "stdio" or not settings.read.client_roots
         # Our own, so that what a job changes is told too: it has no request any more.
@@ -159,12 +161,14 @@ class OllamaServer(GuidedServer):
 
     async def aclose(self) -> None:
         """End all work, close all connections, write down what was learnt and counted."""
+        self._preloader.cancel()
         await self.jobs.aclose()
         await self.hosts.aclose()
         await self.store.aclose()
 
     async def list_tools(self) -> list[Tool]:
         """The offered tools; fixed from the start, in a fixed order."""
+        self._preloader.schedule()
         return [tool.wire for tool in self.bound_tools.values()]
 
     @overload

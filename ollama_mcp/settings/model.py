@@ -43,7 +43,9 @@ class TimeoutSettings(SettingsSection):
     first_byte: float = Field(
         default=0.0, ge=0, description="Seconds until an answer begins, with loading and queueing; 0: no limit."
     )
-    idle: float = Field(default=300.0, ge=0, description="Seconds between two parts of an answer; 0: no limit.")
+    idle: float = Field(
+        default=300.0, ge=0, description="Seconds between two parts of an answer, or for a short one; 0: no limit."
+    )
     quick: float = Field(default=30.0, ge=1, description="Seconds for calls that run no model: version, list, show.")
 
 

@@ -85,3 +85,32 @@ def test_the_http_client_is_imported_with_the_first_call(tmp_path: Path) -> None
     modules = imported(tmp_path, SERVE, INITIALIZE, INITIALIZED, STATUS)
     # httpx takes rich along for a command of its own, wherever rich and click are installed.
     assert libraries(modules) & LATER - {"rich"} == {"httpx", "httpcore"}
+
+
+# Says so once the last of what is loaded in the background is there.
+WATCH = """
+import os, sys, threading, time
+def watch():
+    while "ollama_mcp.work.batch.run" not in sys.modules:
+        time.sleep(0.01)
+    os.write(2, b"loaded\\n")
+threading.Thread(target=watch, daemon=True).start()
+"""
+
+
+def test_what_the_first_calls_need_is_loaded_once_the_tools_were_listed(tmp_path: Path) -> None:
+    variables = {**empty_home(tmp_path), "OLLAMA_HOST": "http://127.0.0.1:9"}
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", WATCH + SERVE]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=variables, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    ) as process:
+        assert process.stdin and process.stderr
+        process.stdin.write("".join(f"{json.dumps(message)}\n" for message in (INITIALIZE, INITIALIZED, LIST)))
+        process.stdin.flush()
+        assert process.stderr.readline() == "loaded\n"
+        _, errors = process.communicate()
+    modules = set(json.loads(errors.splitlines()[-1]))
+    assert {"ollama_mcp.work.batch.run", "ollama_mcp.api.transport", "filelock"} <= modules
+    # Images and schema checks are for few calls.
+    assert not libraries(modules) & {"PIL", "pillow_heif", "jsonschema_rs", "pydantic_settings"}

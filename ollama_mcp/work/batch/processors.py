@@ -186,6 +186,9 @@ class PromptProcessor(_SingleRowProcessor):
             file_tokens=estimate_tokens(row.text) if self._from_files and not image_paths else 0,
         )
         prepared = await prepare(self._call, request, [spec.system, prompt])
+        if prepared.fit.grows_for_answer:
+            note = next(note for note in prepared.notes if note.startswith("num_predict "))
+            self.notes += [note] if note not in self.notes else []
         if prepared.format_note and prepared.format_note not in self.notes:
             self.notes.append(prepared.format_note)
         messages = [ChatMessage(role="system", content=spec.system)] if spec.system else []

@@ -77,6 +77,7 @@ class ContextFit:
         digest: The model's digest, or "" where it was not looked up.
         may_leave_gpu: Whether the context grows while the model is wholly on the GPU.
         is_fixed: Whether the caller chose the context.
+        grows_for_answer: Whether a loaded model is loaded anew only because of the room that the answer may take.
     """
 
     estimated_tokens: int
@@ -87,6 +88,7 @@ class ContextFit:
     digest: str = ""
     may_leave_gpu: bool = False
     is_fixed: bool = False
+    grows_for_answer: bool = False
 
     def was_truncated(self, real_tokens: int) -> bool:
         """Whether the real count of the prompt's tokens shows that the server left a part of it out."""
@@ -175,6 +177,16 @@ def too_long(model: str, tokens: int, most: int, why: str, remedy: str) -> TooLo
     )
 
 
+def reload_note(fit: ContextFit, model: str, answer: int) -> str:
+    """What a caller should know whose num_predict makes Ollama load the model anew; "" where it does not."""
+    if not fit.grows_for_answer:
+        return ""
+    return (
+        f"num_predict {answer:,} needs num_ctx {fit.window:,}, so Ollama loads {model} anew, for everybody; a smaller "
+        "num_predict would not."
+    )
+
+
 async def _fit_larger(
     call: CallContext, model: str, need: ContextNeed, running: RunningModel | None, sent: int | None
 ) -> ContextFit:
@@ -209,7 +221,9 @@ async def _fit_larger(
         return ContextFit(need.tokens, tokens, window, keep, close, digest)
     asked = min(most, _power_of_two(wanted))
     on_gpu = running is not None and 0 < running.size <= running.size_vram
-    return ContextFit(need.tokens, tokens, asked, asked, close, digest, on_gpu)
+    usual = replace(need, answer=min(need.answer, ANSWER_TOKENS))
+    for_answer = running is not None and _needed_window(usual, ratio) <= window
+    return ContextFit(need.tokens, tokens, asked, asked, close, digest, on_gpu, grows_for_answer=for_answer)
 
 
 def _needed_window(need: ContextNeed, ratio: float | None) -> int:

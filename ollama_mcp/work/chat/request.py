@@ -10,7 +10,14 @@ from ollama_mcp.errors import InvalidArgument, TooLong
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.formats.options import split_options
 from ollama_mcp.formats.tokens import estimate_tokens
-from ollama_mcp.work.chat.context_window import ANSWER_TOKENS, THINKING_TOKENS, ContextFit, ContextNeed, fit_context
+from ollama_mcp.work.chat.context_window import (
+    ANSWER_TOKENS,
+    THINKING_TOKENS,
+    ContextFit,
+    ContextNeed,
+    fit_context,
+    reload_note,
+)
 from ollama_mcp.work.choosing import Task, choose
 
 if TYPE_CHECKING:
@@ -175,6 +182,8 @@ async def prepare(call: CallContext, request: InferenceRequest, texts: Sequence[
         may_truncate=beside.get("truncate") is True,
     )
     fit = await fit_context(call, model, need)
+    if note := reload_note(fit, model, need.answer):
+        notes.append(note)
     if fit.num_ctx is not None:
         options["num_ctx"] = fit.num_ctx
     truncate = beside.get("truncate")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ollama_mcp.errors import ContextOverflow
+from ollama_mcp.errors import ContextOverflow, Timeout
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.store.models import MIN_ESTIMATE
 from ollama_mcp.work.chat.context_window import grown_after_refusal
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from ollama_mcp.work.call_context import CallContext
     from ollama_mcp.work.chat.result import Answer
 
+# An answer that somebody watches comes as one object where it takes less than this by the model's learnt pace.
+SHORT_ANSWER_SECONDS = 5.0
+# Where nobody watches, by how much the limit of an answer must exceed what it takes; and, where no pace was learnt yet,
+# the seconds per token of a slow processor.
+_MARGIN, _SLOW = 4.0, 1.0
 # What a progress message shows of the text written so far; hosts show under 200 characters of it.
 TAIL_CHARS = 800
 
@@ -54,15 +60,16 @@ async def run(
 ) -> Answer:
     """Send the request, follow the answer to its end and return the result.
 
-    Leaving early closes the request to Ollama. A prompt that the server finds too long for the context that was
-    expected is sent again with a larger one, where a larger one is allowed.
+    Leaving early closes the request to Ollama. A short answer, and a limited one that nobody watches, comes as one
+    object instead of a line for each token, which costs a fraction of the time here. A prompt that the server finds too
+    long for the context that was expected is sent again with a larger one, where a larger one is allowed.
 
     Args:
         call: The context of the call.
         request: The request, made of what was prepared.
         prepared: What was prepared.
         quiet: Whether to report no progress, since the progress tells of more than this answer.
-        on_first_chunk: Called when the first chunk of the answer has come.
+        on_first_chunk: Called when the first chunk of an answer that is streamed has come.
 
     Raises:
         OllamaMCPError: What was wrong with the host or the answer.
@@ -71,6 +78,7 @@ async def run(
 
     hosts, model = call.hosts, prepared.model
     while True:
+        request.stream = _is_streamed(call, request, is_watched=not quiet)
         num_ctx = request.options.get("num_ctx") if request.options else None
         if num_ctx is not None:
             hosts.loaded_models.record_num_ctx(model, num_ctx)
@@ -78,19 +86,28 @@ async def run(
         stream = client.chat(request) if isinstance(request, ChatRequest) else client.generate(request)
         try:
             with call.in_use.track(model) as earlier:
-                if on_first_chunk is not None:
+                if on_first_chunk is not None and request.stream:
                     # The stream keeps this chunk too: `collect` returns the whole answer.
                     await anext(stream, None)
                     on_first_chunk()
-                whole = await (stream.collect() if quiet else _follow(call, stream, model, earlier))
+                whole = await (
+                    stream.collect() if quiet else _follow(call, stream, model, earlier, streamed=request.stream)
+                )
         except ContextOverflow as error:
             images, remedy = len(prepared.images), prepared.request.remedy
             fit = await grown_after_refusal(call, model, prepared.fit, error, images=images, remedy=remedy)
             prepared = replace(prepared, fit=fit)
             request = request.model_copy(update={"options": {**(request.options or {}), "num_ctx": fit.num_ctx}})
+        except Timeout:
+            if not request.stream and request.options:
+                # The next answers are streamed, so that they may take longer.
+                limit = request.options["num_predict"]
+                hosts.loaded_models.record_pace(model, call.settings.timeouts.idle / limit)
+            raise
         else:
             break
     hosts.loaded_models.record_answer(model)
+    hosts.loaded_models.record_pace(model, _seconds_per_token(whole))
     await _record(call, whole, prepared)
     if prepared.fit.may_leave_gpu:
         prepared = replace(prepared, notes=[*prepared.notes, *await _gpu_notes(call, prepared)])
@@ -99,12 +116,41 @@ async def run(
     return answer
 
 
+def _is_streamed(call: CallContext, request: ChatRequest | GenerateRequest, *, is_watched: bool) -> bool:
+    """Whether an answer is read token by token: not where its length is limited and nobody would miss its beginning.
+
+    The limit of silence (`timeouts.idle`) is that of the whole answer then, so that it has to be far from it. Closing
+    the connection stops the model either way: by their source (server/routes.go, llm/), v0.5.7, v0.17.7 and v0.33 ask
+    the engine under the context of the client's request, which ends with its connection, and always in a stream. It is
+    tested with the simulator only; no version is known that holds the engine longer.
+    """
+    limit = (request.options or {}).get("num_predict")
+    if not isinstance(limit, int) or limit <= 0:
+        return True
+    seconds = call.hosts.loaded_models.answer_seconds(request.model, limit, unknown=math.inf if is_watched else _SLOW)
+    if is_watched and seconds >= SHORT_ANSWER_SECONDS:
+        return True
+    return math.isinf(seconds) or _MARGIN * seconds > (call.settings.timeouts.idle or math.inf)
+
+
+def _seconds_per_token(whole: Chunk) -> float:
+    """What an answer took without loading, queue and prompt included, by its tokens; 0 where it does not tell."""
+    stats = whole.stats
+    if stats is None or not stats.eval_count or not stats.total_duration:
+        return 0.0
+    return max(0, stats.total_duration - (stats.load_duration or 0)) / 1e9 / stats.eval_count
+
+
 async def _follow(
-    call: CallContext, stream: ChatStream | GenerateStream, model: str, earlier: Callable[[], int]
+    call: CallContext,
+    stream: ChatStream | GenerateStream,
+    model: str,
+    earlier: Callable[[], int],
+    *,
+    streamed: bool,
 ) -> Chunk:
-    """Read the stream to its end, reporting the newest text as progress."""
+    """Read the answer to its end; of one that is streamed, report the newest text as progress."""
     progress = call.progress
-    tokens = 0
 
     def newest_text() -> str:
         return stream.text[-TAIL_CHARS:] or f"thinking: {stream.thinking[-TAIL_CHARS:]}"
@@ -114,10 +160,11 @@ async def _follow(
         # Ollama sends nothing before the first token, so what it waits for is found out beside the request.
         stop_waiting = call.report_waiting(model, earlier)
         try:
-            async with stream as chunks:
-                async for _ in chunks:
-                    tokens += 1
-                    await progress.update(tokens, newest_text)
+            if not streamed:
+                return await stream.collect()
+            async with stream:
+                while await stream.advance():
+                    await progress.update(stream.received, newest_text)
         finally:
             stop_waiting()
     return await stream.collect()

@@ -241,7 +241,7 @@ class _ModelRun:
         found = await run(call, request, prepared, quiet=True, on_first_chunk=on_first_token)
         figures = found.stats or {}
         # Ollama loads the model within the request; how long that takes is a figure of its own.
-        first = round(max(0.0, seconds - figures.get("load_seconds", 0.0)), 3)
+        first = round(max(0.0, seconds - figures.get("load_seconds", 0.0)), 3) if seconds else _by_figures(figures)
         notes = [_CUT if note.startswith(CUT_AT_BUDGET) and inference.options else note for note in found.notes]
         return Trial(number, found.text, None, notes, first, figures)
 
@@ -266,6 +266,12 @@ class _ModelRun:
         share = round(min(1.0, own.size_vram / own.size), 3)
         notes = [*result.notes, *_gpu_notes(own, running)]
         return replace(result, memory_bytes=own.size, gpu_share=share, notes=notes)
+
+
+def _by_figures(figures: dict[str, Any]) -> float | None:
+    """The seconds to the first token of an answer that came as one object, by what Ollama measured."""
+    prompt, speed = figures.get("prompt_seconds"), figures.get("tokens_per_second")
+    return round(prompt + 1 / speed, 3) if prompt is not None and speed else None
 
 
 def _gpu_notes(own: RunningModel, running: Sequence[RunningModel]) -> list[str]:

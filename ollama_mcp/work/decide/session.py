@@ -99,7 +99,6 @@ class ModelSession:
             request = ChatRequest(
                 model=prepared.model,
                 messages=[ChatMessage(role="user", content=content, images=images or None)],
-                stream=False,
                 keep_alive=self.keep_alive,
                 **prepared.fields,
             )

@@ -85,6 +85,9 @@ async def test_an_engine_that_dies_at_each_request_is_given_up_and_the_batch_goe
     for fault in (
         Fault("status", path="/api/chat", status=500, text=CRASH),
         Fault("status", path="/api/chat", status=500, text="model failed to load, this may be due to resource limits"),
+        Fault(
+            "status", path="/api/chat", status=500, text='POST predict: Post "http://127.0.0.1:4021/completion": EOF'
+        ),
         Fault("status", path="/api/chat", status=500, text="model requires more system memory (9 GiB) than available"),
     ):
         bench.simulator.faults.add(fault)

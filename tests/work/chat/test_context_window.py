@@ -11,7 +11,7 @@ from mcp import Client
 
 from ollama_mcp.simulator import Answer, Simulator
 from ollama_mcp.work.chat.context_window import ContextFit
-from tests.support import connected, error, texts
+from tests.support import connected, data, error, texts
 
 MODEL = "llama3.2:3b"
 # One token for four bytes, as the simulator counts; our estimate of these words is about the same.
@@ -247,3 +247,32 @@ async def test_many_calls_at_once_look_once_at_what_is_loaded(simulator: Simulat
         await asyncio.gather(*(ask(client, "Hi") for _ in range(20)))
     # Once before the model was loaded, once after.
     assert [seen.path for seen in simulator.requests].count("/api/ps") == 2
+
+
+async def test_a_num_predict_that_loads_the_model_anew_says_so(simulator: Simulator):
+    large, small = {"options": {"num_predict": 6_000}}, {"options": {"num_predict": 50}}
+    async with connected(simulator.url) as client:
+        # Nothing is loaded yet, so that nobody is disturbed.
+        simulator.script("gemma3:4b", Answer(text="Yes."))
+        assert texts(await ask(client, "Hi", **large, model="gemma3:4b")) == ["Yes."]
+        simulator.script(MODEL, *[Answer(text="Yes.")] * 4)
+        assert texts(await ask(client, "Hi")) == ["Yes."]
+        assert texts(await ask(client, "Hi", **small)) == ["Yes."]
+        said = texts(await ask(client, "Hi", **large))[-1]
+        assert "num_predict 6,000 needs num_ctx 8,192" in said and "for everybody" in said
+        # It has that context now.
+        assert texts(await ask(client, "Hi", **large)) == ["Yes."]
+    assert num_ctx(simulator)[-2:] == [8_192, 8_192]
+
+
+async def test_a_batch_says_once_that_its_num_predict_loads_the_model_anew(simulator: Simulator):
+    async with connected(simulator.url) as client:
+        await ask(client, "Hi")
+        arguments = {
+            "model": MODEL,
+            "input": ["a", "b", "c"],
+            "prompt": "Say {text}",
+            "options": {"num_predict": 6_000},
+        }
+        notes = data(await client.call_tool("ollama_batch", arguments))["notes"]
+    assert len([note for note in notes if "num_predict 6,000 needs num_ctx 8,192" in note]) == 1
