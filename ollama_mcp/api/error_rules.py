@@ -226,12 +226,14 @@ TEXT_RULES: tuple[ErrorRule, ...] = (
     ErrorRule(
         # How Ollama's own request to that process failed, on a port of the loopback interface (llm/server.go).
         r"no longer running|server startup failed|post predict|do (embedding|encode|decode|load) request|health resp:"
-        r"|reading (llm|llama-server|embed) (error )?response|//127\.0\.0\.1:\d+/|^(unexpected )?EOF$",
+        r"|reading (llm|llama-server|embed) (error )?response|//127\.0\.0\.1:\d+/|^EOF$",
         RunnerFailed,
         _DIED,
         _AFTER_DEATH,
         _INFERENCE,
     ),
+    # With 400 it is about the body of the request.
+    ErrorRule(r"^unexpected EOF$", RunnerFailed, _DIED, _AFTER_DEATH, _INFERENCE, (500,)),
     ErrorRule(
         r"dial tcp|no such host|connection refused|i/o timeout|deadline exceeded|tls:|x509:|blocked redirect"
         r"|redirect target",

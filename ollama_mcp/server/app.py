@@ -200,7 +200,7 @@ class OllamaServer(GuidedServer):
             tool = self.bound_tools.get(name)
             if tool is None:
                 raise self._not_offered(name)
-            send = _progress_sender(context)
+            send = report or _progress_sender(context)
             progress, caller = Progress(send), caller_of(context, self.ollama_settings, has_progress=send is not None)
             granted: set[str] = set()
             if context is not None and context.request_state:

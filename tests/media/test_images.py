@@ -322,7 +322,7 @@ async def test_the_receipt_says_what_came_and_what_is_sent(access: Access, put: 
 async def test_heic_without_the_extra_names_the_extra(access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
     data = saved(drawing(), "HEIF")
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(Exception, match=r"ollama-mcp-server\[heic\]"):
+    with pytest.raises(Exception, match=r"it is HEIC, which needs an extra .*`.*pillow-heif"):
         await prepared(data, access)
 
 

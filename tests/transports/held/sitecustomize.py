@@ -23,7 +23,7 @@ class _Hold:
             os.write(2, b"held in main\n" if is_main else b"held in load\n")
             with open(fifo, "rb") as stream:
                 stream.read()
-        elif name == "ollama_mcp.server.transports.protocol_versions":
+        elif name == "ollama_mcp.server.transports.connection":
             os.write(2, b"handed over\n")
 
 
