@@ -22,7 +22,7 @@ from mcp.types import CallToolResult, InputRequiredResult, Tool
 
 from ollama_mcp import __version__
 from ollama_mcp.errors import InvalidArgument, NotAllowed, OllamaMCPError
-from ollama_mcp.hosts import HostPool
+from ollama_mcp.hosts import HostPool, open_pool
 from ollama_mcp.hosts.model_activity import ActiveCalls
 from ollama_mcp.server.arguments import check_defaults, names_relative_path
 from ollama_mcp.server.bound_tool import BACKGROUND, BoundTool
@@ -85,7 +85,7 @@ class OllamaServer(GuidedServer):
         self, settings: Settings, *, api_key: str = "", hosts: HostPool | None = None, allowed: Path | None = None
     ) -> None:
         self.ollama_settings = settings
-        self.hosts = hosts or HostPool(settings, api_key=api_key)
+        self.hosts = hosts or open_pool(settings, api_key=api_key)
         self.in_use = ActiveCalls()
         self.store = Store.from_settings(settings)
         self._habits: dict[str, ModelHabits] = {}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from mcp.types import CallToolResult, TextContent, Tool, ToolAnnotations
 
-from ollama_mcp.server.arguments import Arguments
+from ollama_mcp.errors import Timeout
+from ollama_mcp.hosts.call_scope import begin_call
+from ollama_mcp.server.arguments import HOST, Arguments
 from ollama_mcp.server.call import Call
 from ollama_mcp.server.registry import ToolFunction, ToolSpec
 from ollama_mcp.server.results import META, Data, answer_result, data_result
@@ -23,6 +27,8 @@ BACKGROUND = "background"
 _KEPT_SCHEMAS = 512
 # How much of what the model wrote last a hand-over shows.
 _TAIL_CHARS = 400
+# They show all hosts, or none.
+_OF_NO_HOST = frozenset(("ollama_status", "ollama_job"))
 
 
 class BoundTool:
@@ -44,7 +50,11 @@ class BoundTool:
     @cached_property
     def arguments(self) -> Arguments:
         """The tool's arguments; built at first use, since a start needs none of them."""
-        return Arguments(self.spec.function, self.settings)
+        spec = self.spec
+        if spec.name in _OF_NO_HOST or spec.toolset == "web":
+            return Arguments(spec.function, self.settings.model_copy(update={"hosts": {}}))
+        on_one_host = spec.hints.on_one_host or spec.toolset == "blobs"
+        return Arguments(spec.function, self.settings, on_one_host=on_one_host)
 
     @cached_property
     def wire(self) -> Tool:
@@ -79,11 +89,16 @@ class BoundTool:
 
     async def call(self, call: Call, arguments: dict[str, Any]) -> CallToolResult:
         """Run the tool with checked arguments and return the wire result."""
+        scope = begin_call(call.progress)
+        if self.arguments.hosts and HOST in arguments:
+            call = replace(call, hosts=call.hosts.named(arguments[HOST]))
+            arguments = {name: value for name, value in arguments.items() if name != HOST}
         if self.arguments.call_parameter is not None:
             arguments = {**arguments, self.arguments.call_parameter: call}
-        result = await self.spec.function(**arguments)
+        result = await self._within_limit(call, arguments)
         match result:
             case Answer():
+                result.notes.extend(scope.notes)
                 return answer_result(result)
             case Data():
                 return data_result(result)
@@ -91,6 +106,29 @@ class BoundTool:
                 return result
             case _:
                 return answer_result(Answer(text=str(result), model=""))
+
+    async def _within_limit(self, call: Call, arguments: dict[str, Any]) -> Any:
+        """Run the function, within the time that the settings give a call (by a monotonic clock).
+
+        Raises:
+            Timeout: The time is up; it has what the model had written.
+        """
+        seconds = self.settings.timeouts.call
+        # A transfer or a batch goes on where it was when it is called again.
+        if not seconds or self.spec.hints.resumes:
+            return await self.spec.function(**arguments)
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                return await self.spec.function(**arguments)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise Timeout(
+                f"{self.name} was not done within {seconds:g} s, the limit of a call.",
+                partial=call.progress.text(),
+                next_step="Ask for less or use a smaller model; the user can raise timeouts.call in the settings.",
+            ) from None
 
     def handover(self, job: Job) -> CallToolResult:
         """The result of a call whose work goes on as a job: how to get it, then the end of what there is so far."""
