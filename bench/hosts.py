@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from ollama_mcp.api.events import Stats
 from ollama_mcp.hosts.choice import DEFAULT_REQUEST_SECONDS, Outlook, choose, estimated_load
-from ollama_mcp.hosts.service_times import ServiceTimes
+from ollama_mcp.hosts.model_activity import ServiceTimes
 
 SEEDS = range(20)
 CALLS = 600

@@ -281,7 +281,7 @@ class HttpSession:
         import httpx
 
         self.in_flight += 1
-        self._retries.count_request()
+        self._retries.requests += 1
         attempt = 0
         try:
             transport = self._transport or self._open_transport()

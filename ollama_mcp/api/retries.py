@@ -30,27 +30,24 @@ _SPREAD = 0.25
 _FULL_BUCKET, _COST, _REFUND = 100.0, 5.0, 1.0
 # A connect timeout that ends so much late was counted by an event loop that was busy with other calls.
 _LATE_SECONDS = 0.5
-_WINDOW_SECONDS, _SLOT_SECONDS = 120.0, 10.0
+_WINDOW_SECONDS = 120.0
 _SHARE, _ALWAYS = 0.1, 3
 
 
 class Retries:
-    """The attempts of all requests to one host."""
+    """The attempts of all requests to one host.
+
+    Attributes:
+        requests: How many requests were sent, repetitions not counted; kept by the sender.
+    """
 
     def __init__(self) -> None:
+        self.requests = 0
+        self._retries = 0
         self._tokens = _FULL_BUCKET
-        # [start of the slot, requests, retries], the newest last.
-        self._slots: deque[list[float]] = deque()
-
-    def count_request(self) -> None:
-        """Count a request that is about to be sent for the first time."""
-        now = time.monotonic()
-        if not self._slots or now - self._slots[-1][0] >= _SLOT_SECONDS:
-            self._slots.append([now, 0, 0])
-            while now - self._slots[0][0] >= _WINDOW_SECONDS:
-                self._slots.popleft()
-        self._slots[-1][1] += 1
-        self._tokens = min(_FULL_BUCKET, self._tokens + _REFUND)
+        self._refunded = 0
+        # (time, requests, retries) whenever a retry was asked for, the newest last.
+        self._asked: deque[tuple[float, int, int]] = deque()
 
     async def wait(
         self,
@@ -115,11 +112,15 @@ class Retries:
         """Take the tokens of a retry, where there are any and the share of retries is not used up."""
         if attempt >= (request.attempts or ATTEMPTS):
             return False
-        requests = sum(slot[1] for slot in self._slots)
-        retries = sum(slot[2] for slot in self._slots)
-        if self._tokens < _COST or retries >= max(_ALWAYS, _SHARE * requests):
+        now = time.monotonic()
+        while self._asked and now - self._asked[0][0] > _WINDOW_SECONDS:
+            self._asked.popleft()
+        self._asked.append((now, self.requests, self._retries))
+        _, requests, retries = self._asked[0]
+        self._tokens = min(_FULL_BUCKET, self._tokens + _REFUND * (self.requests - self._refunded))
+        self._refunded = self.requests
+        if self._tokens < _COST or self._retries - retries >= max(_ALWAYS, _SHARE * (self.requests - requests)):
             return False
         self._tokens -= _COST
-        if self._slots:
-            self._slots[-1][2] += 1
+        self._retries += 1
         return True

@@ -127,8 +127,10 @@ class FleetSession(HttpSession):
         except ApiError as error:
             if isinstance(error, ModelNotFound):
                 member.invalidate(request.model or "")
-            # The queue tells of requests that run a model, unless it refused them.
-            if request.path not in MODEL_PATHS:
+            if isinstance(error, Busy) and error.status is None:
+                # Its queue here refused it, so that nothing was learnt of the host.
+                health.end_trial()
+            elif request.path not in MODEL_PATHS:
                 health.failed(error)
             raise
         except BaseException:

@@ -24,10 +24,12 @@ class Health:
 
     Attributes:
         last_error: What last failed, in words.
+        is_troubled: Whether anything failed since the last success, so that a success says something.
     """
 
     def __init__(self) -> None:
         self.last_error = ""
+        self.is_troubled = False
         self._failures: dict[Cause, int] = {}
         self._times_aside = 0
         self._until: float | None = None
@@ -73,6 +75,7 @@ class Health:
             return
         self._failures.clear()
         self._times_aside, self._until, self._cause = 0, None, ""
+        self.is_troubled = False
 
     def failed(self, error: BaseException, *, at_once: bool = False) -> None:
         """A call or check failed; errors that say nothing of the host are passed over.
@@ -85,6 +88,7 @@ class Health:
         self.last_error = str(error)
         if not (cause := cause_of(error)):
             return
+        self.is_troubled = True
         self._failures[cause] = self._failures.get(cause, 0) + 1
         limit = 1 if at_once else _CONNECT_LIMIT if cause == "connect" else _GATEWAY_LIMIT
         # Calls that began before it was set aside tell nothing new.

@@ -266,9 +266,12 @@ class HostPool:
 
     def _open_client(self, config: HostConfig, *, queued: bool = True) -> OllamaClient:
         from ollama_mcp.api import OllamaClient, ReadOnlyGuard
-        from ollama_mcp.hosts.autostart import Autostart
 
-        settings = self._settings
+        settings, revive = self._settings, None
+        if settings.autostart and queued:
+            from ollama_mcp.hosts.autostart import Autostart
+
+            revive = Autostart(config.url).start
         return OllamaClient(
             config.url,
             name=config.name,
@@ -280,7 +283,7 @@ class HostPool:
             guard=ReadOnlyGuard(settings.defaults.keep_alive) if settings.read_only else None,
             timeouts=self._timeouts(),
             admission=self.queue if queued else None,
-            revive=Autostart(config.url).start if settings.autostart and queued else None,
+            revive=revive,
         )
 
     def _timeouts(self) -> ClientTimeouts:

@@ -15,14 +15,14 @@ from ollama_mcp.errors import ApiError, Busy
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.hosts.call_scope import CallScope, current_call
 from ollama_mcp.hosts.health import Health
-from ollama_mcp.hosts.service_times import ServiceTimes
+from ollama_mcp.hosts.model_activity import ServiceTimes
 
 if TYPE_CHECKING:
     from ollama_mcp.api.events import Stats
     from ollama_mcp.api.http_session import ApiRequest
 
-# How often a waiting call's place is told, in seconds.
-_TELL_SECONDS = 1.0
+# How often a waiting call's place is told, in seconds; less often where many wait, since finding it takes a while.
+_TELL_SECONDS, _TELL_MANY_SECONDS, _MANY = 1.0, 10.0, 50
 
 
 class Ticket:
@@ -95,7 +95,7 @@ class HostQueue:
         """
         scope = current_call()
         ticket = Ticket(self, request.model or "", bulk=scope.bulk)
-        if not self.waiting and self._has_room(ticket):
+        if not self._queues[0] and not self._queues[1] and self._has_room(ticket):
             self._send(ticket)
             return ticket
         key = ticket.key
@@ -131,13 +131,13 @@ class HostQueue:
             del self._sent[ticket.key]
         self._count_down(ticket.key)
         if error is None:
-            self.health.succeeded()
             self.answered_at[ticket.key] = time.monotonic()
+        if error is None or (isinstance(error, ApiError) and error.status is not None and error.detail):
+            # An answer, or Ollama's own words about an error: it is there.
+            if self.health.is_troubled:
+                self.health.succeeded()
         elif isinstance(error, asyncio.CancelledError):
             self.health.end_trial()
-        elif isinstance(error, ApiError) and error.status is not None and error.detail:
-            # The words are Ollama's own, so that it is there.
-            self.health.succeeded()
         else:
             self.health.failed(error)
         if self._queues[0] or self._queues[1]:
@@ -200,6 +200,7 @@ class HostQueue:
                 if (text := described()) != told:
                     told = text
                     await progress.say(text)
-                await asyncio.wait({ticket.ready}, timeout=_TELL_SECONDS)
+                pause = _TELL_SECONDS if self.waiting < _MANY else _TELL_MANY_SECONDS
+                await asyncio.wait({ticket.ready}, timeout=pause)
         finally:
             progress.queued = None

@@ -115,7 +115,7 @@ class BoundTool:
         """
         seconds = self.settings.timeouts.call
         # A transfer or a batch goes on where it was when it is called again.
-        if not seconds or self.spec.hints.resumes:
+        if not seconds or self.spec.hints.resumes or self.name in _OF_NO_HOST:
             return await self.spec.function(**arguments)
         limit = asyncio.timeout(seconds)
         try:

@@ -30,7 +30,7 @@ async def test_a_call_that_takes_too_long_is_cut_with_what_came(simulator: Simul
 
 @pytest.mark.slow
 async def test_the_limit_counts_what_a_call_waits_for_too(simulator: Simulator):
-    simulator.script(MODEL, Answer("never", hold="never"))
+    simulator.script(MODEL, *[Answer("never", hold="never")] * 2)
     async with connected(simulator.url, timeouts=LIMIT, limits={"in_flight": 1}) as client:
         chat = {"model": MODEL, "prompt": "Hi"}
         first, second = await asyncio.gather(*(client.call_tool("ollama_chat", chat) for _ in range(2)))

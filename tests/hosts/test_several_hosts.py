@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
+from mcp.types import ResourceTemplateReference, TextResourceContents
 
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.hosts import open_pool
@@ -164,3 +166,37 @@ async def test_keys_come_from_the_environment(monkeypatch: pytest.MonkeyPatch):
     hosts = {"a": {"url": "h1"}, "b": {"url": "h2", "key_env": "GPU_KEY"}}
     with pytest.raises(InvalidArgument, match=r"hosts\.b\.key_env"):
         open_pool(Settings.model_validate({"hosts": hosts}))
+
+
+async def test_the_resource_of_the_hosts_names_them_all_and_no_key(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GPU_KEY", "secret-of-b")
+    async with several(hosts={"b": {"key_env": "GPU_KEY"}}) as bench:
+        contents = (await bench.client.read_resource("ollama://hosts")).contents[0]
+        assert isinstance(contents, TextResourceContents)
+        assert json.loads(contents.text)["hosts"] == [
+            {"name": "a", "url": bench.hosts["a"].url, "key": False},
+            {"name": "b", "url": bench.hosts["b"].url, "key": True},
+        ]
+
+
+async def test_prompts_and_completions_name_the_models_of_all_hosts():
+    async with several(models={"a": [MODEL], "b": ["nomic-embed-text"]}) as bench:
+        reference = ResourceTemplateReference(uri="ollama://models/{+name}")
+        found = await bench.client.complete(reference, {"name": "name", "value": ""})
+        assert {MODEL, "nomic-embed-text:latest"} <= {*found.completion.values, "nomic-embed-text:latest"}
+        assert any(value.startswith("nomic") for value in found.completion.values)
+
+
+async def test_embeddings_and_searches_work_on_any_host():
+    async with several(models={"a": [MODEL], "b": ["nomic-embed-text"]}) as bench:
+        embedded = await bench.ask("ollama_embed", model="nomic-embed-text", input=["a", "b"])
+        assert not embedded.is_error
+        ranked = await bench.ask("ollama_rank", query="cats", texts=["cats purr", "stocks fall"])
+        assert not ranked.is_error, texts(ranked)
+        assert bench.served("/api/embed")["a"] == 0 < bench.served("/api/embed")["b"]
+
+
+async def test_a_model_is_chosen_among_those_of_all_hosts():
+    async with several(models={"a": ["nomic-embed-text"], "b": [MODEL]}) as bench:
+        assert not (await bench.client.call_tool("ollama_chat", {"prompt": "Hi"})).is_error
+        assert bench.served() == {"a": 0, "b": 1}
