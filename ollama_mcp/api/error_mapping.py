@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import os
 import re
 import socket
 import ssl
@@ -274,6 +275,10 @@ def connect_error(info: RequestInfo, error: BaseException, limit: float | None) 
     )
 
 
+# What Ollama's installer writes on Linux.
+_SYSTEMD_UNIT = "/etc/systemd/system/ollama.service"
+
+
 def is_refused(error: BaseException) -> bool:
     """Whether nothing listens at the address."""
     return any(isinstance(cause, ConnectionRefusedError) for cause in _causes(error))
@@ -286,6 +291,8 @@ def _start_advice(info: RequestInfo) -> str:
             return "Start Ollama (`open -a Ollama`, or `ollama serve`)."
         if sys.platform == "win32":
             return "Start Ollama (from the Start menu, or `ollama serve`)."
+        if os.path.exists(_SYSTEMD_UNIT):
+            return "Start Ollama (`sudo systemctl start ollama`)."
     return "Start Ollama (`ollama serve`)."
 
 

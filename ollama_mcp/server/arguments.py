@@ -249,8 +249,9 @@ def _argument_model(
             fields[name] = (_hints(function)[name], ... if required else parameter.default)
     if hosts:
         choice: Any = Literal[hosts]
-        default: Any = AUTO if AUTO in hosts else ...
-        fields[HOST] = (Annotated[choice, Field(description="Ollama host.")], default)
+        # Left out it is `auto`, which the schema need not say in each tool.
+        default: Any = "" if AUTO in hosts else ...
+        fields[HOST] = (Annotated[choice, Field(description=f"One of {', '.join(hosts)}.")], default)
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
     return create_model(f"{function.__name__}_arguments", __config__=config, **fields)
 
@@ -261,6 +262,9 @@ def _input_schema(
 ) -> Schema:
     schema = portable(_argument_model(function, call_parameter, hidden, hosts).model_json_schema())
     schema.setdefault("properties", {})
+    if hosts:
+        # The names say it; the description is for errors.
+        del schema["properties"][HOST]["description"]
     # Open, though unknown arguments are refused: some hosts would refuse them by themselves, without naming any.
     return {**schema, "required": schema.get("required", [])}
 

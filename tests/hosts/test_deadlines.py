@@ -17,6 +17,7 @@ from tests.support import connected, data, error, text, texts, until
 LIMIT = {"call": 1.0}
 
 
+@pytest.mark.slow
 async def test_a_call_that_takes_too_long_is_cut_with_what_came(simulator: Simulator):
     simulator.script(MODEL, Answer(["One ", "two ", "never"], hold="never", hold_after=2), Answer("fine"))
     async with connected(simulator.url, timeouts=LIMIT) as client:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ollama_mcp.simulator import Answer, Fault
+from ollama_mcp.simulator.scheduler import Latency
 from tests.hosts.several import MODEL, Several, several
 from tests.support import data, error, text, texts, until
 
@@ -179,3 +180,31 @@ async def test_text_of_a_named_host_is_an_answer_like_any_other():
     async with several() as bench:
         bench.hosts["b"].script(MODEL, Answer("words"))
         assert text(await bench.ask(host="b")) == "words"
+
+
+@pytest.mark.slow
+async def test_a_host_that_says_nothing_holds_calls_up_once_and_is_set_aside():
+    async with several() as bench:
+        bench.hosts["a"].faults.add(Fault("hang", path="/*"))
+        assert not (await bench.ask()).is_error
+        asked = len(bench.hosts["a"].requests)
+        for _ in range(5):
+            assert not (await bench.ask()).is_error
+        # One more check may have been due.
+        assert len(bench.hosts["a"].requests) <= asked + 3
+        assert bench.served()["a"] == 0
+
+
+@pytest.mark.slow
+async def test_of_many_calls_only_those_that_had_begun_are_lost_with_a_host():
+    machines = {"latency": Latency(token=0.002), "num_parallel": 4}
+    async with several(THREE, simulators=machines) as bench:
+        await bench.ask()
+        calls = [asyncio.create_task(bench.ask(prompt=f"number {number}")) for number in range(90)]
+        await until(lambda: min(bench.served().values()) >= 8, seconds=60)
+        await bench.hosts["c"].stop()
+        results = await asyncio.gather(*calls)
+        await bench.hosts["c"].start()
+    failed = [result for result in results if result.is_error]
+    assert all(texts(result)[0].startswith("[interrupted]") and len(texts(result)) == 2 for result in failed)
+    assert len(failed) <= 4

@@ -124,7 +124,8 @@ async def test_lists_say_which_host_has_what():
 
 async def test_what_changes_a_host_names_it():
     async with several(policy={"delete": "allow"}) as bench:
-        assert "host is required" in error(await bench.ask("ollama_delete_model", model=MODEL), "invalid_argument")
+        said = error(await bench.ask("ollama_delete_model", model=MODEL), "invalid_argument")
+        assert "host is required. One of a, b." in said
         assert bench.served("/api/delete") == {"a": 0, "b": 0}
         assert not (await bench.ask("ollama_delete_model", model=MODEL, host="b")).is_error
         assert bench.served("/api/delete") == {"a": 0, "b": 1}
