@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 # What a host has is asked again after this long, beside the calls; a call waits only for what was never known.
 FRESH_SECONDS = 2.0
-CHECK_SECONDS = 5.0
+CHECK_SECONDS = 10.0
+# A check that ends so much later was held up by this process, which says nothing of the host.
+_LATE_SECONDS = 0.2
 # A wall clock that runs away from the monotonic one by so much: this machine slept.
 _SLEPT_SECONDS = 30.0
 
@@ -44,11 +46,13 @@ class Member(HostPool):
 
     Attributes:
         inventory: What it last said that it has; None before it ever answered.
+        answers: Whether it answered the last check.
     """
 
     def __init__(self, fleet: Fleet, settings: Settings, config: HostConfig, *, api_key: str, cloud_url: str) -> None:
         super().__init__(settings, api_key=api_key, cloud_url=cloud_url, host=config)
         self.inventory: Inventory | None = None
+        self.answers = False
         self._fleet = fleet
         self._check: asyncio.Task[None] | None = None
 
@@ -77,19 +81,24 @@ class Member(HostPool):
         return self._check
 
     async def _ask(self) -> None:
-        health = self.queue.health
+        health, started = self.queue.health, time.monotonic()
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 client = self.client()
                 version = await client.server_version()
                 models, running = await asyncio.gather(client.tags(), self.running())
         except TimeoutError:
-            # Ollama lists its models at once even when it is busy, and every list waits for it.
-            silent = Timeout(f"{self.config.name} ({self.url}) did not answer within {CHECK_SECONDS:g} s.")
-            health.failed(silent, at_once=True)
+            if time.monotonic() - started > CHECK_SECONDS + _LATE_SECONDS:
+                health.end_trial()
+                return
+            self.answers = False
+            silent = f"{self.config.name} ({self.url}) did not answer within {CHECK_SECONDS:g} s."
+            health.failed(Timeout(silent), check=True)
         except OllamaMCPError as error:
-            health.failed(error)
+            self.answers = False
+            health.failed(error, check=True)
         else:
+            self.answers = True
             self.inventory = Inventory(models, running or (), version, time.monotonic())
             health.succeeded(check=True)
 
@@ -193,7 +202,7 @@ class Fleet(HostPool):
         usable = [one for one in members if one.queue.health.may_be_tried]
         if not usable:
             return min(members, key=lambda one: one.queue.health.seconds_left)
-        roomy = [one for one in usable if not one.queue.is_full(model)] or usable
+        roomy = [one for one in usable if not one.queue.is_full(parse_name(model).key)] or usable
         return roomy[choose([self.outlook(one, model) for one in roomy])]
 
     def outlook(self, member: Member, model: str) -> Outlook:
@@ -307,7 +316,7 @@ class Fleet(HostPool):
 
     def _is_known(self, member: Member) -> bool:
         """Whether a member answered, and is not known to be gone since."""
-        return member.inventory is not None and not member.queue.health.set_aside
+        return member.answers and not member.queue.health.is_gone
 
     def _request_seconds(self, member: Member, key: str) -> float:
         """Seconds of work for a request: measured there, else elsewhere in proportion to the weights, else a guess."""

@@ -42,6 +42,11 @@ class Health:
         return self._until is not None
 
     @property
+    def is_gone(self) -> bool:
+        """Whether it is set aside since nothing answers there."""
+        return self._until is not None and self._cause == "connect"
+
+    @property
     def seconds_left(self) -> float:
         """Seconds until it is tried again; 0 where it is in use or due."""
         return 0.0 if self._until is None else max(0.0, self._until - time.monotonic())
@@ -77,20 +82,24 @@ class Health:
         self._times_aside, self._until, self._cause = 0, None, ""
         self.is_troubled = False
 
-    def failed(self, error: BaseException, *, at_once: bool = False) -> None:
+    def failed(self, error: BaseException, *, check: bool = False) -> None:
         """A call or check failed; errors that say nothing of the host are passed over.
 
         Args:
             error: What it failed with.
-            at_once: Whether it is set aside for this alone.
+            check: Whether it was a check. A host that says nothing to one is set aside at once, since every list
+                would wait for it; the next check that goes well brings it back.
         """
         was_on_trial, self._on_trial = self._on_trial, False
         self.last_error = str(error)
         if not (cause := cause_of(error)):
             return
+        if check and isinstance(error, Timeout):
+            cause, limit = "connect", 1
+        else:
+            limit = _CONNECT_LIMIT if cause == "connect" else _GATEWAY_LIMIT
         self.is_troubled = True
         self._failures[cause] = self._failures.get(cause, 0) + 1
-        limit = 1 if at_once else _CONNECT_LIMIT if cause == "connect" else _GATEWAY_LIMIT
         # Calls that began before it was set aside tell nothing new.
         if was_on_trial or (self._until is None and self._failures[cause] >= limit):
             wait = min(_FIRST_SECONDS * 2**self._times_aside, _LONGEST_SECONDS) * random.uniform(0.5, 1.5)

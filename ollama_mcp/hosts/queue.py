@@ -11,7 +11,7 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
-from ollama_mcp.errors import ApiError, Busy
+from ollama_mcp.errors import ApiError, Busy, InvalidArgument
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.hosts.call_scope import CallScope, current_call
 from ollama_mcp.hosts.health import Health
@@ -32,7 +32,11 @@ class Ticket:
 
     def __init__(self, queue: HostQueue, model: str, *, bulk: bool) -> None:
         self.queue, self.model, self.bulk = queue, model, bulk
-        self.key = parse_name(model).key
+        try:
+            self.key = parse_name(model).key
+        except InvalidArgument:
+            # What is no name is Ollama's to refuse.
+            self.key = model
         self.ready: asyncio.Future[None] | None = None
 
     def leave(self, error: BaseException | None = None) -> None:
@@ -82,9 +86,8 @@ class HostQueue:
         """Requests that wait here."""
         return len(self._queues[0]) + len(self._queues[1])
 
-    def is_full(self, model: str) -> bool:
-        """Whether no further request of the model can wait."""
-        key = parse_name(model).key
+    def is_full(self, key: str) -> bool:
+        """Whether no further request of the model with that key can wait."""
         return self.counts[key] - self._sent[key] >= self._waiting and self._sent[key] >= self._in_flight
 
     async def enter(self, request: ApiRequest) -> Ticket:

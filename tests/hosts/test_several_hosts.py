@@ -201,3 +201,10 @@ async def test_a_model_is_chosen_among_those_of_all_hosts():
     async with several(models={"a": ["nomic-embed-text"], "b": [MODEL]}) as bench:
         assert not (await bench.client.call_tool("ollama_chat", {"prompt": "Hi"})).is_error
         assert bench.served() == {"a": 0, "b": 1}
+
+
+async def test_auto_never_uses_ollama_com():
+    hosts = {"cloud": {"url": "ollama.com"}, "a": {"url": "10.0.0.1"}, "b": {"url": "10.0.0.2"}}
+    pool = open_pool(Settings.model_validate({"hosts": hosts}))
+    assert pool.client().base_url == "http://10.0.0.1:11434, http://10.0.0.2:11434"
+    assert pool.named("cloud").client().base_url == "https://ollama.com:443"
