@@ -5,12 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
-from ollama_mcp.errors import ApiError, InvalidArgument, ModelNotFound, NotAllowed, OllamaMCPError, Timeout, Unreachable
-from ollama_mcp.formats.model_names import parse_name, same_model
+from ollama_mcp.errors import (
+    ApiError,
+    Interrupted,
+    InvalidArgument,
+    ModelNotFound,
+    NotAllowed,
+    OllamaMCPError,
+    Timeout,
+    Unreachable,
+)
+from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.hosts.call_scope import current_call
 from ollama_mcp.hosts.choice import DEFAULT_REQUEST_SECONDS, Outlook, choose, estimated_load
 from ollama_mcp.hosts.config import CLOUD_URL, HostConfig
@@ -21,6 +31,8 @@ if TYPE_CHECKING:
     from ollama_mcp.api import ModelSummary, OllamaClient, RunningModel
     from ollama_mcp.api.versions import ServerVersion
     from ollama_mcp.settings import Settings
+
+    M = TypeVar("M", ModelSummary, RunningModel)
 
 # What a host has is asked again after this long, beside the calls; a call waits only for what was never known.
 FRESH_SECONDS = 2.0
@@ -33,10 +45,10 @@ _SLEPT_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What a host had when it was last asked."""
+    """What a host had when it was last asked: its models and those in memory, by their keys."""
 
-    models: Sequence[ModelSummary]
-    running: Sequence[RunningModel]
+    models: Mapping[str, ModelSummary]
+    running: Mapping[str, RunningModel]
     version: ServerVersion
     at: float
 
@@ -62,8 +74,7 @@ class Member(HostPool):
 
     def summary(self, model: str) -> ModelSummary | None:
         """The model of that name as the host last listed it."""
-        models = self.inventory.models if self.inventory is not None else ()
-        return next((found for found in models if same_model(found.name, model)), None)
+        return self.inventory.models.get(parse_name(model).key) if self.inventory is not None else None
 
     def is_loaded(self, model: str) -> bool:
         """Whether the model is in memory, as far as is known."""
@@ -71,7 +82,7 @@ class Member(HostPool):
         if self.inventory is None:
             return False
         answered = self.queue.answered_at.get(key, float("-inf")) > self.inventory.at
-        return answered or any(same_model(one.name, model) for one in self.inventory.running)
+        return answered or key in self.inventory.running
 
     def check(self) -> asyncio.Task[None]:
         """Ask the host for what it has, which tells whether it works; checks at the same time share one."""
@@ -99,7 +110,7 @@ class Member(HostPool):
             health.failed(error, check=True)
         else:
             self.answers = True
-            self.inventory = Inventory(models, running or (), version, time.monotonic())
+            self.inventory = Inventory(_by_key(models), _by_key(running or []), version, time.monotonic())
             health.succeeded(check=True)
 
     def invalidate(self, model: str) -> None:
@@ -107,7 +118,7 @@ class Member(HostPool):
         super().invalidate(model)
         self._fleet.forget(model)
         if self.inventory is not None:
-            self.inventory = Inventory(self.inventory.models, self.inventory.running, self.inventory.version, 0.0)
+            self.inventory = replace(self.inventory, at=0.0)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -195,7 +206,15 @@ class Fleet(HostPool):
                 next_step="Use another model; the user can change `hosts` in the settings.",
             )
         digest = self.reference(model, allowed)
-        return [one for one in allowed if (found := one.summary(model)) is not None and found.digest == digest]
+        found = [one for one in allowed if (summary := one.summary(model)) is not None and summary.digest == digest]
+        if not found:
+            raise Interrupted(
+                f"{model} was replaced on its hosts while this call used it ({digest[:12]} is gone).",
+                host=self.url,
+                model=model,
+                next_step="Make the call again.",
+            )
+        return found
 
     def pick(self, model: str, members: Sequence[Member]) -> Member:
         """The member to use, of those that are not set aside; where all are, the one that is back first."""
@@ -236,7 +255,7 @@ class Fleet(HostPool):
 
     def differences(self) -> list[str]:
         """What the hosts have under the same name that is not the same."""
-        models = {parse_name(m.name).key: m.name for one in self.chosen_from for m in self._models(one)}
+        models = {key: model.name for one in self.chosen_from for key, model in self._models(one).items()}
         texts: list[str] = []
         for name in models.values():
             found = self._having(name)
@@ -258,10 +277,11 @@ class Fleet(HostPool):
         if not any(self._is_known(one) for one in self.chosen_from):
             raise self._unreachable()
         found: dict[str, ModelSummary] = {}
+        used = set(current_call().digests)
         for one in self.chosen_from:
-            for model in self._models(one):
-                key = parse_name(model.name).key
-                if key not in found or model.digest == self._meant(model.name):
+            for key, model in self._models(one).items():
+                # What only a host has that is gone cannot be used; what the call uses already is still what it means.
+                if (self._is_known(one) or key in used) and (key not in found or model.digest == self._meant(key)):
                     found[key] = model
         return list(found.values())
 
@@ -276,8 +296,7 @@ class Fleet(HostPool):
             raise self._unreachable()
         found: dict[str, RunningModel] = {}
         for one in self.chosen_from:
-            for model in one.inventory.running if self._is_known(one) and one.inventory is not None else ():
-                key = parse_name(model.name).key
+            for key, model in one.inventory.running.items() if self._is_known(one) and one.inventory else ():
                 other = found.get(key)
                 if other is None or (model.context_length or 0) < (other.context_length or 0):
                     found[key] = model
@@ -302,8 +321,9 @@ class Fleet(HostPool):
 
         return open_fleet_client(self, self._timeouts())
 
-    def _meant(self, model: str) -> str:
-        having = self._having(model)
+    def _meant(self, key: str) -> str:
+        having = [(one, found) for one in self.chosen_from if (found := self._models(one).get(key)) is not None]
+        model = having[0][1].name
         return self.reference(
             model, [one for one, found in having if one.config.may_run(model, found.size)] or [one for one, _ in having]
         )
@@ -311,8 +331,8 @@ class Fleet(HostPool):
     def _having(self, model: str) -> list[tuple[Member, ModelSummary]]:
         return [(one, found) for one in self.chosen_from if (found := one.summary(model)) is not None]
 
-    def _models(self, member: Member) -> Sequence[ModelSummary]:
-        return member.inventory.models if member.inventory is not None else ()
+    def _models(self, member: Member) -> Mapping[str, ModelSummary]:
+        return member.inventory.models if member.inventory is not None else {}
 
     def _is_known(self, member: Member) -> bool:
         """Whether a member answered, and is not known to be gone since."""
@@ -351,6 +371,15 @@ class Fleet(HostPool):
         return Unreachable(
             f"None of the hosts {names} can be used: {said}".rstrip(": "), host=self.url, next_step="Start one of them."
         )
+
+
+def _by_key(models: Iterable[M]) -> dict[str, M]:
+    """The models by the keys of their names; one whose name is none can't be named by a call either."""
+    found: dict[str, M] = {}
+    for model in models:
+        with suppress(InvalidArgument):
+            found[parse_name(model.name).key] = model
+    return found
 
 
 def difference(model: str, found: Collection[tuple[Member, ModelSummary]], digest: str) -> str:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Literal
 from ollama_mcp.api.admission import MODEL_PATHS
 from ollama_mcp.api.client import OllamaClient
 from ollama_mcp.api.http_session import ApiRequest, ApiResponse, ClientTimeouts, HttpSession, RequestInfo
-from ollama_mcp.errors import ApiError, Busy, Interrupted, InvalidArgument, ModelNotFound, Unreachable
+from ollama_mcp.errors import (
+    ApiError,
+    Busy,
+    Interrupted,
+    InvalidArgument,
+    ModelNotFound,
+    OllamaMCPError,
+    Unreachable,
+)
 
 if TYPE_CHECKING:
     from ollama_mcp.api.responses import ModelSummary, RunningModel
@@ -98,17 +106,25 @@ class FleetSession(HttpSession):
                 return await self._send_to(member, request, is_last=not left)
             except ApiError as error:
                 move = may_move(error)
-                if not left and move and request.model:
-                    # Before the call fails: hosts that are set aside may be back, or have the model by now.
-                    await self._fleet.learn(wait=True, all_hosts=True)
-                    found = await self._fleet.candidates(request.model)
-                    left = [one for one in found if one is not member and one.config.name not in tried]
-                if not left or not move or (move == "once" and moved_after_sending):
-                    if tried:
-                        error.message = f"{error.message} Tried before: {', '.join(tried)}."
+                is_allowed = move == "freely" or (move == "once" and not moved_after_sending)
+                tried.append(member.config.name)
+                if is_allowed and not left and request.model:
+                    left = await self._others(request.model, tried)
+                if not is_allowed or not left:
+                    if earlier := tried[:-1]:
+                        error.message = f"{error.message} Tried before: {', '.join(earlier)}."
                     raise
                 moved_after_sending = moved_after_sending or move == "once"
-                tried.append(member.config.name)
+
+    async def _others(self, model: str, tried: Sequence[str]) -> list[Member]:
+        """Before a call fails: hosts that were not tried, and are back by now, or have the model by now."""
+        await self._fleet.learn(wait=True, all_hosts=True)
+        try:
+            found = await self._fleet.candidates(model)
+        except OllamaMCPError:
+            # What the last host said tells more.
+            return []
+        return [one for one in found if one.config.name not in tried]
 
     async def _candidates(self, request: ApiRequest) -> Sequence[Member]:
         if request.model:

@@ -136,6 +136,33 @@ async def test_where_no_host_answers_the_call_says_so():
         assert not (await bench.ask("ollama_status")).is_error
 
 
+async def test_a_model_that_only_a_host_has_that_is_gone_is_not_listed():
+    async with several(models={"a": [MODEL], "b": ["qwen3:4b"]}) as bench:
+        await bench.ask("ollama_list_models")
+        await bench.hosts["b"].stop()
+        for _ in range(3):
+            error(await bench.ask(host="b", model="qwen3:4b"), "unreachable")
+        assert [row["name"] for row in data(await bench.ask("ollama_list_models"))["models"]] == [MODEL]
+        # Asked for by its name, the host is tried all the same, and the error says which it is.
+        assert "b (http://" in error(await bench.ask(model="qwen3:4b"), "unreachable")
+
+
+async def test_a_model_that_is_replaced_everywhere_is_not_mixed_into_a_batch():
+    async with several(policy={"overwrite": "allow"}, work={"parallel": 2}) as bench:
+        for host in bench.hosts:
+            await bench.ask("ollama_copy_model", source=MODEL, destination="mine", host=host)
+            bench.hosts[host].script("mine", *(Answer("held", hold="go") for _ in range(2)))
+        rows = [f"row {number}" for number in range(6)]
+        batch = asyncio.create_task(bench.ask("ollama_batch", model="mine", input=rows, prompt="Say {text}"))
+        await until(lambda: sum(len(simulator.in_flight) for simulator in bench.hosts.values()) == 2)
+        for host in bench.hosts:
+            await bench.ask("ollama_copy_model", source="qwen3:4b", destination="mine", host=host)
+        for simulator in bench.hosts.values():
+            simulator.release("go")
+        assert "replaced" in error(await batch, "interrupted")
+        assert _struck(bench) == 2
+
+
 async def test_a_batch_goes_on_when_a_host_dies(tmp_path: Path):
     rows = [f"row {number}" for number in range(40)]
     output = tmp_path / "rows.jsonl"
