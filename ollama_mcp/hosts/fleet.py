@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 # What a host has is asked again after this long, beside the calls; a call waits only for what was never known.
 FRESH_SECONDS = 2.0
 CHECK_SECONDS = 10.0
+_TRIAL_SECONDS = 1.0
 # A check that ends so much later was held up by this process, which says nothing of the host.
 _LATE_SECONDS = 0.2
 # A wall clock that runs away from the monotonic one by so much: this machine slept.
@@ -180,8 +181,13 @@ class Fleet(HostPool):
             # The last is never set aside: the one that would be back first is asked.
             one = min(due, key=lambda one: one.queue.health.seconds_left)
             checks = [(one, one.check())]
-        if awaited := [check for one, check in checks if wait or one.inventory is None]:
-            await asyncio.wait(awaited)
+        awaited = [(one, check) for one, check in checks if wait or one.inventory is None]
+        trials = [check for one, check in awaited if one.queue.health.set_aside and not all_hosts]
+        if usual := [check for _, check in awaited if check not in trials]:
+            await asyncio.wait(usual)
+        if trials:
+            # Nobody waits long for a host that said nothing last time, unless there is no other.
+            await asyncio.wait(trials, timeout=_TRIAL_SECONDS if usual else None)
 
     async def candidates(self, model: str) -> list[Member]:
         """The hosts that have the model, as the call first met it, and may run it.
