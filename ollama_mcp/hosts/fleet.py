@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ollama_mcp.errors import (
     ApiError,
@@ -16,116 +14,25 @@ from ollama_mcp.errors import (
     InvalidArgument,
     ModelNotFound,
     NotAllowed,
-    OllamaMCPError,
-    Timeout,
     Unreachable,
 )
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.hosts.call_scope import current_call
 from ollama_mcp.hosts.choice import DEFAULT_REQUEST_SECONDS, Outlook, choose, estimated_load
 from ollama_mcp.hosts.config import CLOUD_URL, HostConfig
+from ollama_mcp.hosts.member import Member
 from ollama_mcp.hosts.pool import HostPool
 from ollama_mcp.settings.hosts import AUTO
 
 if TYPE_CHECKING:
     from ollama_mcp.api import ModelSummary, OllamaClient, RunningModel
-    from ollama_mcp.api.versions import ServerVersion
     from ollama_mcp.settings import Settings
-
-    M = TypeVar("M", ModelSummary, RunningModel)
 
 # What a host has is asked again after this long, beside the calls; a call waits only for what was never known.
 FRESH_SECONDS = 2.0
-CHECK_SECONDS = 10.0
 _TRIAL_SECONDS = 1.0
-# A check that ends so much later was held up by this process, which says nothing of the host.
-_LATE_SECONDS = 0.2
 # A wall clock that runs away from the monotonic one by so much: this machine slept.
 _SLEPT_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Inventory:
-    """What a host had when it was last asked: its models and those in memory, by their keys."""
-
-    models: Mapping[str, ModelSummary]
-    running: Mapping[str, RunningModel]
-    version: ServerVersion
-    at: float
-
-
-class Member(HostPool):
-    """One host of several.
-
-    Attributes:
-        inventory: What it last said that it has; None before it ever answered.
-        answers: Whether it answered the last check.
-    """
-
-    def __init__(self, fleet: Fleet, settings: Settings, config: HostConfig, *, api_key: str, cloud_url: str) -> None:
-        super().__init__(settings, api_key=api_key, cloud_url=cloud_url, host=config)
-        self.inventory: Inventory | None = None
-        self.answers = False
-        self._fleet = fleet
-        self._check: asyncio.Task[None] | None = None
-
-    def named(self, name: str) -> HostPool:
-        """The pool for another name; see `Fleet.named`."""
-        return self._fleet.named(name)
-
-    def summary(self, model: str) -> ModelSummary | None:
-        """The model of that name as the host last listed it."""
-        return self.inventory.models.get(parse_name(model).key) if self.inventory is not None else None
-
-    def is_loaded(self, model: str) -> bool:
-        """Whether the model is in memory, as far as is known."""
-        key = parse_name(model).key
-        if self.inventory is None:
-            return False
-        answered = self.queue.answered_at.get(key, float("-inf")) > self.inventory.at
-        return answered or key in self.inventory.running
-
-    def check(self) -> asyncio.Task[None]:
-        """Ask the host for what it has, which tells whether it works; checks at the same time share one."""
-        if self._check is None or self._check.done():
-            self.queue.health.begin_trial()
-            self._check = asyncio.create_task(self._ask())
-        return self._check
-
-    async def _ask(self) -> None:
-        health, started = self.queue.health, time.monotonic()
-        try:
-            async with asyncio.timeout(CHECK_SECONDS):
-                client = self.client()
-                version = await client.server_version()
-                models, running = await asyncio.gather(client.tags(), self.running())
-        except TimeoutError:
-            if time.monotonic() - started > CHECK_SECONDS + _LATE_SECONDS:
-                health.end_trial()
-                return
-            self.answers = False
-            silent = f"{self.config.name} ({self.url}) did not answer within {CHECK_SECONDS:g} s."
-            health.failed(Timeout(silent), check=True)
-        except OllamaMCPError as error:
-            self.answers = False
-            health.failed(error, check=True)
-        else:
-            self.answers = True
-            self.inventory = Inventory(_by_key(models), _by_key(running or []), version, time.monotonic())
-            health.succeeded(check=True)
-
-    def invalidate(self, model: str) -> None:
-        """Drop what is cached of a model, here and in the merged lists."""
-        super().invalidate(model)
-        self._fleet.forget(model)
-        if self.inventory is not None:
-            self.inventory = replace(self.inventory, at=0.0)
-
-    async def aclose(self) -> None:
-        """Close all connections."""
-        if self._check is not None:
-            self._check.cancel()
-        await super().aclose()
 
 
 class Fleet(HostPool):
@@ -136,7 +43,8 @@ class Fleet(HostPool):
 
     def __init__(self, settings: Settings, configs: Sequence[HostConfig], *, api_key: str, cloud_url: str) -> None:
         super().__init__(settings, api_key=api_key, cloud_url=cloud_url, host=configs[0])
-        self._members = [Member(self, settings, one, api_key=api_key, cloud_url=cloud_url) for one in configs]
+        keys: Any = {"api_key": api_key, "cloud_url": cloud_url, "named": self.named, "forget": self.forget}
+        self._members = [Member(settings, one, **keys) for one in configs]
         self.chosen_from = [one for one in self._members if one.url != CLOUD_URL] or self._members
         self.url = ", ".join(one.url for one in self.chosen_from)
         self._told: set[tuple[str, ...]] = set()
@@ -377,15 +285,6 @@ class Fleet(HostPool):
         return Unreachable(
             f"None of the hosts {names} can be used: {said}".rstrip(": "), host=self.url, next_step="Start one of them."
         )
-
-
-def _by_key(models: Iterable[M]) -> dict[str, M]:
-    """The models by the keys of their names; one whose name is none can't be named by a call either."""
-    found: dict[str, M] = {}
-    for model in models:
-        with suppress(InvalidArgument):
-            found[parse_name(model.name).key] = model
-    return found
 
 
 def difference(model: str, found: Collection[tuple[Member, ModelSummary]], digest: str) -> str:

@@ -21,7 +21,8 @@ from ollama_mcp.errors import (
 
 if TYPE_CHECKING:
     from ollama_mcp.api.responses import ModelSummary, RunningModel
-    from ollama_mcp.hosts.fleet import Fleet, Member
+    from ollama_mcp.hosts.fleet import Fleet
+    from ollama_mcp.hosts.member import Member
 
 _STREAMED = frozenset(("/api/chat", "/api/generate"))
 # Which of several hosts should have or lose a model is for the caller to say.
