@@ -35,22 +35,16 @@ class CallScope:
     notes: list[str] = field(default_factory=list[str])
 
 
-_current: ContextVar[CallScope | None] = ContextVar("call_scope", default=None)
-
-
-def begin_call(progress: Listener) -> CallScope:
-    """Begin a call: requests of this task and of those that it starts belong to it."""
-    scope = CallScope(progress)
-    _current.set(scope)
-    return scope
+# Set where a call begins: requests of that task and of those that it starts belong to the call.
+CURRENT_CALL: ContextVar[CallScope | None] = ContextVar("call_scope", default=None)
 
 
 def current_call() -> CallScope:
     """The call that this task works for; an empty one outside of calls."""
-    return _current.get() or CallScope()
+    return CURRENT_CALL.get() or CallScope()
 
 
 def mark_bulk() -> None:
     """Let the other calls go first from now on: this one works on many inputs."""
-    if (scope := _current.get()) is not None:
+    if (scope := CURRENT_CALL.get()) is not None:
         scope.bulk = True

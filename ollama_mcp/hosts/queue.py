@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import ApiError, Busy, InvalidArgument
 from ollama_mcp.formats.model_names import parse_name
-from ollama_mcp.hosts.call_scope import CallScope, current_call
+from ollama_mcp.hosts.call_scope import CURRENT_CALL, CallScope
 from ollama_mcp.hosts.health import Health
 from ollama_mcp.hosts.model_activity import ServiceTimes
 
@@ -96,7 +96,7 @@ class HostQueue:
         Raises:
             Busy: Too many wait for the model.
         """
-        scope = current_call()
+        scope = CURRENT_CALL.get() or CallScope()
         ticket = Ticket(self, request.model or "", bulk=scope.bulk)
         if not self._queues[0] and not self._queues[1] and self._has_room(ticket):
             self._send(ticket)

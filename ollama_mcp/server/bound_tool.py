@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from mcp.types import CallToolResult, TextContent, Tool, ToolAnnotations
 
 from ollama_mcp.errors import Timeout
-from ollama_mcp.hosts.call_scope import begin_call
+from ollama_mcp.hosts.call_scope import CURRENT_CALL, CallScope
 from ollama_mcp.server.arguments import HOST, Arguments
 from ollama_mcp.server.call import Call
 from ollama_mcp.server.registry import ToolFunction, ToolSpec
@@ -89,7 +89,8 @@ class BoundTool:
 
     async def call(self, call: Call, arguments: dict[str, Any]) -> CallToolResult:
         """Run the tool with checked arguments and return the wire result."""
-        scope = begin_call(call.progress)
+        scope = CallScope(call.progress)
+        CURRENT_CALL.set(scope)
         if self.arguments.hosts and HOST in arguments:
             call = replace(call, hosts=call.hosts.named(arguments[HOST]))
             arguments = {name: value for name, value in arguments.items() if name != HOST}
