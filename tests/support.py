@@ -12,7 +12,7 @@ from typing import Any
 from mcp import Client
 from mcp.types import CallToolResult, TextContent
 
-from ollama_mcp.hosts import HostPool
+from ollama_mcp.hosts import open_pool
 from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.server.transports.http import serve_http
 from ollama_mcp.settings import Settings
@@ -27,7 +27,7 @@ async def connected(
 ) -> AsyncGenerator[Client]:
     """A client of a server in this process, whose Ollama is at `url`; further keywords are settings."""
     chosen = Settings.model_validate({"host": url, "store": {"path": ":memory:"}, **settings})
-    hosts = HostPool(chosen, api_key=api_key, cloud_url=cloud_url) if cloud_url else HostPool(chosen, api_key=api_key)
+    hosts = open_pool(chosen, api_key=api_key, **({"cloud_url": cloud_url} if cloud_url else {}))
     server = OllamaServer(chosen, api_key=api_key, hosts=hosts)
     async with Client(server, mode=mode) as client:
         yield client

@@ -3,17 +3,22 @@
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from ollama_mcp import READS, Call, Data, tool
+from ollama_mcp.errors import OllamaMCPError
 from ollama_mcp.formats.escaping import MAX_NOTE_LENGTH, escape, indent
 from ollama_mcp.formats.model_names import same_model
 from ollama_mcp.hosts.model_cards import capabilities_of, card_section, default_options
 from ollama_mcp.server.formatting import format_bytes, format_date, format_notes, format_table
 from ollama_mcp.server.types import ModelName
 from ollama_mcp.work.choosing import models_with_capability, without_twins
+
+if TYPE_CHECKING:
+    from ollama_mcp.api import RunningModel
 
 Capability = Literal["completion", "tools", "vision", "embedding", "thinking", "insert", "audio", "decision"]
 Part = Literal["parameters", "template", "license", "system", "messages", "modelfile", "model_info", "tensors"]
@@ -31,6 +36,8 @@ class InstalledModel(BaseModel):
     capabilities: list[str] | None = None
     modified: str | None = None
     digest: str | None = None
+    # Only where there are several hosts.
+    hosts: SkipJsonSchema[list[str] | None] = None
 
 
 class InstalledModels(Data):
@@ -42,6 +49,7 @@ class InstalledModels(Data):
 
     def as_text(self) -> str:
         columns = ("name", "parameters", "quantization", "size", "context", "capabilities", "modified", "digest")
+        columns += ("hosts",) if any(m.hosts for m in self.models) else ()
         rows = (
             (
                 m.name,
@@ -52,6 +60,7 @@ class InstalledModels(Data):
                 _list(m.capabilities),
                 m.modified,
                 _short_digest(m.digest),
+                *([_list(m.hosts)] if columns[-1] == "hosts" else []),
             )
             for m in self.models
         )
@@ -93,9 +102,11 @@ async def ollama_list_models(
             capabilities=facts[m.name].capabilities or None,
             modified=format_date(m.modified_at) or None,
             digest=m.digest or None,
+            hosts=call.hosts.hosts_of(m) or None,
         )
         for m in wanted[:limit]
     ]
+    notes += call.hosts.differences()
     if wanted and capability == "embedding":
         lengths = dict.fromkeys(f"{row.name} {row.embedding_length}" for row in rows if row.embedding_length)
         notes += [f"Numbers per vector: {', '.join(lengths)}."] if lengths else []
@@ -185,6 +196,8 @@ class LoadedModel(BaseModel):
     gpu_percent: int
     context_length: int | None = None
     expires_in_seconds: int | None = Field(None, description="Absent: stays loaded.")
+    # Only where there are several hosts.
+    host: SkipJsonSchema[str | None] = None
 
 
 class LoadedModels(Data):
@@ -196,8 +209,16 @@ class LoadedModels(Data):
         if not self.models:
             return "No model is loaded."
         columns = ("name", "memory", "on GPU", "context", "unloads in")
+        columns += ("host",) if any(m.host for m in self.models) else ()
         rows = (
-            (m.name, format_bytes(m.size_bytes), f"{m.gpu_percent}%", m.context_length, _expiry(m.expires_in_seconds))
+            (
+                m.name,
+                format_bytes(m.size_bytes),
+                f"{m.gpu_percent}%",
+                m.context_length,
+                _expiry(m.expires_in_seconds),
+                *([m.host] if columns[-1] == "host" else []),
+            )
             for m in self.models
         )
         return format_table(columns, rows)
@@ -208,17 +229,27 @@ async def ollama_list_running(call: Call) -> LoadedModels:
     """List the models loaded in memory, when answers are slow or memory is short: bytes, share on the GPU, context
     length, time until unload. Whether Ollama answers: ollama_status.
     """
-    return LoadedModels(
-        models=[
-            LoadedModel(
-                name=m.name,
-                size_bytes=m.size,
-                gpu_percent=round(100 * min(m.size_vram, m.size) / m.size) if m.size else 0,
-                context_length=m.context_length,
-                expires_in_seconds=_seconds_left(m.expires_at),
-            )
-            for m in await call.client.ps()
-        ]
+    members = call.hosts.members
+    if len(members) == 1:
+        return LoadedModels(models=[_loaded(m) for m in await call.client.ps()])
+    answers = await asyncio.gather(*(member.client().ps() for member in members), return_exceptions=True)
+    failures = [answer for answer in answers if isinstance(answer, BaseException)]
+    # Hosts that do not answer are the business of ollama_status, unless none does.
+    if len(failures) == len(members) or not all(isinstance(failure, OllamaMCPError) for failure in failures):
+        raise failures[0]
+    lists = [answer if not isinstance(answer, BaseException) else [] for answer in answers]
+    names = [member.config.name for member in members]
+    return LoadedModels(models=[_loaded(m, host=name) for name, found in zip(names, lists, strict=True) for m in found])
+
+
+def _loaded(model: "RunningModel", *, host: str | None = None) -> LoadedModel:
+    return LoadedModel(
+        name=model.name,
+        size_bytes=model.size,
+        gpu_percent=round(100 * min(model.size_vram, model.size) / model.size) if model.size else 0,
+        context_length=model.context_length,
+        expires_in_seconds=_seconds_left(model.expires_at),
+        host=host,
     )
 
 

@@ -1,8 +1,10 @@
 """The state of the Ollama host and the usage so far; the tool succeeds even when the host is down."""
 
 import asyncio
+from dataclasses import replace
 
 from pydantic import BaseModel
+from pydantic.json_schema import SkipJsonSchema
 
 from ollama_mcp import READS, Call, Data, __version__, tool
 from ollama_mcp.errors import OllamaMCPError
@@ -27,6 +29,13 @@ class HostStatus(BaseModel):
     loaded: list[str] | None = None
     warnings: list[str] | None = None
     problem: str | None = None
+    # Only where there are several hosts, so that the schema does not name them.
+    tags: SkipJsonSchema[list[str] | None] = None
+    in_flight: SkipJsonSchema[int | None] = None
+    waiting: SkipJsonSchema[int | None] = None
+    expected_wait_seconds: SkipJsonSchema[float | None] = None
+    set_aside_seconds: SkipJsonSchema[float | None] = None
+    last_error: SkipJsonSchema[str | None] = None
 
 
 class StatusReport(Data):
@@ -48,8 +57,28 @@ async def ollama_status(call: Call) -> StatusReport:
     """Check whether Ollama answers, when another tool fails: version, models installed and loaded, cloud state, usage.
     Free. Memory of loaded models: ollama_list_running.
     """
-    host, usage = await asyncio.gather(_host_status(call), usage_report(call.store))
-    return StatusReport(mcp_server_version=__version__, hosts=[host], read_only=call.settings.read_only, usage=usage)
+    calls = [replace(call, hosts=member) for member in call.hosts.members]
+    hosts, usage = await asyncio.gather(asyncio.gather(*map(_host_status, calls)), usage_report(call.store))
+    if len(calls) > 1:
+        hosts = [_with_work(host, one) for host, one in zip(hosts, calls, strict=True)]
+    return StatusReport(mcp_server_version=__version__, hosts=hosts, read_only=call.settings.read_only, usage=usage)
+
+
+def _with_work(host: HostStatus, call: Call) -> HostStatus:
+    """The status with what this server has sent there, and what it met."""
+    member = call.hosts
+    queue = member.queue
+    aside = round(queue.health.seconds_left, 1) if queue.health.set_aside else None
+    return host.model_copy(
+        update={
+            "tags": list(member.config.tags) or None,
+            "in_flight": queue.sent,
+            "waiting": queue.waiting,
+            "expected_wait_seconds": round(member.expected_wait, 1),
+            "set_aside_seconds": aside,
+            "last_error": queue.health.last_error or None,
+        }
+    )
 
 
 async def _host_status(call: Call) -> HostStatus:
@@ -111,14 +140,24 @@ def _calls(counts: UsageCounts) -> str:
     return "1 call" if counts.calls == 1 else f"{counts.calls:,} calls"
 
 
+def _work_text(host: HostStatus) -> str:
+    """What this server does there; "" where there is one host only."""
+    if host.in_flight is None:
+        return ""
+    parts = [f"in flight {host.in_flight}, waiting {host.waiting}, expected wait {host.expected_wait_seconds:g} s"]
+    parts += [f"set aside for {host.set_aside_seconds:g} s"] if host.set_aside_seconds is not None else []
+    parts += [f"last error: {escape(host.last_error, MAX_NOTE_LENGTH)}"] if host.last_error and host.reachable else []
+    return "; " + "; ".join([*parts, *([f"tags: {', '.join(host.tags)}"] if host.tags else [])])
+
+
 def _host_line(host: HostStatus) -> str:
     if not host.reachable:
-        return f"{host.name} ({host.url}) does not answer: {host.problem}"
+        return f"{host.name} ({host.url}) does not answer: {host.problem}{_work_text(host)}"
     loaded = "unknown" if host.loaded is None else escape(", ".join(host.loaded), MAX_NOTE_LENGTH) or "none"
     cloud = f", cloud {host.cloud}" if host.cloud else ""
     lacks = f"; this version lacks {', '.join(host.lacks)}" if host.lacks else ""
     state = (
         f"{host.name} ({host.url}): Ollama {escape(host.ollama_version or '', 60)}, {host.installed} models installed "
-        f"({format_bytes(host.disk_bytes)}), loaded: {loaded}{cloud}{lacks}"
+        f"({format_bytes(host.disk_bytes)}), loaded: {loaded}{cloud}{lacks}{_work_text(host)}"
     )
     return "\n".join([state, *(f"warning: {escape(warning, MAX_NOTE_LENGTH)}" for warning in host.warnings or [])])

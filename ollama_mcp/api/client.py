@@ -20,8 +20,9 @@ from ollama_mcp.api.versions import Feature, VersionGate, unsupported_feature
 from ollama_mcp.errors import ApiError, BadAnswer, InvalidArgument, ServerError, UnsupportedByVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
+    from ollama_mcp.api.admission import Admission
     from ollama_mcp.api.events import Json
     from ollama_mcp.api.http_session import ApiResponse, RequestInfo
     from ollama_mcp.api.read_only import ReadOnlyGuard
@@ -66,6 +67,9 @@ class OllamaClient:
         ca_file: PEM file of a CA to trust besides the system's.
         cloud: Whether the host is ollama.com itself, whose web search has another path; None tells by the URL.
         guard: Refuses what may not be sent, with NotAllowed; None sends everything.
+        admission: Queues what runs a model; None sends at once.
+        revive: Tries to start a host that refuses connections; returns whether to try again.
+        session: Sends the requests; None makes one from the other arguments.
     """
 
     def __init__(
@@ -80,8 +84,11 @@ class OllamaClient:
         ca_file: str | None = None,
         cloud: bool | None = None,
         guard: ReadOnlyGuard | None = None,
+        admission: Admission | None = None,
+        revive: Callable[[], Awaitable[bool]] | None = None,
+        session: HttpSession | None = None,
     ) -> None:
-        self._session = HttpSession(
+        self._session = session or HttpSession(
             base_url,
             name=name,
             api_key=api_key,
@@ -90,6 +97,8 @@ class OllamaClient:
             verify=verify,
             ca_file=ca_file,
             guard=guard,
+            admission=admission,
+            revive=revive,
         )
         is_cloud = urlsplit(self.base_url).hostname == CLOUD_HOST if cloud is None else cloud
         self._web_path = "/api" if is_cloud else "/api/experimental"

@@ -9,9 +9,11 @@ from __future__ import annotations
 import errno
 import json
 import math
+import os
 import re
 import socket
 import ssl
+import sys
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -264,15 +266,34 @@ def connect_error(info: RequestInfo, error: BaseException, limit: float | None) 
                 Busy, "This process has too many open files to connect.", "Wait for other calls to end, then try again."
             )
         if isinstance(cause, ConnectionRefusedError):
-            return _unreachable(
-                info, "the connection was refused, so nothing listens there", "Start Ollama (`ollama serve`)."
-            )
+            return _unreachable(info, "the connection was refused, so nothing listens there", _start_advice(info))
         if isinstance(cause, OSError) and cause.errno and cause.strerror:
             return _unreachable(info, escape(cause.strerror, 80), "Check the address and the network.")
     within = f" within {limit:g} s" if limit is not None else ""
     return _unreachable(
         info, f"no connection was established{within}", "Check the address, the network and the firewall."
     )
+
+
+# What Ollama's installer writes on Linux.
+_SYSTEMD_UNIT = "/etc/systemd/system/ollama.service"
+
+
+def is_refused(error: BaseException) -> bool:
+    """Whether nothing listens at the address."""
+    return any(isinstance(cause, ConnectionRefusedError) for cause in _causes(error))
+
+
+def _start_advice(info: RequestInfo) -> str:
+    """How Ollama is started where it should run: on this system, or on another machine of unknown kind."""
+    if urlsplit(info.base_url).hostname in ("127.0.0.1", "localhost", "::1"):
+        if sys.platform == "darwin":
+            return "Start Ollama (`open -a Ollama`, or `ollama serve`)."
+        if sys.platform == "win32":
+            return "Start Ollama (from the Start menu, or `ollama serve`)."
+        if os.path.exists(_SYSTEMD_UNIT):
+            return "Start Ollama (`sudo systemctl start ollama`)."
+    return "Start Ollama (`ollama serve`)."
 
 
 def is_tls_error(error: BaseException) -> bool:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import socket
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ollama_mcp.api import error_mapping
+from ollama_mcp.api.admission import MODEL_PATHS
 from ollama_mcp.api.host_config import build_headers, create_tls_context, normalize_base_url
-from ollama_mcp.errors import ApiError, InvalidArgument
+from ollama_mcp.api.retries import Retries
+from ollama_mcp.errors import ApiError, Busy, InvalidArgument
 from ollama_mcp.formats.escaping import escape
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Mapping
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 
     import httpx
 
+    from ollama_mcp.api.admission import Admission, Ticket
     from ollama_mcp.api.read_only import ReadOnlyGuard
     from ollama_mcp.api.responses import JsonResponse
     from ollama_mcp.api.transport import FreeListTransport
@@ -29,8 +32,6 @@ MAX_ERROR_LENGTH = 400
 _MAX_ERROR_BODY = 64 * 2**10
 # Bytes from which a body is parsed in a thread, so that the event loop is not blocked.
 _PARSE_IN_THREAD = 64 * 2**10
-_CONNECT_ATTEMPTS = 3
-_RETRY_PAUSE_SECONDS = 0.1
 _MAX_CACHED_URLS = 32
 
 
@@ -64,6 +65,7 @@ class ApiRequest:
         size: Bytes of a body that comes in pieces, where known.
         unverified: Whether it uses features that a server of unknown version may silently ignore.
         keep_alive: The keep_alive of a body that has one.
+        attempts: How often it is sent at most; None is as often as the rules allow.
     """
 
     method: str
@@ -74,6 +76,7 @@ class ApiRequest:
     size: int | None = None
     unverified: bool = False
     keep_alive: float | str | None = None
+    attempts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +126,13 @@ class RequestInfo:
 class ApiResponse:
     """A response whose body is still to be read; closing it early closes its connection."""
 
-    def __init__(self, session: HttpSession, request: ApiRequest, response: httpx.Response) -> None:
+    def __init__(
+        self, session: HttpSession, request: ApiRequest, response: httpx.Response, ticket: Ticket | None = None
+    ) -> None:
         self.request = request
+        self.ticket = ticket
+        self._error: BaseException | None = None
+        self._peeked: bytes | None = None
         self.request_info = session.describe(request)
         self._session = session
         self._response = response
@@ -155,12 +163,21 @@ class ApiResponse:
         """The next bytes as they come; None at the end."""
         import httpx
 
+        if (chunk := self._peeked) is not None:
+            self._peeked = None
+            return chunk
         try:
             return await anext(self._chunks, None)
-        except httpx.TimeoutException:
+        except httpx.TimeoutException as error:
+            self._error = error
             raise error_mapping.timeout_error(self.request_info, self._session.timeouts.idle, started=True) from None
         except httpx.TransportError as error:
+            self._error = error
             raise error_mapping.disconnected_during_response(self.request_info) from error
+
+    async def peek(self) -> None:
+        """Wait for the first bytes of the body, which the next `read_chunk` returns."""
+        self._peeked = await self.read_chunk()
 
     async def read_all(self, limit: int = MAX_BODY) -> bytes:
         """The whole body; BadAnswer where it exceeds the limit."""
@@ -184,9 +201,15 @@ class ApiResponse:
             pass
         return bytes(body[:limit])
 
+    async def discard(self) -> None:
+        """Close a response that is an error; the request itself goes on to count as in flight."""
+        await self._response.aclose()
+
     async def aclose(self) -> None:
         """Return the connection for reuse where the response was read to its end, else close it."""
         self._session.in_flight -= 1
+        if self.ticket is not None:
+            self.ticket.leave(self._error)
         await self._response.aclose()
 
 
@@ -204,6 +227,8 @@ class HttpSession:
         verify: bool,
         ca_file: str | None,
         guard: ReadOnlyGuard | None = None,
+        admission: Admission | None = None,
+        revive: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self.base_url = normalize_base_url(base_url)
         self.name = name
@@ -212,6 +237,9 @@ class HttpSession:
         self._verify = verify
         self._ca_file = ca_file
         self._guard = guard
+        self._admission = admission
+        self._revive = revive
+        self._retries = Retries()
         self._headers: Mapping[str, str] = build_headers(headers, api_key)
         self._transport: FreeListTransport | None = None
         self._urls: dict[str, httpx.URL] = {}
@@ -232,22 +260,34 @@ class HttpSession:
     async def send(self, request: ApiRequest) -> ApiResponse:
         """Send a request and return its response, of which only the head has been read.
 
-        A request is repeated here and nowhere else; `_wait_before_retry` holds the rules.
+        A request is repeated here and nowhere else; `ollama_mcp.api.retries` holds the rules.
 
         Raises:
             ApiError: No connection, or a status other than 2xx.
             NotAllowed: The guard refuses it; nothing was sent.
         """
-        import httpx
-
         if self._guard is not None:
             self._guard.check(request)
+        if self._admission is None or request.path not in MODEL_PATHS:
+            return await self._send(request, None)
+        ticket = await self._admission.enter(request)
+        try:
+            return await self._send(request, ticket)
+        except BaseException as error:
+            ticket.leave(error)
+            raise
+
+    async def _send(self, request: ApiRequest, ticket: Ticket | None) -> ApiResponse:
+        import httpx
+
         self.in_flight += 1
+        self._retries.requests += 1
         attempt = 0
         try:
             transport = self._transport or self._open_transport()
             while True:
                 attempt += 1
+                started = monotonic()
                 try:
                     message = httpx.Request(
                         request.method,
@@ -256,21 +296,22 @@ class HttpSession:
                         content=request.body,
                         extensions=self._extensions,
                     )
-                    response = await transport.handle_async_request(message)
-                    break
+                    answer = ApiResponse(self, request, await transport.handle_async_request(message), ticket)
+                    try:
+                        await answer.raise_for_status()
+                    except BaseException:
+                        await answer.discard()
+                        raise
+                    return answer
                 # httpcore passes the errors of names that do not resolve or cannot be encoded on as they are.
-                except (httpx.TransportError, socket.gaierror, UnicodeError) as error:
-                    await self._wait_before_retry(request, error, attempt)
+                except (httpx.TransportError, socket.gaierror, UnicodeError, Busy) as error:
+                    if self._revive is not None and error_mapping.is_refused(error) and await self._revive():
+                        continue
+                    info, seconds = self.describe(request), monotonic() - started
+                    await self._retries.wait(request, info, error, attempt, self.timeouts, seconds=seconds)
         except BaseException:
             self.in_flight -= 1
             raise
-        answer = ApiResponse(self, request, response)
-        try:
-            await answer.raise_for_status()
-        except BaseException:
-            await answer.aclose()
-            raise
-        return answer
 
     async def fetch_model(self, request: ApiRequest, model: type[M], *, limited: bool = True) -> M:
         """Send a request whose response is one JSON object, and parse it.
@@ -310,27 +351,6 @@ class HttpSession:
         """Close the idle connections."""
         if self._transport is not None:
             await self._transport.aclose()
-
-    async def _wait_before_retry(self, request: ApiRequest, error: Exception, attempt: int) -> None:
-        """Return when a failed request may be sent again; raise its ApiError when it may not.
-
-        A connection that was not established: three attempts for every request, since nothing was sent. One that
-        broke before the response: idempotent requests once more. Anything else is never repeated.
-        """
-        import httpx
-
-        info = self.describe(request)
-        if isinstance(error, httpx.ReadTimeout):
-            raise error_mapping.timeout_error(info, self.timeouts.first_byte) from None
-        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | socket.gaierror | UnicodeError):
-            # A timeout has already used up its time, and a name or a certificate stays wrong.
-            is_final = attempt >= _CONNECT_ATTEMPTS or not isinstance(error, httpx.ConnectError)
-            if is_final or error_mapping.is_tls_error(error):
-                raise error_mapping.connect_error(info, error, self.timeouts.connect) from error
-            # Jitter, so that many calls that failed together do not come back together.
-            await asyncio.sleep(random.uniform(0, _RETRY_PAUSE_SECONDS * 2**attempt))
-        elif not request.idempotent or attempt > 1:
-            raise error_mapping.disconnected_before_response(info, error) from error
 
     def _build_url(self, path: str) -> httpx.URL:
         """Parse the URL of a path and cache it, since parsing costs as much as sending a small request."""

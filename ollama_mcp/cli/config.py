@@ -68,9 +68,8 @@ def _check(loaded: LoadedSettings) -> None:
     tools = select_tools(load_tools(settings.tools.folders), settings, cloud_key=bool(cloud_key()))
     prompts, problems = load_prompts(settings.prompts.folders)
     offered = [name for name, prompt in prompts.items() if prompt.is_available(tools)]
-    print(
-        f"The settings are valid. Ollama: {normalize_host_url(settings.host)}; {len(tools)} tools: {', '.join(tools)}."
-    )
+    urls = [normalize_host_url(host.url) for host in settings.hosts.values()] or [normalize_host_url(settings.host)]
+    print(f"The settings are valid. Ollama: {', '.join(urls)}; {len(tools)} tools: {', '.join(tools)}.")
     print(f"{len(offered)} prompts: {', '.join(offered)}.")
     for problem in problems:
         print(f"Note: {problem}")
@@ -83,8 +82,17 @@ def _check_host(settings: Settings) -> None:
         SettingsError: Names the setting that no request could be sent with.
     """
     from ollama_mcp.api.host_config import build_headers, create_tls_context
+    from ollama_mcp.hosts.config import named_hosts
 
     _check_setting("headers", lambda: build_headers(settings.headers, None))
+    for host in named_hosts(settings):
+        setting = f"hosts.{host.name}"
+        _check_setting(setting, lambda host=host: build_headers(host.headers, host.api_key))
+        if host.ca_file:
+            _check_setting(
+                f"{setting}.ca_file",
+                lambda host=host: asyncio.run(create_tls_context(verify=True, ca_file=host.ca_file)),
+            )
     _check_setting("api_key", lambda: build_headers({}, settings.api_key))
     if settings.ca_file:
         _check_setting("ca_file", lambda: asyncio.run(create_tls_context(verify=True, ca_file=settings.ca_file)))

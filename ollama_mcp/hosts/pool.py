@@ -7,29 +7,38 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ollama_mcp.errors import ApiError, ModelNotFound, OllamaMCPError, Unsupported
-from ollama_mcp.formats.host_url import normalize_host_url
+from ollama_mcp.errors import ApiError, InvalidArgument, ModelNotFound, OllamaMCPError, Unsupported
 from ollama_mcp.formats.model_names import parse_name, same_model
 from ollama_mcp.formats.options import OPTIONS
+from ollama_mcp.hosts.config import CLOUD_URL, HostConfig, single_host
 from ollama_mcp.hosts.model_activity import LoadedModelTracker
 from ollama_mcp.hosts.model_cards import ModelFacts, ThinkingSupport, capabilities_of, thinking_support
+from ollama_mcp.hosts.queue import HostQueue
 from ollama_mcp.hosts.ttl_cache import CoalescingTTLCache
 
 if TYPE_CHECKING:
-    from ollama_mcp.api import ModelCard, ModelSummary, OllamaClient, RunningModel
+    from ollama_mcp.api import ClientTimeouts, ModelCard, ModelSummary, OllamaClient, RunningModel
     from ollama_mcp.settings import Settings
 
 CARD_TTL_SECONDS = 30.0
 MAX_CONCURRENT_SHOWS = 8
 READY_TTL_SECONDS = 1.0
 CLOUD_NAME = "ollama.com"
-CLOUD_URL = "https://ollama.com:443"
 
 
 class HostPool:
-    """The host and ollama.com as one server process uses them; their clients live as long as the process."""
+    """A host and ollama.com as one server process uses them; their clients live as long as the process.
 
-    def __init__(self, settings: Settings, *, api_key: str = "", cloud_url: str = CLOUD_URL) -> None:
+    Attributes:
+        config: How the host is reached.
+        url: Its address, for messages.
+        queue: The requests that run a model on it.
+    """
+
+    def __init__(
+        self, settings: Settings, *, api_key: str = "", cloud_url: str = CLOUD_URL, host: HostConfig | None = None
+    ) -> None:
+        self.config = host or single_host(settings, api_key)
         self._settings = settings
         self._api_key = api_key
         self._cloud_url = cloud_url
@@ -40,7 +49,11 @@ class HostPool:
         self._is_ready = False
         self._facts: dict[str, ModelFacts] = {}
         self._created: dict[str, str] = {}
-        self.url = normalize_host_url(settings.host)
+        self.url = self.config.url
+        limits = settings.limits
+        self.queue = HostQueue(
+            self.config.name, in_flight=limits.in_flight, waiting=limits.waiting, at_once=self.config.requests
+        )
         self.loaded_models = LoadedModelTracker(lambda: self.client().ps())
         self.tags_cache: CoalescingTTLCache[list[ModelSummary]] = CoalescingTTLCache(lambda: self.client().tags())
 
@@ -49,18 +62,45 @@ class HostPool:
         """Whether OLLAMA_API_KEY was given."""
         return bool(self._api_key)
 
+    @property
+    def expected_wait(self) -> float:
+        """Seconds of work that this process has sent there, as far as its models were measured."""
+        queue = self.queue
+        work = sum((queue.times.request_seconds(key) or 0.0) * count for key, count in queue.counts.items())
+        return work / max(1, self.config.requests)
+
+    @property
+    def members(self) -> Sequence[HostPool]:
+        """A pool of one for each host."""
+        return (self,)
+
+    def named(self, name: str) -> HostPool:
+        """The pool for calls that name a host; this one for `auto`.
+
+        Raises:
+            InvalidArgument: There is no such host.
+        """
+        raise InvalidArgument(f"There is no host {name[:80]!r}.", next_step="Leave host out: there is only one.")
+
+    def hosts_of(self, model: ModelSummary) -> list[str]:
+        """The names of the hosts that have a model; none where there is only one host."""
+        return []
+
+    def differences(self) -> list[str]:
+        """What the hosts have under the same name that is not the same."""
+        return []
+
     def client(self) -> OllamaClient:
         """The client of the host that serves the next call."""
         if self._client is None:
-            # The key of ollama.com goes to ollama.com only; any other host gets its own key from the settings.
-            key = self._settings.api_key or (self._api_key if self.url == CLOUD_URL else "")
-            self._client = self._connect(self.url, "local", key)
+            self._client = self._connect()
         return self._client
 
     def cloud_client(self) -> OllamaClient:
         """A client of https://ollama.com with the user's key."""
         if self._cloud is None:
-            self._cloud = self._connect(self._cloud_url, CLOUD_NAME, self._api_key)
+            config = HostConfig(CLOUD_NAME, self._cloud_url, self._api_key, ca_file=self._settings.ca_file)
+            self._cloud = self._open_client(config, queued=False)
         return self._cloud
 
     async def card(self, model: str, *, since: float = float("-inf")) -> ModelCard:
@@ -236,22 +276,38 @@ class HostPool:
                 await client.aclose()
         self._client = self._cloud = None
 
-    def _connect(self, url: str, name: str, key: str) -> OllamaClient:
-        from ollama_mcp.api import ClientTimeouts, OllamaClient, ReadOnlyGuard
+    def _connect(self) -> OllamaClient:
+        return self._open_client(self.config)
 
-        settings, limits = self._settings, self._settings.timeouts
+    def _open_client(self, config: HostConfig, *, queued: bool = True) -> OllamaClient:
+        from ollama_mcp.api import OllamaClient, ReadOnlyGuard
+
+        settings, revive = self._settings, None
+        if settings.autostart and queued:
+            from ollama_mcp.hosts.autostart import Autostart
+
+            revive = Autostart(config.url).start
         return OllamaClient(
-            url,
-            name=name,
-            api_key=key or None,
-            headers=self._settings.headers if name != CLOUD_NAME else {},
-            ca_file=self._settings.ca_file or None,
-            cloud=name == CLOUD_NAME,
+            config.url,
+            name=config.name,
+            api_key=config.api_key or None,
+            headers=config.headers,
+            verify=config.verify,
+            ca_file=config.ca_file or None,
+            cloud=not queued,
             guard=ReadOnlyGuard(settings.defaults.keep_alive) if settings.read_only else None,
-            timeouts=ClientTimeouts(
-                connect=limits.connect,
-                first_byte=limits.first_byte or None,
-                idle=limits.idle or None,
-                total=limits.quick,
-            ),
+            timeouts=self._timeouts(),
+            admission=self.queue if queued else None,
+            revive=revive,
+        )
+
+    def _timeouts(self) -> ClientTimeouts:
+        from ollama_mcp.api import ClientTimeouts
+
+        limits = self._settings.timeouts
+        return ClientTimeouts(
+            connect=limits.connect,
+            first_byte=limits.first_byte or None,
+            idle=limits.idle or None,
+            total=limits.quick,
         )

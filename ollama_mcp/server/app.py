@@ -20,7 +20,7 @@ from mcp.types import CallToolResult, InputRequiredResult, Tool
 
 from ollama_mcp import __version__
 from ollama_mcp.errors import InvalidArgument, NotAllowed, OllamaMCPError
-from ollama_mcp.hosts import HostPool
+from ollama_mcp.hosts import HostPool, open_pool
 from ollama_mcp.hosts.model_activity import ActiveCalls
 from ollama_mcp.server.arguments import check_defaults, names_relative_path
 from ollama_mcp.server.bound_tool import BACKGROUND, BoundTool
@@ -28,7 +28,7 @@ from ollama_mcp.server.call import Call
 from ollama_mcp.server.caller import Caller, caller_of
 from ollama_mcp.server.confirmation import Consent, PendingConfirmations
 from ollama_mcp.server.elicitation import Forms, NeedsInput, can_show_forms, is_modern
-from ollama_mcp.server.failures import clean_notes, failure_result, internal_error, with_suggestions
+from ollama_mcp.server.failures import failure_result, internal_error, with_suggestions
 from ollama_mcp.server.guidance import GuidedServer, UpdateBus, notify_changes, register_guidance
 from ollama_mcp.server.icons import server_icons
 from ollama_mcp.server.instructions import build_instructions
@@ -36,7 +36,6 @@ from ollama_mcp.server.jobs import Job, JobManager
 from ollama_mcp.server.preload import Preloader
 from ollama_mcp.server.registry import load_tools
 from ollama_mcp.server.result_budget import fit_result
-from ollama_mcp.server.results import tool_result
 from ollama_mcp.server.sdk import hidden
 from ollama_mcp.server.toolsets import enabled_toolsets, select_tools
 from ollama_mcp.settings import Settings
@@ -86,7 +85,7 @@ class OllamaServer(GuidedServer):
         self, settings: Settings, *, api_key: str = "", hosts: HostPool | None = None, allowed: Path | None = None
     ) -> None:
         self.ollama_settings = settings
-        self.hosts = hosts or HostPool(settings, api_key=api_key)
+        self.hosts = hosts or open_pool(settings, api_key=api_key)
         self.in_use = ActiveCalls()
         self.store = Store.from_settings(settings)
         self._habits: dict[str, ModelHabits] = {}
@@ -258,11 +257,7 @@ class OllamaServer(GuidedServer):
         """
         while True:
             try:
-                given = {parameter: call} if (parameter := tool.arguments.call_parameter) else {}
-                returned = await tool.spec.function(**arguments, **given)
-                if self._hidden:
-                    clean_notes(returned, self._hidden)
-                result = tool_result(returned)
+                result = await tool.call(call, arguments, self._hidden)
                 # Mostly nobody listens, and no prompt was asked for, which would show the host as it was.
                 if self.updates.listeners or "guidance" in self.__dict__:
                     await notify_changes(self, tool.name)

@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from ollama_mcp.errors import InvalidArgument
@@ -22,7 +22,10 @@ from ollama_mcp.server.registry import ToolFunction
 from ollama_mcp.server.tool_schemas import Schema, portable
 from ollama_mcp.server.types import RequiresSetting, check_call_options
 from ollama_mcp.settings import Settings, SettingsError
+from ollama_mcp.settings.hosts import AUTO
 
+# Added to each tool that calls a host, where there are several.
+HOST = "host"
 _SHOWN = 80
 # What hosts whose API wants an argument send to tools that take none.
 _DUMMIES = frozenset(("random_string", "_", "dummy", "noop"))
@@ -39,6 +42,15 @@ class Arguments:
 
     function: ToolFunction
     settings: Settings
+    on_one_host: bool = False
+
+    @cached_property
+    def hosts(self) -> tuple[str, ...]:
+        """What the argument `host` takes; nothing where there is no such argument."""
+        names = tuple(self.settings.hosts)
+        if len(names) < 2 or self.call_parameter is None or HOST in _hints(self.function):
+            return ()
+        return names if self.on_one_host else (AUTO, *names)
 
     @cached_property
     def call_parameter(self) -> str | None:
@@ -48,7 +60,7 @@ class Arguments:
     @cached_property
     def schema(self) -> Schema:
         """The published input schema."""
-        return _input_schema(self.function, self.call_parameter, frozenset(self._hidden))
+        return _input_schema(self.function, self.call_parameter, frozenset(self._hidden), self.hosts)
 
     def check(self, given: dict[str, Any]) -> dict[str, Any]:
         """The arguments to call the function with.
@@ -89,7 +101,7 @@ class Arguments:
 
     @cached_property
     def _model(self) -> type[BaseModel]:
-        return _argument_model(self.function, self.call_parameter, frozenset(self._hidden))
+        return _argument_model(self.function, self.call_parameter, frozenset(self._hidden), self.hosts)
 
     def _explain(self, error: ValidationError) -> InvalidArgument:
         errors = error.errors(include_url=False)
@@ -230,21 +242,33 @@ def _hints(function: ToolFunction) -> dict[str, Any]:
 
 
 @lru_cache(_KEPT_MODELS)
-def _argument_model(function: ToolFunction, call_parameter: str | None, hidden: frozenset[str]) -> type[BaseModel]:
+def _argument_model(
+    function: ToolFunction, call_parameter: str | None, hidden: frozenset[str], hosts: tuple[str, ...]
+) -> type[BaseModel]:
     """The pydantic model of a function's arguments; building one costs milliseconds, so each is built once."""
     fields: dict[str, Any] = {}
     for name, parameter in inspect.signature(function).parameters.items():
         if name != call_parameter and name not in hidden:
             required = parameter.default is inspect.Parameter.empty
             fields[name] = (_hints(function)[name], ... if required else parameter.default)
+    if hosts:
+        choice: Any = Literal[hosts]
+        # Left out it is `auto`, which the schema need not say in each tool.
+        default: Any = "" if AUTO in hosts else ...
+        fields[HOST] = (Annotated[choice, Field(description=f"One of {', '.join(hosts)}.")], default)
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
     return create_model(f"{function.__name__}_arguments", __config__=config, **fields)
 
 
 @lru_cache(_KEPT_MODELS)
-def _input_schema(function: ToolFunction, call_parameter: str | None, hidden: frozenset[str]) -> Schema:
-    schema = portable(_argument_model(function, call_parameter, hidden).model_json_schema())
+def _input_schema(
+    function: ToolFunction, call_parameter: str | None, hidden: frozenset[str], hosts: tuple[str, ...]
+) -> Schema:
+    schema = portable(_argument_model(function, call_parameter, hidden, hosts).model_json_schema())
     schema.setdefault("properties", {})
+    if hosts:
+        # The names say it; the description is for errors.
+        del schema["properties"][HOST]["description"]
     # Open, though unknown arguments are refused: some hosts would refuse them by themselves, without naming any.
     return {**schema, "required": schema.get("required", [])}
 

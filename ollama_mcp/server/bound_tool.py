@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Collection
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from mcp.types import CallToolResult, TextContent, Tool, ToolAnnotations
 
-from ollama_mcp.server.arguments import Arguments
+from ollama_mcp.errors import Timeout
+from ollama_mcp.hosts.call_scope import CURRENT_CALL, CallScope
+from ollama_mcp.server.arguments import HOST, Arguments
+from ollama_mcp.server.call import Call
+from ollama_mcp.server.failures import clean_notes
 from ollama_mcp.server.registry import ToolFunction, ToolSpec
-from ollama_mcp.server.results import META, Data
+from ollama_mcp.server.results import META, Data, tool_result
 from ollama_mcp.server.tool_schemas import portable
 from ollama_mcp.settings import Settings
+from ollama_mcp.work.chat.result import Answer
 
 if TYPE_CHECKING:
     from ollama_mcp.server.jobs import Job
@@ -21,6 +29,8 @@ BACKGROUND = "background"
 _KEPT_SCHEMAS = 512
 # How much of what the model wrote last a hand-over shows.
 _TAIL_CHARS = 400
+# They show all hosts, or none.
+_OF_NO_HOST = frozenset(("ollama_status", "ollama_job"))
 
 
 class BoundTool:
@@ -42,7 +52,11 @@ class BoundTool:
     @cached_property
     def arguments(self) -> Arguments:
         """The tool's arguments; built at first use, since a start needs none of them."""
-        return Arguments(self.spec.function, self.settings)
+        spec = self.spec
+        if spec.name in _OF_NO_HOST or spec.toolset == "web":
+            return Arguments(spec.function, self.settings.model_copy(update={"hosts": {}}))
+        on_one_host = spec.hints.on_one_host or spec.toolset == "blobs"
+        return Arguments(spec.function, self.settings, on_one_host=on_one_host)
 
     @cached_property
     def wire(self) -> Tool:
@@ -74,6 +88,45 @@ class BoundTool:
     def asks_midway(self) -> bool:
         """Whether it may ask the user after it has begun: a download learns its size only then."""
         return self.spec.hints.open_world and not self.spec.hints.destructive
+
+    async def call(self, call: Call, arguments: dict[str, Any], hidden: Collection[str] = ()) -> CallToolResult:
+        """Run the tool with checked arguments and return the wire result, whose notes name none of the hidden tools."""
+        scope = CallScope(call.progress)
+        CURRENT_CALL.set(scope)
+        if self.arguments.hosts and HOST in arguments:
+            call = replace(call, hosts=call.hosts.named(arguments[HOST]))
+            arguments = {name: value for name, value in arguments.items() if name != HOST}
+        if self.arguments.call_parameter is not None:
+            arguments = {**arguments, self.arguments.call_parameter: call}
+        returned = await self._within_limit(call, arguments)
+        if isinstance(returned, Answer):
+            returned.notes.extend(scope.notes)
+        if hidden:
+            clean_notes(returned, hidden)
+        return tool_result(returned)
+
+    async def _within_limit(self, call: Call, arguments: dict[str, Any]) -> Any:
+        """Run the function, within the time that the settings give a call (by a monotonic clock).
+
+        Raises:
+            Timeout: The time is up; it has what the model had written.
+        """
+        seconds = self.settings.timeouts.call
+        # A transfer or a batch goes on where it was when it is called again.
+        if not seconds or self.spec.hints.resumes or self.name in _OF_NO_HOST:
+            return await self.spec.function(**arguments)
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                return await self.spec.function(**arguments)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise Timeout(
+                f"{self.name} was not done within {seconds:g} s, the limit of a call.",
+                partial=call.progress.text(),
+                next_step="Ask for less or use a smaller model; the user can raise timeouts.call in the settings.",
+            ) from None
 
     def handover(self, job: Job) -> CallToolResult:
         """The result of a call whose work goes on as a job: how to get it, then the end of what there is so far."""

@@ -161,4 +161,6 @@ class Call(CallContext):
             NeedsConfirmation: No form can be shown, and the question was not answered before.
             NotAllowed: The settings refuse it; names the setting.
         """
+        # A yes is for one host.
+        subject = f"{self.hosts.config.name} {subject}"
         self.consent.require(consequence, subject=subject, confirmed=confirmed, action=action)

@@ -33,6 +33,7 @@ class Hints:
         only_writes_output: Changes nothing but the file that an argument names, which is not offered
             (`RequiresSetting`) where the settings are read-only; the tool is then.
         resumes: The same call resumes where an earlier one was stopped.
+        on_one_host: Changes what a host has, so that of several one must be named.
     """
 
     read_only: bool
@@ -42,14 +43,15 @@ class Hints:
     opens_with_urls: bool = False
     only_writes_output: bool = False
     resumes: bool = False
+    on_one_host: bool = False
 
 
 READS = Hints(read_only=True, idempotent=True)
 INFERS = Hints(read_only=True, opens_with_urls=True)
 CHANGES = Hints(read_only=False, idempotent=True)
-DOWNLOADS = Hints(read_only=False, idempotent=True, open_world=True, resumes=True)
-DESTROYS = Hints(read_only=False, destructive=True, idempotent=True)
-PUBLISHES = Hints(read_only=False, destructive=True, idempotent=True, open_world=True, resumes=True)
+DOWNLOADS = Hints(read_only=False, idempotent=True, open_world=True, resumes=True, on_one_host=True)
+DESTROYS = Hints(read_only=False, destructive=True, idempotent=True, on_one_host=True)
+PUBLISHES = Hints(read_only=False, destructive=True, idempotent=True, open_world=True, resumes=True, on_one_host=True)
 SEARCHES = Hints(read_only=True, open_world=True)
 
 

@@ -22,7 +22,7 @@ from ollama_mcp.settings.model import Settings
 PREFIX = "OLLAMA_MCP_"
 CONFIG_VARIABLE = "OLLAMA_MCP_CONFIG"
 # Their values appear in no message and no listing: MCP hosts write stderr to log files.
-SECRET_SETTINGS = frozenset(("api_key", "headers"))
+SECRET_SETTINGS = frozenset(("api_key", "headers", "hosts"))
 _MAX_VALUE_CHARS = 120
 
 Values = dict[str, Any]
@@ -77,6 +77,9 @@ def load_settings(
         _merge(merged, values)
         for path in leaf_paths(values):
             origins[path] = f"environment {variable_name(path)}" if origin == "environment" else origin
+    if origins.get("host") == "command line" != origins.get("hosts"):
+        # One address for this start only.
+        merged["hosts"] = {}
     try:
         settings = Settings.model_validate(merged)
     except ValidationError as error:

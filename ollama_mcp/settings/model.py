@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ollama_mcp.settings.access import AudioSettings, ImageSettings, ReadSettings, UrlSettings, WriteSettings
+from ollama_mcp.settings.hosts import HostName, HostSettings
 
 TOOLSETS: tuple[str, ...] = ("inference", "models", "work", "system", "blobs", "web", "legacy")
 DEFAULT_TOOLSETS: tuple[str, ...] = ("inference", "models", "work", "system")
@@ -46,6 +47,9 @@ class TimeoutSettings(SettingsSection):
     idle: float = Field(
         default=300.0, ge=0, description="Seconds between two parts of an answer, or for a short one; 0: no limit."
     )
+    call: float = Field(
+        default=0.0, ge=0, description="Seconds for one call in all, except for work that the same call resumes."
+    )
     quick: float = Field(default=30.0, ge=1, description="Seconds for calls that run no model: version, list, show.")
 
 
@@ -68,6 +72,8 @@ class LimitSettings(SettingsSection):
     prompt_bytes: int = Field(
         default=50_000_000, ge=1_000, description="Bytes of text in one call's prompt or messages."
     )
+    in_flight: int = Field(default=256, ge=1, description="Requests sent at once to one model of a host.")
+    waiting: int = Field(default=1_024, ge=0, description="Requests that wait for one model of a host; more are busy.")
     messages: int = Field(default=2_000, ge=1, description="Messages in one chat call.")
     tools: int = Field(default=128, ge=1, description="Tools given to the model in one chat call.")
     embed_inputs: int = Field(default=10_000, ge=1, description="Texts in one ollama_embed call.")
@@ -230,6 +236,13 @@ class Settings(SettingsSection):
     )
     headers: dict[str, str] = Field(default_factory=dict, description="Extra headers sent to this host.")
     ca_file: str = Field(default="", description="PEM file with the certificates to trust for an https host.")
+    hosts: dict[HostName, HostSettings] = Field(
+        default_factory=dict,
+        description="Several Ollama hosts by name (docs/hosts.md), in place of host, api_key, headers and ca_file.",
+    )
+    autostart: bool = Field(
+        default=False, description="Start Ollama (`ollama serve`) where a host on this machine refuses the connection."
+    )
     read_only: bool = Field(
         default=False, description="Offer only tools that change nothing; overrides every other setting."
     )

@@ -93,6 +93,8 @@ class CallContext:
         loaded = False
 
         def described() -> str:
+            if self.progress.queued is not None:
+                return self.progress.queued()
             calls = f"{count} earlier call{'s' * (count > 1)} of this server" if (count := earlier()) else ""
             if not loaded:
                 return f"{about}loading {model}" + (f", for {calls} too" if calls else "")

@@ -31,6 +31,7 @@ class Progress:
         total: Units in all, where that is known.
         text: Gives what the model has written so far; set by who reads the answer.
         model: The model that the call uses, once it is chosen.
+        queued: Says what the call waits for before it is sent; set by the queue of its host.
     """
 
     def __init__(self, send: Send | None) -> None:
@@ -47,6 +48,7 @@ class Progress:
         self.total: float | None = None
         self.text: Callable[[], str] = str
         self.model = ""
+        self.queued: Callable[[], str] | None = None
 
     @asynccontextmanager
     async def phase(self, text: str) -> AsyncGenerator[None]:

@@ -106,9 +106,12 @@ async def read_resource(
     if uri in guides.GUIDES:
         return ReadResourceContents(content=guides.GUIDES[uri].render(settings), mime_type=MARKDOWN)
     if uri == HOSTS:
-        return _json_contents(
-            {"hosts": [{"name": "local", "url": normalize_host_url(settings.host), "key": bool(settings.api_key)}]}
-        )
+        named = [
+            {"name": name, "url": normalize_host_url(host.url), "key": bool(host.key_env)}
+            for name, host in settings.hosts.items()
+        ]
+        local = {"name": "local", "url": normalize_host_url(settings.host), "key": bool(settings.api_key)}
+        return _json_contents({"hosts": named or [local]})
     resource = next((resource for resource in TOOL_RESOURCES if resource.uri == uri), None)
     if resource is not None and resource.tool in offered:
         if uri == USAGE:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import InvalidArgument, OllamaMCPError
 from ollama_mcp.formats.model_names import parse_name
+from ollama_mcp.hosts.call_scope import mark_bulk
 from ollama_mcp.store import CheckpointLost
 from ollama_mcp.work.batch.concurrency import batch_locks, run_lock
 from ollama_mcp.work.batch.output import BatchTotals, OutputWriter
@@ -82,6 +83,7 @@ async def run_batch(call: CallContext, spec: BatchSpec) -> BatchReport:
         OllamaMCPError: Nothing was begun, or what was done is kept; the message says which.
     """
     spec.validate()
+    mark_bulk()
     source = await open_source(call, spec.input, spec.chunk_chars)
     try:
         # Opened before the first row: an output that is refused at the end would cost all the work.

@@ -1,0 +1,82 @@
+"""When a request is sent to the same host again, and what limits that."""
+
+from __future__ import annotations
+
+import pytest
+
+from ollama_mcp.api import ChatMessage, ChatRequest, OllamaClient
+from ollama_mcp.errors import ApiError, Busy, Interrupted
+from ollama_mcp.simulator import Fault, Simulator
+
+MODEL = "llama3.2:3b"
+
+
+def _sent(simulator: Simulator, path: str) -> int:
+    return sum(request.path == path for request in simulator.requests)
+
+
+async def _chat(client: OllamaClient) -> str:
+    request = ChatRequest(model=MODEL, messages=[ChatMessage(role="user", content="Hi")])
+    return (await client.chat(request).collect()).text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [Fault("unavailable", times=2), Fault("rate_limited", times=1, retry_after=1)])
+async def test_a_host_that_has_no_room_is_asked_again(simulator: Simulator, fault: Fault):
+    fault.path = "/api/chat"
+    simulator.faults.add(fault)
+    async with OllamaClient(simulator.url) as client:
+        assert await _chat(client)
+    assert _sent(simulator, "/api/chat") == fault.times + 1
+
+
+@pytest.mark.slow
+async def test_three_attempts_are_all(simulator: Simulator):
+    simulator.faults.add(Fault("unavailable", path="/api/chat"))
+    async with OllamaClient(simulator.url) as client:
+        with pytest.raises(Busy):
+            await _chat(client)
+    assert _sent(simulator, "/api/chat") == 3
+
+
+async def test_who_asks_to_wait_for_long_is_not_waited_for(simulator: Simulator):
+    simulator.faults.add(Fault("rate_limited", path="/api/chat", retry_after=21))
+    async with OllamaClient(simulator.url) as client:
+        with pytest.raises(Busy) as caught:
+            await _chat(client)
+    assert caught.value.retry_after == 21 and _sent(simulator, "/api/chat") == 1
+
+
+@pytest.mark.parametrize("status", [500, 400])
+async def test_what_the_host_refused_is_not_repeated(simulator: Simulator, status: int):
+    simulator.faults.add(Fault("status", path="/api/chat", status=status, text="out of memory"))
+    async with OllamaClient(simulator.url) as client:
+        with pytest.raises(ApiError):
+            await _chat(client)
+    assert _sent(simulator, "/api/chat") == 1
+
+
+async def test_a_request_that_may_have_been_done_is_not_repeated(simulator: Simulator):
+    simulator.faults.add(Fault("refuse", path="/api/chat"))
+    async with OllamaClient(simulator.url) as client:
+        with pytest.raises(Interrupted):
+            await _chat(client)
+    assert _sent(simulator, "/api/chat") == 1
+
+
+async def test_repetitions_are_few_next_to_the_requests_of_two_minutes(simulator: Simulator):
+    fault = Fault("refuse", path="/api/tags")
+    simulator.faults.add(fault)
+    async with OllamaClient(simulator.url) as client:
+        for _ in range(20):
+            with pytest.raises(Interrupted):
+                await client.tags()
+        # Three are always allowed, which is more than a tenth of these.
+        assert fault.struck == 20 + 3
+        for _ in range(80):
+            with pytest.raises(Interrupted):
+                await client.tags()
+        assert 100 + 5 <= fault.struck <= 100 + 10
+        # A host that works again is asked as usual.
+        simulator.faults.clear()
+        assert await client.tags()
