@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -100,7 +101,15 @@ class Process(BenchClient):
         self.arguments = ARGUMENTS
         self._folder = folder
         self._command = command
-        self._environment = {**os.environ, "OLLAMA_HOST": ollama, "PYTHONPATH": str(ROOT)}
+        # A store of its own, so that nothing of a user's server is read or changed; removed with this object.
+        self._data = TemporaryDirectory(prefix="ollama-mcp-bench-", ignore_cleanup_errors=True)
+        store = f"{self._data.name}/store.sqlite3"
+        self._environment = {
+            **os.environ,
+            "OLLAMA_HOST": ollama,
+            "OLLAMA_MCP_STORE__PATH": store,
+            "PYTHONPATH": str(ROOT),
+        }
         self._numbers = count(1)
         self._waiting: dict[int, asyncio.Future[Message]] = {}
         self._reading: asyncio.Task[None] | None = None

@@ -104,7 +104,7 @@ async def test_status_shows_all_hosts_and_what_this_server_does_there():
         result = await bench.ask("ollama_status")
         a, b = data(result)["hosts"]
         assert (a["name"], a["reachable"], a["in_flight"], a["waiting"], a["tags"]) == ("a", True, 0, 0, ["gpu"])
-        assert a["version"] and a["loaded"] == [MODEL] and a["expected_wait_seconds"] == 0
+        assert a["ollama_version"] and a["loaded"] == [MODEL] and a["expected_wait_seconds"] == 0
         assert not b["reachable"] and "refused" in b["problem"]
         assert "in flight 0" in texts(result)[0] and "tags: gpu" in texts(result)[0]
 
