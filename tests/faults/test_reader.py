@@ -19,8 +19,8 @@ from tests.support import until
 from tests.transports.wire import INITIALIZED, ROOT, Message, as_line, call, environment, initialize, request
 
 CALLS = 2
-# 20 MB for each call: far more than the buffers of a connection hold.
-PIECES = [f"{number:05} ".ljust(40_000, "x") for number in range(500)]
+# 12 MB for each call: far more than the buffers of a connection hold.
+PIECES = [f"{number:05} ".ljust(40_000, "x") for number in range(300)]
 MB = 1 << 20
 
 
@@ -63,8 +63,8 @@ async def test_a_client_that_stops_reading_holds_back_ollama() -> None:
         before = resident(process.pid)
         simulator.release("gate")
         await quiet(proxy)
-        assert proxy.returned < len(PIECES) * 40_000 * CALLS // 2
-        assert resident(process.pid) - before < 60 * MB
+        assert proxy.returned < len(PIECES) * 40_000 * CALLS * 2 // 3
+        assert resident(process.pid) - before < 20 * MB
         assert len(simulator.in_flight) == CALLS
         # The client reads again: nothing was lost.
         answered = asyncio.create_task(asyncio.to_thread(read_answers, stdout[0]))
@@ -72,6 +72,7 @@ async def test_a_client_that_stops_reading_holds_back_ollama() -> None:
         assert proxy.returned > len(PIECES) * 40_000 * CALLS
         os.close(stdin[1])
         assert await asyncio.to_thread(process.wait, 20) == 0
+    port.close()
 
 
 async def quiet(proxy: FaultProxy, seconds: float = 2.0) -> None:
