@@ -90,6 +90,8 @@ def _on(fault: Fault) -> tuple[Fault, ...]:
     return (fault,)
 
 
+# A server of its own: for what a shared one would remember, such as its retries.
+_OWN = {"log_level": "warning"}
 _LIST: dict[str, Any] = {"tool": "ollama_list_models", "path": "/api/tags"}
 _PULL: dict[str, Any] = {
     "tool": "ollama_pull_model",
@@ -114,6 +116,7 @@ ROWS = [
         "reset before any byte, list",
         rules=_on(Fault("refuse", "/api/tags", times=1)),
         sent=2,
+        settings=_OWN,
         slow=True,
         **_LIST,
     ),
@@ -128,6 +131,7 @@ ROWS = [
         "takes the request, closes without an answer, list",
         rules=_on(Fault("hang", "/api/tags", seconds=0.01, times=1)),
         sent=2,
+        settings=_OWN,
         slow=True,
         **_LIST,
     ),
@@ -209,7 +213,31 @@ ROWS = [
         "F24", "401 with a sign-in address", "unauthorized", ("https://ollama.com/",), rules=_on(Fault("unauthorized"))
     ),
     Row("F25-120", "429 that asks for 120 s", "busy", ("120",), rules=_on(Fault("rate_limited", retry_after=120))),
-    Row("F26", "Ollama's queue is full", "busy", rules=_on(Fault("unavailable")), sent=None, slow=True),
+    Row(
+        "F25-1",
+        "429 that asks for 1 s",
+        rules=_on(Fault("rate_limited", retry_after=1, times=1)),
+        sent=2,
+        settings=_OWN,
+        slow=True,
+    ),
+    Row(
+        "F25-negative",
+        "429 that asks for less than nothing",
+        rules=_on(Fault("rate_limited", retry_after=-1, times=1)),
+        sent=2,
+        settings=_OWN,
+        slow=True,
+    ),
+    Row(
+        "F26",
+        "Ollama's queue is full",
+        "busy",
+        rules=_on(Fault("unavailable")),
+        sent=3,
+        settings=_OWN,
+        slow=True,
+    ),
     Row("F27-502", "502 of a proxy with HTML", "unreachable", ("502",), rules=_on(Fault("bad_gateway"))),
     Row("F28-memory", "500 out of memory", "server_error", ("9.0 GiB",), rules=_on(Fault("status", text=_MEMORY))),
     Row("F28-runner", "the runner dies", "server_error", kept=_words(50), rules=_on(Fault("runner_death", after=50))),
@@ -337,13 +365,19 @@ ROWS = [
         "F53",
         "the wall clock jumps one hour ahead during a call",
         steps=steps.clock_jump,
-        settings={"log_level": "warning"},
+        settings=_OWN,
         slow=True,
     ),
     Row("F56", "one id twice in flight", steps=steps.twins, gone=True),
 ]
 
 ELSEWHERE = {
+    "F02": "tests/hosts/test_failures.py::test_a_refused_connection_moves_the_call_to_the_next_host",
+    "F03": "tests/hosts/test_failures.py::test_where_no_host_answers_the_call_says_so",
+    "F29": "tests/hosts/test_failures.py::test_what_fails_after_the_request_was_sent_is_tried_on_one_other_host",
+    "F35": "tests/hosts/test_failures.py::test_a_check_that_succeeds_does_not_bring_back_a_host_whose_calls_fail",
+    "F36": "tests/hosts/test_failures.py::test_of_many_calls_only_those_that_had_begun_are_lost_with_a_host",
+    "F37": "tests/hosts/test_choice.py::test_expected_finish_answers_sooner_than_the_usual_policy",
     "F04": "tests/server/test_calls.py::test_a_host_that_does_not_resolve_says_dns",
     "F05": "tests/api/test_connections.py::test_a_connection_that_never_comes_about_is_given_up_in_time",
     "F44": "tests/access/test_output.py::test_a_full_disk_is_a_disk_error_and_the_old_file_stays",
@@ -357,9 +391,7 @@ ELSEWHERE = {
 }
 """Tests that have a row in a place of their own."""
 
-_SEVERAL = "needs several hosts"
 LEFT = {
-    **dict.fromkeys(("F02", "F03", "F29", "F35", "F36", "F37"), _SEVERAL),
     "F31": "comes with the settings for teams",
     "F57": "comes with the settings for teams",
     "F58": "needs several replicas behind a proxy, which come with fleets",
