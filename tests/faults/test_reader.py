@@ -18,6 +18,8 @@ from tests.faults.rig import MODEL
 from tests.support import until
 from tests.transports.wire import INITIALIZED, ROOT, Message, as_line, call, environment, initialize, request
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what processes hold is counted in /proc")
+
 CALLS = 2
 # 12 MB for each call: far more than the buffers of a connection hold.
 PIECES = [f"{number:05} ".ljust(40_000, "x") for number in range(300)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from tests.faults.not_run import ELSEWHERE, LEFT
 from tests.faults.rig import ANSWER, Server, Transport, disconnected, rigged
-from tests.faults.rows import ELSEWHERE, LEFT, ROWS, Row
+from tests.faults.rows import ROWS, Row
 from tests.transports.wire import ROOT
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what processes hold is counted in /proc")
 Servers = Callable[[Transport], Server]
 TRANSPORTS: tuple[Transport, ...] = ("stdio", "http")
 

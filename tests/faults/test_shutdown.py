@@ -19,6 +19,7 @@ from tests.faults.rig import MODEL, Server, Transport
 from tests.support import until
 from tests.transports.wire import INITIALIZED, ROOT, as_line, call, environment, initialize
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what processes hold is counted in /proc")
 CALLS = 20
 _PROMPT = {"model": MODEL, "prompt": "Hi"}
 
