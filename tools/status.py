@@ -88,7 +88,7 @@ async def _host_status(call: Call) -> HostStatus:
     client = call.client
     lacking = {Feature.THINK: "thinking", Feature.LOGPROBS: "logprobs", Feature.SYSTEMONE: "decision models"}
     try:
-        version = await client.server_version()
+        version = await client.current_version()
         installed, loaded, cloud = await asyncio.gather(client.tags(), call.hosts.running(), _cloud(call))
     except OllamaMCPError as error:
         return HostStatus(name=client.name, url=client.base_url, reachable=False, problem=failure_text(error))

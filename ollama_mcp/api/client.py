@@ -146,6 +146,10 @@ class OllamaClient:
         """The version in comparable form; requested at most once a minute."""
         return await self._gate.version()
 
+    async def current_version(self) -> ServerVersion:
+        """The version in comparable form, requested now: the server may have been replaced."""
+        return await self._gate.refresh()
+
     async def status(self) -> CloudStatus:
         """Whether the host may use ollama.com."""
         return (await self._get("/api/status", responses.StatusResponse)).cloud

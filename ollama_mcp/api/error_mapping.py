@@ -173,7 +173,8 @@ def _unknown_route(info: RequestInfo, status: int) -> ApiError:
 def _redirect(info: RequestInfo, status: int, target: str) -> ApiError:
     parts = urlsplit(target)
     # User info and query may contain a secret.
-    shown = escape(f"{parts.scheme}://{parts.hostname or ''}{parts.path}" if parts.netloc else parts.path, 120)
+    where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else ""
+    shown = escape(where + parts.path, 120)
     return info.error(
         BadAnswer,
         f"{info.host_label} redirects {info.endpoint} to {shown!r} (status {status}); redirects are not followed.",

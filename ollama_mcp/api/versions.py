@@ -136,7 +136,11 @@ class VersionGate:
         Raises:
             UnsupportedByVersion: The server is older than one of the features.
         """
+        was_known = self._cached is not None
         version = await self.version()
+        if was_known and not all(map(version.supports, features)):
+            # The user may have updated it, as an earlier refusal told them to.
+            version = await self.refresh()
         for feature in features:
             if not version.supports(feature):
                 raise unsupported_feature(request, feature, version)

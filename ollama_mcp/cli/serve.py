@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ollama_mcp.settings import Settings
     from ollama_mcp.settings.model import HttpSettings
 
+_FORCE_SECONDS = 10.0
+"""From the first sign that the server is to stop to the end of its process, whatever hangs."""
+
 
 def serve(options: argparse.Namespace) -> int:
     """Serve until the client disconnects or a signal comes."""
@@ -64,7 +67,7 @@ def _load(options: argparse.Namespace) -> tuple[Settings, Serve]:
 
     def run(received: bytes, answered: int) -> int:
         if settings.transport == "stdio":
-            anyio.run(run_stdio, server, received, answered)
+            anyio.run(run_stdio, server, received, answered, _FORCE_SECONDS)
         else:
             anyio.run(_serve_http, server, settings.transport, settings.http)
         return 0
@@ -97,5 +100,6 @@ async def _serve_http(server: OllamaServer, kind: Literal["http", "sse"], http: 
         stateless=http.stateless,
         settings=http,
         ready=server.hosts.ready,
+        force_seconds=_FORCE_SECONDS,
         listening=lambda where: print(f"ollama-mcp-server listens at {where}", file=sys.stderr),
     )

@@ -41,7 +41,11 @@ class Database:
 
         The first failure is logged.
         """
-        return await self._in_thread(lambda: self._open().run_or_default(work, default))
+        try:
+            return await self._in_thread(lambda: self._open().run_or_default(work, default))
+        except OSError:
+            # Not even the library could be loaded, as when too many files are open.
+            return default
 
     async def aclose(self) -> None:
         """Close the connection; the next use opens it again."""

@@ -245,6 +245,7 @@ async def test_a_plain_request_to_a_tls_port_is_told_to_use_https() -> None:
 
 REDIRECTS = [
     ("https://user:secret@evil.example/api/generate?key=secret", "https://evil.example/api/generate"),
+    ("http://127.0.0.1:9/api/generate", "http://127.0.0.1:9/api/generate"),
     ("/login?token=secret", "/login"),
     ("", "''"),
 ]

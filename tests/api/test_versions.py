@@ -60,7 +60,7 @@ async def test_what_an_older_server_would_ignore_is_refused(fields: dict[str, An
             with pytest.raises(UnsupportedByVersion, match=since) as caught:
                 await client.generate(GenerateRequest(model="m", prompt="x", **fields)).collect()
             assert "Ollama 0.4.7" in caught.value.message
-        assert [request.path for request in server.requests] == ["/api/version"]
+        assert {request.path for request in server.requests} == {"/api/version"}
     async with serving(version(since), stream(generate_end("x"))) as server, OllamaClient(server.url) as client:
         await client.generate(GenerateRequest(model="m", prompt="x", **fields)).collect()
 
@@ -94,6 +94,14 @@ async def test_create_fields_are_refused_where_an_older_server_would_ignore_them
     async with serving(version(before)) as server, OllamaClient(server.url) as client:
         with pytest.raises(UnsupportedByVersion, match=since):
             await client.create(CreateRequest(model="m", **fields)).collect()
+
+
+async def test_a_server_that_was_updated_meanwhile_is_no_longer_refused_its_new_features() -> None:
+    embedded = response('{"embeddings":[[1.0]]}')
+    async with serving(version("0.11.10"), version("0.33.0"), embedded) as server, OllamaClient(server.url) as client:
+        assert str(await client.server_version()) == "0.11.10"
+        assert await client.embed(EmbedRequest(model="m", input="a", dimensions=2))
+        assert str(await client.server_version()) == "0.33.0"
 
 
 async def test_embedding_and_decision_fields_are_refused_where_an_older_server_would_ignore_them() -> None:

@@ -8,14 +8,14 @@ import threading
 
 import pytest
 
-from ollama_mcp.server.transports.process_setup import raise_open_files, stopping_on_signals
+from ollama_mcp.server.transports.process_setup import ForcedEnd, raise_open_files, stopping_on_signals
 
 
 def test_signals_are_left_alone_outside_the_main_thread() -> None:
     entered: list[bool] = []
 
     async def serve() -> None:
-        with stopping_on_signals(lambda: None):
+        with stopping_on_signals(lambda: None, ForcedEnd(None)):
             entered.append(True)
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))

@@ -20,7 +20,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ollama_mcp.server.transports.binding import listen_tcp, listen_unix
 from ollama_mcp.server.transports.http_app import HttpKind, http_application
-from ollama_mcp.server.transports.process_setup import raise_open_files, stopping_on_signals
+from ollama_mcp.server.transports.process_setup import (
+    ForcedEnd,
+    limit_accept_errors,
+    raise_open_files,
+    stopping_on_signals,
+)
 from ollama_mcp.settings.model import HttpSettings
 
 _log = logging.getLogger("ollama_mcp.http")
@@ -39,6 +44,7 @@ async def serve_http(
     settings: HttpSettings,
     ready: Callable[[], Awaitable[bool]],
     listening: Callable[[str], None] = lambda url: None,
+    force_seconds: float | None = None,
 ) -> None:
     """Serve until SIGINT, SIGTERM or cancellation. Then responses end, calls are cancelled, the lifespan is closed.
 
@@ -52,6 +58,7 @@ async def serve_http(
         settings: Names, origins and limits.
         ready: Asked by /readyz.
         listening: Called with the URL (or the socket's path) once clients can connect.
+        force_seconds: Time from a signal after which the process is ended whatever hangs; None lets it live.
 
     Raises:
         NotAllowed: `host` is not loopback.
@@ -60,6 +67,7 @@ async def serve_http(
     """
     with closing(listen_tcp(host, port)) if uds is None else listen_unix(uds) as listener:
         raise_open_files()
+        limit_accept_errors()
         _quiet_sdk_loggers()
         app = http_application(server, kind=kind, stateless=stateless, settings=settings, ready=ready)
         web = _Server(
@@ -85,7 +93,7 @@ async def serve_http(
             # uvicorn waits for open responses, and an event stream never ends by itself.
             app.guard.stop()
 
-        with stopping_on_signals(stop):
+        with stopping_on_signals(stop, ForcedEnd(force_seconds)):
             async with app.running():
                 listening(_url(listener, kind))
                 try:

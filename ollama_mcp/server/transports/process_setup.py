@@ -8,13 +8,19 @@ passes with `MCPServer.run_stdio_async`.
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 _OPEN_FILES = 65_536
+_WARNING_SECONDS = 60.0
+_log = logging.getLogger("ollama_mcp.http")
 
 
 def raise_open_files() -> None:
@@ -34,25 +40,77 @@ def raise_open_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def limit_accept_errors() -> None:
+    """Warn once a minute, in one line, while the running loop can accept no connection for lack of open files.
+
+    asyncio tries the whole backlog again each second, and logs a traceback for each attempt: thousands of lines.
+    """
+    warned_at = -math.inf
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        nonlocal warned_at
+        message = str(context.get("message", ""))
+        if "_start_serving" in message:
+            return  # one of those attempts, after the listener was closed
+        if "out of system resource" not in message:
+            loop.default_exception_handler(context)
+        elif loop.time() - warned_at >= _WARNING_SECONDS:
+            warned_at = loop.time()
+            _log.warning("no connection can be accepted, since too many files are open; raise the limit (ulimit -n)")
+
+    asyncio.get_running_loop().set_exception_handler(handle)
+
+
+class ForcedEnd:
+    """Ends the process some time after its stop has begun, whatever hangs until then.
+
+    A call that swallows its cancellation, a thread that does not return and a blocked event loop each keep a process
+    alive: the thread even after its event loop is closed.
+
+    Args:
+        seconds: The time; None never ends it, for a program that goes on when its server has stopped.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+
+    def begin(self) -> None:
+        """Count from the first call on."""
+        if self._seconds is not None:
+            timer = threading.Timer(self._seconds, self._end, (self._seconds,))
+            timer.daemon = True
+            timer.start()
+            self._seconds = None
+
+    def _end(self, seconds: float) -> None:
+        with suppress(OSError, ValueError, AttributeError):  # stderr may be closed, or None
+            sys.stderr.write(f"ollama-mcp-server: ended by force, since something did not stop within {seconds:g} s\n")
+            sys.stderr.flush()
+        os._exit(1)
+
+
 @contextmanager
-def stopping_on_signals(stop: Callable[[], None]) -> Generator[None]:
+def stopping_on_signals(stop: Callable[[], None], forced: ForcedEnd) -> Generator[None]:
     """Call `stop` on the event loop at each SIGINT, SIGTERM, SIGHUP or SIGBREAK while the block runs.
 
-    Outside the main thread, where Python allows no signal handlers, it does nothing.
+    The first one begins the forced end. Outside the main thread, where Python allows no signal handlers, this does
+    nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     loop = asyncio.get_running_loop()
+
+    # Not the handlers of the event loop: they would never run while it is blocked.
+    def handle(*_: object) -> None:
+        forced.begin()
+        loop.call_soon_threadsafe(stop)
+
     # SIGHUP is missing on Windows, SIGBREAK everywhere else.
     names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-    signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    original = {number: signal.getsignal(number) for number in signals}
-    for number in signals:
-        try:
-            loop.add_signal_handler(number, stop)
-        except NotImplementedError:  # Windows' event loop has no signal handlers of its own
-            signal.signal(number, lambda _number, _frame: loop.call_soon_threadsafe(stop))
+    original = {
+        number: signal.signal(number, handle) for name in names if (number := getattr(signal, name, None)) is not None
+    }
     try:
         yield
     finally:

@@ -22,14 +22,16 @@ from ollama_mcp.server.sdk import lowlevel_server, remove_unused_tracing
 from ollama_mcp.server.transports import MAX_MESSAGE_BYTES
 from ollama_mcp.server.transports.lines import LineEvent, LineReader, LineWriter
 from ollama_mcp.server.transports.pipes import open_stdio, release_stdio
-from ollama_mcp.server.transports.process_setup import raise_open_files, stopping_on_signals
+from ollama_mcp.server.transports.process_setup import ForcedEnd, raise_open_files, stopping_on_signals
 
 _GRACE_SECONDS = 0.25
 """A pipeline such as `printf ... | ollama-mcp-server` closes stdin at once and still wants its answers."""
 _MAX_ID_SEARCH_BYTES = 1024 * 1024
 
 
-async def run_stdio(server: MCPServer, received: bytes = b"", answered: int = 0) -> None:
+async def run_stdio(
+    server: MCPServer, received: bytes = b"", answered: int = 0, force_seconds: float | None = None
+) -> None:
     """Serve one client over the process's stdin and stdout, until it closes stdin or a signal comes.
 
     Serves protocol 2024-11-05 to 2026-07-28, also mixed, with lines of up to 72 MiB. At the end calls in flight are
@@ -39,6 +41,8 @@ async def run_stdio(server: MCPServer, received: bytes = b"", answered: int = 0)
         server: The server.
         received: What the client has sent already.
         answered: How many answers to that it has already: the first ones are not sent.
+        force_seconds: Time from the end of stdin, or a signal, after which the process is ended whatever hangs; None
+            lets it live.
 
     Raises:
         InvalidArgument: stdin or stdout is closed.
@@ -55,20 +59,31 @@ async def run_stdio(server: MCPServer, received: bytes = b"", answered: int = 0)
     remove_unused_tracing(server)
     core = lowlevel_server(server)
     scope = anyio.CancelScope()
-    with stopping_on_signals(scope.cancel):
+    forced = ForcedEnd(force_seconds)
+
+    def stop() -> None:
+        forced.begin()
+        scope.cancel()
+
+    with stopping_on_signals(scope.cancel, forced):
         # The pipes first, so that nothing which the lifespan starts can write to stdout; and the lifespan outside the
         # scope, so that its clean-up may still await.
-        async with open_stdio(scope.cancel, received) as (reader, writer), core.lifespan(core) as state:
+        async with open_stdio(stop, received) as (reader, writer), core.lifespan(core) as state:
             with scope:
                 sink = LineSink(writer, answered)
                 source = LineSource(reader, sink)
+
+                def before_cancel() -> None:
+                    forced.begin()
+                    writer.ignore_backpressure()
+
                 await serve_stream(
                     core,
                     source,
                     sink,
                     state,
                     grace_seconds=_GRACE_SECONDS,
-                    before_cancel=writer.ignore_backpressure,
+                    before_cancel=before_cancel,
                 )
             writer.ignore_backpressure()
 
