@@ -68,14 +68,20 @@ INITIALIZED: Message = {"jsonrpc": "2.0", "method": "notifications/initialized"}
 class StdioPeer:
     """A server process and the client's end of its pipes."""
 
-    def __init__(self, *arguments: str, command: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        command: list[str] | None = None,
+        folder: Path = ROOT,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.process = subprocess.Popen(
             [*(command or SAMPLE), *(arguments or ("stdio",))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            cwd=ROOT,
-            env=environment(),
+            cwd=folder,
+            env={**environment(), **(variables or {})},
             bufsize=0,
         )
         self._lines: queue.Queue[bytes] = queue.Queue()

@@ -14,7 +14,7 @@ from typing import Any, cast
 import anyio
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from mcp.shared.message import SessionMessage
-from mcp.types import INVALID_REQUEST, PARSE_ERROR, RequestId, jsonrpc_message_adapter
+from mcp.types import INVALID_REQUEST, PARSE_ERROR, JSONRPCMessage, RequestId, jsonrpc_message_adapter
 
 from ollama_mcp.server.transports import MAX_MESSAGE_BYTES
 from ollama_mcp.server.transports.in_flight import error_message
@@ -35,8 +35,7 @@ class LineSink(ObjectSendStream[SessionMessage]):
         Raises:
             anyio.BrokenResourceError: The client no longer reads.
         """
-        # As the SDK writes messages: unset fields are left out, but an explicit null stays.
-        await self._writer.write(item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
+        await self._writer.write(_as_json(item.message) + b"\n")
 
     async def aclose(self) -> None:
         """Do nothing: `open_stdio` closes the writer, once what is buffered has been sent."""
@@ -73,6 +72,16 @@ class LineSource(ObjectReceiveStream[SessionMessage | Exception]):
     async def _answer(self, error: SessionMessage) -> None:
         with suppress(anyio.BrokenResourceError):  # the writer has told the server already that its client has gone
             await self._sink.send(error)
+
+
+def _as_json(message: JSONRPCMessage) -> bytes:
+    """A message as the SDK writes it: unset fields are left out, but an explicit null stays."""
+    try:
+        return message.model_dump_json(by_alias=True, exclude_unset=True).encode()
+    except ValueError:
+        # Half a surrogate pair, in a file's name or an answer, has no UTF-8. It must not end the connection.
+        fields = message.model_dump(mode="python", by_alias=True, exclude_unset=True)
+        return json.dumps(fields, default=str, separators=(",", ":")).encode()
 
 
 def _diagnose(line: bytes) -> tuple[RequestId | None, int, str]:
