@@ -59,9 +59,10 @@ docs: $(READY) ## Rewrite the generated tables and schema
 format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format .
 
-bench: $(READY) ## Measure start, calls, throughput, memory
+bench: $(READY) ## Measure start, calls, throughput, memory, a thousand calls at once
 	$(BIN)/python -m bench.server
 	$(BIN)/python -m bench.call_path
+	$(BIN)/python -m bench.load
 
 build: $(READY) ## Build sdist and wheel into dist/
 	$(BIN)/python -m hatchling build

@@ -13,6 +13,8 @@ from ollama_mcp.hosts.ttl_cache import CoalescingTTLCache
 if TYPE_CHECKING:
     from ollama_mcp.api import RunningModel
 
+RECENT_SECONDS = 0.5
+
 
 class LoadedModelTracker:
     """The models loaded on a host, at most two seconds old, and the num_ctx that this process requested for each.
@@ -24,6 +26,7 @@ class LoadedModelTracker:
     def __init__(self, fetch: Callable[[], Awaitable[list[RunningModel]]]) -> None:
         # Every chat asks for it, so calls at the same moment share one request.
         self._cache = CoalescingTTLCache(fetch)
+        self._recent = CoalescingTTLCache(fetch, RECENT_SECONDS)
         self._requested: dict[str, int] = {}
 
     async def all(self) -> list[RunningModel]:
@@ -33,6 +36,14 @@ class LoadedModelTracker:
         except OllamaMCPError:
             # The call itself will report what is wrong with the host.
             return []
+
+    async def is_loaded_now(self, model: str) -> bool:
+        """Whether the model is loaded, asked of the host within the last half second: a thousand waiting calls ask.
+
+        Raises:
+            OllamaMCPError: The host does not answer.
+        """
+        return _find(await self._recent.get(), model) is not None
 
     async def find(self, model: str) -> RunningModel | None:
         """The model as it is loaded; None where it is not, or where the host does not answer."""
