@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import OllamaMCPError
 from ollama_mcp.formats.model_names import parse_name, same_model
+from ollama_mcp.hosts.recent import RecentDict
 from ollama_mcp.hosts.ttl_cache import CoalescingTTLCache
 
 if TYPE_CHECKING:
     from ollama_mcp.api import RunningModel
 
 RECENT_SECONDS = 0.5
+_MAX_REQUESTED = 1_024
 
 
 class LoadedModelTracker:
@@ -27,7 +29,7 @@ class LoadedModelTracker:
         # Every chat asks for it, so calls at the same moment share one request.
         self._cache = CoalescingTTLCache(fetch)
         self._recent = CoalescingTTLCache(fetch, RECENT_SECONDS)
-        self._requested: dict[str, int] = {}
+        self._requested: RecentDict[str, int] = RecentDict(_MAX_REQUESTED)
 
     async def all(self) -> list[RunningModel]:
         """The loaded models; empty where the host does not answer."""

@@ -26,7 +26,7 @@ async def test_no_call_of_many_at_once_is_lost_or_gets_the_answer_of_another(tra
 async def test_calls_that_wait_at_once_share_the_question_whether_their_model_is_loaded() -> None:
     reports: list[str] = []
 
-    async def report(_progress: float, _total: float | None, message: str | None) -> None:
+    async def report(progress: float, total: float | None, message: str | None) -> None:
         reports.append(message or "")
 
     def call(client: Client, number: int) -> asyncio.Task[CallToolResult]:
