@@ -135,12 +135,18 @@ class Process(BenchClient):
             future.set_exception(RuntimeError(f"{self._command} ended"))
 
     async def ask(self, method: str, params: Message) -> Message:
-        """Send one request and return its result."""
+        """Send one request and return its result; who is cancelled meanwhile says so to the server."""
         number = next(self._numbers)
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
         message = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
         self._stdin.write(json.dumps(message).encode() + b"\n")
-        answer = await future
+        try:
+            answer = await future
+        except asyncio.CancelledError:
+            if self._waiting.pop(number, None) is not None:
+                gone = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": number}}
+                self._stdin.write(json.dumps(gone).encode() + b"\n")
+            raise
         if "error" in answer or answer["result"].get("isError"):
             raise RuntimeError(str(answer)[:500])
         return answer["result"]
