@@ -23,7 +23,7 @@ _ADD = """INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (model, clo
     seconds = seconds + excluded.seconds"""
 
 # Clients choose names and their spelling; what is kept of them must not grow for ever.
-MAX_MODELS = 1_000
+MAX_MODELS = 256
 OTHER_MODELS = "(other models)"
 
 _Counts = dict[tuple[str, bool], "UsageRow"]

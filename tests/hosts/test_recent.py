@@ -16,7 +16,7 @@ def test_the_entries_that_were_set_last_are_kept() -> None:
     assert kept == {"a": 3, "c": 4}
 
 
-async def test_models_beyond_a_thousand_are_counted_together() -> None:
+async def test_models_beyond_the_limit_are_counted_together() -> None:
     store = Store.from_settings(Settings.model_validate({"store": {"path": ":memory:"}}))
     for number in range(MAX_MODELS + 5):
         store.usage.count(f"m{number}", cloud=False, prompt_tokens=1, tokens=1, file_tokens=0, seconds=0.1)
