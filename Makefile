@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n auto --maxprocesses=4 --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-lowest check lint cover golden docs format bench build clean
+.PHONY: help run test test-slow test-long test-lowest check lint cover golden docs format bench build clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -25,16 +25,19 @@ run: $(READY) ## See it work: a client, the server, and Ollama (or the built-in 
 	@$(BIN)/ollama-mcp-server demo
 
 test: $(READY) ## Run the tests
-	$(PYTEST) $(PARALLEL) -m "not slow and not live"
+	$(PYTEST) $(PARALLEL) -m "not slow and not long and not live"
 
 test-slow: $(READY) ## Run the tests that take minutes, need Node or a package index
-	$(PYTEST) -m "slow and not live" --timeout=600
+	$(PYTEST) -m "slow and not long and not live" --timeout=600
+
+test-long: $(READY) ## Run the soak: ten minutes of calls with faults, after which nothing may have grown
+	$(PYTEST) -s -m "long and not live"
 
 test-lowest: ## Run the tests with the lowest versions that pyproject.toml allows (needs uv)
 	@command -v uv >/dev/null 2>&1 || { echo "test-lowest needs uv to resolve the lowest versions"; exit 1; }
 	uv venv --quiet --clear .venv-lowest
 	uv pip install --quiet --python .venv-lowest --resolution lowest-direct --editable . --group dev
-	.venv-lowest/bin/python -m pytest $(PARALLEL) -m "not slow and not live"
+	.venv-lowest/bin/python -m pytest $(PARALLEL) -m "not slow and not long and not live"
 
 check: lint cover ## Lint, types, generated files, and the tests with coverage: what must be green
 
@@ -46,7 +49,7 @@ lint: $(READY) ## Lint, types, generated files
 
 cover: $(READY) ## Run the tests with branch coverage and hold it to the floor
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -q $(PARALLEL) -m "not slow and not live"
+	$(BIN)/coverage run -m pytest -q $(PARALLEL) -m "not slow and not long and not live"
 	@$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
@@ -59,9 +62,10 @@ docs: $(READY) ## Rewrite the generated tables and schema
 format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format .
 
-bench: $(READY) ## Measure start, calls, throughput, memory
+bench: $(READY) ## Measure start, calls, throughput, memory, a thousand calls at once
 	$(BIN)/python -m bench.server
 	$(BIN)/python -m bench.call_path
+	$(BIN)/python -m bench.load
 
 build: $(READY) ## Build sdist and wheel into dist/
 	$(BIN)/python -m hatchling build

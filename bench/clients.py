@@ -9,8 +9,9 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +21,7 @@ import httpx
 
 ROOT = Path(__file__).parents[1]
 ARGUMENTS: dict[str, Any] = {"model": "m", "prompt": "hi"}
-_META: dict[str, Any] = {
+META: dict[str, Any] = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientCapabilities": {},
 }
@@ -113,6 +114,7 @@ class Process(BenchClient):
         self._numbers = count(1)
         self._waiting: dict[int, asyncio.Future[Message]] = {}
         self._reading: asyncio.Task[None] | None = None
+        self.progress: Counter[str] = Counter()
 
     async def start(self) -> None:
         """Start the process."""
@@ -134,18 +136,26 @@ class Process(BenchClient):
         assert self._process.stdout is not None
         async for line in self._process.stdout:
             message = json.loads(line)
-            if (future := self._waiting.pop(message.get("id"), None)) is not None:
+            if message.get("method") == "notifications/progress":
+                self.progress[message["params"]["progressToken"]] += 1
+            elif (future := self._waiting.pop(message.get("id"), None)) is not None:
                 future.set_result(message)
         for future in self._waiting.values():
             future.set_exception(RuntimeError(f"{self._command} ended"))
 
     async def ask(self, method: str, params: Message) -> Message:
-        """Send one request and return its result."""
+        """Send one request and return its result; who is cancelled meanwhile says so to the server."""
         number = next(self._numbers)
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
         message = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
         self._stdin.write(json.dumps(message).encode() + b"\n")
-        answer = await future
+        try:
+            answer = await future
+        except asyncio.CancelledError:
+            if self._waiting.pop(number, None) is not None:
+                gone = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": number}}
+                self._stdin.write(json.dumps(gone).encode() + b"\n")
+            raise
         if "error" in answer or answer["result"].get("isError"):
             raise RuntimeError(str(answer)[:500])
         return answer["result"]
@@ -174,6 +184,10 @@ class Process(BenchClient):
         line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmRSS"))
         return int(line.split()[1]) * 1024
 
+    def sockets(self) -> int:
+        """Sockets that the process has open; 0 if the system has no /proc."""
+        return sum(link.startswith("socket:") for link in _links(Path(f"/proc/{self._process.pid}/fd")))
+
     async def close(self) -> None:
         self._stdin.close()
         try:
@@ -185,6 +199,12 @@ class Process(BenchClient):
             await self._reading
 
 
+def _links(folder: Path) -> Iterator[str]:
+    for entry in folder.iterdir() if folder.exists() else ():
+        with suppress(OSError):  # it was closed meanwhile
+            yield os.readlink(entry)
+
+
 class HttpServer(BenchClient):
     """A server process that is called over streamable HTTP, with a persistent connection for each call in flight."""
 
@@ -192,7 +212,7 @@ class HttpServer(BenchClient):
         self._process = process
         self._port = port
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
-        params: Message = {"name": "ollama_generate", "arguments": ARGUMENTS, "_meta": _META}
+        params: Message = {"name": "ollama_generate", "arguments": ARGUMENTS, "_meta": META}
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
         head = (
             f"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"

@@ -2,7 +2,8 @@
 
 `python -m bench.fake_ollama [--tokens N --seconds S]` prints its URL and serves until its stdin is closed. By default
 it answers at once; with the options it writes N tokens one by one in S seconds, each a line of a stream of its own, as
-a GPU does. A request that asks for fewer (num_predict) gets those in the same time.
+a GPU does. A request that asks for fewer (num_predict) gets those in the same time. With --echo the answer to a prompt
+of several words is the prompt itself, streamed in words.
 """
 
 from __future__ import annotations
@@ -94,15 +95,31 @@ def _answer(path: str, body: bytes) -> bytes:
     return _whole(json.dumps(known.get(path, {"models": []})).encode())
 
 
-async def _serve(tokens: int, seconds: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _stream_prompt(body: bytes, writer: asyncio.StreamWriter, seconds: float) -> None:
+    """Stream the words of the prompt, evenly over the time."""
+    words = json.loads(body)["prompt"].split(" ")
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n")
+    lines = [_FIELDS | {"response": word, "done": False} for word in [words[0], *(f" {word}" for word in words[1:])]]
+    begin = time.monotonic()
+    for number, fields in enumerate([*lines, _FIELDS | _TIMINGS | {"eval_duration": 1, "response": ""}]):
+        # Against the clock, so that the lag of one line does not add to the next.
+        await _until(begin + seconds * number / len(lines))
+        writer.write(_chunk(_line(fields)))
+        await writer.drain()
+    writer.write(b"0\r\n\r\n")
+
+
+async def _serve(options: argparse.Namespace, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while True:
             start, *fields = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             length = next((int(field[15:]) for field in fields if field.lower().startswith("content-length:")), 0)
             body = await reader.readexactly(length)
             path = start.split()[1]
-            if path in ("/api/generate", "/api/chat"):
-                await _complete(writer, path, body, tokens, seconds)
+            if options.echo and path == "/api/generate" and " " in json.loads(body)["prompt"]:
+                await _stream_prompt(body, writer, options.seconds)
+            elif path in ("/api/generate", "/api/chat"):
+                await _complete(writer, path, body, options.tokens, options.seconds)
             else:
                 writer.write(_answer(path, body))
     except (asyncio.IncompleteReadError, ConnectionError):
@@ -111,8 +128,8 @@ async def _serve(tokens: int, seconds: float, reader: asyncio.StreamReader, writ
         writer.close()
 
 
-async def _main(tokens: int, seconds: float) -> None:
-    server = await asyncio.start_server(partial(_serve, tokens, seconds), "127.0.0.1", 0, backlog=2048)
+async def _main(options: argparse.Namespace) -> None:
+    server = await asyncio.start_server(partial(_serve, options), "127.0.0.1", options.port, backlog=2048)
     port = server.sockets[0].getsockname()[1]
     print(f"http://127.0.0.1:{port}", flush=True)
     async with server:
@@ -123,5 +140,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tokens", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=0.0)
-    chosen = parser.parse_args()
-    asyncio.run(_main(chosen.tokens, chosen.seconds))
+    parser.add_argument("--echo", action="store_true")
+    parser.add_argument("--port", type=int, default=0)
+    asyncio.run(_main(parser.parse_args()))

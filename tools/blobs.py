@@ -1,7 +1,6 @@
 """Blobs on the host: files of models, which ollama_create_model takes by digest."""
 
 import base64
-import binascii
 import hashlib
 from typing import Annotated
 
@@ -52,7 +51,7 @@ async def _push_file(call: Call, path: str, digest: str) -> Blob:
 async def _push_bytes(call: Call, data: str, digest: str) -> Blob:
     try:
         content = base64.b64decode("".join(data.split()), validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii's, and another one for text that is not ASCII
         raise InvalidArgument(
             "data is not valid base64.", next_step="Encode the file's bytes as standard base64."
         ) from None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import OllamaMCPError
 from ollama_mcp.formats.model_names import model_key, parse_name
+from ollama_mcp.hosts.recent import RecentDict
 from ollama_mcp.hosts.ttl_cache import TTL_SECONDS, CoalescingTTLCache
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ _NANOSECONDS = 1e9
 # How much of a pace that was learnt stays after an answer that was quicker; a slower one counts at once.
 _KEPT_PACE = 0.8
 
+RECENT_SECONDS = 0.5
+_MAX_REQUESTED = 1_024
+
 
 class LoadedModelTracker:
     """The models loaded on a host, at most two seconds old; for each the num_ctx that was requested, and its pace.
@@ -41,8 +45,9 @@ class LoadedModelTracker:
         self._fetch = fetch
         # Every chat asks for it, so calls at the same moment share one request.
         self._cache = CoalescingTTLCache(self._fetch_by_key)
-        self._requested: dict[str, int] = {}
-        self._seconds_per_token: dict[str, float] = {}
+        self._recent = CoalescingTTLCache(self._fetch_by_key, RECENT_SECONDS)
+        self._requested: RecentDict[str, int] = RecentDict(_MAX_REQUESTED)
+        self._seconds_per_token: RecentDict[str, float] = RecentDict(_MAX_REQUESTED)
         self.placements: dict[str, bool] = {}
 
     async def all(self) -> list[RunningModel]:
@@ -52,6 +57,14 @@ class LoadedModelTracker:
         except OllamaMCPError:
             # The call itself will report what is wrong with the host.
             return []
+
+    async def is_loaded_now(self, model: str) -> bool:
+        """Whether the model is loaded, asked of the host within the last half second: a thousand waiting calls ask.
+
+        Raises:
+            OllamaMCPError: The host does not answer.
+        """
+        return parse_name(model).key in await self._recent.get()
 
     async def find(self, model: str, *, usable_seconds: float = TTL_SECONDS) -> RunningModel | None:
         """The model as it is loaded; None where it is not, or where the host does not answer.

@@ -14,6 +14,7 @@ from ollama_mcp.hosts.config import CLOUD_URL, HostConfig, single_host
 from ollama_mcp.hosts.model_activity import LoadedModelTracker
 from ollama_mcp.hosts.model_cards import ModelFacts, ThinkingSupport, capabilities_of, thinking_support
 from ollama_mcp.hosts.queue import HostQueue
+from ollama_mcp.hosts.recent import RecentDict
 from ollama_mcp.hosts.ttl_cache import CoalescingTTLCache
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 CARD_TTL_SECONDS = 30.0
 MAX_CONCURRENT_SHOWS = 8
 READY_TTL_SECONDS = 1.0
+# A card is tens of kilobytes; facts and digests are small, and there are few more models than that.
+MAX_CARDS, MAX_FACTS = 256, 4_096
 CLOUD_NAME = "ollama.com"
 
 
@@ -44,11 +47,11 @@ class HostPool:
         self._cloud_url = cloud_url
         self._client: OllamaClient | None = None
         self._cloud: OllamaClient | None = None
-        self._cards: dict[str, tuple[float, ModelCard]] = {}
+        self._cards: RecentDict[str, tuple[float, ModelCard]] = RecentDict(MAX_CARDS)
         self._ready_checked_at = float("-inf")
         self._is_ready = False
-        self._facts: dict[str, ModelFacts] = {}
-        self._created: dict[str, str] = {}
+        self._facts: RecentDict[str, ModelFacts] = RecentDict(MAX_FACTS)
+        self._created: RecentDict[str, str] = RecentDict(MAX_FACTS)
         self.url = self.config.url
         limits = settings.limits
         self.queue = HostQueue(

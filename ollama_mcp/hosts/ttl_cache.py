@@ -13,14 +13,16 @@ T = TypeVar("T")
 
 
 class CoalescingTTLCache(Generic[T]):
-    """Keeps a fetched value for two seconds; concurrent callers share one fetch.
+    """Keeps a fetched value for some time; concurrent callers share one fetch.
 
     Args:
         fetch: Gets the value.
+        seconds: How long it is kept.
     """
 
-    def __init__(self, fetch: Callable[[], Awaitable[T]]) -> None:
+    def __init__(self, fetch: Callable[[], Awaitable[T]], seconds: float = TTL_SECONDS) -> None:
         self._fetch = fetch
+        self._seconds = seconds
         self._fetched_at = float("-inf")
         self._task: asyncio.Task[T] | None = None
         self.last: T | None = None
@@ -35,7 +37,7 @@ class CoalescingTTLCache(Generic[T]):
             OllamaMCPError: As `fetch` does; the next caller fetches again.
         """
         age = time.monotonic() - self._fetched_at
-        if self.last is not None and age <= TTL_SECONDS:
+        if self.last is not None and age <= self._seconds:
             return self.last
         if self._task is None:
             self._task = asyncio.create_task(self._refresh())

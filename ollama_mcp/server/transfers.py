@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 from ollama_mcp.errors import ApiError, Interrupted, Timeout, Unreachable
 from ollama_mcp.formats.durations import format_seconds
 from ollama_mcp.formats.model_names import parse_name
+from ollama_mcp.hosts.recent import RecentDict
 from ollama_mcp.server.formatting import format_bytes
 
 if TYPE_CHECKING:
@@ -38,8 +39,9 @@ MIN_RESUMED_BYTES = 64_000_000
 # Registries whose models come without a licence layer.
 _WITHOUT_LICENCE = ("hf.co", "huggingface.co")
 
+_MAX_UNFINISHED = 256
 # Percentages of pulls that did not finish, by model, so that the next call can say where it resumes.
-_unfinished: WeakKeyDictionary[HostPool, dict[str, str]] = WeakKeyDictionary()
+_unfinished: WeakKeyDictionary[HostPool, RecentDict[str, str]] = WeakKeyDictionary()
 
 
 class TransferProgress:
@@ -163,7 +165,7 @@ class Pull:
         self._checked_disk = False
         # Bytes that the user agreed to download.
         self._approved_bytes = 0
-        self._unfinished = _unfinished.setdefault(call.hosts, {})
+        self._unfinished = _unfinished.setdefault(call.hosts, RecentDict(_MAX_UNFINISHED))
         self.transfer = TransferProgress()
         self.note: str | None = None
 

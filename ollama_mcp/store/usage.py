@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ollama_mcp.formats.model_names import same_model
+from ollama_mcp.errors import InvalidArgument
+from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.store.writes import WriteBehind, transaction
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ _ADD = """INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (model, clo
     calls = calls + excluded.calls, prompt_tokens = prompt_tokens + excluded.prompt_tokens,
     tokens = tokens + excluded.tokens, file_tokens = file_tokens + excluded.file_tokens,
     seconds = seconds + excluded.seconds"""
+
+# Clients choose names and their spelling; what is kept of them must not grow for ever.
+MAX_MODELS = 256
+OTHER_MODELS = "(other models)"
 
 _Counts = dict[tuple[str, bool], "UsageRow"]
 
@@ -106,6 +111,8 @@ class UsageCounter:
         """Count one answer of a model; call it in the event loop."""
         if not self.enabled:
             return
+        if len(self._session) >= MAX_MODELS and (model, cloud) not in self._session:
+            model = OTHER_MODELS
         key, row = (model, cloud), UsageRow(model, cloud, 1, prompt_tokens, tokens, file_tokens, seconds)
         for counts in (self._session, self._pending):
             counts[key] = counts[key] + row if key in counts else row
@@ -143,16 +150,12 @@ def _add(counts: _Counts, rows: Iterable[UsageRow]) -> None:
 
 
 def _summary(counts: _Counts) -> UsageSummary:
-    rows = _by_activity(counts.values())
-    merged: list[UsageRow] = []
-    for row in rows:
+    merged: dict[tuple[str, bool], UsageRow] = {}
+    for row in _by_activity(counts.values()):
         # A model has many spellings (`llama3.2`, `Llama3.2:latest`); the busiest one names it.
-        place = next((place for place, kept in enumerate(merged) if _is_same(kept, row)), None)
-        if place is None:
-            merged.append(row)
-        else:
-            merged[place] += row
-    rows = _by_activity(merged)
+        key = _model_key(row.model), row.cloud
+        merged[key] = merged[key] + row if key in merged else row
+    rows = _by_activity(merged.values())
     return UsageSummary(tuple(row for row in rows if not row.cloud), tuple(row for row in rows if row.cloud))
 
 
@@ -160,8 +163,11 @@ def _by_activity(rows: Iterable[UsageRow]) -> list[UsageRow]:
     return sorted(rows, key=lambda row: (-row.tokens, -row.calls, row.model))
 
 
-def _is_same(one: UsageRow, other: UsageRow) -> bool:
-    return one.cloud == other.cloud and same_model(one.model, other.model)
+def _model_key(model: str) -> str:
+    try:
+        return parse_name(model).key
+    except InvalidArgument:
+        return model
 
 
 def _read(connection: Connection) -> list[UsageRow]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import OllamaMCPError
-from ollama_mcp.formats.model_names import same_model
 
 if TYPE_CHECKING:
     from ollama_mcp.access import Access
@@ -104,7 +103,7 @@ class CallContext:
 
         while not loaded and not self.progress.moved.is_set():
             try:
-                loaded = any(same_model(running.name, model) for running in await self.client.ps())
+                loaded = await self.hosts.loaded_models.is_loaded_now(model)
             except OllamaMCPError:
                 # The call itself will say what is wrong with the host.
                 return

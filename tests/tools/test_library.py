@@ -182,7 +182,7 @@ async def test_blobs_are_uploaded_once_and_make_a_model(simulator: Simulator, ti
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"data": "###"}, {"data": "AAAA", "digest": "sha256:" + "0" * 64}],
+    [{"data": "###"}, {"data": "né"}, {"data": "AAAA", "digest": "sha256:" + "0" * 64}],
 )
 async def test_a_blob_that_cannot_be_right_is_refused_before_it_is_sent(
     simulator: Simulator, arguments: dict[str, Any]

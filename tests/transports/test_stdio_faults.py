@@ -66,6 +66,13 @@ def test_a_broken_request_is_refused_under_its_own_id(shared_stdio: StdioPeer) -
     assert (answer["id"], answer["error"]["code"]) == (77, INVALID_REQUEST)
 
 
+def test_an_id_that_has_no_utf8_comes_back_as_it_was_sent(shared_stdio: StdioPeer) -> None:
+    shared_stdio.write(b'{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}\n')
+    answer = shared_stdio.receive()
+    assert (answer["id"], answer["error"]["code"]) == ("\ud800", INVALID_REQUEST)
+    assert still_serves(shared_stdio)
+
+
 def test_a_broken_response_does_not_come_back_as_an_answer_to_the_client(shared_stdio: StdioPeer) -> None:
     shared_stdio.write(b'{"jsonrpc":"2.0","id":78,"result":5}\n')
     assert shared_stdio.receive()["id"] is None

@@ -68,13 +68,19 @@ INITIALIZED: Message = {"jsonrpc": "2.0", "method": "notifications/initialized"}
 class StdioPeer:
     """A server process and the client's end of its pipes."""
 
-    def __init__(self, *arguments: str, command: list[str] | None = None, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        command: list[str] | None = None,
+        folder: Path = ROOT,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self.process = subprocess.Popen(
             [*(command or SAMPLE), *(arguments if command or arguments else ("stdio",))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            cwd=ROOT,
+            cwd=folder,
             env=environment() if env is None else env,
             bufsize=0,
         )

@@ -16,7 +16,15 @@ import anyio
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from mcp.server import MCPServer
 from mcp.shared.message import SessionMessage
-from mcp.types import INVALID_REQUEST, PARSE_ERROR, ErrorData, JSONRPCError, RequestId, jsonrpc_message_adapter
+from mcp.types import (
+    INVALID_REQUEST,
+    PARSE_ERROR,
+    ErrorData,
+    JSONRPCError,
+    JSONRPCMessage,
+    RequestId,
+    jsonrpc_message_adapter,
+)
 
 from ollama_mcp.server.sdk import lowlevel_server, remove_unused_tracing
 from ollama_mcp.server.transports import MAX_MESSAGE_BYTES
@@ -109,8 +117,7 @@ class LineSink(ObjectSendStream[SessionMessage]):
         if self._answered:
             self._answered -= 1
             return
-        # As the SDK writes messages: unset fields are left out, but an explicit null stays.
-        await self._writer.write(item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
+        await self._writer.write(_as_json(item.message) + b"\n")
 
     async def aclose(self) -> None:
         """Do nothing: `open_stdio` closes the writer, once what is buffered has been sent."""
@@ -148,6 +155,16 @@ class LineSource(ObjectReceiveStream[SessionMessage | Exception]):
         error = JSONRPCError(jsonrpc="2.0", id=request_id, error=ErrorData(code=code, message=text))
         with suppress(anyio.BrokenResourceError):  # the writer has told the server already that its client has gone
             await self._sink.send(SessionMessage(error))
+
+
+def _as_json(message: JSONRPCMessage) -> bytes:
+    """A message as the SDK writes it: unset fields are left out, but an explicit null stays."""
+    try:
+        return message.model_dump_json(by_alias=True, exclude_unset=True).encode()
+    except ValueError:
+        # Half a surrogate pair, in a file's name or an answer, has no UTF-8. It must not end the connection.
+        fields = message.model_dump(mode="python", by_alias=True, exclude_unset=True)
+        return json.dumps(fields, default=str, separators=(",", ":")).encode()
 
 
 def _diagnose(line: bytes) -> tuple[RequestId | None, int, str]:

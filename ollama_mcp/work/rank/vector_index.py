@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 BYTES_PER_NUMBER = 4
 CACHE_BYTES = 512_000_000
+# Queries over a few texts of their own each would fill the memory by what an index costs beside its numbers.
+MAX_INDEXES = 64
 # Vectors are read from the store in pages, each copied to its place before the next: all at once would be in memory
 # twice.
 _PAGE = 4_096
@@ -90,7 +92,10 @@ class IndexCache:
     def put(self, cache_key: bytes, index: VectorIndex) -> None:
         """Keep the index of a corpus, and evict the least recently used ones."""
         self._indexes[cache_key] = index
-        while sum(len(cached.data) for cached in self._indexes.values()) > self._max_bytes:
+        while (
+            len(self._indexes) > MAX_INDEXES
+            or sum(len(cached.data) for cached in self._indexes.values()) > self._max_bytes
+        ):
             self._indexes.popitem(last=False)
 
 

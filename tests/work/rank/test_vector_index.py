@@ -9,7 +9,7 @@ import pytest
 from ollama_mcp.errors import BadAnswer
 from ollama_mcp.store import Store
 from ollama_mcp.work.rank.corpus import Corpus
-from ollama_mcp.work.rank.vector_index import IndexCache, VectorIndex, load_stored
+from ollama_mcp.work.rank.vector_index import MAX_INDEXES, IndexCache, VectorIndex, load_stored
 
 
 def vectors(size: int) -> VectorIndex:
@@ -58,3 +58,11 @@ async def test_vectors_of_another_length_are_refused() -> None:
     with pytest.raises(BadAnswer, match="2 and 3 numbers"):
         await load_stored(store.embeddings, "space", corpus, list(corpus.texts), VectorIndex(2))
     await store.aclose()
+
+
+def test_small_indexes_are_bounded_by_their_number() -> None:
+    cache = IndexCache(1_000_000)
+    for number in range(MAX_INDEXES + 1):
+        cache.put(bytes([number]), VectorIndex(1))
+    assert cache.get(bytes([0])) is None
+    assert cache.get(bytes([1])) is not None
