@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 SIZE = 32
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "red", "cat", "sleeps", "stock", "market", "falls"]
+# The special tokens have BERT's usual numbers, which llama-server takes for granted.
+_UNUSED = [f"[unused{number}]" for number in range(99)]
+WORDS = ["[PAD]", *_UNUSED, "[UNK]", "[CLS]", "[SEP]", "red", "cat", "sleeps", "stock", "market", "falls"]
 _EPSILON = 1e-12
 _NORMS = ("embeddings", "encoder.layer.0.attention.output", "encoder.layer.0.output")
 _LINEAR = (
