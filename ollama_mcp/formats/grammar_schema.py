@@ -29,6 +29,8 @@ _MAX_NODES = 3_000
 _MAX_DEPTH = 48
 _TYPES = ("object", "array", "string", "number", "boolean", "null")
 _FORMATS = ("date", "time", "date-time", "uuid", "uuid1", "uuid2", "uuid3", "uuid4", "uuid5")
+# An integer without bounds has at most 16 digits in a grammar.
+_LARGEST = 10**15 - 1
 _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _LENGTHS = ("minLength", "maxLength")
 _ITEMS = ("minItems", "maxItems")
@@ -311,6 +313,15 @@ class _Conversion:
                 self._leave_out(path, keyword)
             else:
                 sent[keyword] = bound
+        # Of a bound that stands alone the converter loses zeros after the first digit: 500 lets 50 pass.
+        for keyword, end, sign in (("minimum", "maximum", 1), ("maximum", "minimum", -1)):
+            bound = sent.get(keyword, 0) * sign
+            if end in sent or bound <= 0 or "0" not in str(bound)[1:-1]:
+                continue
+            if self.old:
+                self._leave_out(path, keyword)
+            else:
+                sent[end] = _LARGEST * sign
         return sent
 
     def _counts(self, node: Schema, keywords: Iterable[str], path: str) -> Schema:

@@ -1,4 +1,4 @@
-"""Which JSON Schemas Ollama refuses, since llama.cpp makes no grammar of them.
+"""Which JSON Schemas Ollama refuses, since llama.cpp makes no grammar of them, or one that it can't read itself.
 
 The rules and the texts are those of llama.cpp's converter (`json-schema-to-grammar.cpp`) as Ollama 0.5.7, 0.17.7 and
 0.33 have it: one unknown sub-schema refuses the whole.
@@ -7,6 +7,7 @@ The rules and the texts are those of llama.cpp's converter (`json-schema-to-gram
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,8 @@ from ollama_mcp.simulator.schema_instances import JSON_TYPES
 # What the newest of the three takes to be a string or any value, and the others do not know.
 _ENOUGH = ("$ref", "oneOf", "anyOf", "const", "enum", "properties", "items", "prefixItems", "pattern", "allOf")
 _STRING_FORMATS = ("date", "time", "date-time", "uuid")
+# The converter leaves it as it is, and grammars have no such escape.
+_UNKNOWN_ESCAPE = re.compile(r"(?:[^\\]|^)(?:\\\\)*\\[dwsDWS]")
 
 
 def refusal(schema: Object, *, native: bool) -> str:
@@ -26,6 +29,15 @@ def refusal(schema: Object, *, native: bool) -> str:
         native: Whether llama-server makes it (0.30 and later).
     """
     return next(_problems(schema, native=native), "")
+
+
+def is_unreadable(node: Any) -> bool:
+    """Whether a grammar is made of a schema which the grammar's own parser then rejects."""
+    schema = as_object(node)
+    pattern = schema.get("pattern")
+    if isinstance(pattern, str) and _UNKNOWN_ESCAPE.search(pattern):
+        return True
+    return any(map(is_unreadable, _children(schema)))
 
 
 def _problems(node: Any, *, native: bool) -> Iterator[str]:

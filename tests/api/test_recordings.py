@@ -120,11 +120,13 @@ unsupported_by_version experimental_web_fetch experimental_web_search v0.5.7/me 
 interrupted generate_disconnect
 bad_answer 029-post-show
 server_error create_from_missing embed_too_long_truncated me pull_insecure_refused pull_registry_down
-    pull_registry_error 098-post-chat 100-post-pull 101-post-pull 103-post-web_search 104-post-me
+    v0.17.7/generate_format_class pull_registry_error
+    098-post-chat 100-post-pull 101-post-pull 103-post-web_search 104-post-me
 invalid_argument blob_post_bad_digest_form blob_post_wrong_digest chat_tool_calls_bad_arguments copy_bad_name
     copy_no_fields create_bad_name create_bad_template create_missing_blob create_no_model create_nothing
     create_old_modelfile_field create_quantize_bad create_quantize_q8 delete_no_model embed_wrong_type
-    generate_bad_json generate_bad_option_type generate_empty_body generate_format_bad generate_images_not_base64
+    chat_format_true generate_bad_json generate_bad_option_type generate_empty_body generate_format_bad
+    generate_format_class generate_format_not_anchored generate_format_true generate_images_not_base64
     generate_keep_alive_bad generate_logprobs_too_many generate_think_bad generate_wrong_type pull_bad_name
     push_bad_name show_no_body show_no_model 023-post-create 069-post-chat 071-post-embeddings 072-post-show
     073-post-pull 074-post-push 075-post-create 076-post-generate 077-post-chat 084-post-chat 086-post-chat

@@ -79,6 +79,24 @@ def test_a_reference_to_the_root_and_one_with_escapes_become_definitions():
     assert sent["$defs"][first]["properties"] == sent["properties"]
 
 
+@pytest.mark.parametrize(
+    ("given", "end"),
+    [
+        ({"minimum": 500}, {"maximum": 10**15 - 1}),
+        ({"minimum": 1010}, {"maximum": 10**15 - 1}),
+        ({"maximum": -500}, {"minimum": 1 - 10**15}),
+        ({"minimum": -500}, {}),
+        ({"minimum": 110}, {}),
+        ({"minimum": 10}, {}),
+        ({"minimum": 500, "maximum": 900}, {}),
+    ],
+)
+def test_a_bound_with_zeros_inside_does_not_stand_alone(given: dict[str, int], end: dict[str, int]):
+    assert _of_x({**INTEGER, **given}) == ({**INTEGER, **given, **end}, [])
+    checked = [f"/x {next(iter(given))}"] if end else []
+    assert _of_x({**INTEGER, **given}, OLD) == ({**INTEGER, **given}, checked)
+
+
 def test_an_old_server_gets_no_backslash_and_no_large_bound():
     quoted = {"type": "string", "enum": ['say "hi"']}
     assert _of_x(quoted) == (quoted, [])

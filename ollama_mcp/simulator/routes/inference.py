@@ -9,7 +9,7 @@ from typing import Any
 from ollama_mcp.simulator import go_json, request_fields
 from ollama_mcp.simulator.errors import ErrorResponse
 from ollama_mcp.simulator.go_json import FieldDecoder, Object, as_list, as_object, timestamp
-from ollama_mcp.simulator.grammar import refusal
+from ollama_mcp.simulator.grammar import is_unreadable, refusal
 from ollama_mcp.simulator.http import HttpRequest
 from ollama_mcp.simulator.language import count_tokens
 from ollama_mcp.simulator.machine import Machine, is_model_name
@@ -21,6 +21,10 @@ from ollama_mcp.simulator.schema_instances import JSON_TYPES
 from ollama_mcp.simulator.server_versions import Generation
 from ollama_mcp.simulator.store import StoredModel, capabilities, template_syntax_error
 
+_RUNNER_STOPPED = (
+    "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error, check ollama"
+    " server logs for details"
+)
 _TOO_LONG = (
     "the prompt is longer than the context length currently available to the model; shorten the prompt, adjust the "
     "context length in settings, or use a model with a longer context length"
@@ -235,14 +239,27 @@ def _checked_format(machine: Machine, body: Object) -> str | Object | None:
     native = machine.generation.has_native_templates
     kind = value.get("type")
     if not (reason := refusal(value, native=native)):
-        return value
+        return _without_grammar(machine) if is_unreadable(value) else value
     if not native:
         raise ErrorResponse(500, "invalid JSON schema in format")
-    # The root's type is refused before the conversion begins.
-    known = not isinstance(kind, str) or kind in JSON_TYPES
-    what = f"conversion failed:\n{reason}" if known else f"error at #: unrecognized type {kind}"
-    text = f"Unable to generate parser for this template. Automatic parser generation failed: JSON schema {what}"
+    if isinstance(kind, str) and kind not in JSON_TYPES:
+        # The root's type is refused before the conversion begins.
+        text = (
+            "Unable to generate parser for this template. Automatic parser generation failed: JSON schema error at #:"
+            f" unrecognized type {kind}"
+        )
+    else:
+        text = f"Field 'json_schema': \"json_schema\": JSON schema conversion failed:\n{reason}"
     raise ErrorResponse.nested(400, text, "invalid_request_error")
+
+
+def _without_grammar(machine: Machine) -> None:
+    """What becomes of a format whose grammar can't be read: an error, or nothing holds the answer to it."""
+    if machine.generation.has_native_templates:
+        text = "Failed to initialize samplers: failed to parse grammar"
+        raise ErrorResponse.nested(400, text, "invalid_request_error")
+    if machine.generation.since(0, 17, 7):
+        raise ErrorResponse(500, _RUNNER_STOPPED)
 
 
 def _check_images(machine: Machine, model: StoredModel, images: list[bytes], *, chat: bool) -> None:
