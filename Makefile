@@ -59,8 +59,9 @@ docs: $(READY) ## Rewrite the generated tables and schema
 format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format .
 
-bench: $(READY) ## Measure start, calls, throughput, memory
+bench: $(READY) ## Measure start, calls, throughput, memory, and calls beside servers from npm
 	$(BIN)/python -m bench.server
+	$(BIN)/python -m bench.calls
 	$(BIN)/python -m bench.call_path
 
 build: $(READY) ## Build sdist and wheel into dist/
