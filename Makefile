@@ -62,8 +62,9 @@ docs: $(READY) ## Rewrite the generated tables and schema
 format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format .
 
-bench: $(READY) ## Measure start, calls, throughput, memory, a thousand calls at once
+bench: $(READY) ## Measure start, calls beside servers from npm, throughput, memory, a thousand calls at once
 	$(BIN)/python -m bench.server
+	$(BIN)/python -m bench.calls
 	$(BIN)/python -m bench.call_path
 	$(BIN)/python -m bench.load
 

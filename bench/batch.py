@@ -215,12 +215,17 @@ async def compare_embedding(folder: Path, rows: int, rounds: int) -> None:
             await batch(server, write_lines(folder, 4 * LANES), embed=True)
             by_hand: list[float] = []
             by_server: list[float] = []
+            loop_cpu: list[float] = []
+            cpu: list[float] = []
             for _ in range(rounds):
+                before = time.process_time()
                 by_hand.append(await plain_embed(url, lines, folder / "plain.jsonl"))
-                begin = time.perf_counter()
+                loop_cpu.append(1000 * (time.process_time() - before) / rows)
+                before, begin = cpu_seconds(server.pid), time.perf_counter()
                 await batch(server, lines, embed=True)
                 by_server.append(rows / (time.perf_counter() - begin))
-            print_line("batch of vectors, at once", by_hand, by_server)
+                cpu.append(1000 * (cpu_seconds(server.pid) - before) / rows)
+            print_line("batch of vectors, at once", by_hand, by_server, (loop_cpu, cpu))
 
 
 def print_line(

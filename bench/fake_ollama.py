@@ -3,7 +3,8 @@
 `python -m bench.fake_ollama [--tokens N --seconds S]` prints its URL and serves until its stdin is closed. By default
 it answers at once; with the options it writes N tokens one by one in S seconds, each a line of a stream of its own, as
 a GPU does. A request that asks for fewer (num_predict) gets those in the same time. With --echo the answer to a prompt
-of several words is the prompt itself, streamed in words.
+of several words is the prompt itself, streamed in words. /asked tells how many requests for an answer have come, each
+with another prompt.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _LETTERS = "ABCDEFGHJKLMNOPQRSTU"
 _TOP = [{"token": letter, "logprob": -0.1 - place, "bytes": [65]} for place, letter in enumerate(_LETTERS)]
 _LOGPROBS = [{"token": "A", "logprob": -0.1, "bytes": [65], "top_logprobs": _TOP}]
 _VECTOR = [0.125] * 256
+_asked: set[int] = set()
 
 
 def _words(path: str, text: str, asked: Mapping[str, Any]) -> dict[str, object]:
@@ -47,6 +49,7 @@ def _line(fields: Mapping[str, object]) -> bytes:
 
 async def _complete(writer: asyncio.StreamWriter, path: str, body: bytes, tokens: int, seconds: float) -> None:
     begin = time.monotonic()
+    _asked.add(hash(body))
     asked: dict[str, Any] = json.loads(body)
     limit = asked.get("options", {}).get("num_predict", tokens)
     tokens = min(tokens, limit) if limit > 0 else tokens
@@ -91,6 +94,7 @@ def _answer(path: str, body: bytes) -> bytes:
         "/api/tags": {"models": [model]},
         "/api/show": _SHOW,
         "/api/ps": {"models": [loaded]},
+        "/asked": {"count": len(_asked)},
     }
     return _whole(json.dumps(known.get(path, {"models": []})).encode())
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from bench.clients import ROOT, Process, running
 
-_PEERS = ("ollama-mcp-server", "ollama-mcp")
+PEERS = {"ollama-mcp-server": "1.1.0", "ollama-mcp": "2.1.0"}
 _STARTS, _PAIRS, _LOOPS = 5, 9, 4
 _INSTALL_SECONDS = 180
 _PYTHON = "python -c pass, to its end"
@@ -35,7 +35,7 @@ def installed_peers(folder: Path) -> dict[str, list[str]]:
     """The commands of the npm packages, installed into a folder; fewer where npm is missing or cannot reach them."""
     npm = shutil.which("npm")
     found: dict[str, list[str]] = {}
-    for name in _PEERS if npm else ():
+    for name, version in PEERS.items() if npm else ():
         install = [
             str(npm),
             "install",
@@ -44,7 +44,7 @@ def installed_peers(folder: Path) -> dict[str, list[str]]:
             "--ignore-scripts",
             "--prefix",
             str(folder / name),
-            name,
+            f"{name}@{version}",
         ]
         try:
             done = subprocess.run(install, capture_output=True, check=False, timeout=_INSTALL_SECONDS)

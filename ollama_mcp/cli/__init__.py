@@ -1,4 +1,4 @@
-"""The command line: `ollama-mcp-server [serve]`, warm, demo, config, allow, tools, call, simulate.
+"""The command line: `ollama-mcp-server [serve]`, warm, demo, tune, config, allow, tools, call, simulate.
 
 What is imported at the top is all that stands between a host and its first answer, so it is a little of the standard
 library and `front`.
@@ -24,6 +24,7 @@ _COMMANDS = {
     "serve": ("serve", "serve"),
     "warm": ("warm", "warm"),
     "demo": ("demo", "demo"),
+    "tune": ("tune", "tune"),
     "config": ("config", "config"),
     "allow": ("config", "allow"),
     "tools": ("tools", "list_tools"),

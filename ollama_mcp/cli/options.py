@@ -52,6 +52,8 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--simulator", action="store_true", default=False, help="use the simulator even if Ollama answers"
     )
+    tune = command("tune", "Measure how many requests at a time a model is worth, for work.parallel=auto.", settings)
+    tune.add_argument("--model", default="", help="the model; otherwise the one that ollama_chat would use")
     config = command("config", "Show, describe or check the settings.", settings)
     config.add_argument("action", choices=["show", "schema", "check"])
     tools = command("tools", "List the offered tools.", settings)

@@ -49,6 +49,7 @@ class LoadedModelTracker:
         self._requested: RecentDict[str, int] = RecentDict(_MAX_REQUESTED)
         self._seconds_per_token: RecentDict[str, float] = RecentDict(_MAX_REQUESTED)
         self.placements: dict[str, bool] = {}
+        self._waited: dict[str, tuple[float, float]] = {}
 
     async def all(self) -> list[RunningModel]:
         """The loaded models; empty where the host does not answer."""
@@ -103,6 +104,15 @@ class LoadedModelTracker:
             key = parse_name(model).key
             kept = _KEPT_PACE * self._seconds_per_token.get(key, 0.0) + (1 - _KEPT_PACE) * seconds_per_token
             self._seconds_per_token[key] = max(seconds_per_token, kept)
+
+    def record_waiting(self, model: str, waited: float, worked: float) -> None:
+        """Record for how many seconds an answer waited for its turn at the host, and for how many it was worked on."""
+        before = self.waited(model)
+        self._waited[parse_name(model).key] = before[0] + waited, before[1] + worked
+
+    def waited(self, model: str) -> tuple[float, float]:
+        """Seconds, of all answers so far, that they waited for their turn, and that they were worked on."""
+        return self._waited.get(parse_name(model).key, (0.0, 0.0))
 
     def answer_seconds(self, model: str, tokens: int, *, unknown: float) -> float:
         """How long an answer of that many tokens takes by what was learnt; infinite while the model is not loaded.

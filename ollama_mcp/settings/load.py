@@ -208,9 +208,16 @@ def _merge(into: Values, values: Values, prefix: str = "") -> None:
 
 
 def _settings_error(error: ValidationError, origins: dict[str, str]) -> SettingsError:
-    first = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    first = errors[0]
     where = [str(part) for part in first["loc"]]
     path = ".".join(where)
+    messages = first["msg"]
+    # Of a setting that takes values of several types, pydantic gives an error for each type, named after its path.
+    if (setting := ".".join(where[:-1])) in {known for known, _ in iter_settings()} and len(errors) > 1:
+        same = [each["msg"] for each in errors if each["loc"][:-1] == first["loc"][:-1]]
+        if len(same) > 1:
+            where, path, messages = where[:-1], setting, " or ".join(same)
     # The error may be about an item of a list or an object, whose origin is that of the setting around it.
     parents = (".".join(where[:length]) for length in range(len(where), 0, -1))
     origin = next((origins[parent] for parent in parents if parent in origins), "")
@@ -220,7 +227,7 @@ def _settings_error(error: ValidationError, origins: dict[str, str]) -> Settings
         return SettingsError(f"unknown setting {path!r}{source}.", next_step=_suggestion(path, known))
     is_secret = where[0] in SECRET_SETTINGS or _may_have_credentials(first["input"])
     given = "" if is_secret else f" is {_shown(first['input'])}"
-    return SettingsError(f"setting {path}{source}{given}: {first['msg'].lower()}.")
+    return SettingsError(f"setting {path}{source}{given}: {messages.lower()}.")
 
 
 def _may_have_credentials(value: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -167,11 +167,10 @@ class JobSettings(SettingsSection):
 class WorkSettings(SettingsSection):
     """Work on many inputs."""
 
-    parallel: int = Field(
+    parallel: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
         default=4,
-        ge=1,
-        le=64,
-        description="Requests of one call that are sent to Ollama at once; it queues what it cannot run.",
+        description="Requests of one call that are sent to Ollama at once; it queues what it cannot run. 'auto': as "
+        "many as `tune` or the first large batch measured for the model, else 4.",
     )
     largest_gb: float = Field(
         default=16.0, gt=0, description="Largest model, in gigabytes on disk, that is chosen where a call names none."

@@ -4,6 +4,7 @@ from ollama_mcp.store.batches import Batches, BatchRun, CheckpointLost, RowResul
 from ollama_mcp.store.embeddings import EmbeddingCache
 from ollama_mcp.store.models import ModelStats
 from ollama_mcp.store.store import Store
+from ollama_mcp.store.tunings import Limit, Tuning, Tunings
 from ollama_mcp.store.usage import UsageCounter, UsageRow, UsageSummary, UsageTotals
 
 __all__ = [
@@ -11,9 +12,12 @@ __all__ = [
     "Batches",
     "CheckpointLost",
     "EmbeddingCache",
+    "Limit",
     "ModelStats",
     "RowResult",
     "Store",
+    "Tuning",
+    "Tunings",
     "UsageCounter",
     "UsageRow",
     "UsageSummary",

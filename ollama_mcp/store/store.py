@@ -11,6 +11,7 @@ from ollama_mcp.store.batches import Batches
 from ollama_mcp.store.database import Database
 from ollama_mcp.store.embeddings import EmbeddingCache
 from ollama_mcp.store.models import ModelStats
+from ollama_mcp.store.tunings import Tunings
 from ollama_mcp.store.usage import UsageCounter
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Store:
         self.usage = UsageCounter(self._database, enabled=usage)
         self.embeddings = EmbeddingCache(self._database, embeddings_mb)
         self.batches = Batches(self._database)
+        self.tunings = Tunings(self._database)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Store:

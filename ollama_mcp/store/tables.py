@@ -42,4 +42,11 @@ _BATCHES = (
     "CREATE INDEX failed_records ON records (run, row) WHERE error = 1",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_MODELS_AND_USAGE, _EMBEDDINGS, _BATCHES)
+_TUNINGS = (
+    """CREATE TABLE tunings (
+        host TEXT, model TEXT, digest TEXT, parallel INTEGER NOT NULL, limited_by TEXT NOT NULL,
+        slots INTEGER NOT NULL, steps TEXT NOT NULL, PRIMARY KEY (host, model, digest)
+    ) WITHOUT ROWID""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_MODELS_AND_USAGE, _EMBEDDINGS, _BATCHES, _TUNINGS)

@@ -6,7 +6,6 @@ import asyncio
 import math
 import struct
 from collections.abc import Awaitable, Callable, Sequence
-from operator import mul
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ollama_mcp.errors import ApiError, ContextOverflow, UnusableVector
@@ -122,7 +121,7 @@ def pack_vectors(vectors: Sequence[Sequence[float]], model: str, *, unit: bool =
     """
     packed: list[bytes] = []
     for vector in vectors:
-        length = math.sqrt(sum(map(mul, vector, vector)))
+        length = math.hypot(*vector)
         # Written so that NaN, for which every comparison is false, is refused too.
         if not vector or not length <= _MAX_FLOAT32:
             raise UnusableVector("The model returned a vector without usable numbers.", model=model)

@@ -184,3 +184,14 @@ async def test_typical_p_is_refused_with_the_reason() -> None:
 async def test_a_misspelt_field_is_refused() -> None:
     with pytest.raises(ValidationError):
         GenerateRequest.model_validate({"model": "m", "promt": "x"})
+
+
+def test_usual_and_unusual_bodies_of_vectors_are_read_alike():
+    body = b'{"model": "m", "embeddings": [[0.5, -1, 1e-7]], "total_duration": 7, "prompt_eval_count": 3}'
+    found = api.EmbedResponse.from_body(body)
+    unusual = body.replace(b"}", b', "load_duration": "soon"}')
+    assert found.model_dump() == api.EmbedResponse.from_body(unusual).model_dump()
+    assert found.embeddings == [[0.5, -1.0, 1e-7]] and found.prompt_eval_count == 3 and found.load_duration is None
+    for wrong in ("[[1e999]]", '[["a"]]', "[[NaN]]", "[[true"):
+        with pytest.raises(ValueError):
+            api.EmbedResponse.from_body(f'{{"embeddings": {wrong}}}'.encode())

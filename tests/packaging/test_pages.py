@@ -33,7 +33,7 @@ PAGES = [
 README = ROOT / "README.md"
 _FENCED = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?://)([^)#]+)")
-_COMMAND = re.compile(r"ollama-mcp-server ((?:warm|demo|config|tools|call|allow)\b[^`#\n&|]*)")
+_COMMAND = re.compile(r"ollama-mcp-server ((?:warm|demo|tune|config|tools|call|allow)\b[^`#\n&|]*)")
 _FILE = re.compile(r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|md|json)|(?:[\w.-]+/)+)`")
 _ELSEWHERE = {"~/.cursor/mcp.json", ".vscode/mcp.json", ".mcp.json", "allowed.json", "prompts/"}
 
@@ -62,7 +62,7 @@ def test_the_commands_of_a_page_are_commands(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     commands = [shlex.split(command) for command in _COMMAND.findall(text)]
     # A sentence may speak of a command without its arguments.
-    for command in (words for words in commands if len(words) > 1 or words in (["demo"], ["warm"])):
+    for command in (words for words in commands if len(words) > 1 or words in (["demo"], ["warm"], ["tune"])):
         assert build_parser().parse_args(command).command == command[0]
 
 

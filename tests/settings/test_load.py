@@ -41,6 +41,20 @@ def test_our_own_variable_wins_over_ollamas():
     assert loaded.settings.host == "b"
 
 
+@pytest.mark.parametrize(("given", "value"), [("8", 8), ("auto", "auto")])
+def test_a_setting_takes_a_number_or_a_word(given: str, value: object):
+    assert load_settings(environment={"OLLAMA_MCP_WORK__PARALLEL": given}).settings.work.parallel == value
+
+
+@pytest.mark.parametrize("given", ["0", "65", "fast"])
+def test_of_a_setting_that_takes_a_number_or_a_word_both_are_named(given: str):
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environment={"OLLAMA_MCP_WORK__PARALLEL": given})
+    message = str(caught.value)
+    assert "setting work.parallel (from" in message and "'auto'" in message
+    assert ("integer" if given == "fast" else "equal to") in message
+
+
 def test_lists_come_from_the_environment_as_words_or_json():
     words = load_settings(environment={"OLLAMA_MCP_TOOLS__TOOLSETS": "inference, system"})
     as_json = load_settings(environment={"OLLAMA_MCP_TOOLS__TOOLSETS": '["inference", "system"]'})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ollama_mcp.store import Store
+from ollama_mcp.store import Store, Tuning
 from tests.store.support import opened, query
 from tests.support import until
 
@@ -106,3 +106,14 @@ async def test_notes_of_two_servers_do_not_erase_each_other(path: Path) -> None:
 async def test_what_was_learnt_is_written_while_the_server_runs(store: Store, path: Path) -> None:
     await store.models.record_token_estimate(DIGEST, 100, 130)
     await until(lambda: query(path, "SELECT samples FROM models") == [(1,)])
+
+
+async def test_a_tuning_is_kept_by_host_model_and_digest(path: Path) -> None:
+    found = Tuning(8, "slots", 6, {1: 2.5, 2: 5.0, 8: 17.0})
+    async with opened(path) as store:
+        await store.tunings.keep("http://a:1", "m", DIGEST, Tuning(2, "engine"))
+        await store.tunings.keep("http://a:1", "m", DIGEST, found)
+    async with opened(path) as store:
+        assert await store.tunings.find("http://a:1", "m", DIGEST) == found
+        for other in (("http://b:1", "m", DIGEST), ("http://a:1", "n", DIGEST), ("http://a:1", "m", "0")):
+            assert await store.tunings.find(*other) is None

@@ -52,10 +52,13 @@ class JsonlFormat:
         """See `OutputFormat`."""
         shown = as_object(row, result, columns=self._keeps_columns)
         try:
-            return json.dumps(shown, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+            line = json.dumps(shown, ensure_ascii=False, allow_nan=False).encode()
         except ValueError:
             # Half a surrogate pair, which has an escape in JSON but no bytes in UTF-8; or NaN, which JSON lacks.
-            return json.dumps(_finite(shown)).encode() + b"\n"
+            line = json.dumps(_finite(shown)).encode()
+        if isinstance(result, bytes):
+            line = b'%s, "embedding": [%s]}' % (line[:-1], _numbers(result))
+        return line + b"\n"
 
 
 class CsvFormat:
@@ -149,19 +152,20 @@ class NpyFormat:
         return struct.pack(f"<{self._dimensions}f", *[math.nan] * self._dimensions)
 
 
-def unpack_vector(vector: bytes) -> tuple[float, ...]:
-    """The numbers of a packed vector."""
-    return struct.unpack(f"<{len(vector) // 4}f", vector)
+def _numbers(vector: bytes) -> bytes:
+    """The numbers of a packed vector, as JSON writes them."""
+    count = len(vector) // 4
+    # Eight digits are as many as a 32-bit float holds; Python would write up to seventeen.
+    return (", ".join(["%.8g"] * count) % struct.unpack(f"<{count}f", vector)).encode()
 
 
 def as_object(row: InputRow, result: Record | bytes, *, columns: bool) -> dict[str, Any]:
-    """A row and its result as a JSON object."""
+    """A row and its result as a JSON object; without the numbers of a vector."""
     shown: dict[str, Any] = {"row": row.number, **row.location}
     if columns and row.columns:
         shown["input"] = row.columns
     if isinstance(result, bytes):
-        # Eight digits are as many as a 32-bit float holds; Python would write up to seventeen.
-        return shown | {"embedding": [float(f"{number:.8g}") for number in unpack_vector(result)]}
+        return shown
     if result.kind:
         return shown | {"error": {"kind": result.kind, "message": result.message}}
     return shown | {"output": result.output} | ({"notes": list(result.notes)} if result.notes else {})

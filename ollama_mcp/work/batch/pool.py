@@ -6,12 +6,14 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Container, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import OllamaMCPError, RunnerFailed, Unreachable
 from ollama_mcp.formats.durations import format_seconds
 from ollama_mcp.work.batch.processors import HOST_FAILURES, RETRYABLE, RowOutcome, RowProcessor
 from ollama_mcp.work.batch.rows import InputRow
+from ollama_mcp.work.parallel import Ramp, run_parallel
 from ollama_mcp.work.threads import run_in_thread
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ class BatchProgress:
 
 
 class WorkerPool:
-    """The tasks of one pass over the rows, as many as `work.parallel` says.
+    """The tasks of one pass over the rows.
 
     Args:
         call: The context of the call.
@@ -97,6 +99,7 @@ class WorkerPool:
         checkpoint: Keeps what they come to.
         progress: Counts them.
         watch: Sees whether the model is still the same.
+        parallel: How many tasks, or what finds that out.
         is_retry: Whether this is the second pass, over rows that failed and are counted already.
     """
 
@@ -107,6 +110,7 @@ class WorkerPool:
         checkpoint: BatchRun,
         progress: BatchProgress,
         watch: ModelWatch,
+        parallel: int | Ramp,
         *,
         is_retry: bool,
     ) -> None:
@@ -114,7 +118,7 @@ class WorkerPool:
         self._progress, self._watch, self._is_retry = progress, watch, is_retry
         self._host_failures = 0
         # A row that the runner dies of takes those beside it along, so that each is asked alone the second time.
-        self._parallel = 1 if is_retry and progress.crashes else call.settings.work.parallel
+        self._parallel = 1 if is_retry and progress.crashes else parallel
 
     async def run(self, queue: RowQueue) -> None:
         """Work on all rows of a queue.
@@ -124,9 +128,7 @@ class WorkerPool:
         """
         failure: OllamaMCPError | None = None
         try:
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(self._parallel):
-                    tasks.create_task(self._consume(queue))
+            await run_parallel(self._parallel, partial(self._work_once, queue))
         except* OllamaMCPError as group:
             failure = _first(group)
         finally:
@@ -136,14 +138,24 @@ class WorkerPool:
         if failure is not None:
             raise failure
 
-    async def _consume(self, queue: RowQueue) -> None:
-        while rows := await queue.next():
-            outcomes = await self._processor.process(rows)
-            # All are kept before any of them can stop the batch: the next call does not work on these rows again.
-            await asyncio.gather(*(self._keep(outcome) for outcome in outcomes))
-            self._check_host(outcomes)
-            if self._watch.is_due(len(outcomes)):
-                await self.verify()
+    async def _work_once(self, queue: RowQueue) -> bool:
+        """Work on the next rows; False where there are none."""
+        if not (rows := await queue.next()):
+            return False
+        ramp = self._parallel if isinstance(self._parallel, Ramp) else None
+        begun = ramp.begin() if ramp is not None else 0.0
+        outcomes = await self._processor.process(rows)
+        # All are kept before any of them can stop the batch: the next call does not work on these rows again.
+        await asyncio.gather(*(self._keep(outcome) for outcome in outcomes))
+        if ramp is not None:
+            errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+            if any(isinstance(error, HOST_FAILURES) for error in errors):
+                ramp.give_up()
+            ramp.end(begun, failed=bool(errors))
+        self._check_host(outcomes)
+        if self._watch.is_due(len(outcomes)):
+            await self.verify()
+        return True
 
     async def verify(self, *, final: bool = False) -> None:
         """See whether the model is still the one that the batch began with.
@@ -180,8 +192,9 @@ class WorkerPool:
             self._host_failures = 0
             return
         self._host_failures += 1
+        tasks = self._parallel if isinstance(self._parallel, int) else self._parallel.parallel
         is_gone = isinstance(failure, Unreachable) and self._is_retry
-        if is_gone or (self._host_failures >= _FAILURES_PER_TASK * self._parallel and not self._is_retry):
+        if is_gone or (self._host_failures >= _FAILURES_PER_TASK * tasks and not self._is_retry):
             raise failure
 
 

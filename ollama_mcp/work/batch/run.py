@@ -33,6 +33,15 @@ from ollama_mcp.work.chat.attachments import prepare_images
 from ollama_mcp.work.choosing import choose
 from ollama_mcp.work.cloud_policy import CloudSetting, check_cloud_policy
 from ollama_mcp.work.model_watch import ModelReplaced, ModelWatch
+from ollama_mcp.work.parallel import (
+    DEFAULT_PARALLEL,
+    LARGE,
+    MOST_PARALLEL,
+    Ramp,
+    described,
+    keep_result,
+    parallel_or_ramp,
+)
 from ollama_mcp.work.threads import open_in_thread, run_in_thread
 
 if TYPE_CHECKING:
@@ -97,7 +106,7 @@ async def _run(call: CallContext, spec: BatchSpec, source: RowSource, output: Ou
     async with call.progress.phase(f"reading {source.label}"):
         total = await run_in_thread(partial(_count_rows, source))
         spec.check_row_count(total)
-        processor = await _prepare_processor(call, spec, source)
+        processor = await _prepare_processor(call, spec, source, total)
         model = processor.model
         digest = await _digest(call, model)
         # Reads the store's observations of models now, so that no row has to wait for them.
@@ -116,14 +125,14 @@ async def _run(call: CallContext, spec: BatchSpec, source: RowSource, output: Ou
                 # Until the first row is done; then the rows are counted.
                 stop_waiting = call.report_waiting(model, earlier, about=f"{progress.finished:,} of {last:,} rows: ")
                 try:
-                    await _process_rows(call, processor, source, checkpoint, progress, watch)
+                    tuned = await _process_rows(call, processor, source, checkpoint, progress, watch, digest)
                 finally:
                     stop_waiting()
             totals = await _write_output(call, OutputWriter(spec, source, checkpoint, last), output, progress)
             # Rows that failed can be asked for again without the others, where the store outlives this process.
             if last == total and not (totals.failed and call.store.batches.persistent):
                 await checkpoint.remove()
-    notes = [*upgraded, *processor.notes, *source.notes, *_notes(call, spec, progress, totals, total)]
+    notes = [*upgraded, *tuned, *processor.notes, *source.notes, *_notes(call, spec, progress, totals, total)]
     return BatchReport(model, output.path if output is not None else "", total, progress, totals, notes)
 
 
@@ -144,14 +153,18 @@ def _count_rows(source: RowSource, cancelled: Event) -> int:
     return total
 
 
-async def _prepare_processor(call: CallContext, spec: BatchSpec, source: RowSource) -> RowProcessor:
+async def _prepare_processor(call: CallContext, spec: BatchSpec, source: RowSource, total: int) -> RowProcessor:
     """Choose the model and check that it may and can do the work, before anything is asked."""
     images = await asyncio.to_thread(_has_images, source)
     cloud_settings: tuple[CloudSetting, ...] = ("cloud_batch", "cloud_files") if source.from_files else ("cloud_batch",)
     if spec.questions:
         from ollama_mcp.work.decide import prepare_decider
 
-        decider = await prepare_decider(call, spec.questions, spec.model, images=images, options=spec.options)
+        # Where rows measure how many are worth it, only their number is the limit.
+        most = MOST_PARALLEL if total >= LARGE else DEFAULT_PARALLEL
+        decider = await prepare_decider(
+            call, spec.questions, spec.model, images=images, options=spec.options, unmeasured=most
+        )
         await check_cloud_policy(call, decider.model, *cloud_settings)
         return DecisionProcessor(call, spec.prompt, source, decider)
     choice = await choose(call, spec.model, "embed" if spec.embed else "chat", vision=images)
@@ -211,23 +224,31 @@ async def _process_rows(
     checkpoint: BatchRun,
     progress: BatchProgress,
     watch: ModelWatch,
-) -> None:
-    """Two passes: the rows that are not done, then once more those whose errors may have passed."""
+    digest: str,
+) -> list[str]:
+    """Two passes: the rows that are not done, then once more those whose errors may have passed; returns notes."""
     size = processor.rows_per_request
+    notes: list[str] = []
+    parallel = await parallel_or_ramp(call, processor.model, digest, (progress.total - progress.done_before) // size)
     try:
         queue = RowQueue(source.rows(), checkpoint, progress.total, size)
-        pool = WorkerPool(call, processor, checkpoint, progress, watch, is_retry=False)
+        pool = WorkerPool(call, processor, checkpoint, progress, watch, parallel, is_retry=False)
         await pool.run(queue)
+        if isinstance(parallel, Ramp):
+            tuned = await keep_result(call, processor.model, digest, parallel)
+            notes += [described(tuned, processor.model)] if tuned is not None else []
+            parallel = parallel.parallel
         if progress.crash is not None and progress.crashes >= MAX_CRASHES and not progress.answered:
             raise progress.crash
         # Before the second pass, which reads the input anew: rows of an old and a new content must not mix.
         await asyncio.to_thread(source.check_unchanged)
         if retryable := await _retryable_rows(checkpoint, progress):
             queue = RowQueue(source.rows(), checkpoint, progress.total, size, only=retryable)
-            pool = WorkerPool(call, processor, checkpoint, progress, watch, is_retry=True)
+            pool = WorkerPool(call, processor, checkpoint, progress, watch, parallel, is_retry=True)
             await pool.run(queue)
         if progress.unverified:
             await pool.verify(final=True)
+        return notes
     except ModelReplaced as error:
         # Nobody knows which of the two answered these.
         await checkpoint.discard(progress.unverified)

@@ -108,6 +108,10 @@ async def run(
             break
     hosts.loaded_models.record_answer(model)
     hosts.loaded_models.record_pace(model, _seconds_per_token(whole))
+    if (stats := whole.stats) is not None and stats.total_duration:
+        worked = (stats.prompt_eval_duration or 0) + (stats.eval_duration or 0)
+        waited = max(0, stats.total_duration - (stats.load_duration or 0) - worked)
+        hosts.loaded_models.record_waiting(model, waited / 1e9, worked / 1e9)
     await _record(call, whole, prepared)
     if prepared.fit.may_leave_gpu:
         prepared = replace(prepared, notes=[*prepared.notes, *await _gpu_notes(call, prepared)])

@@ -18,6 +18,7 @@ from ollama_mcp.work.choosing import choose
 from ollama_mcp.work.files.documents import Document, prompt_block
 from ollama_mcp.work.files.passages import split_document
 from ollama_mcp.work.model_watch import ModelWatch
+from ollama_mcp.work.parallel import parallel_requests
 
 if TYPE_CHECKING:
     from ollama_mcp.work.call_context import CallContext
@@ -212,7 +213,7 @@ async def _answer_pieces(
 ) -> list[Answer]:
     """The answers to all pieces, in their order."""
     found: dict[int, Answer] = {}
-    gate = asyncio.Semaphore(call.settings.work.parallel)
+    gate = asyncio.Semaphore(await parallel_requests(call, plan.conversation.model))
     small = await _piece_request(call, plan)
 
     async def one(number: int) -> None:

@@ -14,6 +14,7 @@ from ollama_mcp.work.decide.logprob_decider import MAX_TOP_LOGPROBS, LogprobDeci
 from ollama_mcp.work.decide.questions import ClosedQuestion, check_questions
 from ollama_mcp.work.decide.session import ModelSession, Subject
 from ollama_mcp.work.decide.system_one_decider import SystemOneDecider
+from ollama_mcp.work.parallel import DEFAULT_PARALLEL, parallel_requests
 
 if TYPE_CHECKING:
     from ollama_mcp.work.call_context import CallContext
@@ -97,6 +98,7 @@ async def prepare_decider(
     shuffle: bool = False,
     options: dict[str, Any] | None = None,
     keep_alive: float | str | None = None,
+    unmeasured: int = DEFAULT_PARALLEL,
 ) -> Decider:
     """Check the questions, choose a model and the method, before anything is asked.
 
@@ -109,6 +111,7 @@ async def prepare_decider(
             the first: up to five times the requests.
         options: Model options.
         keep_alive: As Ollama takes it.
+        unmeasured: How many requests are sent at a time where `work.parallel` is "auto" and nothing is measured yet.
 
     Raises:
         OllamaMCPError: A question is wrong, or the model cannot do it; nothing was asked.
@@ -126,7 +129,7 @@ async def prepare_decider(
         notes.append("options were not used: decision models take none.")
     if shuffle and method == "schema":
         notes.append("shuffle changed nothing: there are no probabilities to average.")
-    semaphore = asyncio.Semaphore(call.settings.work.parallel)
+    semaphore = asyncio.Semaphore(await parallel_requests(call, chosen.model, unmeasured))
     session = ModelSession(call, chosen.model, options, call.keep_alive(keep_alive), semaphore)
     logprobs = LogprobDecider(session, disable_thinking, shuffle, asyncio.Lock())
     return Decider(session, method, questions, logprobs, notes)

@@ -22,6 +22,7 @@ from ollama_mcp.work.cloud_policy import check_cloud_policy
 from ollama_mcp.work.decide.decider import Decider, prepare_decider
 from ollama_mcp.work.decide.questions import ClosedQuestion, check_questions
 from ollama_mcp.work.model_watch import ModelReplaced, ModelWatch
+from ollama_mcp.work.parallel import parallel_requests
 from ollama_mcp.work.progress import counted
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ async def _decide_all(call: CallContext, decider: Decider, rows: Sequence[InputR
     waiting, done, total = iter(rows), 0, len(rows)
     fatal: OllamaMCPError | None = None
     crashes = left = 0
-    parallel = min(call.settings.work.parallel, total)
+    parallel = min(await parallel_requests(call, decider.model), total)
     limit = _CRASHES_PER_TASK * parallel
     watch = await ModelWatch.begin(call, decider.model, _REPLACED) if total >= _WATCHED_INPUTS else None
 

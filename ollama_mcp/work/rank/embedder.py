@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ollama_mcp.errors import ContextOverflow, TooLong, UnsupportedByVersion, UnusableVector
 from ollama_mcp.formats.durations import format_seconds
 from ollama_mcp.work.embedding import embed, embed_each, pack_vectors
+from ollama_mcp.work.parallel import parallel_requests
 from ollama_mcp.work.rank.corpus import MIN_CHARS, passage_key
 from ollama_mcp.work.rank.vector_index import load_stored
 
@@ -149,9 +150,10 @@ class Embedder:
             for chunk in chunks:
                 too_long.update(await self._embed_chunk(corpus, chunk, into))
 
+        parallel = await parallel_requests(self._call, self._model)
         try:
             async with asyncio.TaskGroup() as workers:
-                for _ in range(self._call.settings.work.parallel):
+                for _ in range(parallel):
                     workers.create_task(work())
         except BaseExceptionGroup as failed:
             # The first is the cause; the others were cancelled by the group.

@@ -1,0 +1,60 @@
+"""`ollama-mcp-server tune`: measures how many requests at a time a model is worth, for `work.parallel: auto`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+
+from ollama_mcp.access import Access
+from ollama_mcp.cli.options import cloud_key, load_from_options
+from ollama_mcp.cli.progress_line import ProgressLine
+from ollama_mcp.errors import InternalError
+from ollama_mcp.hosts import HostPool
+from ollama_mcp.hosts.model_activity import ActiveCalls
+from ollama_mcp.settings import Settings
+from ollama_mcp.store import Store, Tuning
+from ollama_mcp.work.batch.tune import tune_model
+from ollama_mcp.work.call_context import CallContext
+from ollama_mcp.work.choosing import ModelHabits
+from ollama_mcp.work.parallel import described
+from ollama_mcp.work.progress import Progress
+
+
+def tune(options: argparse.Namespace) -> int:
+    """Measure, keep and print.
+
+    Raises:
+        OllamaMCPError: The model cannot be measured; nothing is kept.
+    """
+    settings = load_from_options(options).settings
+    asyncio.run(_measure(settings, options.model))
+    return 0
+
+
+async def _measure(settings: Settings, name: str) -> None:
+    line, store = ProgressLine(), Store.from_settings(settings)
+    progress = Progress(line.show if line.visible else None)
+    hosts = HostPool(settings, api_key=cloud_key())
+    try:
+        call = CallContext(settings, hosts, _no_access, store, progress, ActiveCalls(), ModelHabits())
+        model, tuning = await tune_model(call, name)
+    finally:
+        line.clear()
+        await hosts.aclose()
+        await store.aclose()
+    print(f"{model} on {hosts.url}")
+    print("\n".join(_table(tuning)))
+    print(described(tuning, model))
+    if store.path is None:
+        print("It is not kept: the store is in memory (store.path, read_only).")
+    elif settings.work.parallel != "auto":
+        print('It is used once the setting work.parallel is "auto".')
+
+
+def _table(tuning: Tuning) -> list[str]:
+    rows = [f"{parallel:>18}  {rate:>10.1f}" for parallel, rate in tuning.steps.items()]
+    return [f"{'requests at a time':>18}  {'requests/s':>10}", *rows]
+
+
+def _no_access() -> Access:
+    raise InternalError("Measuring reads no files.")
