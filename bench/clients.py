@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any
 
 import httpx
@@ -102,14 +103,14 @@ class Process(BenchClient):
         self.arguments = ARGUMENTS
         self._folder = folder
         self._command = command
-        # A store of its own, so that nothing of a user's server is read or changed; removed with this object.
-        self._data = TemporaryDirectory(prefix="ollama-mcp-bench-", ignore_cleanup_errors=True)
-        store = f"{self._data.name}/store.sqlite3"
+        # A store of its own, so that nothing of a user's server is read or changed. Not by a setting, which would make
+        # it another start for the kept answers.
+        self._data = mkdtemp(prefix="ollama-mcp-bench-")
         self._environment = {
             **os.environ,
             "OLLAMA_HOST": ollama,
-            "OLLAMA_MCP_STORE__PATH": store,
             "PYTHONPATH": str(ROOT),
+            "XDG_DATA_HOME": self._data,
         }
         self._numbers = count(1)
         self._waiting: dict[int, asyncio.Future[Message]] = {}
@@ -197,6 +198,7 @@ class Process(BenchClient):
             await self._process.wait()
         if self._reading is not None:
             await self._reading
+        shutil.rmtree(self._data, ignore_errors=True)
 
 
 def _links(folder: Path) -> Iterator[str]:
