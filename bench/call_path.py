@@ -26,7 +26,7 @@ from typing import Any
 from bench.clients import ROOT, Process, running
 
 MODEL = "llama3.2:3b"
-# Files and functions at most, as measured, and up to five functions more: what ends a call (the answer has gone out, the
+# Files and functions at most, as measured, and up to five functions more: what ends a call (its answer is out, the
 # connection is put back) may run just after it was counted. A batch row counts what the first row did not enter. Some
 # are there on purpose: a host's queue with its measured times (12), a bound for what is kept by model (1), and chunks
 # and lines that are read without a generator or a lock a token (25).
