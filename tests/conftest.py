@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import suppress
 from pathlib import Path
 
+import platformdirs
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -22,6 +23,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _user_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What servers keep between calls is kept apart from the user's own, in processes that tests start too."""
     os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
+    # What tests install comes out of the user's caches as ever.
+    for tool in ("pip", "uv"):
+        os.environ.setdefault(f"{tool.upper()}_CACHE_DIR", str(platformdirs.user_cache_path(tool)))
     # No folder can be made there: a test that wants kept answers has a home of its own.
     os.environ["XDG_CACHE_HOME"] = os.devnull
 

@@ -15,13 +15,15 @@ import pytest
 
 _HERE = Path(__file__).parent
 _MODULES = "node_modules/@modelcontextprotocol"
+# Looked up at import: while tests run, that folder is none that can be written.
+_CACHE = platformdirs.user_cache_path("ollama-mcp-server-tests")
 
 
 @cache
 def installed() -> Path:
     """The folder they are installed in; skips the test without npm or network, but fails it where CI is true."""
     lock = (_HERE / "package-lock.json").read_bytes()
-    folder = platformdirs.user_cache_path("ollama-mcp-server-tests") / hashlib.sha256(lock).hexdigest()[:16]
+    folder = _CACHE / hashlib.sha256(lock).hexdigest()[:16]
     if (folder / "complete").exists():
         return folder
     npm = shutil.which("npm")

@@ -121,10 +121,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What uv needs where home is an empty folder; its environment is not the one that the tests run in."""
     if shutil.which("uv") is None:
         pytest.skip("needs uv")
-    # The tests' own cache folder is none that can be written.
-    usual = {name: value for name, value in os.environ.items() if name != "XDG_CACHE_HOME"}
-    done = subprocess.run(["uv", "cache", "dir"], env=usual, capture_output=True, text=True, check=True)
-    cache = done.stdout.strip()
+    cache = subprocess.run(["uv", "cache", "dir"], capture_output=True, text=True, check=True).stdout.strip()
     own = {name: value for name, value in os.environ.items() if name.startswith(("UV_", "SSL_", "PIP_"))}
     config = Path.home() / ".config" / "uv" / "uv.toml"
     own |= {"UV_CONFIG_FILE": str(config)} if config.exists() else {}
