@@ -136,7 +136,8 @@ async def test_five_hundred_generates_in_flight_are_neither_lost_nor_mixed_up(si
         await until(lambda: _asked(simulator) == 1)
         before = _usage(process.process.pid)
         calls = asyncio.gather(*(one(peer, number) for number in range(500)))
-        await until(lambda: _asked(simulator) == 501 or calls.done(), 30)
+        # So many of one model are sent to a host at once (limits.in_flight); the others wait in this server.
+        await until(lambda: _asked(simulator) == 256 or calls.done(), 30)
         during = _usage(process.process.pid)
         simulator.release("gate")
         await calls
@@ -145,7 +146,7 @@ async def test_five_hundred_generates_in_flight_are_neither_lost_nor_mixed_up(si
         after = _usage(process.process.pid)
     for name, (memory, files) in {"before": before, "500 in flight": during, "after": after}.items():
         print(f"{era}, {name}: {memory / 1e6:.0f} MB resident, {files} open files")  # noqa: T201 - shown by pytest -s
-    assert during[1] >= 1_000 or not during[1]
+    assert during[1] >= 500 + 256 or not during[1]
     assert during[0] - before[0] < 150e6
 
 

@@ -94,7 +94,11 @@ async def held(simulator: Simulator, tmp_path: Path, parallel: int) -> None:
 @pytest.mark.slow
 async def test_a_failing_host_ends_the_measuring_and_nothing_is_lost(tmp_path: Path):
     async with Simulator(num_parallel=64) as simulator, batching(simulator, tmp_path, **AUTO) as bench:
-        simulator.script(MODEL, *[Answer(text="ok")] * 5, Answer(error="server busy", status=503))
+        simulator.script(
+            MODEL,
+            *[Answer(text="ok")] * 5,
+            Answer(error="llama runner process has terminated: signal: killed", status=500),
+        )
         path = bench.write("rows.txt", "\n".join(ROWS))
         report = await bench.report([path], options={"num_predict": 4}, output="out.jsonl")
         assert (report["done"], report["failed"]) == (620, 0)
