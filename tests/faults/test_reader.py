@@ -21,8 +21,9 @@ from tests.transports.wire import INITIALIZED, ROOT, Message, as_line, call, env
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what processes hold is counted in /proc")
 
 CALLS = 2
-# 12 MB for each call: far more than the buffers of a connection hold.
-PIECES = [f"{number:05} ".ljust(40_000, "x") for number in range(300)]
+# 36 MB for each call, over some seconds: far more than the kernel holds of two connections, and than what comes
+# between two notifications, which are what waits for the client.
+PIECES = [f"{number:05} ".ljust(40_000, "x") for number in range(900)]
 MB = 1 << 20
 
 
@@ -52,7 +53,7 @@ async def test_a_client_that_stops_reading_holds_back_ollama() -> None:
     port = PortKeeper()
     async with Simulator(version="latest", num_parallel=CALLS) as simulator, FaultProxy(port) as proxy:
         proxy.upstream = simulator.url
-        simulator.script(MODEL, *[Answer(text=PIECES, hold="gate", hold_after=1)] * CALLS)
+        simulator.script(MODEL, *[Answer(text=PIECES, delay=0.002, hold="gate", hold_after=1)] * CALLS)
         stdin, stdout = os.pipe(), os.pipe()
         process = start(port.url, stdin[0], stdout[1])
         os.close(stdin[0])
