@@ -3,8 +3,8 @@ PYTHON ?= $(firstword $(foreach v,3.14 3.13 3.12 3.11,$(shell python$(v) -c 'pri
 BIN := .venv/bin
 READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest
-# A process for each core, at most four: more would be in each other's way.
-PARALLEL := -n auto --maxprocesses=4 --dist=worksteal
+# A process for each core and one more, since many tests wait for a process to start; at most four.
+PARALLEL = -n $(shell $(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))') --dist=worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-slow test-long test-lowest check lint cover golden docs format bench build clean
