@@ -227,10 +227,12 @@ async def test_of_many_calls_only_those_that_had_begun_are_lost_with_a_host():
     async with several(THREE, simulators=machines) as bench:
         await bench.ask()
         calls = [asyncio.create_task(bench.ask(prompt=f"number {number}")) for number in range(90)]
-        await until(lambda: min(bench.served().values()) >= 8, seconds=60)
-        await bench.hosts["c"].stop()
+        await until(lambda: sum(bench.served().values()) >= 30, seconds=60)
+        # The fastest learnt gets most of them, so that none but the busiest is sure to have any.
+        dying = max(bench.hosts.values(), key=lambda host: len(host.in_flight))
+        await dying.stop()
         results = await asyncio.gather(*calls)
-        await bench.hosts["c"].start()
+        await dying.start()
     failed = [result for result in results if result.is_error]
     assert all(texts(result)[0].startswith("[interrupted]") and len(texts(result)) == 2 for result in failed)
     assert len(failed) <= 4
