@@ -26,6 +26,7 @@ from ollama_mcp.formats.escaping import escape
 if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
 
+    from ollama_mcp.server.tasks.inputs import TaskInputs
     from ollama_mcp.work.progress import Progress
 
 VALID_SECONDS = 600.0
@@ -150,6 +151,20 @@ class Forms:
                     params.message, params.requested_schema, related_request_id=context.request_id
                 )
         except (MCPError, ValidationError, TimeoutError):
+            raise question.refusal("unanswered") from None
+        _apply_answer(answer, question)
+        return question.key
+
+    async def ask_in_task(self, question: UserQuestion, inputs: TaskInputs, progress: Progress) -> str:
+        """Ask the client of a task while it goes on; returns the key that the user agreed to.
+
+        Raises:
+            OllamaMCPError: The refusal of the question: no, or no answer in time.
+        """
+        try:
+            async with progress.phase("waiting for the user's answer"), asyncio.timeout(self._seconds):
+                answer = await inputs.ask(question.request())
+        except TimeoutError:
             raise question.refusal("unanswered") from None
         _apply_answer(answer, question)
         return question.key
