@@ -13,8 +13,12 @@ _RANDOM_BYTES = 16
 # In the order of preference; names of files and models only, since ids stand in logs and headers.
 _FILES = ("input", "files", "prompts_file", "images")
 _MODELS = ("model", "models")
-# A name with an ending, or a pattern; whatever else stands in such an argument is a text or base64.
-_FILE = re.compile(r"[^\s*]{0,80}\*[^\s]{0,80}|[\w][\w .()-]{0,80}\.[A-Za-z0-9]{1,5}")
+# A pattern, or a name with an ending; whatever else stands in such an argument is a text or base64. Only with these
+# endings a name has spaces: a sentence may end in "google.com".
+_FILE = re.compile(
+    r"[^\s*]{0,80}\*\S{0,80}|\w[\w.()-]{0,80}\.[A-Za-z]\w{0,4}|\w[\w .()-]{0,80}\.(csv|docx|jsonl?|md|pdf|txt)"
+)
+_LINES = re.compile(r":\d+(-\d+)?$")
 
 
 def new_job_id(tool: str, arguments: Mapping[str, Any]) -> str:
@@ -31,8 +35,8 @@ def _about(arguments: Mapping[str, Any]) -> str:
     """The first file or model that the arguments name, or ""."""
     for name in _FILES:
         for value in _strings(arguments.get(name)):
-            base = PurePosixPath(value.replace("\\", "/")).name if len(value) < 1_000 and "\n" not in value else ""
-            if _FILE.fullmatch(base):
+            base = PurePosixPath(value.replace("\\", "/")).name if len(value) < 1_000 else ""
+            if _FILE.fullmatch(base := _LINES.sub("", base)):
                 return base
     models = (value for name in _MODELS for value in _strings(arguments.get(name)))
     return next((model.rpartition("/")[2] for model in models if model), "")
