@@ -11,7 +11,7 @@ import pytest
 from mcp import Client
 from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
 from mcp.shared.exceptions import MCPError
-from mcp.types import CallToolResult, ErrorData, Request, RequestParams, Result
+from mcp.types import CallToolResult, ErrorData, Request, Result
 from pydantic import ConfigDict
 
 from ollama_mcp.server.app import OllamaServer
@@ -21,7 +21,13 @@ TASKS = "io.modelcontextprotocol/tasks"
 MODERN = "2026-07-28"
 MODEL = "llama3.2:3b"
 COMPARE = {"models": [MODEL, "qwen3:8b"], "prompt": "Hi"}
-# Long enough that a call which may become a task does in every test.
+# The requests about a task, each with what it needs beside the id.
+METHODS: list[tuple[str, dict[str, Any]]] = [
+    ("tasks/get", {}),
+    ("tasks/update", {"inputResponses": {}}),
+    ("tasks/cancel", {}),
+]
+# Every call that may become a task becomes one, unless it has its answer already.
 AT_ONCE = {"grace_seconds": 0.0}
 
 
@@ -105,9 +111,11 @@ async def refused(client: Client, method: str, task_id: Any, **more: Any) -> Err
 async def seen(client: Client, task_id: str, *statuses: str) -> dict[str, Any]:
     """The task once it has one of these statuses."""
     async with asyncio.timeout(60):
-        while (task := await asked(client, "tasks/get", task_id))["status"] not in statuses:
+        while True:
+            task = await asked(client, "tasks/get", task_id)
+            if task["status"] in statuses:
+                return task
             await asyncio.sleep(0.005)
-    return task
 
 
 def as_wire(result: Result) -> dict[str, Any]:

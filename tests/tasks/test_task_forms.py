@@ -17,7 +17,9 @@ from tests.support import error, texts, until
 from tests.tasks.support import AT_ONCE, MODERN, Claimed, Task, as_wire, asked, called, refused, seen, task_of
 
 PULL = {"model": "smollm2:135m"}
-YES = {"action": "accept", "content": {}}
+YES: dict[str, Any] = {"action": "accept", "content": {}}
+NOTHING: list[dict[str, Any]] = [{}, {"unknown": YES}, {"": {"ignored": True}}]
+WRONG: list[Any] = [7, None, [], {}, {"action": "perhaps"}]
 
 
 class asking:
@@ -63,9 +65,9 @@ async def test_a_question_of_a_task_is_answered_by_an_update(simulator: Simulato
         assert waiting["lastUpdatedAt"] > waiting["createdAt"]
         assert (await asked(client, "tasks/get", name))["inputRequests"] == {key: request}
         # What answers no open question is ignored.
-        for nothing in ({}, {"unknown": YES}, {"": {"ignored": True}}):
+        for nothing in NOTHING:
             assert await asked(client, "tasks/update", name, inputResponses=nothing) == {"resultType": "complete"}
-        for wrong in (7, None, [], {}, {"action": "perhaps"}):
+        for wrong in WRONG:
             assert (await refused(client, "tasks/update", name, inputResponses={key: wrong})).code == -32602
         assert (await asked(client, "tasks/get", name))["status"] == "input_required"
         assert not is_installed(simulator)

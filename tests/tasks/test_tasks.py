@@ -20,6 +20,7 @@ from tests.support import data, error, text, texts, until
 from tests.tasks.support import (
     AT_ONCE,
     COMPARE,
+    METHODS,
     MODEL,
     MODERN,
     TASKS,
@@ -108,7 +109,7 @@ async def test_nobody_else_gets_a_task(simulator: Simulator, mode: str, extensio
     simulator.script(MODEL, Answer(text=WORDS, hold=asyncio.Event()))
     async with Client(OllamaServer(settings), mode=mode, extensions=[advertise(extension)]) as client:
         name = job_of(await client.call_tool("ollama_compare", COMPARE))
-        for method, more in (("tasks/get", {}), ("tasks/update", {"inputResponses": {}}), ("tasks/cancel", {})):
+        for method, more in METHODS:
             refusal = await refused(client, method, name, **more)
             assert refusal.code == (-32601 if mode == "legacy" else -32021)
             if mode == MODERN:
@@ -158,7 +159,7 @@ async def test_cancelling_what_has_ended_changes_nothing(simulator: Simulator):
 )
 async def test_ids_that_are_none_are_invalid_params(simulator: Simulator, task_id: Any):
     async with with_tasks(simulator.url) as client:
-        for method, more in (("tasks/get", {}), ("tasks/update", {"inputResponses": {}}), ("tasks/cancel", {})):
+        for method, more in METHODS:
             refusal = await refused(client, method, task_id, **more)
             assert refusal.code == -32602
             assert len(refusal.message) < 400
