@@ -7,7 +7,7 @@ a host that starts the server twice pays for nothing.
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import cached_property, partial
@@ -229,13 +229,14 @@ class OllamaServer(GuidedServer):
                         result = await self._run(tool, call, checked, context)
                     else:
                         job.arguments, job.resumes = checked, tool.spec.hints.resumes
+                        run = partial(self._run, tool, call, checked, context)
                         if caller.has_tasks:
-                            work = self._run_for_task(job, tool, call, checked, context)
+                            from ollama_mcp.server.tasks.work import run_for_task
+
                             caller = tool.with_grace(caller)
-                        else:
-                            work = self._run(tool, call, checked, context)
+                            run = partial(run_for_task, job, run, partial(self._failure, tool=name), self._forms)
                         result = await self.jobs.run(
-                            job, work, caller, background=background, asks_midway=tool.asks_midway
+                            job, run(), caller, background=background, asks_midway=tool.asks_midway
                         )
                     if result is None and caller.has_tasks:
                         from ollama_mcp.server.tasks.shapes import created_task
@@ -243,7 +244,7 @@ class OllamaServer(GuidedServer):
                         # The SDK passes on what it gets here; its types have no results of extensions.
                         return cast("CallToolResult", created_task(job, self.ollama_settings.jobs))
                     result = result or tool.handover(job)
-                    return fit_result(result, caller.result_bytes, partial(self._keep, job, result))
+                    return self.result_of(job, result, caller)
                 except NeedsInput as pause:
                     assert context is not None
                     if is_modern(context):
@@ -252,21 +253,9 @@ class OllamaServer(GuidedServer):
         except Exception as error:
             return await self._failure(error, name)
 
-    def _run_for_task(
-        self,
-        job: Job,
-        tool: BoundTool,
-        call: Call,
-        arguments: dict[str, Any],
-        context: Context[None, Any] | None,
-    ) -> Coroutine[Any, Any, CallToolResult]:
-        """Run a tool whose call may become a task, which can ask the user later than the call could."""
-        from ollama_mcp.server.tasks.inputs import TaskInputs
-        from ollama_mcp.server.tasks.work import run_for_task
-
-        inputs = job.consent.inputs = TaskInputs()
-        run, fail = partial(self._run, tool, call, arguments, context), partial(self._failure, tool=tool.name)
-        return run_for_task(job, inputs, run, fail, partial(self._forms.ask_in_task, inputs=inputs))
+    def result_of(self, job: Job, result: CallToolResult, caller: Caller) -> CallToolResult:
+        """The result of a job, or of a call that may be kept as one, as far as its client takes it."""
+        return fit_result(result, caller.result_bytes, partial(self._keep, job, result))
 
     def _keep(self, job: Job, result: CallToolResult) -> str:
         """Keep a result that has to be cut, whole, as a job that has ended; its id, or "" where that cannot be."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -177,3 +178,16 @@ async def test_two_hundred_tasks_at_once_each_give_their_own_result(simulator: S
         done = [await seen(client, name, "completed", "failed", "cancelled") for name in names]
     assert {one["status"] for one in done} == {"completed"}
     assert [one["taskId"] for one in done] == names
+
+
+@pytest.mark.parametrize("exclude", [[], [JOB]])
+async def test_of_a_long_result_the_client_gets_what_it_takes(simulator: Simulator, exclude: list[str]):
+    simulator.script(MODEL, Answer(text=[f"{number} " for number in range(4_000)]))
+    limits = {"answer_chars": 5_000}
+    async with with_tasks(simulator.url, limits=limits, tools={"exclude": exclude}) as client:
+        name = (await task_of(client, "ollama_chat", {**CHAT, "background": True}))["taskId"]
+        for _ in range(2):
+            done = await seen(client, name, "completed")
+            assert len(json.dumps(done["result"]["content"])) < 5_500
+            note = done["result"]["content"][0]["text"]
+            assert (name in note) == (not exclude), note

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def get(server: OllamaServer, context: ServerRequestContext[Any, Any], task_id: str) -> dict[str, Any]:
     """The task as it is now."""
     job, caller = _requested(server, context, task_id)
-    return detailed_task(job, server.ollama_settings.jobs, caller.result_bytes)
+    return detailed_task(server, job, caller)
 
 
 def update(

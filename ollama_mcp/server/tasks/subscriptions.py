@@ -108,7 +108,7 @@ async def _watch(server: OllamaServer, task_id: str, caller: Caller, meta: dict[
         job = server.jobs.get(task_id, caller)
         inputs = job.consent.inputs
         changed = inputs.changed if inputs is not None else asyncio.Event()
-        task = detailed_task(job, server.ollama_settings.jobs, caller.result_bytes)
+        task = detailed_task(server, job, caller)
         state = (task["status"], *task.get("inputRequests", ()))
         if state != told:
             told = state
