@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest
 PARALLEL = -n $(shell $(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))') --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-long test-lowest check lint cover golden docs format bench build release audit clean clean-dist
+.PHONY: help run test test-slow test-long test-lowest check lint cover golden docs format bench build bundle release audit clean clean-dist
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -73,7 +73,11 @@ bench: $(READY) ## Measure start, calls beside servers from npm, throughput, mem
 build: $(READY) ## Build sdist and wheel into dist/
 	$(BIN)/python -m hatchling build
 
+bundle: $(READY) ## Write the extension of Claude Desktop into dist/
+	$(BIN)/python -m bundles
+
 release: clean-dist check audit build ## Check, audit and build, with a bill of materials (CycloneDX) beside it
+	$(BIN)/python -m bundles --release
 	$(UV) export --quiet --locked --no-dev --all-extras --format cyclonedx1.5 --output-file dist/sbom.cdx.json
 	@ls -l dist
 

@@ -85,6 +85,7 @@ def _settings_options() -> argparse.ArgumentParser:
     group.add_argument("--toolsets", metavar="A,B", help="toolsets to offer")
     group.add_argument("--tools", metavar="A,B", help="further single tools to offer")
     group.add_argument("--exclude-tools", metavar="A,B", help="tools to leave out")
+    group.add_argument("--folders", metavar="FOLDER", nargs="*", help="folders whose text files may be read")
     group.add_argument("--read-only", action="store_true", help="offer only what changes nothing")
     group.add_argument("--set", metavar="NAME=VALUE", action="append", help="any setting, such as limits.listed=50")
     return options
@@ -108,6 +109,7 @@ _SETTING_OF_OPTION = {
     "toolsets": "tools.toolsets",
     "tools": "tools.include",
     "exclude_tools": "tools.exclude",
+    "folders": "read.text_folders",
     "read_only": "read_only",
     "transport": "transport",
     "bind": "http.host",
@@ -130,6 +132,9 @@ def load_from_options(options: argparse.Namespace) -> LoadedSettings:
         value = getattr(options, option, None)
         if value is not None:
             _put(values, path, _split(value) if option in _LIST_OPTIONS else value)
+    if "folders" in options:
+        # What a host passes for folders that its user left out.
+        values["read"]["text_folders"] = [one for one in options.folders if one.strip() and not one.startswith("${")]
     for pair in getattr(options, "set", None) or ():
         name, equals, text = pair.partition("=")
         if not equals:
@@ -160,6 +165,8 @@ def to_arguments(options: argparse.Namespace) -> list[str]:
             arguments += [f"--{name.replace('_', '-')}", getattr(options, name)]
     for pair in getattr(options, "set", None) or ():
         arguments += ["--set", pair]
+    if "folders" in options:
+        arguments += ["--folders", *options.folders]
     return [*arguments, "--read-only"] if getattr(options, "read_only", False) else arguments
 
 
