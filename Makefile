@@ -35,10 +35,9 @@ test-slow: $(READY) ## Run the tests that take minutes, need Node or a package i
 test-long: $(READY) ## Run the soak: ten minutes of calls with faults, after which nothing may have grown
 	$(PYTEST) -s -m "long and not live"
 
-test-lowest: ## Run the tests with the lowest versions that pyproject.toml allows (needs uv)
-	@command -v uv >/dev/null 2>&1 || { echo "test-lowest needs uv to resolve the lowest versions"; exit 1; }
-	uv venv --quiet --clear .venv-lowest
-	uv pip install --quiet --python .venv-lowest --resolution lowest-direct --editable . --group dev
+test-lowest: $(READY) ## Run the tests with the lowest versions that pyproject.toml allows
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest --resolution lowest-direct --editable . --group dev
 	.venv-lowest/bin/python -m pytest $(PARALLEL) -m "not slow and not long and not live"
 
 check: lint cover ## Lint, types, generated files, and the tests with coverage: what must be green
