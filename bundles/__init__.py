@@ -1,1 +1,1 @@
-"""What hosts install as a whole: extensions, plugins, registry entries, links. All made from the code and one address."""
+"""What hosts install as a whole: extensions, plugins, registry entries, links; made from the code and one address."""

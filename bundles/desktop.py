@@ -5,7 +5,6 @@ Format: github.com/anthropics/mcpb, manifest version 0.4, the first that knows s
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import zipfile
@@ -40,11 +39,11 @@ _ICON_PIXELS = 512
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
-def write_desktop_extension(folder: Path) -> Path:
+def write_desktop_extension(folder: Path, manifest: dict[str, Any]) -> Path:
     """Write the extension into a folder, and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{NAME}-{__version__}.mcpb"
-    contents = {"manifest.json": json.dumps(desktop_manifest(), indent=2).encode(), "icon.png": icon()}
+    contents = {"manifest.json": json.dumps(manifest, indent=2).encode(), "icon.png": icon()}
     for pattern in _CONTENTS:
         for file in sorted(ROOT.glob(pattern)):
             contents[file.relative_to(ROOT).as_posix()] = file.read_bytes()
@@ -54,11 +53,11 @@ def write_desktop_extension(folder: Path) -> Path:
     return path
 
 
-def desktop_manifest() -> dict[str, Any]:
+async def desktop_manifest() -> dict[str, Any]:
     """The manifest. Each optional field has a default: without one, Desktop passes on the placeholder's own text."""
     server = OllamaServer(Settings())
-    tools = asyncio.run(server.list_tools())
-    prompts = asyncio.run(server.list_prompts())
+    tools = await server.list_tools()
+    prompts = await server.list_prompts()
     command, *args = run_in("${__dirname}")
     return {
         "manifest_version": "0.4",

@@ -1,4 +1,4 @@
-"""Writes what is generated: README's tool table, the table of docs/settings.md, the settings' JSON Schema, config.json, manifests.
+"""Writes what is generated: README's tool table, docs/settings.md, the settings' schema, config.json, manifests.
 
 `--check` writes nothing and fails where something is stale.
 """

@@ -102,8 +102,16 @@ def test_hadolint_accepts_the_dockerfile():
     assert checked.returncode == 0, checked.stdout
 
 
+@pytest.mark.slow
 def test_the_compose_file_is_one_by_its_schema():
     checked = run(tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", DEPLOY / "compose.yaml")
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda path: path.name)
+def test_the_workflows_are_ones_by_their_schema(path: Path):
+    checked = run(tool("check-jsonschema"), "--builtin-schema", "vendor.github-workflows", path)
     assert checked.returncode == 0, checked.stdout
 
 
