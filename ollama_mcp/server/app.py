@@ -7,7 +7,7 @@ a host that starts the server twice pays for nothing.
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import cached_property, partial
@@ -22,6 +22,7 @@ from ollama_mcp import __version__
 from ollama_mcp.errors import InvalidArgument, NotAllowed, OllamaMCPError
 from ollama_mcp.hosts import HostPool, open_pool
 from ollama_mcp.hosts.model_activity import ActiveCalls
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
 from ollama_mcp.server.arguments import check_defaults, names_relative_path
 from ollama_mcp.server.bound_tool import BACKGROUND, BoundTool
 from ollama_mcp.server.call import Call
@@ -130,17 +131,29 @@ class OllamaServer(GuidedServer):
         chosen = select_tools(self._specs, self.ollama_settings, cloud_key=self.hosts.has_cloud_key)
         return {name: BoundTool(spec, self.ollama_settings) for name, spec in chosen.items()}
 
+    def offered_tools(self) -> Mapping[str, BoundTool]:
+        """Those of the offered tools that whoever asks may call."""
+        principal = CURRENT_PRINCIPAL.get()
+        if principal is None:
+            return self.bound_tools
+        from ollama_mcp.server.auth.scopes import may_call
+
+        return {name: tool for name, tool in self.bound_tools.items() if may_call(principal, tool.spec)}
+
     @cached_property
-    def _hidden(self) -> frozenset[str]:
-        """Names of the tools that the settings leave out; texts do not speak of them."""
+    def _left_out(self) -> frozenset[str]:
         return frozenset(self._specs.keys() - self.bound_tools.keys())
+
+    def _hidden(self) -> Collection[str]:
+        """Names of the tools that the client is not offered; texts do not speak of them."""
+        return self._left_out if CURRENT_PRINCIPAL.get() is None else self._specs.keys() - self.offered_tools().keys()
 
     @cached_property
     def guidance(self) -> Guidance:
         """Prompts, resources and completions; made with the first request for any of them."""
         from ollama_mcp.server.guidance.guidance import Guidance
 
-        return Guidance(self.ollama_settings, self.hosts, self.store, lambda: self.bound_tools, self.call_tool)
+        return Guidance(self.ollama_settings, self.hosts, self.store, self.offered_tools, self.call_tool)
 
     @cached_property
     def _folders(self) -> GrantedFolders:
@@ -166,9 +179,9 @@ class OllamaServer(GuidedServer):
         await self.store.aclose()
 
     async def list_tools(self) -> list[Tool]:
-        """The offered tools; fixed from the start, in a fixed order."""
+        """The tools that the client is offered; fixed from the start, in a fixed order."""
         self._preloader.schedule()
-        return [tool.wire for tool in self.bound_tools.values()]
+        return [tool.wire for tool in self.offered_tools().values()]
 
     @overload
     async def call_tool(
@@ -199,6 +212,10 @@ class OllamaServer(GuidedServer):
             tool = self.bound_tools.get(name)
             if tool is None:
                 raise self._not_offered(name)
+            if (principal := CURRENT_PRINCIPAL.get()) is not None:
+                from ollama_mcp.server.auth.scopes import check_scope
+
+                check_scope(principal, tool.spec)
             send = report or _progress_sender(context)
             progress, caller = Progress(send), caller_of(context, self.ollama_settings, has_progress=send is not None)
             granted: set[str] = set()
@@ -257,7 +274,7 @@ class OllamaServer(GuidedServer):
         """
         while True:
             try:
-                result = await tool.call(call, arguments, self._hidden)
+                result = await tool.call(call, arguments, self._hidden())
                 # Mostly nobody listens, and no prompt was asked for, which would show the host as it was.
                 if self.updates.listeners or "guidance" in self.__dict__:
                     await notify_changes(self, tool.name)
@@ -327,7 +344,7 @@ class OllamaServer(GuidedServer):
 
     async def _failure(self, error: Exception, tool: str) -> CallToolResult:
         if isinstance(error, OllamaMCPError):
-            return failure_result(await with_suggestions(error, self.hosts, self.bound_tools, self._hidden))
+            return failure_result(await with_suggestions(error, self.hosts, self.offered_tools(), self._hidden()))
         return failure_result(internal_error(error, tool))
 
     def _not_offered(self, name: str) -> OllamaMCPError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
+
 if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
 
@@ -103,10 +105,8 @@ def caller_of(context: Context[None, Any] | None, settings: Settings, *, has_pro
 
 def _owner(context: Context[None, Any]) -> str | None:
     """Over HTTP: the name of the token, else the session, which has a secret id."""
-    from mcp.server.auth.middleware.auth_context import get_access_token
-
-    if (token := get_access_token()) is not None:
-        return f"token {token.client_id}"
+    if (principal := CURRENT_PRINCIPAL.get()) is not None:
+        return f"token {principal.name}"
     request = context.request_context.request
     if request is None:
         return None

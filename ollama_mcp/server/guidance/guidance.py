@@ -53,7 +53,7 @@ class Guidance:
         settings: The settings of this start.
         hosts: The Ollama hosts, for what is installed and loaded.
         store: What earlier processes learnt about models, and the usage.
-        offered: Returns the names of the offered tools; no other tool is ever named to an agent.
+        offered: Returns the names of the tools that whoever asks is offered; no other is ever named to an agent.
         call: Calls a tool, for resources that show its result.
     """
 
@@ -78,12 +78,11 @@ class Guidance:
         # Requests that arrive while the files are read wait for them instead of reading them again.
         async with self._loading:
             if self._prompts is None:
-                found, problems = await asyncio.to_thread(load_prompts, self.settings.prompts.folders)
+                self._prompts, problems = await asyncio.to_thread(load_prompts, self.settings.prompts.folders)
                 for problem in problems:
                     log.warning("%s", problem)
-                offered = self._offered()
-                self._prompts = {name: prompt for name, prompt in found.items() if prompt.is_available(offered)}
-        return self._prompts
+        offered = self._offered()
+        return {name: prompt for name, prompt in self._prompts.items() if prompt.is_available(offered)}
 
     async def list_prompts(self) -> list[WirePrompt]:
         """The result of prompts/list."""
