@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from tests import npm
+from tests import installed
 from tests.support import until
 
 HERE = Path(__file__).parent
@@ -90,7 +90,7 @@ class Claude:
 
     def base(self) -> list[str]:
         """Its program on a terminal."""
-        program = npm.installed(HERE / self.name) / "node_modules/.bin/claude"
+        program = installed.from_npm(HERE / self.name) / "node_modules/.bin/claude"
         known = ["--mcp-config", "../mcp.json", "--strict-mcp-config", "--allowedTools", "mcp__ollama"]
         return [str(program), *known, "--model", "claude-sonnet-4-5"]
 
@@ -128,8 +128,8 @@ class Codex:
         (home / ".codex" / "config.toml").write_text("\n".join(lines))
 
     def command(self, prompt: str) -> list[str]:
-        program = npm.installed(HERE / self.name) / "node_modules/.bin/codex"
-        return [str(program), "exec", "--skip-git-repo-check", "--json", prompt]
+        program = installed.from_npm(HERE / self.name) / "node_modules/.bin/codex"
+        return [installed.node(), str(program), "exec", "--skip-git-repo-check", "--json", prompt]
 
     def variables(self, model: str) -> dict[str, str]:
         return {"SCRIPTED_KEY": _KEY}
@@ -146,8 +146,18 @@ class Gemini:
         (home / ".gemini" / "settings.json").write_text(json.dumps(settings))
 
     def command(self, prompt: str) -> list[str]:
-        program = npm.installed(HERE / self.name) / "node_modules/.bin/gemini"
-        return [str(program), "-p", prompt, "--approval-mode", "yolo", "-m", "gemini-2.5-pro", "--skip-trust"]
+        program = installed.from_npm(HERE / self.name) / "node_modules/.bin/gemini"
+        return [
+            installed.node(),
+            str(program),
+            "-p",
+            prompt,
+            "--approval-mode",
+            "yolo",
+            "-m",
+            "gemini-2.5-pro",
+            "--skip-trust",
+        ]
 
     def variables(self, model: str) -> dict[str, str]:
         # One process, which is the one that a signal must reach.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests import npm
+from tests import installed
 
 _MODULES = "node_modules/@modelcontextprotocol"
 
@@ -21,7 +21,7 @@ def inspector(*arguments: str) -> list[str]:
 
 
 def _installed() -> Path:
-    return npm.installed(Path(__file__).parent)
+    return installed.from_npm(Path(__file__).parent)
 
 
 def _node() -> str:
