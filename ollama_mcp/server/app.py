@@ -28,6 +28,7 @@ from ollama_mcp.server.call import Call
 from ollama_mcp.server.caller import Caller, caller_of
 from ollama_mcp.server.confirmation import Consent, PendingConfirmations
 from ollama_mcp.server.elicitation import Forms, NeedsInput, can_show_forms, is_modern
+from ollama_mcp.server.extensions import extensions_of
 from ollama_mcp.server.failures import failure_result, internal_error, with_suggestions
 from ollama_mcp.server.guidance import GuidedServer, UpdateBus, notify_changes, register_guidance
 from ollama_mcp.server.icons import server_icons
@@ -114,6 +115,7 @@ class OllamaServer(GuidedServer):
                 subscriptions=self.updates,
                 log_level="WARNING",
                 lifespan=_lifespan,
+                extensions=extensions_of(self),
             )
         register_guidance(self)
         if settings.tools.include or settings.tools.exclude or settings.tools.always_load != ToolSettings().always_load:

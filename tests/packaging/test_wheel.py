@@ -15,7 +15,7 @@ from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.settings import Settings
 from tests.packaging.conftest import ROOT, Built, build, offered_tools
 
-IN_WHEEL = ("ollama_mcp/", "tools/", "prompts/", "config.json", "ollama_mcp_server.py")
+IN_WHEEL = ("ollama_mcp/", "tools/", "prompts/", "skills/", "config.json", "ollama_mcp_server.py")
 BUILDING = {"pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "CHANGELOG.md"}
 
 
