@@ -12,7 +12,9 @@ from mcp.server.extension import Extension, MethodBinding
 from mcp.types import PaginatedRequestParams, ReadResourceRequestParams
 
 if TYPE_CHECKING:
-    from mcp.server import MCPServer, ServerRequestContext
+    from mcp.server import ServerRequestContext
+
+    from ollama_mcp.server.app import OllamaServer
 
 
 class Skills(Extension):
@@ -41,11 +43,11 @@ async def _get_skill(context: ServerRequestContext[Any, Any], params: ReadResour
 
 
 # By identifier: what makes the extension for a server, whose attributes before `MCPServer.__init__` are set.
-EXTENSIONS: dict[str, Callable[[MCPServer[None]], Extension]] = {
+EXTENSIONS: dict[str, Callable[[OllamaServer], Extension]] = {
     Skills.identifier: lambda server: Skills(),
 }
 
 
-def extensions_of(server: MCPServer[None]) -> list[Extension]:
+def extensions_of(server: OllamaServer) -> list[Extension]:
     """The extensions of a server, made for it."""
     return [make(server) for make in EXTENSIONS.values()]
