@@ -28,7 +28,8 @@ from ollama_mcp.server.bound_tool import BACKGROUND, BoundTool
 from ollama_mcp.server.call import Call
 from ollama_mcp.server.caller import Caller, caller_of
 from ollama_mcp.server.confirmation import Consent, PendingConfirmations
-from ollama_mcp.server.elicitation import Forms, NeedsInput, can_show_forms, is_modern
+from ollama_mcp.server.elicitation import Forms, NeedsInput, is_modern
+from ollama_mcp.server.extensions import extensions_of
 from ollama_mcp.server.failures import failure_result, internal_error, with_suggestions
 from ollama_mcp.server.guidance import GuidedServer, UpdateBus, notify_changes, register_guidance
 from ollama_mcp.server.icons import server_icons
@@ -115,6 +116,7 @@ class OllamaServer(GuidedServer):
                 subscriptions=self.updates,
                 log_level="WARNING",
                 lifespan=_lifespan,
+                extensions=extensions_of(self),
             )
         register_guidance(self)
         if settings.tools.include or settings.tools.exclude or settings.tools.always_load != ToolSettings().always_load:
@@ -306,7 +308,7 @@ class OllamaServer(GuidedServer):
             in_use=self.in_use,
             habits=self._habits.get(caller.owner or "") or self._new_habits(caller),
             consent=Consent(
-                tool.name, caller.identity, policy, self._confirmations, partial(can_show_forms, context), granted
+                tool.name, caller.identity, policy, self._confirmations, partial(self._forms.can_show, context), granted
             ),
             jobs=self.jobs,
             caller=caller,

@@ -107,8 +107,13 @@ def _owner(context: Context[None, Any]) -> str | None:
     """Over HTTP: the name of the token, else the session, which has a secret id."""
     if (principal := CURRENT_PRINCIPAL.get()) is not None:
         return f"token {principal.name}"
-    request = context.request_context.request
-    if request is None:
-        return None
-    session = request.headers.get("mcp-session-id") or request.query_params.get("session_id")
+    session = session_of(context)
     return f"session {session}" if session else None
+
+
+def session_of(context: Context[None, Any] | None) -> str | None:
+    """The secret id of the session of a call: "" over stdio, where there is one; None over HTTP without sessions."""
+    request = context.request_context.request if context is not None else None
+    if request is None:
+        return ""
+    return request.headers.get("mcp-session-id") or request.query_params.get("session_id")

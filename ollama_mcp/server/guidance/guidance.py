@@ -29,6 +29,7 @@ from ollama_mcp.server.guidance import resources
 from ollama_mcp.server.guidance.host_state import HostStateCache
 from ollama_mcp.server.guidance.prompt_rendering import render_prompt
 from ollama_mcp.server.guidance.prompts import Prompt, load_prompts
+from ollama_mcp.server.guidance.skills import skills
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel.helper_types import ReadResourceContents
@@ -104,9 +105,9 @@ class Guidance:
         message = PromptMessage(role="user", content=TextContent(type="text", text=text))
         return GetPromptResult(description=prompt.description, messages=[message])
 
-    def list_resources(self) -> list[Resource]:
+    async def list_resources(self) -> list[Resource]:
         """The result of resources/list."""
-        return resources.list_resources(self._offered())
+        return resources.list_resources(self._offered(), await skills())
 
     def list_resource_templates(self) -> list[ResourceTemplate]:
         """The template of model cards."""
