@@ -7,15 +7,16 @@ a host that starts the server twice pays for nothing.
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from mcp.server import CacheHint, MCPServer
 from mcp.server.mcpserver import Context
+from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult, InputRequiredResult, Tool
 
 from ollama_mcp import __version__
@@ -39,6 +40,7 @@ from ollama_mcp.server.preload import Preloader
 from ollama_mcp.server.registry import load_tools
 from ollama_mcp.server.result_budget import fit_result
 from ollama_mcp.server.sdk import hidden
+from ollama_mcp.server.tasks.extension import TasksExtension
 from ollama_mcp.server.toolsets import enabled_toolsets, select_tools
 from ollama_mcp.settings import Settings
 from ollama_mcp.settings.model import ToolSettings
@@ -103,6 +105,7 @@ class OllamaServer(GuidedServer):
         self.updates = UpdateBus()
         check_defaults(settings)
         toolsets = enabled_toolsets(settings, cloud_key=self.hosts.has_cloud_key)
+        tasks = TasksExtension(self)
         # The SDK imports rich for its log handler where it is installed, which takes 20 to 45 ms.
         with hidden("rich.console"):
             super().__init__(
@@ -116,9 +119,10 @@ class OllamaServer(GuidedServer):
                 subscriptions=self.updates,
                 log_level="WARNING",
                 lifespan=_lifespan,
-                extensions=extensions_of(self),
+                extensions=[*extensions_of(self), tasks],
             )
         register_guidance(self)
+        tasks.serve_subscriptions()
         if settings.tools.include or settings.tools.exclude or settings.tools.always_load != ToolSettings().always_load:
             # A misspelt tool must stop the start, and only the loaded tools can tell.
             assert self.bound_tools is not None
@@ -231,21 +235,31 @@ class OllamaServer(GuidedServer):
                 checked = tool.arguments.check(arguments)
                 background = bool(checked.pop(BACKGROUND, False))
                 try:
-                    if background and JOB_TOOL not in self.bound_tools:
+                    # Without a way to a job's result, work is better waited for.
+                    goes_on = tool.is_long and (caller.has_tasks or JOB_TOOL in self.bound_tools)
+                    if background and not goes_on:
                         raise NotAllowed(
                             f"background needs {JOB_TOOL}, which is not offered.",
                             next_step="The user can add the toolset 'system' to tools.toolsets in the settings.",
                         )
                     job = Job(name, str(checked.get("model", "")), caller.owner, progress, call.consent)
-                    work = self._run(tool, call, checked, context)
-                    # Without the tool that gives a job's result, work is better waited for.
-                    if not tool.is_long or JOB_TOOL not in self.bound_tools:
-                        result = await work
+                    if not goes_on:
+                        result = await self._run(tool, call, checked, context)
                     else:
-                        job.resumes = tool.spec.hints.resumes
+                        job.arguments, job.resumes = checked, tool.spec.hints.resumes
+                        if caller.has_tasks:
+                            work = self._run_for_task(job, tool, call, checked, context)
+                            caller = tool.with_grace(caller)
+                        else:
+                            work = self._run(tool, call, checked, context)
                         result = await self.jobs.run(
                             job, work, caller, background=background, asks_midway=tool.asks_midway
                         )
+                    if result is None and caller.has_tasks:
+                        from ollama_mcp.server.tasks.shapes import created_task
+
+                        # The SDK passes on what it gets here; its types have no results of extensions.
+                        return cast("CallToolResult", created_task(job, self.ollama_settings.jobs))
                     result = result or tool.handover(job)
                     return fit_result(result, caller.result_bytes, partial(self._keep, job, result))
                 except NeedsInput as pause:
@@ -255,6 +269,22 @@ class OllamaServer(GuidedServer):
                     granted.add(await self._forms.ask(context, pause.question, progress))
         except Exception as error:
             return await self._failure(error, name)
+
+    def _run_for_task(
+        self,
+        job: Job,
+        tool: BoundTool,
+        call: Call,
+        arguments: dict[str, Any],
+        context: Context[None, Any] | None,
+    ) -> Coroutine[Any, Any, CallToolResult]:
+        """Run a tool whose call may become a task, which can ask the user later than the call could."""
+        from ollama_mcp.server.tasks.inputs import TaskInputs
+        from ollama_mcp.server.tasks.work import run_for_task
+
+        inputs = job.consent.inputs = TaskInputs()
+        run, fail = partial(self._run, tool, call, arguments, context), partial(self._failure, tool=tool.name)
+        return run_for_task(job, inputs, run, fail, partial(self._forms.ask_in_task, inputs=inputs))
 
     def _keep(self, job: Job, result: CallToolResult) -> str:
         """Keep a result that has to be cut, whole, as a job that has ended; its id, or "" where that cannot be."""
@@ -292,6 +322,9 @@ class OllamaServer(GuidedServer):
                     raise NeedsInput(question) from None
                 return await self._failure(error, tool.name)
             except Exception as error:
+                # Of a task it is told as what it is.
+                if isinstance(error, MCPError) and call.caller.has_tasks:
+                    raise
                 return await self._failure(error, tool.name)
 
     def _call(

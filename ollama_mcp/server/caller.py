@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
 from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
 
     from ollama_mcp.settings import Settings
+
+TASKS_EXTENSION = "io.modelcontextprotocol/tasks"
 
 # The owner of all jobs over stdio, where there is one client.
 EVERYBODY = "everybody"
@@ -76,12 +80,14 @@ class Caller:
         patience: Seconds after which long work should be handed over as a job; None waits.
         result_bytes: Bytes of JSON that a result may have; None for no limit.
         client: The name and version that it gives itself, or "".
+        has_tasks: Whether this very request declares the Tasks extension, so that it may be answered by a task.
     """
 
     owner: str | None = EVERYBODY
     patience: float | None = None
     result_bytes: int | None = None
     client: str = ""
+    has_tasks: bool = False
 
     @property
     def identity(self) -> str:
@@ -100,7 +106,14 @@ def caller_of(context: Context[None, Any] | None, settings: Settings, *, has_pro
     owner = EVERYBODY if settings.transport == "stdio" else _owner(context)
     most = settings.limits.answer_chars
     cuts_at = next((size for start, size in CLIENT_RESULT_BYTES.items() if name.lower().startswith(start)), None)
-    return Caller(owner, seconds, most if cuts_at is None else min(most, cuts_at - MARGIN_BYTES), client)
+    most = most if cuts_at is None else min(most, cuts_at - MARGIN_BYTES)
+    capabilities = context.client_capabilities
+    has_tasks = (
+        context.protocol_version in MODERN_PROTOCOL_VERSIONS
+        and capabilities is not None
+        and TASKS_EXTENSION in (capabilities.extensions or ())
+    )
+    return Caller(owner, seconds, most, client, has_tasks)
 
 
 def _owner(context: Context[None, Any]) -> str | None:

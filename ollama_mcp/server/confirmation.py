@@ -10,12 +10,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from ollama_mcp._command import command
 from ollama_mcp.errors import Declined, NeedsConfirmation, NotAllowed
 from ollama_mcp.server.elicitation import NO_USER, NeedsInput, Outcome, UserQuestion
 from ollama_mcp.settings.model import PolicySettings
+
+if TYPE_CHECKING:
+    from ollama_mcp.server.tasks.inputs import TaskInputs
 
 Action = Literal["delete", "overwrite", "push", "pull", "unload"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
@@ -127,6 +130,7 @@ class Consent:
         granted_keys: Keys of the questions that the user answered with yes for this call; `NO_USER` if the host
             answered one by itself.
         detached: Whether the call has been answered while its work goes on, so that nobody can be asked.
+        inputs: Asks the client of a task; None where the call cannot become one.
     """
 
     tool: str
@@ -136,6 +140,7 @@ class Consent:
     can_ask: Callable[[], bool]
     granted_keys: set[str] = field(default_factory=set[str])
     detached: bool = False
+    inputs: TaskInputs | None = None
     _passed: list[Confirmation] = field(default_factory=list[Confirmation])
 
     @property
@@ -144,13 +149,16 @@ class Consent:
         return NO_USER not in self.granted_keys and self.can_ask()
 
     def detach(self) -> None:
-        """Mark the call as answered.
+        """Mark the call as answered; what is asked from now on is asked of the task, where it became one.
 
         Whether the client has forms is looked up a last time: its connection to the call ends now.
         """
         has_forms = self.has_forms
         self.can_ask = lambda: has_forms
-        self.detached = True
+        if self.inputs is None:
+            self.detached = True
+        else:
+            self.inputs.is_open = True
 
     def check(self, action: Action) -> None:
         """Refuse an action that no answer of the user could allow.

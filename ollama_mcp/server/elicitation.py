@@ -27,6 +27,7 @@ from ollama_mcp.server.caller import session_of
 if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
 
+    from ollama_mcp.server.tasks.inputs import TaskInputs
     from ollama_mcp.work.progress import Progress
 
 VALID_SECONDS = 600.0
@@ -170,25 +171,48 @@ class Forms:
             pass  # an answer too, which may have come too soon for a user
         return self._judge(context, answer, question, asked_at)
 
+    async def ask_in_task(self, question: UserQuestion, inputs: TaskInputs, progress: Progress) -> str:
+        """Ask the client of a task while it goes on; returns the key that the user agreed to.
+
+        Raises:
+            OllamaMCPError: The refusal of the question: no, or no answer in time.
+        """
+        try:
+            async with progress.phase("waiting for the user's answer"), asyncio.timeout(self._seconds):
+                answer = await inputs.ask(question.request())
+        except TimeoutError:
+            raise question.refusal("unanswered") from None
+        return _apply_answer(answer, question)
+
     def _judge(self, context: Context[None, Any], answer: object, question: UserQuestion, asked_at: float) -> str:
         """The question's key for an accepted form, whatever else a client sends with it; `NO_USER` for a host's no.
 
         Raises:
             OllamaMCPError: The refusal of the question, where the answer is the user's and not yes.
         """
-        action = answer.action if isinstance(answer, ElicitResult) else None
-        if action == "accept":
-            question.accept()
-            return question.key
-        if time.monotonic() - asked_at < HOST_SECONDS:
+        is_yes = isinstance(answer, ElicitResult) and answer.action == "accept"
+        if not is_yes and time.monotonic() - asked_at < HOST_SECONDS:
             if (session := session_of(context)) is not None:
                 while len(self._without_user) >= _MAX_SESSIONS:
                     del self._without_user[next(iter(self._without_user))]
                 self._without_user[session] = None
             return NO_USER
-        if action is None:
-            raise question.refusal("unanswered")
-        if action == "cancel":
-            raise question.refusal("dismissed")
-        question.decline()
-        raise question.refusal("declined")
+        return _apply_answer(answer, question)
+
+
+def _apply_answer(answer: object, question: UserQuestion) -> str:
+    """The question's key for an accepted form, whatever else a client sends with it.
+
+    Raises:
+        OllamaMCPError: The refusal of the question, where the answer is not yes.
+    """
+    action = answer.action if isinstance(answer, ElicitResult) else None
+    if action == "accept":
+        question.accept()
+        return question.key
+    if action is None:
+        raise question.refusal("unanswered")
+    if action == "cancel":
+        raise question.refusal("dismissed")
+    question.decline()
+    raise question.refusal("declined")

@@ -157,6 +157,12 @@ class JobSettings(SettingsSection):
     call_seconds: float = Field(
         default=0.0, ge=0, description="Seconds after which a long call continues as a job; 0: depends on the client."
     )
+    grace_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        description="Seconds after which a call becomes a task of a client that declares MCP Tasks; chat and generate "
+        "do so when the client would wait no longer.",
+    )
     limit: int = Field(default=20, ge=1, description="Jobs that run at once; the same number of finished ones is kept.")
     keep_seconds: float = Field(default=3_600.0, gt=0, description="Seconds that the result of a job is kept.")
     keep_cut_seconds: float = Field(
