@@ -6,8 +6,7 @@ a host that starts the server twice pays for nothing.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import cached_property, partial
@@ -20,15 +19,17 @@ from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult, InputRequiredResult, Tool
 
 from ollama_mcp import __version__
-from ollama_mcp.errors import InvalidArgument, NotAllowed, OllamaMCPError
+from ollama_mcp.errors import NotAllowed, OllamaMCPError
 from ollama_mcp.hosts import HostPool, open_pool
 from ollama_mcp.hosts.model_activity import ActiveCalls
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
 from ollama_mcp.server.arguments import check_defaults, names_relative_path
 from ollama_mcp.server.bound_tool import BACKGROUND, BoundTool
 from ollama_mcp.server.call import Call
-from ollama_mcp.server.caller import Caller, caller_of
+from ollama_mcp.server.caller import Caller, caller_of, progress_sender
 from ollama_mcp.server.confirmation import Consent, PendingConfirmations
-from ollama_mcp.server.elicitation import Forms, NeedsInput, can_show_forms, is_modern
+from ollama_mcp.server.elicitation import Forms, NeedsInput, is_modern
+from ollama_mcp.server.extensions import extensions_of
 from ollama_mcp.server.failures import failure_result, internal_error, with_suggestions
 from ollama_mcp.server.guidance import GuidedServer, UpdateBus, notify_changes, register_guidance
 from ollama_mcp.server.icons import server_icons
@@ -38,8 +39,8 @@ from ollama_mcp.server.preload import Preloader
 from ollama_mcp.server.registry import load_tools
 from ollama_mcp.server.result_budget import fit_result
 from ollama_mcp.server.sdk import hidden
-from ollama_mcp.server.tasks.extension import TasksExtension
-from ollama_mcp.server.toolsets import enabled_toolsets, select_tools
+from ollama_mcp.server.tasks.extension import serve_task_subscriptions
+from ollama_mcp.server.toolsets import enabled_toolsets, not_offered, select_tools
 from ollama_mcp.settings import Settings
 from ollama_mcp.settings.model import ToolSettings
 from ollama_mcp.store import Store
@@ -103,7 +104,6 @@ class OllamaServer(GuidedServer):
         self.updates = UpdateBus()
         check_defaults(settings)
         toolsets = enabled_toolsets(settings, cloud_key=self.hosts.has_cloud_key)
-        tasks = TasksExtension(self)
         # The SDK imports rich for its log handler where it is installed, which takes 20 to 45 ms.
         with hidden("rich.console"):
             super().__init__(
@@ -117,10 +117,10 @@ class OllamaServer(GuidedServer):
                 subscriptions=self.updates,
                 log_level="WARNING",
                 lifespan=_lifespan,
-                extensions=[tasks],
+                extensions=extensions_of(self),
             )
         register_guidance(self)
-        tasks.serve_subscriptions()
+        serve_task_subscriptions(self)
         if settings.tools.include or settings.tools.exclude or settings.tools.always_load != ToolSettings().always_load:
             # A misspelt tool must stop the start, and only the loaded tools can tell.
             assert self.bound_tools is not None
@@ -135,17 +135,29 @@ class OllamaServer(GuidedServer):
         chosen = select_tools(self._specs, self.ollama_settings, cloud_key=self.hosts.has_cloud_key)
         return {name: BoundTool(spec, self.ollama_settings) for name, spec in chosen.items()}
 
+    def offered_tools(self) -> Mapping[str, BoundTool]:
+        """Those of the offered tools that whoever asks may call."""
+        principal = CURRENT_PRINCIPAL.get()
+        if principal is None:
+            return self.bound_tools
+        from ollama_mcp.server.auth.scopes import may_call
+
+        return {name: tool for name, tool in self.bound_tools.items() if may_call(principal, tool.spec)}
+
     @cached_property
-    def _hidden(self) -> frozenset[str]:
-        """Names of the tools that the settings leave out; texts do not speak of them."""
+    def _left_out(self) -> frozenset[str]:
         return frozenset(self._specs.keys() - self.bound_tools.keys())
+
+    def _hidden(self) -> Collection[str]:
+        """Names of the tools that the client is not offered; texts do not speak of them."""
+        return self._left_out if CURRENT_PRINCIPAL.get() is None else self._specs.keys() - self.offered_tools().keys()
 
     @cached_property
     def guidance(self) -> Guidance:
         """Prompts, resources and completions; made with the first request for any of them."""
         from ollama_mcp.server.guidance.guidance import Guidance
 
-        return Guidance(self.ollama_settings, self.hosts, self.store, lambda: self.bound_tools, self.call_tool)
+        return Guidance(self.ollama_settings, self.hosts, self.store, self.offered_tools, self.call_tool)
 
     @cached_property
     def _folders(self) -> GrantedFolders:
@@ -171,9 +183,9 @@ class OllamaServer(GuidedServer):
         await self.store.aclose()
 
     async def list_tools(self) -> list[Tool]:
-        """The offered tools; fixed from the start, in a fixed order."""
+        """The tools that the client is offered; fixed from the start, in a fixed order."""
         self._preloader.schedule()
-        return [tool.wire for tool in self.bound_tools.values()]
+        return [tool.wire for tool in self.offered_tools().values()]
 
     @overload
     async def call_tool(
@@ -203,8 +215,12 @@ class OllamaServer(GuidedServer):
         try:
             tool = self.bound_tools.get(name)
             if tool is None:
-                raise self._not_offered(name)
-            send = report or _progress_sender(context)
+                raise not_offered(name, self._specs, self.bound_tools)
+            if (principal := CURRENT_PRINCIPAL.get()) is not None:
+                from ollama_mcp.server.auth.scopes import check_scope
+
+                check_scope(principal, tool.spec)
+            send = report or progress_sender(context)
             progress, caller = Progress(send), caller_of(context, self.ollama_settings, has_progress=send is not None)
             granted: set[str] = set()
             if context is not None and context.request_state:
@@ -277,7 +293,7 @@ class OllamaServer(GuidedServer):
         """
         while True:
             try:
-                result = await tool.call(call, arguments, self._hidden)
+                result = await tool.call(call, arguments, self._hidden())
                 # Mostly nobody listens, and no prompt was asked for, which would show the host as it was.
                 if self.updates.listeners or "guidance" in self.__dict__:
                     await notify_changes(self, tool.name)
@@ -312,7 +328,7 @@ class OllamaServer(GuidedServer):
             in_use=self.in_use,
             habits=self._habits.get(caller.owner or "") or self._new_habits(caller),
             consent=Consent(
-                tool.name, caller.identity, policy, self._confirmations, partial(can_show_forms, context), granted
+                tool.name, caller.identity, policy, self._confirmations, partial(self._forms.can_show, context), granted
             ),
             jobs=self.jobs,
             caller=caller,
@@ -350,19 +366,8 @@ class OllamaServer(GuidedServer):
 
     async def _failure(self, error: Exception, tool: str) -> CallToolResult:
         if isinstance(error, OllamaMCPError):
-            return failure_result(await with_suggestions(error, self.hosts, self.bound_tools, self._hidden))
+            return failure_result(await with_suggestions(error, self.hosts, self.offered_tools(), self._hidden()))
         return failure_result(internal_error(error, tool))
-
-    def _not_offered(self, name: str) -> OllamaMCPError:
-        """The error for a tool that the settings leave out, or that does not exist."""
-        if name in self._specs:
-            return NotAllowed(
-                f"{name} is not offered by this server's settings.",
-                next_step="The user can change read_only, tools.toolsets, tools.include or tools.exclude.",
-            )
-        close = difflib.get_close_matches(name, list(self.bound_tools), n=1)
-        hint = f"Did you mean {close[0]}?" if close else "tools/list names the offered tools."
-        return InvalidArgument(f"Unknown tool: {name[:80]!r}.", next_step=hint)
 
 
 @asynccontextmanager
@@ -372,11 +377,3 @@ async def _lifespan(server: MCPServer[None]) -> AsyncGenerator[None]:
     finally:
         if isinstance(server, OllamaServer):
             await server.aclose()
-
-
-def _progress_sender(context: Context[None, Any] | None) -> Send | None:
-    """How to report progress, or None where the client gave no token."""
-    meta = context.request_context.meta if context is not None else None
-    if context is None or not meta or not ("progress_token" in meta or "progressToken" in meta):
-        return None
-    return context.report_progress

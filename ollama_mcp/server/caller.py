@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
+
 if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
 
     from ollama_mcp.settings import Settings
+    from ollama_mcp.work.progress import Send
 
 TASKS_EXTENSION = "io.modelcontextprotocol/tasks"
 
@@ -116,12 +119,23 @@ def caller_of(context: Context[None, Any] | None, settings: Settings, *, has_pro
 
 def _owner(context: Context[None, Any]) -> str | None:
     """Over HTTP: the name of the token, else the session, which has a secret id."""
-    from mcp.server.auth.middleware.auth_context import get_access_token
-
-    if (token := get_access_token()) is not None:
-        return f"token {token.client_id}"
-    request = context.request_context.request
-    if request is None:
-        return None
-    session = request.headers.get("mcp-session-id") or request.query_params.get("session_id")
+    if (principal := CURRENT_PRINCIPAL.get()) is not None:
+        return f"token {principal.name}"
+    session = session_of(context)
     return f"session {session}" if session else None
+
+
+def session_of(context: Context[None, Any] | None) -> str | None:
+    """The secret id of the session of a call: "" over stdio, where there is one; None over HTTP without sessions."""
+    request = context.request_context.request if context is not None else None
+    if request is None:
+        return ""
+    return request.headers.get("mcp-session-id") or request.query_params.get("session_id")
+
+
+def progress_sender(context: Context[None, Any] | None) -> Send | None:
+    """How to report progress, or None where the client gave no token."""
+    meta = context.request_context.meta if context is not None else None
+    if context is None or not meta or not ("progress_token" in meta or "progressToken" in meta):
+        return None
+    return context.report_progress

@@ -61,7 +61,8 @@ def test_everything_that_a_version_requires_passes(version: str, tmp_path: Path)
 
 
 def test_every_scenario_of_tasks_passes_on_our_own_server(tmp_path: Path) -> None:
-    node.installed()
+    # Skips here where npm cannot be reached.
+    node.conformance()
     with serving("serve_tasks.py") as url, ThreadPoolExecutor(2) as runs:
         started = {
             name: runs.submit(run_suite, url, "--scenario", name, "-o", str(tmp_path)) for name in TASK_SCENARIOS

@@ -60,9 +60,11 @@ class Peer(HttpPeer):
 
 
 @asynccontextmanager
-async def peer(simulator: Simulator, *, stateless: bool = False, **settings: Any) -> AsyncGenerator[Peer]:
+async def peer(
+    simulator: Simulator, *, stateless: bool = False, jobs: dict[str, Any] = AT_ONCE, **settings: Any
+) -> AsyncGenerator[Peer]:
     """A client of a server over HTTP in this process."""
-    async with served(simulator.url, stateless=stateless, **{"jobs": AT_ONCE, **settings}) as url:
+    async with served(simulator.url, stateless=stateless, jobs=jobs, **settings) as url:
         yield Peer(urlsplit(url).port or 0)
 
 
@@ -134,7 +136,7 @@ async def test_the_task_of_a_session_is_no_one_elses(simulator: Simulator):
     simulator.script(MODEL, Answer(text=WORDS, hold=asyncio.Event()))
     async with peer(simulator, jobs=LATER) as client:
         await client.handshake()
-        plain = await client.post(call(1, "ollama_compare", **COMPARE))
+        plain = await client.post(call(1, "ollama_compare", **dict[str, Any](COMPARE)))
         name = plain.messages[-1]["result"]["_meta"]["ollama-mcp-server/job"]["id"]
         for method, more in METHODS:
             answer = await client.ask(about(method, name, **more))
