@@ -258,9 +258,10 @@ class OllamaServer(GuidedServer):
                         from ollama_mcp.server.tasks.shapes import created_task
 
                         # The SDK passes on what it gets here; its types have no results of extensions.
-                        return cast("CallToolResult", created_task(job, self.ollama_settings.jobs))
-                    result = result or tool.handover(job)
-                    return self.result_of(job, result, caller)
+                        answer = cast("CallToolResult", created_task(job, self.ollama_settings.jobs))
+                    else:
+                        answer = self.result_of(job, result or tool.handover(job), caller)
+                    return answer
                 except NeedsInput as pause:
                     assert context is not None
                     if is_modern(context):

@@ -62,12 +62,12 @@ class TasksExtension(Extension):
     async def _get(self, context: ServerRequestContext[Any, Any], params: TaskParams) -> dict[str, Any]:
         from ollama_mcp.server.tasks import requests
 
-        return requests.get(self._server, context, params.task_id)
+        return await requests.get(self._server, context, params.task_id)
 
     async def _update(self, context: ServerRequestContext[Any, Any], params: UpdateTaskParams) -> dict[str, Any]:
         from ollama_mcp.server.tasks import requests
 
-        return requests.update(self._server, context, params.task_id, params.input_responses)
+        return await requests.update(self._server, context, params.task_id, params.input_responses)
 
     async def _cancel(self, context: ServerRequestContext[Any, Any], params: TaskParams) -> dict[str, Any]:
         from ollama_mcp.server.tasks import requests
