@@ -225,7 +225,7 @@ class OllamaServer(GuidedServer):
                     if not tool.is_long or JOB_TOOL not in self.bound_tools:
                         result = await work
                     else:
-                        job.resumes = tool.spec.hints.resumes
+                        job.resumes, job.arguments = tool.spec.hints.resumes, arguments
                         result = await self.jobs.run(
                             job, work, caller, background=background, asks_midway=tool.asks_midway
                         )

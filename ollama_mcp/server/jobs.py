@@ -10,12 +10,14 @@ import logging
 import secrets
 import time
 from collections.abc import Coroutine
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Literal, cast
 
 from mcp.types import CallToolResult, TextContent
 
 from ollama_mcp.errors import Busy, InvalidArgument
+from ollama_mcp.server.call_subject import subject_of
 from ollama_mcp.server.caller import Caller
 from ollama_mcp.server.confirmation import Consent
 from ollama_mcp.server.result_budget import text_piece
@@ -44,6 +46,7 @@ class Job:
     Attributes:
         id: "" until the work is a job.
         resumes: Whether repeating the call continues work that was stopped.
+        arguments: What the tool was called with; None once it has ended.
     """
 
     def __init__(self, tool: str, model: str, owner: str | None, progress: Progress, consent: Consent) -> None:
@@ -53,6 +56,8 @@ class Job:
         self.progress = progress
         self.consent = consent
         self.resumes = False
+        self.arguments: dict[str, Any] | None = None
+        self._about = ""
         self.state: JobState = "running"
         self.result: CallToolResult | None = None
         self.task: asyncio.Task[CallToolResult] | None = None
@@ -64,6 +69,16 @@ class Job:
     def model(self) -> str:
         """The model that was named, or chosen since."""
         return self._model or self.progress.model
+
+    @property
+    def about(self) -> str:
+        """What it is about, in at most 80 characters."""
+        return self._about if self.arguments is None else subject_of(self.arguments)
+
+    @property
+    def began_at(self) -> datetime:
+        """When it began, by the clock on the wall as it is now."""
+        return datetime.now().astimezone() - timedelta(seconds=time.monotonic() - self._started_at)
 
     @property
     def seconds(self) -> float:
@@ -92,8 +107,8 @@ class Job:
         """Keep the result or the text so far, and release the task and its progress."""
         self._final_text, self._final_status = ("" if result else self.partial_text), self.status_text
         self.state, self.result, self.ended_at = state, result, time.monotonic()
-        self.task = None
-        self._model, self.progress = self.model, Progress(None)
+        self._model, self._about, self.progress = self.model, self.about, Progress(None)
+        self.task = self.arguments = None
 
     def read_on(self, result: CallToolResult, offset: int, limit: int | None) -> CallToolResult:
         """A part of its result's text from a character on, within `limit` bytes of JSON.
