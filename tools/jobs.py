@@ -7,7 +7,8 @@ from mcp.types import CallToolResult, TextContent
 from pydantic import BaseModel, Field
 
 from ollama_mcp import READS, Call, Data, InvalidArgument, tool
-from ollama_mcp.server.formatting import format_table
+from ollama_mcp.formats.durations import format_seconds
+from ollama_mcp.server.formatting import format_bytes, format_table
 from ollama_mcp.server.jobs import Job
 
 
@@ -17,8 +18,12 @@ class JobRow(BaseModel):
     id: str
     tool: str
     model: str
+    about: str
     state: Literal["running", "done", "failed", "cancelled", "cut"]
+    since: str
     seconds: int
+    per_second: float | None = None
+    seconds_left: int | None = None
     so_far: str
 
 
@@ -42,8 +47,8 @@ class JobList(Data):
     note: str | None = None
 
     def as_text(self) -> str:
-        columns = ("id", "tool", "model", "state", "seconds", "so far")
-        rows = ((row.id, row.tool, row.model, row.state, row.seconds, row.so_far) for row in self.jobs)
+        columns = ("id", "tool", "model", "about", "state", "since", "seconds", "rate", "left", "so far")
+        rows = map(_cells, self.jobs)
         shown = format_table(columns, rows) if self.jobs else "No job is running and no result is kept."
         lines = [shown]
         if self.unfinished_batches:
@@ -101,9 +106,30 @@ async def _list(call: Call) -> JobList:
 
 
 def _row(job: Job) -> JobRow:
+    rate, left = job.progress.pace()
+    if left is not None and " left" in job.status_text:
+        # It tells both itself, by the last seconds and not by all, so other numbers would contradict it.
+        rate, left = 0.0, None
     return JobRow(
-        id=job.id, tool=job.tool, model=job.model, state=job.state, seconds=round(job.seconds), so_far=job.status_text
+        id=job.id,
+        tool=job.tool,
+        model=job.model,
+        about=job.about,
+        state=job.state,
+        since=job.began_at.isoformat(timespec="seconds"),
+        seconds=round(job.seconds),
+        per_second=float(f"{rate:.3g}") if rate else None,
+        seconds_left=None if left is None else round(left),
+        so_far=job.status_text,
     )
+
+
+def _cells(row: JobRow) -> tuple[object, ...]:
+    rate = row.per_second or 0
+    # What goes that fast are bytes.
+    shown = f"{format_bytes(rate)}/s" if rate >= 100_000 else f"{rate:g}/s" if rate else ""
+    left = "" if row.seconds_left is None else format_seconds(row.seconds_left)
+    return (row.id, row.tool, row.model, row.about, row.state, row.since, row.seconds, shown, left, row.so_far)
 
 
 def _next_step(job: Job) -> str:

@@ -83,6 +83,7 @@ def _check_host(settings: Settings) -> None:
     """
     from ollama_mcp.api.host_config import build_headers, create_tls_context
     from ollama_mcp.hosts.config import named_hosts
+    from ollama_mcp.settings.secrets import read_secret
 
     _check_setting("headers", lambda: build_headers(settings.headers, None))
     for host in named_hosts(settings):
@@ -93,6 +94,7 @@ def _check_host(settings: Settings) -> None:
                 f"{setting}.ca_file",
                 lambda host=host: asyncio.run(create_tls_context(verify=True, ca_file=host.ca_file)),
             )
+    _check_setting("state.secret", lambda: read_secret("state.secret", settings.state.secret))
     _check_setting("api_key", lambda: build_headers({}, settings.api_key))
     if settings.ca_file:
         _check_setting("ca_file", lambda: asyncio.run(create_tls_context(verify=True, ca_file=settings.ca_file)))

@@ -27,7 +27,7 @@ from ollama_mcp.server.arguments import check_defaults, names_relative_path
 from ollama_mcp.server.bound_tool import BACKGROUND, BoundTool
 from ollama_mcp.server.call import Call
 from ollama_mcp.server.caller import Caller, caller_of, progress_sender
-from ollama_mcp.server.confirmation import Consent, PendingConfirmations
+from ollama_mcp.server.confirmation import Consent, PendingConfirmations, consent_question
 from ollama_mcp.server.elicitation import Forms, NeedsInput, is_modern
 from ollama_mcp.server.extensions import extensions_of
 from ollama_mcp.server.failures import failure_result, internal_error, with_suggestions
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from ollama_mcp.server.folders import GrantedFolders
     from ollama_mcp.server.guidance.guidance import Guidance
     from ollama_mcp.server.registry import ToolSpec
+    from ollama_mcp.server.replicas import Replicas
 
 NAME = "ollama"
 JOB_TOOL = "ollama_job"
@@ -94,8 +95,13 @@ class OllamaServer(GuidedServer):
         self._habits: dict[str, ModelHabits] = {}
         keep = settings.jobs
         self.jobs = JobManager(keep.limit, keep.keep_seconds, keep.keep_cut_seconds, keep.keep_bytes)
-        self._confirmations = PendingConfirmations()
-        self._forms = Forms(settings.policy.answer_seconds)
+        self._replicas: Replicas | None = None
+        if settings.state.secret:
+            from ollama_mcp.server.replicas import open_replicas
+
+            self._replicas = open_replicas(settings)
+        self._confirmations = PendingConfirmations(self._replicas and self._replicas.codes)
+        self._forms = Forms(settings.policy.answer_seconds, self._replicas and consent_question)
         self._allowed = allowed
         self._preloader = Preloader()
         # Only over stdio a client and this process see the same files.
@@ -118,6 +124,7 @@ class OllamaServer(GuidedServer):
                 log_level="WARNING",
                 lifespan=_lifespan,
                 extensions=extensions_of(self),
+                request_state_security=self._replicas and self._replicas.security,
             )
         register_guidance(self)
         serve_task_subscriptions(self)
@@ -222,6 +229,9 @@ class OllamaServer(GuidedServer):
                 check_scope(principal, tool.spec)
             send = report or progress_sender(context)
             progress, caller = Progress(send), caller_of(context, self.ollama_settings, has_progress=send is not None)
+            code = ""
+            if self._replicas is not None:
+                arguments, code = self._replicas.split_code(arguments)
             granted: set[str] = set()
             if context is not None and context.request_state:
                 granted = self._forms.take_answer(context)
@@ -230,6 +240,7 @@ class OllamaServer(GuidedServer):
                 await self._learn_roots(context)
             while True:
                 call = self._call(tool, context, caller, progress, granted)
+                call.consent.code = code
                 checked = tool.arguments.check(arguments)
                 background = bool(checked.pop(BACKGROUND, False))
                 try:

@@ -17,7 +17,7 @@ from ollama_mcp.server.call import Call
 from ollama_mcp.server.failures import clean_notes
 from ollama_mcp.server.registry import ToolFunction, ToolSpec
 from ollama_mcp.server.results import META, Data, tool_result
-from ollama_mcp.server.tool_schemas import portable
+from ollama_mcp.server.tool_schemas import Schema, portable
 from ollama_mcp.settings import Settings
 from ollama_mcp.work.chat.result import Answer
 
@@ -68,7 +68,7 @@ class BoundTool:
             name=self.name,
             title=self.spec.title,
             description=self.spec.description,
-            input_schema=self.arguments.schema,
+            input_schema=self._shown_schema,
             output_schema=self._output_schema,
             annotations=ToolAnnotations(
                 read_only_hint=hints.read_only or writes_nothing,
@@ -79,6 +79,15 @@ class BoundTool:
             # A host that shows tools only after a search for them (Claude Code) shows this one without.
             _meta={"anthropic/alwaysLoad": True} if self.name in self.settings.tools.always_load else None,
         )
+
+    @property
+    def _shown_schema(self) -> Schema:
+        schema = self.arguments.schema
+        if not self.settings.state.secret or self.settings.transport == "stdio":
+            return schema
+        from ollama_mcp.server.replicas import with_code
+
+        return with_code(schema)
 
     @cached_property
     def is_long(self) -> bool:

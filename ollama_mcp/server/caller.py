@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,16 @@ CLIENT_TIMEOUTS = {
     "codex": ClientTimeout(60),
     "cursor": ClientTimeout(60),
     "opencode": ClientTimeout(60, progress_resets=True),
+    "gemini-cli": ClientTimeout(600),
+    # The default of the SDK that they are built on.
+    "qwen-cli": ClientTimeout(60),
+    "copilot-cli": ClientTimeout(60),
+    "@cline/core": ClientTimeout(60),
+    "continue-cli": ClientTimeout(60),
 }
+# Claude Code passes its whole environment on to a server on stdio, and with it this limit of the user's: milliseconds
+# from the start of a call, whatever progress it reports.
+_TIMEOUT_VARIABLE, _TIMEOUT_CLIENT = "MCP_TOOL_TIMEOUT", "claude-code"
 
 # Where a client cuts a result, in bytes or characters of it (no character takes less than a byte); seen in the clients.
 CLIENT_RESULT_BYTES = {
@@ -59,13 +69,23 @@ CLIENT_RESULT_BYTES = {
 MARGIN_BYTES = 500
 
 
-def answer_deadline(client: str, *, has_progress: bool) -> float | None:
+def answer_deadline(client: str, *, has_progress: bool, set_milliseconds: str = "") -> float | None:
     """Seconds after which a call of this client should be answered; None where there is no limit.
 
     Args:
         client: The client's name, from its clientInfo.
         has_progress: Whether the call carries a progress token.
+        set_milliseconds: What the client's user has set as its limit, or "".
     """
+    known = _known_deadline(client, has_progress=has_progress)
+    if not (set_milliseconds.isdecimal() and int(set_milliseconds) and client.lower().startswith(_TIMEOUT_CLIENT)):
+        return known
+    seconds = int(set_milliseconds) / 1_000
+    wanted = max(seconds - MARGIN_SECONDS, seconds / 2)
+    return wanted if known is None else min(wanted, known)
+
+
+def _known_deadline(client: str, *, has_progress: bool) -> float | None:
     timeout = next((timeout for name, timeout in CLIENT_TIMEOUTS.items() if client.lower().startswith(name)), None)
     if timeout is None:
         return UNKNOWN_SECONDS
@@ -103,8 +123,10 @@ def caller_of(context: Context[None, Any] | None, settings: Settings, *, has_pro
     params = context.session.client_params
     name = params.client_info.name if params is not None else ""
     client = f"{name} {params.client_info.version}" if params is not None else ""
-    seconds = settings.jobs.call_seconds or answer_deadline(name, has_progress=has_progress)
-    owner = EVERYBODY if settings.transport == "stdio" else _owner(context)
+    over_stdio = settings.transport == "stdio"
+    limit = os.environ.get(_TIMEOUT_VARIABLE, "") if over_stdio else ""
+    seconds = settings.jobs.call_seconds or answer_deadline(name, has_progress=has_progress, set_milliseconds=limit)
+    owner = EVERYBODY if over_stdio else _owner(context)
     most = settings.limits.answer_chars
     cuts_at = next((size for start, size in CLIENT_RESULT_BYTES.items() if name.lower().startswith(start)), None)
     most = most if cuts_at is None else min(most, cuts_at - MARGIN_BYTES)

@@ -18,6 +18,7 @@ from ollama_mcp.server.elicitation import NO_USER, NeedsInput, Outcome, UserQues
 from ollama_mcp.settings.model import PolicySettings
 
 if TYPE_CHECKING:
+    from ollama_mcp.server.confirmation_codes import ConfirmationCodes
     from ollama_mcp.server.tasks.inputs import TaskInputs
 
 Action = Literal["delete", "overwrite", "push", "pull", "unload"]
@@ -66,6 +67,17 @@ def _refusal(action: Action, consequence: str, outcome: Outcome) -> Declined:
     )
 
 
+def consent_question(action: Action, subject: str, consequence: str) -> UserQuestion:
+    """The question for the user's consent; its parts are the arguments."""
+    return UserQuestion(
+        key=f"{action} {subject}",
+        consequence=consequence,
+        question=_PHRASES[action][1],
+        refusal=partial(_refusal, action, consequence),
+        parts=(action, subject, consequence),
+    )
+
+
 class Confirmation(NamedTuple):
     """What a caller was asked to confirm: an action of a tool on a subject."""
 
@@ -75,9 +87,15 @@ class Confirmation(NamedTuple):
 
 
 class PendingConfirmations:
-    """The confirmations that agents were asked for; each is good once, and for ten minutes."""
+    """The confirmations that agents were asked for; each is good once, and for ten minutes.
 
-    def __init__(self) -> None:
+    Args:
+        codes: Makes a code of each, which the agent repeats as `confirm`, so that other replicas know it too; None
+            where there are no others.
+    """
+
+    def __init__(self, codes: ConfirmationCodes | None = None) -> None:
+        self._codes = codes
         self._asked: dict[Confirmation, float] = {}
 
     def check(
@@ -88,6 +106,7 @@ class PendingConfirmations:
         confirmed: bool,
         passed: list[Confirmation],
         by_host: bool = False,
+        code: str = "",
     ) -> None:
         """Return if this was asked for before and `confirmed` is set.
 
@@ -98,18 +117,24 @@ class PendingConfirmations:
             passed: What was confirmed before in the same call; it gets `asked` on return. What the call was not used
                 for counts in the next one, where it has to ask more.
             by_host: Whether a form was shown for this, which the host has refused by itself.
+            code: The code that came as `confirm`, or "".
 
         Raises:
             NeedsConfirmation: Otherwise; the message is the consequence.
         """
+        if self._codes is not None and self._codes.take(code, asked):
+            passed.append(asked)
+            return
         now = time.monotonic()
         # The oldest go first, so that a client which never confirms cannot fill the memory.
         self._asked = {key: at for key, at in list(self._asked.items())[-_MAX_PENDING:] if now - at < VALID_SECONDS}
-        if confirmed and self._asked.pop(asked, None) is not None:
+        if self._codes is None and confirmed and self._asked.pop(asked, None) is not None:
             passed.append(asked)
             return
         self._asked |= dict.fromkeys([*passed, asked], now)
         same = "the same arguments" if confirmed else "the same arguments and confirm=true"
+        if self._codes is not None:
+            same = f"the same arguments and confirm='{self._codes.make([*passed, asked])}'"
         what = "The host answered the form itself: no user saw it, and nothing" if by_host else "Nothing"
         raise NeedsConfirmation(
             f"{what} has been done yet. {consequence}",
@@ -131,6 +156,7 @@ class Consent:
             answered one by itself.
         detached: Whether the call has been answered while its work goes on, so that nobody can be asked.
         inputs: Asks the client of a task; None where the call cannot become one.
+        code: The code that came as `confirm`, or "".
     """
 
     tool: str
@@ -141,6 +167,7 @@ class Consent:
     granted_keys: set[str] = field(default_factory=set[str])
     detached: bool = False
     inputs: TaskInputs | None = None
+    code: str = ""
     _passed: list[Confirmation] = field(default_factory=list[Confirmation])
 
     @property
@@ -193,12 +220,7 @@ class Consent:
         """
         self.check(action)
         mode = getattr(self.policy, action)
-        question = UserQuestion(
-            key=f"{action} {subject}",
-            consequence=consequence,
-            question=_PHRASES[action][1],
-            refusal=partial(_refusal, action, consequence),
-        )
+        question = consent_question(action, subject, consequence)
         if mode == "allow" or question.key in self.granted_keys:
             return
         if mode == "ask" and self.has_forms:
@@ -209,4 +231,6 @@ class Consent:
             raise NeedsInput(question)
         asked = Confirmation(self.caller, self.tool, subject)
         by_host = NO_USER in self.granted_keys
-        self.confirmations.check(asked, consequence, confirmed=confirmed, passed=self._passed, by_host=by_host)
+        self.confirmations.check(
+            asked, consequence, confirmed=confirmed, passed=self._passed, by_host=by_host, code=self.code
+        )

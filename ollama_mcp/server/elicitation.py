@@ -9,6 +9,7 @@ runs again from its beginning, so that it judges by the state of that moment.
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import time
 from collections.abc import Callable
@@ -59,6 +60,7 @@ class UserQuestion:
         refusal: Returns the error to raise when the answer is anything but yes.
         accept: Called on yes.
         decline: Called on no, but not when the form was dismissed or nobody answered.
+        parts: What another process makes the same question of; None where only this one can.
     """
 
     key: str
@@ -67,6 +69,7 @@ class UserQuestion:
     refusal: Callable[[Outcome], OllamaMCPError]
     accept: Callable[[], None] = _do_nothing
     decline: Callable[[], None] = _do_nothing
+    parts: tuple[str, ...] | None = None
 
     def request(self) -> ElicitRequest:
         """The elicitation request: a form without fields, since a checkbox would ask twice. Accepting it is the yes."""
@@ -111,10 +114,14 @@ class Forms:
 
     Args:
         answer_seconds: How long a call waits for the user.
+        restore: Makes a question of its parts, where several replicas share the secret that seals request states. The
+            state of a question then has all of it, and counts once in each process.
     """
 
-    def __init__(self, answer_seconds: float) -> None:
+    def __init__(self, answer_seconds: float, restore: Callable[..., UserQuestion] | None = None) -> None:
         self._seconds = answer_seconds
+        self._restore = restore
+        self._used_states: dict[str, None] = {}
         self._pending: dict[str, _PendingForm] = {}
         # Sessions whose host answered a form by itself, in their order.
         self._without_user: dict[str, None] = {}
@@ -132,7 +139,7 @@ class Forms:
             OllamaMCPError: The refusal of the question, where the answer is not yes.
         """
         state = context.request_state if context is not None else None
-        asked = self._pending.pop(state, None) if state else None
+        asked = self._pending.pop(state, None) or self._carried(state) if state else None
         if context is None or asked is None or time.monotonic() - asked.asked_at > VALID_SECONDS:
             return set()
         answer = (context.input_responses or {}).get(_KEY)
@@ -142,6 +149,9 @@ class Forms:
 
     def input_required(self, question: UserQuestion, granted_keys: set[str]) -> InputRequiredResult:
         """The result that asks the question; the client repeats the call with the answer."""
+        if self._restore is not None and question.parts is not None:
+            carried = [secrets.token_urlsafe(12), time.time(), sorted(granted_keys), question.parts]
+            return InputRequiredResult(input_requests={_KEY: question.request()}, request_state=json.dumps(carried))
         now = time.monotonic()
         # Expired questions go, and the oldest of too many: a client need not ever answer.
         kept = list(self._pending.items())[1 - _MAX_PENDING :]
@@ -149,6 +159,17 @@ class Forms:
         name = secrets.token_urlsafe(16)
         self._pending[name] = _PendingForm(question, frozenset(granted_keys), now)
         return InputRequiredResult(input_requests={_KEY: question.request()}, request_state=name)
+
+    def _carried(self, state: str) -> _PendingForm | None:
+        """The form that a state has in itself; None where it has none, or was used here. The SDK has unsealed it."""
+        if self._restore is None or not state.startswith("[") or state in self._used_states:
+            return None
+        while len(self._used_states) >= _MAX_PENDING:
+            del self._used_states[next(iter(self._used_states))]
+        self._used_states[state] = None
+        _, asked_at, granted_keys, parts = json.loads(state)
+        asked_at = time.monotonic() - (time.time() - asked_at)
+        return _PendingForm(self._restore(*parts), frozenset(granted_keys), asked_at)
 
     async def ask(self, context: Context[None, Any], question: UserQuestion, progress: Progress) -> str:
         """Ask while the call waits; returns the key that the user agreed to, or `NO_USER` where the host refused.
@@ -191,7 +212,8 @@ class Forms:
             OllamaMCPError: The refusal of the question, where the answer is the user's and not yes.
         """
         is_yes = isinstance(answer, ElicitResult) and answer.action == "accept"
-        if not is_yes and time.monotonic() - asked_at < HOST_SECONDS:
+        # The clock of another replica that asked may be ahead.
+        if not is_yes and 0 <= time.monotonic() - asked_at < HOST_SECONDS:
             if (session := session_of(context)) is not None:
                 while len(self._without_user) >= _MAX_SESSIONS:
                     del self._without_user[next(iter(self._without_user))]

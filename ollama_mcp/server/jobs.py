@@ -9,12 +9,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
+from datetime import datetime
 from functools import cached_property, partial
 from typing import Any, Literal, cast
 
 from mcp.types import CallToolResult, ErrorData, TextContent
 
 from ollama_mcp.errors import Busy, InvalidArgument
+from ollama_mcp.server.call_subject import subject_of
 from ollama_mcp.server.caller import Caller
 from ollama_mcp.server.confirmation import Consent
 from ollama_mcp.server.job_ids import new_job_id
@@ -43,7 +45,7 @@ class Job:
 
     Attributes:
         id: "" until the work is a job.
-        arguments: What the tool was called with.
+        arguments: What the tool was called with; None once it has ended.
         resumes: Whether repeating the call continues work that was stopped.
         error: The JSON-RPC error that ended the work, which the result tells in words.
     """
@@ -57,6 +59,7 @@ class Job:
         self.arguments: dict[str, Any] | None = None
         self.resumes = False
         self.error: ErrorData | None = None
+        self._about = ""
         self.state: JobState = "running"
         self.result: CallToolResult | None = None
         self.task: asyncio.Task[CallToolResult] | None = None
@@ -73,6 +76,16 @@ class Job:
     def created_at(self) -> float:
         """When the call began, in seconds of the wall clock."""
         return time.time() - (time.monotonic() - self._started_at)
+
+    @property
+    def about(self) -> str:
+        """What it is about, in at most 80 characters."""
+        return self._about if self.arguments is None else subject_of(self.arguments)
+
+    @property
+    def began_at(self) -> datetime:
+        """When it began, by the clock on the wall as it is now."""
+        return datetime.fromtimestamp(self.created_at).astimezone()
 
     @property
     def seconds(self) -> float:
@@ -101,8 +114,8 @@ class Job:
         """Keep the result or the text so far, and release the task and its progress."""
         self._final_text, self._final_status = ("" if result else self.partial_text), self.status_text
         self.state, self.result, self.ended_at = state, result, time.monotonic()
-        self.task = None
-        self._model, self.progress = self.model, Progress(None)
+        self._model, self._about, self.progress = self.model, self.about, Progress(None)
+        self.task = self.arguments = None
 
     def read_on(self, result: CallToolResult, offset: int, limit: int | None) -> CallToolResult:
         """A part of its result's text from a character on, within `limit` bytes of JSON.

@@ -22,7 +22,7 @@ from ollama_mcp.settings.model import Settings
 PREFIX = "OLLAMA_MCP_"
 CONFIG_VARIABLE = "OLLAMA_MCP_CONFIG"
 # Their values appear in no message and no listing: MCP hosts write stderr to log files.
-SECRET_SETTINGS = frozenset(("api_key", "headers", "hosts"))
+SECRET_SETTINGS = frozenset(("api_key", "headers", "hosts", "state"))
 _MAX_VALUE_CHARS = 120
 
 Values = dict[str, Any]

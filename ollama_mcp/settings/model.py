@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ollama_mcp.settings.access import AudioSettings, ImageSettings, ReadSettings, UrlSettings, WriteSettings
 from ollama_mcp.settings.auth import AuthSettings
@@ -197,6 +197,23 @@ class StoreSettings(SettingsSection):
     embeddings_mb: int = Field(default=1_000, ge=1, description="Megabytes of embeddings that are kept.")
 
 
+class StateSettings(SettingsSection):
+    """What several replicas that serve the same clients have in common."""
+
+    secret: str = Field(
+        default="",
+        description="Where the secret of all replicas is, 'env:NAME' or 'file:PATH': each can then go on with a "
+        "confirmation that another began.",
+    )
+
+    @field_validator("secret")
+    @classmethod
+    def _check_reference(cls, value: str) -> str:
+        if value and not value.startswith(("env:", "file:")):
+            raise ValueError("must say where the secret is, as env:... or file:..., and not be the secret itself")
+        return value
+
+
 class HttpSettings(SettingsSection):
     """Where streamable HTTP and SSE are served, to whom, and the limits of one client.
 
@@ -269,6 +286,7 @@ class Settings(SettingsSection):
     jobs: JobSettings = Field(default_factory=JobSettings)
     work: WorkSettings = Field(default_factory=WorkSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
+    state: StateSettings = Field(default_factory=StateSettings)
     images: ImageSettings = Field(default_factory=ImageSettings)
     audio: AudioSettings = Field(default_factory=AudioSettings)
     read: ReadSettings = Field(default_factory=ReadSettings)

@@ -49,6 +49,7 @@ class Progress:
         self.text: Callable[[], str] = str
         self.model = ""
         self.queued: Callable[[], str] | None = None
+        self._first = (0.0, 0.0)
 
     @asynccontextmanager
     async def phase(self, text: str) -> AsyncGenerator[None]:
@@ -70,6 +71,14 @@ class Progress:
         """How far it is, in words."""
         return self._phase(time.monotonic() - self._since)
 
+    def pace(self) -> tuple[float, float | None]:
+        """Units per second since the first was done, 0 where it cannot be told yet, and the seconds left at that."""
+        began, first = self._first
+        rate = (self.done - first) / max(time.monotonic() - began, 1e-3)
+        if rate <= 0:
+            return 0.0, None
+        return rate, None if self.total is None else max(0.0, self.total - self.done) / rate
+
     def detach(self) -> None:
         """Tell the client nothing more: the call has its answer, while its work goes on."""
         self.send = self._late = None
@@ -88,6 +97,8 @@ class Progress:
 
         `text` is asked only when a notification is due: making it may cost more than the unit did.
         """
+        if done < self.done or not self.done:
+            self._first = (time.monotonic(), done)
         self.done, self.total = done, total
         self._phase = lambda seconds: text()
         if done or total:

@@ -110,7 +110,7 @@ async def test_config_show_says_where_each_value_comes_from(tmp_path: Path):
     assert "read_only = true  # command line" in ran.out
     assert 'host = "box:1"  # environment OLLAMA_HOST' in ran.out
     assert "limits.messages = 2000  # shipped config.json" in ran.out
-    assert "secret" not in ran.out and "OLLAMA_API_KEY is set." in ran.out
+    assert "-secret" not in ran.out and "OLLAMA_API_KEY is set." in ran.out
 
 
 def test_config_show_hides_the_password_of_an_address(capsys: pytest.CaptureFixture[str]):

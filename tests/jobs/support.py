@@ -1,10 +1,15 @@
 """What the tests of jobs share."""
 
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
 from mcp import Client
 from mcp.types import CallToolResult
 
 from ollama_mcp.simulator import Answer, Simulator
-from tests.support import texts
+from tests.support import data, texts
 
 MODEL = "llama3.2:3b"
 CHAT = {"model": MODEL, "prompt": "Hi"}
@@ -37,3 +42,17 @@ async def handed_over(client: Client, simulator: Simulator, answer: Answer) -> C
             return result
         # On a busy machine its time may run out before the first word.
         await client.call_tool(JOB, {"action": "cancel", "id": job_of(result)})
+
+
+async def listed_once(
+    client: Client, true: Callable[[dict[str, dict[str, Any]]], bool]
+) -> tuple[str, dict[str, dict[str, Any]]]:
+    """The list of jobs, as text and by id, once it is as wanted."""
+    deadline = time.monotonic() + 30.0
+    while True:
+        result = await client.call_tool(JOB, {})
+        rows = {row["id"]: row for row in data(result)["jobs"]}
+        if true(rows):
+            return texts(result)[0], rows
+        assert time.monotonic() < deadline, rows
+        await asyncio.sleep(0.02)

@@ -4,8 +4,11 @@ import asyncio
 
 import pytest
 from mcp import Client
+from mcp.types import Implementation
 
+from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.server.caller import answer_deadline
+from ollama_mcp.settings import Settings
 from ollama_mcp.simulator import Answer, Simulator
 from tests.confirmation.user import until
 from tests.jobs.support import CHAT, JOB, MODEL, WORDS, job_of
@@ -23,6 +26,12 @@ from tests.support import connected, data, error, served, text, texts
         ("opencode", True, None),
         ("opencode", False, 55),
         ("Claude-AI (desktop)", False, 55),
+        ("gemini-cli-mcp-client", False, 595),
+        ("gemini-cli-mcp-client", True, 595),
+        ("qwen-cli-mcp-client-ollama", True, 55),
+        ("copilot-cli", False, 55),
+        ("@cline/core", False, 55),
+        ("continue-cli-client", True, 55),
         ("somebody", True, 50),
         ("", False, 50),
     ],
@@ -31,6 +40,43 @@ def test_each_known_client_gets_its_answer_before_its_clock_runs_out(
     client: str, has_progress: bool, seconds: float | None
 ):
     assert answer_deadline(client, has_progress=has_progress) == seconds
+
+
+@pytest.mark.parametrize(
+    ("client", "has_progress", "limit", "seconds"),
+    [
+        ("claude-code", True, "20000", 15),
+        ("claude-code", True, "4000", 2),
+        ("claude-code", True, "600000", 595),
+        ("claude-code", False, "600000", 55),
+        ("claude-code", True, "0", None),
+        ("claude-code", True, "soon", None),
+        ("claude-code", True, "-1", None),
+        # Of others it is not known that they keep to it.
+        ("cursor-vscode", True, "20000", 55),
+    ],
+)
+def test_a_limit_that_claude_codes_user_has_set_counts_for_its_calls(
+    client: str, has_progress: bool, limit: str, seconds: float | None
+):
+    assert answer_deadline(client, has_progress=has_progress, set_milliseconds=limit) == seconds
+
+
+@pytest.mark.parametrize("transport", ["stdio", "http"])
+async def test_the_limit_is_read_where_the_host_has_started_the_server(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, transport: str
+):
+    monkeypatch.setenv("MCP_TOOL_TIMEOUT", "1000")
+    gate = asyncio.Event()
+    simulator.script(MODEL, Answer(text=WORDS, hold=gate))
+    host = Implementation(name="claude-code", version="2.1.332")
+    server = OllamaServer(Settings.model_validate({"host": simulator.url, "transport": transport}))
+    async with Client(server, mode="legacy", client_info=host) as client:
+        call = asyncio.create_task(client.call_tool("ollama_chat", CHAT))
+        if transport == "stdio":
+            job_of(await call)
+        gate.set()
+        assert (await call).is_error is False
 
 
 @pytest.mark.parametrize("arguments", [{"action": "result"}, {"action": "status", "id": "nope"}])

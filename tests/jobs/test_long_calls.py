@@ -1,14 +1,17 @@
 """Calls that outlast what their client waits for."""
 
 import asyncio
+import re
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from ollama_mcp.server.call_subject import subject_of
 from ollama_mcp.simulator import Answer, Fault, Simulator
 from ollama_mcp.simulator.scheduler import Latency
 from tests.confirmation.user import NO, YES, User, until, with_user
-from tests.jobs.support import CHAT, JOB, MODEL, WORDS, handed_over, job_of, warm
+from tests.jobs.support import CHAT, JOB, MODEL, WORDS, handed_over, job_of, listed_once, warm
 from tests.support import connected, data, error, text, texts
 
 SHORT = {"call_seconds": 0.5}
@@ -157,6 +160,65 @@ async def test_of_a_cancelled_call_without_words_nothing_is_kept(simulator: Simu
         call.cancel()
         await until(lambda: simulator.disconnects)
         assert text(await client.call_tool(JOB, {})) == "No job is running and no result is kept."
+
+
+async def test_a_list_says_of_each_job_what_it_is_about_since_when_how_fast_and_what_is_left():
+    gate = asyncio.Event()
+    latency = Latency(transfer=5e7)
+    async with Simulator(latency=latency) as simulator, connected(simulator.url, jobs=SHORT) as client:
+        simulator.script("gemma3:4b", Answer(text=[f"{n} " for n in range(99)], hold=gate, hold_after=50))
+        chat = {"prompt": "What do these\nsay of " + "notice " * 30, "background": True}
+        talk_id = job_of(await client.call_tool("ollama_chat", chat))
+        pull_id = job_of(await client.call_tool("ollama_pull_model", {"model": "llama3.1:8b", "background": True}))
+        table, rows = await listed_once(
+            client, lambda rows: "per_second" in rows[talk_id] and " left" in rows[pull_id]["so_far"]
+        )
+        talk, pull = rows[talk_id], rows[pull_id]
+        # The model was chosen, not named.
+        assert (talk["model"], pull["model"]) == ("gemma3:4b", "llama3.1:8b")
+        assert talk["about"].startswith("What do these say of notice") and len(talk["about"]) <= 80
+        assert talk["per_second"] > 0 and "seconds_left" not in talk
+        assert re.search(r"at [\d.]+ MB/s, .+ left$", pull["so_far"]) and "per_second" not in pull
+        for row in (talk, pull):
+            began = datetime.fromisoformat(row["since"])
+            assert began.tzinfo is not None and began <= datetime.now(began.tzinfo)
+        assert table.splitlines()[0] == "id | tool | model | about | state | since | seconds | rate | so far"
+        assert f"| {talk['about']} | running | {talk['since']} |" in table and f"| {talk['per_second']:g}/s |" in table
+        gate.set()
+        await client.call_tool(JOB, {"action": "result", "id": talk_id})
+        (done,) = [row for row in data(await client.call_tool(JOB, {}))["jobs"] if row["id"] == talk_id]
+    assert (done["state"], done["about"], done["model"]) == ("done", talk["about"], "gemma3:4b")
+    assert "per_second" not in done and done["since"][:10] == talk["since"][:10]
+
+
+async def test_what_says_no_pace_itself_has_it_counted(simulator: Simulator):
+    simulator.faults.add(Fault("delay", path="/api/chat", seconds=0.3))
+    questions = [{"question": "Is it so?"}]
+    ask = {"model": MODEL, "questions": questions, "texts": [f"text {n}" for n in range(40)], "background": True}
+    async with connected(simulator.url) as client:
+        name = job_of(await client.call_tool("ollama_decide", ask))
+        table, rows = await listed_once(client, lambda rows: "seconds_left" in rows[name])
+        await client.call_tool(JOB, {"action": "cancel", "id": name})
+    row = rows[name]
+    assert row["state"] == "running" and row["about"] == "Is it so?" and row["model"] == MODEL
+    assert row["per_second"] > 0 and row["seconds_left"] >= 0
+    assert "since | seconds | rate | left | so far" in table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "about"),
+    [
+        ({"input": ["mails/*.csv"], "prompt": "x", "output": "out.csv"}, "mails/*.csv to out.csv"),
+        ({"input": ["a" * 100, "b"], "output": "o" * 100}, f"{'a' * 35}… to {'o' * 39}…"),
+        ({"input": ["one", "two", "three"]}, "one and 2 more"),
+        ({"questions": [{"question": "Is it\x1b[2J so?"}], "files": ["a.txt"]}, "Is it\\x1b[2J so?"),
+        ({"messages": [{"role": "user", "content": "Hello"}], "prompt": ""}, "Hello"),
+        ({"model": "x", "input": [], "files": 3, "questions": [None]}, ""),
+    ],
+)
+def test_the_subject_of_a_call_is_one_short_line(arguments: dict[str, Any], about: str):
+    assert subject_of(arguments) == about
+    assert len(about) <= 80
 
 
 async def test_following_a_job_reports_its_progress_and_nothing_comes_for_the_first_call(simulator: Simulator):

@@ -43,6 +43,7 @@ async def test_a_gguf_file_and_a_modelfile_become_models(ollama: str):
             assert not (await _call(client, "ollama_delete_model", model=model)).is_error
 
 
+@pytest.mark.usefixtures("quick_users")
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
 async def test_deleting_waits_for_the_users_consent(ollama: str, mode: str):
     async with connected(ollama, **UPLOADS) as client:

@@ -119,3 +119,11 @@ def test_every_setting_has_a_meaning_and_a_variable():
 def test_settings_cannot_be_changed_while_the_server_runs():
     with pytest.raises(ValueError, match="frozen"):
         Settings().read_only = True
+
+
+def test_a_secret_that_stands_in_the_settings_is_refused_and_not_repeated():
+    with pytest.raises(SettingsError) as refused:
+        load_settings({"state": {"secret": "correct horse battery staple"}}, environment={})
+    assert "setting state.secret (from command line): " in str(refused.value)
+    assert "as env:... or file:..., and not be the secret itself" in str(refused.value)
+    assert "horse" not in str(refused.value)
