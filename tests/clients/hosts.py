@@ -84,6 +84,11 @@ class Claude:
 
     def configure(self, home: Path, model: str, server: Server) -> None:
         (home / "mcp.json").write_text(json.dumps({"mcpServers": {"ollama": server.entry}}))
+        # What it would ask a new user on a terminal.
+        trusted = {str(home / "project"): {"hasTrustDialogAccepted": True}}
+        key = {"approved": [_KEY], "rejected": []}
+        known = {"hasCompletedOnboarding": True, "theme": "dark", "customApiKeyResponses": key, "projects": trusted}
+        (home / ".claude.json").write_text(json.dumps(known))
 
     def command(self, prompt: str) -> list[str]:
         return [*self.base(), "-p", prompt, "--output-format", "stream-json", "--verbose"]
@@ -92,7 +97,7 @@ class Claude:
         """Its program on a terminal."""
         program = installed.from_npm(HERE / self.name) / "node_modules/.bin/claude"
         known = ["--mcp-config", "../mcp.json", "--strict-mcp-config", "--allowedTools", "mcp__ollama"]
-        return [str(program), *known, "--model", "claude-sonnet-4-5"]
+        return [str(program), *known, "--permission-mode", "manual", "--model", "claude-sonnet-5-5"]
 
     def variables(self, model: str) -> dict[str, str]:
         quiet = ("DISABLE_TELEMETRY", "DISABLE_ERROR_REPORTING", "DISABLE_AUTOUPDATER")
