@@ -16,7 +16,7 @@ import pyte
 from tests.support import until
 
 _LINES, _COLUMNS = 50, 150
-_SECONDS = 150.0
+_SECONDS = 60.0
 
 
 class Terminal:
