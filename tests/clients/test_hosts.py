@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,11 @@ from tests.clients.hosts import Claude, Codex, Gemini, Home, Host, Server
 from tests.clients.scripted_model import Script, ScriptedModel
 from tests.support import connected, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(sys.platform == "win32", reason="starts and ends programs as POSIX does"),
+]
 
 MODEL, UNUSED = "llama3.2:3b", "qwen3:4b"
 SHORT = "A short answer. " * 300
