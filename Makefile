@@ -2,12 +2,14 @@
 PYTHON ?= $(firstword $(foreach v,3.14 3.13 3.12 3.11,$(shell python$(v) -c 'print("python$(v)")' 2>/dev/null)) python3)
 BIN := .venv/bin
 READY := .venv/.ready
+# The dev group brings one, where none is installed.
+UV = $(shell command -v uv || echo $(BIN)/uv)
 PYTEST := $(BIN)/python -m pytest
 # A process for each core and one more, since many tests wait for a process to start; at most four.
 PARALLEL = -n $(shell $(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))') --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-long test-lowest check lint cover golden docs format bench build clean
+.PHONY: help run test test-slow test-long test-lowest check lint cover golden docs format bench build bundle release audit clean clean-dist
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -33,10 +35,9 @@ test-slow: $(READY) ## Run the tests that take minutes, need Node or a package i
 test-long: $(READY) ## Run the soak, ten minutes of calls with faults, and Claude Code on a terminal
 	$(PYTEST) -s -m "long and not live"
 
-test-lowest: ## Run the tests with the lowest versions that pyproject.toml allows (needs uv)
-	@command -v uv >/dev/null 2>&1 || { echo "test-lowest needs uv to resolve the lowest versions"; exit 1; }
-	uv venv --quiet --clear .venv-lowest
-	uv pip install --quiet --python .venv-lowest --resolution lowest-direct --editable . --group dev
+test-lowest: $(READY) ## Run the tests with the lowest versions that pyproject.toml allows
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest --resolution lowest-direct --editable . --group dev
 	.venv-lowest/bin/python -m pytest $(PARALLEL) -m "not slow and not long and not live"
 
 check: lint cover ## Lint, types, generated files, and the tests with coverage: what must be green
@@ -70,6 +71,23 @@ bench: $(READY) ## Measure start, calls beside servers from npm, throughput, mem
 
 build: $(READY) ## Build sdist and wheel into dist/
 	$(BIN)/python -m hatchling build
+
+bundle: $(READY) ## Write the extension of Claude Desktop into dist/
+	$(BIN)/python -m bundles
+
+release: clean-dist check audit build ## Check, audit and build, with a bill of materials (CycloneDX) beside it
+	$(BIN)/python -m bundles --release
+	$(UV) export --quiet --locked --no-dev --all-extras --format cyclonedx1.5 --output-file dist/sbom.cdx.json
+	@ls -l dist
+
+audit: $(READY) ## Look the locked dependencies up among the published vulnerabilities (needs the network, else says so)
+	@$(UV) export --quiet --locked --no-dev --all-extras --no-emit-project --output-file .venv/locked.txt
+	@log=$$($(UV) tool run --quiet --from "pip-audit>=2.10,<3" pip-audit --disable-pip --no-deps -r .venv/locked.txt 2>&1); code=$$?; \
+	  echo "$$log"; [ $$code -eq 0 ] || ! echo "$$log" | grep -qiE "connection|resol|timed out|unreachable" || \
+	  { echo "Nothing was audited: the index or its list of vulnerabilities does not answer."; exit 0; }; exit $$code
+
+clean-dist:
+	@rm -rf dist
 
 clean: ## Remove everything that can be made again
 	rm -rf .venv .venv-lowest dist .coverage .coverage.* htmlcov .hypothesis .pytest_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""Writes what is generated: README's tool table, the table of docs/settings.md, the settings' JSON Schema, config.json.
+"""Writes what is generated: README's tool table, docs/settings.md, the settings' schema, config.json, manifests.
 
 `--check` writes nothing and fails where something is stale.
 """
@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 
+from bundles.manifests import manifests
 from ollama_mcp.cli.tools import tool_list_tokens
 from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.settings import Settings
@@ -27,6 +28,7 @@ def main() -> int:
         if check:
             print(f"{path.relative_to(ROOT)} is stale: run `make docs`.", file=sys.stderr)  # noqa: T201
         else:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     return 1 if check and stale else 0
 
@@ -42,6 +44,7 @@ def _generated() -> dict[Path, str]:
         ROOT / "docs/config.schema.json": json.dumps(schema, indent=2) + "\n",
         ROOT / "docs/settings.md": _between(page, "settings", settings_table()),
         ROOT / "README.md": _between(readme, "tools", tool_table()),
+        **{ROOT / path: text for path, text in manifests().items()},
     }
 
 

@@ -1,4 +1,4 @@
-"""Paths of the shipped tools/, prompts/ and config.json, and of the user's own configuration and data files.
+"""Paths of the shipped tools/, prompts/, skills/ and config.json, and of the user's own settings and data files.
 
 In a wheel the shipped files are inside this package. In a checkout, and so in an editable install, they are the
 top-level folders beside it.

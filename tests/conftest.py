@@ -30,6 +30,12 @@ def _user_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["XDG_CACHE_HOME"] = os.devnull
 
 
+@pytest.fixture
+def quick_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users that answer forms at once, as none can: no answer counts as too soon for one."""
+    monkeypatch.setattr("ollama_mcp.server.elicitation.HOST_SECONDS", 0.0)
+
+
 def _open_files() -> set[tuple[str, int]]:
     found: set[tuple[str, int]] = set()
     for name in os.listdir("/dev/fd"):

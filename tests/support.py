@@ -7,13 +7,14 @@ import re
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, Literal
 
 from mcp import Client
 from mcp.types import CallToolResult, TextContent
 
 from ollama_mcp.hosts import open_pool
 from ollama_mcp.server.app import OllamaServer
+from ollama_mcp.server.auth.authenticator import Authenticator
 from ollama_mcp.server.transports.http import serve_http
 from ollama_mcp.settings import Settings
 
@@ -34,22 +35,30 @@ async def connected(
 
 
 @asynccontextmanager
-async def served(url: str, *, stateless: bool = False, **settings: Any) -> AsyncGenerator[str]:
-    """The address of a server over streamable HTTP on this event loop and a free port; keywords as of `connected`."""
-    given = {"host": url, "transport": "http", "store": {"path": ":memory:"}, **settings}
+async def served(
+    url: str,
+    *,
+    kind: Literal["http", "sse"] = "http",
+    stateless: bool = False,
+    auth: Authenticator | None = None,
+    **settings: Any,
+) -> AsyncGenerator[str]:
+    """The address of a server over HTTP on this event loop and a free port; keywords as of `connected`."""
+    given = {"host": url, "transport": kind, "store": {"path": ":memory:"}, **settings}
     chosen = Settings.model_validate(given)
     server = OllamaServer(chosen)
     address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(
         serve_http(
             server,
-            kind="http",
-            host="127.0.0.1",
+            kind=kind,
+            host=chosen.http.host,
             port=0,
             uds=None,
             stateless=stateless,
             settings=chosen.http,
             ready=server.hosts.ready,
+            auth=auth,
             listening=address.set_result,
         )
     )

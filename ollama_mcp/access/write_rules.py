@@ -130,7 +130,7 @@ class WriteRules:
         yield from (_real_path(rules.environment.expand_home(folder)) for folder in self.protected_folders)
         # This package itself, wherever it is installed.
         yield _real_path(str(Path(__file__).parents[1]))
-        yield from (_real_path(str(shipped_path(name))) for name in ("tools", "prompts", "config.json"))
+        yield from (_real_path(str(shipped_path(name))) for name in ("tools", "prompts", "skills", "config.json"))
         yield _real_path(str(user_config_file().parent))
         if rules.allowed is not None:
             yield _real_path(str(rules.allowed.file))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ollama_mcp.api.admission import Admission
     from ollama_mcp.api.events import Json
     from ollama_mcp.api.http_session import ApiResponse, RequestInfo
-    from ollama_mcp.api.read_only import ReadOnlyGuard
+    from ollama_mcp.api.read_only import Guard
     from ollama_mcp.api.requests import CreateRequest, DecisionRequest, EmbedRequest, ModelRequest, RequestModel
     from ollama_mcp.api.responses import (
         Account,
@@ -83,7 +83,7 @@ class OllamaClient:
         verify: bool = True,
         ca_file: str | None = None,
         cloud: bool | None = None,
-        guard: ReadOnlyGuard | None = None,
+        guard: Guard | None = None,
         admission: Admission | None = None,
         revive: Callable[[], Awaitable[bool]] | None = None,
         session: HttpSession | None = None,

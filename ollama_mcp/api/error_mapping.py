@@ -245,6 +245,7 @@ def _error_status(value: object) -> int | None:
 # OpenSSL's verify codes (X509_V_ERR_...), https://docs.openssl.org/master/man3/X509_STORE_CTX_get_error/.
 _EXPIRED, _NOT_YET, _OTHER_NAME = 10, 9, (62, 64)
 _SELF_SIGNED = (18, 19)
+_UNKNOWN_ISSUER = (2, 20, 21)
 # Paths that a loading model does not delay; ollama_list_running and ollama_status request only these.
 _IMMEDIATE_PATHS = ("/", "/api/version", "/api/ps", "/api/tags", "/api/status")
 
@@ -343,7 +344,12 @@ def _tls(info: RequestInfo, error: ssl.SSLError) -> ApiError:
             return _unreachable(info, "its TLS certificate is for another name", "Use the name in the certificate.")
         if code in _SELF_SIGNED:
             return _unreachable(info, "its TLS certificate is self-signed", trust)
-        return _unreachable(info, "its TLS certificate is from an unknown issuer", trust)
+        if code in _UNKNOWN_ISSUER:
+            return _unreachable(info, "its TLS certificate is from an unknown issuer", trust)
+        # No matter of trust; from Python 3.13 on, a CA without its key usage for example.
+        why = escape(error.verify_message, 80)
+        again = "Make the certificate, or its CA's if that is named, again without this fault."
+        return _unreachable(info, f"its TLS certificate is refused ({why})", again)
     if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
         return _unreachable(info, "it speaks plain HTTP, not TLS", "Write its address with http://.")
     return _unreachable(info, f"TLS failed ({escape(error.reason or 'no reason given', 60)})", trust)

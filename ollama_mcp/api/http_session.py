@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import httpx
 
     from ollama_mcp.api.admission import Admission, Ticket
-    from ollama_mcp.api.read_only import ReadOnlyGuard
+    from ollama_mcp.api.read_only import Guard
     from ollama_mcp.api.responses import JsonResponse
     from ollama_mcp.api.transport import FreeListTransport
 
@@ -226,7 +226,7 @@ class HttpSession:
         timeouts: ClientTimeouts,
         verify: bool,
         ca_file: str | None,
-        guard: ReadOnlyGuard | None = None,
+        guard: Guard | None = None,
         admission: Admission | None = None,
         revive: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
@@ -267,7 +267,7 @@ class HttpSession:
             NotAllowed: The guard refuses it; nothing was sent.
         """
         if self._guard is not None:
-            self._guard.check(request)
+            await self._guard.check(request)
         if self._admission is None or request.path not in MODEL_PATHS:
             return await self._send(request, None)
         ticket = await self._admission.enter(request)

@@ -1,9 +1,9 @@
-"""What leaves for a host under the setting read_only: nothing that changes what the user has there, whoever asks."""
+"""What may leave for a host: under read_only nothing that changes what the user has there, whoever asks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ollama_mcp.errors import InvalidArgument, NotAllowed
 from ollama_mcp.formats.durations import keep_alive_seconds
@@ -37,7 +37,14 @@ _EFFECTS = {
 }
 # Inference loads a model as a side effect. A time outside of these is asked for to unload it, or to pin it.
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 1.0, 86_400.0
-_NEXT_STEP = "The user can turn read_only off in the settings."
+
+
+class Guard(Protocol):
+    """Judges each request before it is sent."""
+
+    async def check(self, request: ApiRequest) -> None:
+        """Return if the request may be sent; raises NotAllowed otherwise."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +53,15 @@ class ReadOnlyGuard:
 
     Args:
         default_keep_alive: The keep_alive of the user's settings, which is sent whatever it is.
+        reason: Why it refuses.
+        next_step: What can be done about it.
     """
 
     default_keep_alive: float | str | None = None
+    reason: str = "setting read_only is on"
+    next_step: str = "The user can turn read_only off in the settings."
 
-    def check(self, request: ApiRequest) -> None:
+    async def check(self, request: ApiRequest) -> None:
         """Return if the request only reads.
 
         Raises:
@@ -60,14 +71,13 @@ class ReadOnlyGuard:
         if not _only_reads(request):
             raise NotAllowed(
                 f"{request.method} {escape(request.path, 30)} would {_effect(request.path)}{model}: not sent, since "
-                "setting read_only is on.",
-                next_step=_NEXT_STEP,
+                f"{self.reason}.",
+                next_step=self.next_step,
             )
         if request.keep_alive is not None and request.keep_alive != self.default_keep_alive:
             self._check_keep_alive(request.keep_alive, model)
 
-    @staticmethod
-    def _check_keep_alive(value: float | str, model: str) -> None:
+    def _check_keep_alive(self, value: float | str, model: str) -> None:
         try:
             # A number as text has no unit and is refused by Ollama; its meaning is plain, and a proxy may take it.
             seconds = keep_alive_seconds(float(value)) if _is_number(value) else keep_alive_seconds(value)
@@ -78,9 +88,9 @@ class ReadOnlyGuard:
             return
         effect = "unload" if 0 <= seconds < _SHORTEST_SECONDS else "pin"
         raise NotAllowed(
-            f"keep_alive {escape(str(value), 40)!r} would {effect}{model or ' the model'}: not sent, since setting "
-            "read_only is on.",
-            next_step=f"Leave keep_alive out, or give a time such as '10m'. {_NEXT_STEP}",
+            f"keep_alive {escape(str(value), 40)!r} would {effect}{model or ' the model'}: not sent, since "
+            f"{self.reason}.",
+            next_step=f"Leave keep_alive out, or give a time such as '10m'. {self.next_step}",
         )
 
 

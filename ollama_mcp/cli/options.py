@@ -72,6 +72,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     allow = command("allow", "Allow reading from a folder; running servers apply it at once.", settings)
     allow.add_argument("folder")
+    token = command("token", "Make, list or revoke the tokens of clients on HTTP.", settings)
+    token.add_argument("action", choices=["add", "list", "revoke"])
+    token.add_argument("name", nargs="?", default="", help="whose token it is")
+    token.add_argument("--scope", metavar="A,B", default="read,use", help="of read, use, manage, files (read,use)")
     command("simulate", "Run a simulated Ollama that needs no model (simulate --help).")
     return parser
 
@@ -85,6 +89,7 @@ def _settings_options() -> argparse.ArgumentParser:
     group.add_argument("--toolsets", metavar="A,B", help="toolsets to offer")
     group.add_argument("--tools", metavar="A,B", help="further single tools to offer")
     group.add_argument("--exclude-tools", metavar="A,B", help="tools to leave out")
+    group.add_argument("--folders", metavar="FOLDER", nargs="*", help="folders whose text files may be read")
     group.add_argument("--read-only", action="store_true", help="offer only what changes nothing")
     group.add_argument("--set", metavar="NAME=VALUE", action="append", help="any setting, such as limits.listed=50")
     return options
@@ -94,9 +99,11 @@ def _serve_options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     group = options.add_argument_group("transport")
     group.add_argument("--transport", choices=["stdio", "http", "sse"], help="how clients connect (stdio)")
-    group.add_argument("--bind", metavar="ADDRESS", help="address to listen on (127.0.0.1)")
+    group.add_argument("--bind", metavar="ADDRESS", help="address to listen on (127.0.0.1); others need a token")
     group.add_argument("--port", type=int, help="port to listen on")
     group.add_argument("--socket", metavar="PATH", help="Unix socket to listen on instead")
+    group.add_argument("--token", choices=["auto"], help="make a token that clients have to send, kept in a file")
+    group.add_argument("--insecure-no-auth", action="store_true", help="any address without tokens (a risk)")
     group.add_argument("--no-cache", dest="cache", action="store_false", help="start without kept answers (stdio)")
     group.add_argument("--stateless", action="store_true", help="no sessions over http, for replicas")
     return options
@@ -108,11 +115,14 @@ _SETTING_OF_OPTION = {
     "toolsets": "tools.toolsets",
     "tools": "tools.include",
     "exclude_tools": "tools.exclude",
+    "folders": "read.text_folders",
     "read_only": "read_only",
     "transport": "transport",
     "bind": "http.host",
     "port": "http.port",
     "socket": "http.socket",
+    "token": "auth.token",
+    "insecure_no_auth": "http.insecure_no_auth",
     "stateless": "http.stateless",
     "cache": "cache",
 }
@@ -130,6 +140,9 @@ def load_from_options(options: argparse.Namespace) -> LoadedSettings:
         value = getattr(options, option, None)
         if value is not None:
             _put(values, path, _split(value) if option in _LIST_OPTIONS else value)
+    if "folders" in options:
+        # What a host passes for folders that its user left out.
+        values["read"]["text_folders"] = [one for one in options.folders if one.strip() and not one.startswith("${")]
     for pair in getattr(options, "set", None) or ():
         name, equals, text = pair.partition("=")
         if not equals:
@@ -145,9 +158,9 @@ def check_stdio_options(loaded: LoadedSettings) -> None:
         SettingsError: Names the first such option.
     """
     for option, path in _SETTING_OF_OPTION.items():
-        if path.startswith("http.") and loaded.origins.get(path) == "command line":
+        if path.startswith(("http.", "auth.")) and loaded.origins.get(path) == "command line":
             raise SettingsError(
-                f"--{option} has no effect: the transport is stdio, which listens nowhere.",
+                f"--{option.replace('_', '-')} has no effect: the transport is stdio, which listens nowhere.",
                 next_step="Add --transport http, or leave it out.",
             )
 
@@ -160,6 +173,8 @@ def to_arguments(options: argparse.Namespace) -> list[str]:
             arguments += [f"--{name.replace('_', '-')}", getattr(options, name)]
     for pair in getattr(options, "set", None) or ():
         arguments += ["--set", pair]
+    if "folders" in options:
+        arguments += ["--folders", *options.folders]
     return [*arguments, "--read-only"] if getattr(options, "read_only", False) else arguments
 
 

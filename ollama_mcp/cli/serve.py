@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from ollama_mcp.front import Serve
     from ollama_mcp.server.app import OllamaServer
     from ollama_mcp.settings import Settings
-    from ollama_mcp.settings.model import HttpSettings
 
 _FORCE_SECONDS = 10.0
 """From the first sign that the server is to stop to the end of its process, whatever hangs."""
@@ -69,7 +68,7 @@ def _load(options: argparse.Namespace) -> tuple[Settings, Serve]:
         if settings.transport == "stdio":
             anyio.run(run_stdio, server, received, answered, _FORCE_SECONDS)
         else:
-            anyio.run(_serve_http, server, settings.transport, settings.http)
+            anyio.run(_serve_http, server, settings.transport, settings)
         return 0
 
     return settings, run
@@ -88,9 +87,14 @@ def _greet() -> None:
     )
 
 
-async def _serve_http(server: OllamaServer, kind: Literal["http", "sse"], http: HttpSettings) -> None:
+async def _serve_http(server: OllamaServer, kind: Literal["http", "sse"], settings: Settings) -> None:
+    from ollama_mcp.server.auth.authenticator import automatic_token_file, open_authenticator
     from ollama_mcp.server.transports.http import serve_http
 
+    http, auth = settings.http, open_authenticator(settings.auth)
+    if settings.auth.token:
+        # Where it is, not what it is: hosts write stderr to log files.
+        print(f"ollama-mcp-server has its token in {automatic_token_file()}", file=sys.stderr)
     await serve_http(
         server,
         kind=kind,
@@ -100,6 +104,7 @@ async def _serve_http(server: OllamaServer, kind: Literal["http", "sse"], http: 
         stateless=http.stateless,
         settings=http,
         ready=server.hosts.ready,
+        auth=auth,
         force_seconds=_FORCE_SECONDS,
         listening=lambda where: print(f"ollama-mcp-server listens at {where}", file=sys.stderr),
     )

@@ -43,6 +43,8 @@ def warm(options: argparse.Namespace) -> int:
     from ollama_mcp._paths import shipped_path, user_config_file
 
     shipped = [str(shipped_path(name)) for name in ("tools", "prompts", "config.json")]
+    # Each is a folder with its files.
+    shipped += [str(folder) for folder in shipped_path("skills").iterdir()]
     config = loaded.config_file or user_config_file()
     folders = [os.path.expanduser(folder) for folder in (*settings.tools.folders, *settings.prompts.folders)]
     watched = [*shipped, str(config), *folders]

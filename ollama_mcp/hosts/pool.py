@@ -283,9 +283,14 @@ class HostPool:
         return self._open_client(self.config)
 
     def _open_client(self, config: HostConfig, *, queued: bool = True) -> OllamaClient:
-        from ollama_mcp.api import OllamaClient, ReadOnlyGuard
+        from ollama_mcp.api import OllamaClient
 
-        settings, revive = self._settings, None
+        settings, revive, guard = self._settings, None, None
+        # Most servers let everything pass, and load none of this.
+        if settings.read_only or settings.transport != "stdio":
+            from ollama_mcp.hosts.principal_guard import open_guard
+
+            guard = open_guard(settings)
         if settings.autostart and queued:
             from ollama_mcp.hosts.autostart import Autostart
 
@@ -298,7 +303,7 @@ class HostPool:
             verify=config.verify,
             ca_file=config.ca_file or None,
             cloud=not queued,
-            guard=ReadOnlyGuard(settings.defaults.keep_alive) if settings.read_only else None,
+            guard=guard,
             timeouts=self._timeouts(),
             admission=self.queue if queued else None,
             revive=revive,

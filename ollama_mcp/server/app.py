@@ -7,27 +7,30 @@ a host that starts the server twice pays for nothing.
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from mcp.server import CacheHint, MCPServer
 from mcp.server.mcpserver import Context
+from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult, InputRequiredResult, Tool
 
 from ollama_mcp import __version__
 from ollama_mcp.errors import InvalidArgument, NotAllowed, OllamaMCPError
 from ollama_mcp.hosts import HostPool, open_pool
 from ollama_mcp.hosts.model_activity import ActiveCalls
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
 from ollama_mcp.server.arguments import check_defaults, names_relative_path
 from ollama_mcp.server.bound_tool import BACKGROUND, BoundTool
 from ollama_mcp.server.call import Call
 from ollama_mcp.server.caller import Caller, caller_of
 from ollama_mcp.server.confirmation import Consent, PendingConfirmations
-from ollama_mcp.server.elicitation import Forms, NeedsInput, can_show_forms, is_modern
+from ollama_mcp.server.elicitation import Forms, NeedsInput, is_modern
+from ollama_mcp.server.extensions import extensions_of
 from ollama_mcp.server.failures import failure_result, internal_error, with_suggestions
 from ollama_mcp.server.guidance import GuidedServer, UpdateBus, notify_changes, register_guidance
 from ollama_mcp.server.icons import server_icons
@@ -37,6 +40,7 @@ from ollama_mcp.server.preload import Preloader
 from ollama_mcp.server.registry import load_tools
 from ollama_mcp.server.result_budget import fit_result
 from ollama_mcp.server.sdk import hidden
+from ollama_mcp.server.tasks.extension import TasksExtension
 from ollama_mcp.server.toolsets import enabled_toolsets, select_tools
 from ollama_mcp.settings import Settings
 from ollama_mcp.settings.model import ToolSettings
@@ -101,6 +105,7 @@ class OllamaServer(GuidedServer):
         self.updates = UpdateBus()
         check_defaults(settings)
         toolsets = enabled_toolsets(settings, cloud_key=self.hosts.has_cloud_key)
+        tasks = TasksExtension(self)
         # The SDK imports rich for its log handler where it is installed, which takes 20 to 45 ms.
         with hidden("rich.console"):
             super().__init__(
@@ -114,8 +119,10 @@ class OllamaServer(GuidedServer):
                 subscriptions=self.updates,
                 log_level="WARNING",
                 lifespan=_lifespan,
+                extensions=[*extensions_of(self), tasks],
             )
         register_guidance(self)
+        tasks.serve_subscriptions()
         if settings.tools.include or settings.tools.exclude or settings.tools.always_load != ToolSettings().always_load:
             # A misspelt tool must stop the start, and only the loaded tools can tell.
             assert self.bound_tools is not None
@@ -130,17 +137,29 @@ class OllamaServer(GuidedServer):
         chosen = select_tools(self._specs, self.ollama_settings, cloud_key=self.hosts.has_cloud_key)
         return {name: BoundTool(spec, self.ollama_settings) for name, spec in chosen.items()}
 
+    def offered_tools(self) -> Mapping[str, BoundTool]:
+        """Those of the offered tools that whoever asks may call."""
+        principal = CURRENT_PRINCIPAL.get()
+        if principal is None:
+            return self.bound_tools
+        from ollama_mcp.server.auth.scopes import may_call
+
+        return {name: tool for name, tool in self.bound_tools.items() if may_call(principal, tool.spec)}
+
     @cached_property
-    def _hidden(self) -> frozenset[str]:
-        """Names of the tools that the settings leave out; texts do not speak of them."""
+    def _left_out(self) -> frozenset[str]:
         return frozenset(self._specs.keys() - self.bound_tools.keys())
+
+    def _hidden(self) -> Collection[str]:
+        """Names of the tools that the client is not offered; texts do not speak of them."""
+        return self._left_out if CURRENT_PRINCIPAL.get() is None else self._specs.keys() - self.offered_tools().keys()
 
     @cached_property
     def guidance(self) -> Guidance:
         """Prompts, resources and completions; made with the first request for any of them."""
         from ollama_mcp.server.guidance.guidance import Guidance
 
-        return Guidance(self.ollama_settings, self.hosts, self.store, lambda: self.bound_tools, self.call_tool)
+        return Guidance(self.ollama_settings, self.hosts, self.store, self.offered_tools, self.call_tool)
 
     @cached_property
     def _folders(self) -> GrantedFolders:
@@ -166,9 +185,9 @@ class OllamaServer(GuidedServer):
         await self.store.aclose()
 
     async def list_tools(self) -> list[Tool]:
-        """The offered tools; fixed from the start, in a fixed order."""
+        """The tools that the client is offered; fixed from the start, in a fixed order."""
         self._preloader.schedule()
-        return [tool.wire for tool in self.bound_tools.values()]
+        return [tool.wire for tool in self.offered_tools().values()]
 
     @overload
     async def call_tool(
@@ -199,6 +218,10 @@ class OllamaServer(GuidedServer):
             tool = self.bound_tools.get(name)
             if tool is None:
                 raise self._not_offered(name)
+            if (principal := CURRENT_PRINCIPAL.get()) is not None:
+                from ollama_mcp.server.auth.scopes import check_scope
+
+                check_scope(principal, tool.spec)
             send = report or _progress_sender(context)
             progress, caller = Progress(send), caller_of(context, self.ollama_settings, has_progress=send is not None)
             granted: set[str] = set()
@@ -212,21 +235,31 @@ class OllamaServer(GuidedServer):
                 checked = tool.arguments.check(arguments)
                 background = bool(checked.pop(BACKGROUND, False))
                 try:
-                    if background and JOB_TOOL not in self.bound_tools:
+                    # Without a way to a job's result, work is better waited for.
+                    goes_on = tool.is_long and (caller.has_tasks or JOB_TOOL in self.bound_tools)
+                    if background and not goes_on:
                         raise NotAllowed(
                             f"background needs {JOB_TOOL}, which is not offered.",
                             next_step="The user can add the toolset 'system' to tools.toolsets in the settings.",
                         )
                     job = Job(name, str(checked.get("model", "")), caller.owner, progress, call.consent)
-                    work = self._run(tool, call, checked, context)
-                    # Without the tool that gives a job's result, work is better waited for.
-                    if not tool.is_long or JOB_TOOL not in self.bound_tools:
-                        result = await work
+                    if not goes_on:
+                        result = await self._run(tool, call, checked, context)
                     else:
-                        job.resumes = tool.spec.hints.resumes
+                        job.arguments, job.resumes = checked, tool.spec.hints.resumes
+                        if caller.has_tasks:
+                            work = self._run_for_task(job, tool, call, checked, context)
+                            caller = tool.with_grace(caller)
+                        else:
+                            work = self._run(tool, call, checked, context)
                         result = await self.jobs.run(
                             job, work, caller, background=background, asks_midway=tool.asks_midway
                         )
+                    if result is None and caller.has_tasks:
+                        from ollama_mcp.server.tasks.shapes import created_task
+
+                        # The SDK passes on what it gets here; its types have no results of extensions.
+                        return cast("CallToolResult", created_task(job, self.ollama_settings.jobs))
                     result = result or tool.handover(job)
                     return fit_result(result, caller.result_bytes, partial(self._keep, job, result))
                 except NeedsInput as pause:
@@ -236,6 +269,22 @@ class OllamaServer(GuidedServer):
                     granted.add(await self._forms.ask(context, pause.question, progress))
         except Exception as error:
             return await self._failure(error, name)
+
+    def _run_for_task(
+        self,
+        job: Job,
+        tool: BoundTool,
+        call: Call,
+        arguments: dict[str, Any],
+        context: Context[None, Any] | None,
+    ) -> Coroutine[Any, Any, CallToolResult]:
+        """Run a tool whose call may become a task, which can ask the user later than the call could."""
+        from ollama_mcp.server.tasks.inputs import TaskInputs
+        from ollama_mcp.server.tasks.work import run_for_task
+
+        inputs = job.consent.inputs = TaskInputs()
+        run, fail = partial(self._run, tool, call, arguments, context), partial(self._failure, tool=tool.name)
+        return run_for_task(job, inputs, run, fail, partial(self._forms.ask_in_task, inputs=inputs))
 
     def _keep(self, job: Job, result: CallToolResult) -> str:
         """Keep a result that has to be cut, whole, as a job that has ended; its id, or "" where that cannot be."""
@@ -257,7 +306,7 @@ class OllamaServer(GuidedServer):
         """
         while True:
             try:
-                result = await tool.call(call, arguments, self._hidden)
+                result = await tool.call(call, arguments, self._hidden())
                 # Mostly nobody listens, and no prompt was asked for, which would show the host as it was.
                 if self.updates.listeners or "guidance" in self.__dict__:
                     await notify_changes(self, tool.name)
@@ -273,6 +322,9 @@ class OllamaServer(GuidedServer):
                     raise NeedsInput(question) from None
                 return await self._failure(error, tool.name)
             except Exception as error:
+                # Of a task it is told as what it is.
+                if isinstance(error, MCPError) and call.caller.has_tasks:
+                    raise
                 return await self._failure(error, tool.name)
 
     def _call(
@@ -289,7 +341,7 @@ class OllamaServer(GuidedServer):
             in_use=self.in_use,
             habits=self._habits.get(caller.owner or "") or self._new_habits(caller),
             consent=Consent(
-                tool.name, caller.identity, policy, self._confirmations, partial(can_show_forms, context), granted
+                tool.name, caller.identity, policy, self._confirmations, partial(self._forms.can_show, context), granted
             ),
             jobs=self.jobs,
             caller=caller,
@@ -327,7 +379,7 @@ class OllamaServer(GuidedServer):
 
     async def _failure(self, error: Exception, tool: str) -> CallToolResult:
         if isinstance(error, OllamaMCPError):
-            return failure_result(await with_suggestions(error, self.hosts, self.bound_tools, self._hidden))
+            return failure_result(await with_suggestions(error, self.hosts, self.offered_tools(), self._hidden()))
         return failure_result(internal_error(error, tool))
 
     def _not_offered(self, name: str) -> OllamaMCPError:

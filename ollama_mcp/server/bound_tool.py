@@ -22,6 +22,7 @@ from ollama_mcp.settings import Settings
 from ollama_mcp.work.chat.result import Answer
 
 if TYPE_CHECKING:
+    from ollama_mcp.server.caller import Caller
     from ollama_mcp.server.jobs import Job
 
 BACKGROUND = "background"
@@ -83,6 +84,16 @@ class BoundTool:
     def is_long(self) -> bool:
         """Whether its work may go on as a job: those tools take `background`."""
         return BACKGROUND in self.arguments.schema["properties"]
+
+    def with_grace(self, caller: Caller) -> Caller:
+        """A client that takes tasks, waiting only as long as a call of this tool may take to be none.
+
+        What answers in words becomes one only when the client would wait no longer: a task shows no words on their way.
+        """
+        grace = self.settings.jobs.grace_seconds
+        if self._output_schema is None or (caller.patience is not None and caller.patience < grace):
+            return caller
+        return replace(caller, patience=grace)
 
     @cached_property
     def asks_midway(self) -> bool:

@@ -5,10 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
+
 if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
 
     from ollama_mcp.settings import Settings
+
+TASKS_EXTENSION = "io.modelcontextprotocol/tasks"
 
 # The owner of all jobs over stdio, where there is one client.
 EVERYBODY = "everybody"
@@ -74,12 +80,14 @@ class Caller:
         patience: Seconds after which long work should be handed over as a job; None waits.
         result_bytes: Bytes of JSON that a result may have; None for no limit.
         client: The name and version that it gives itself, or "".
+        has_tasks: Whether this very request declares the Tasks extension, so that it may be answered by a task.
     """
 
     owner: str | None = EVERYBODY
     patience: float | None = None
     result_bytes: int | None = None
     client: str = ""
+    has_tasks: bool = False
 
     @property
     def identity(self) -> str:
@@ -98,17 +106,27 @@ def caller_of(context: Context[None, Any] | None, settings: Settings, *, has_pro
     owner = EVERYBODY if settings.transport == "stdio" else _owner(context)
     most = settings.limits.answer_chars
     cuts_at = next((size for start, size in CLIENT_RESULT_BYTES.items() if name.lower().startswith(start)), None)
-    return Caller(owner, seconds, most if cuts_at is None else min(most, cuts_at - MARGIN_BYTES), client)
+    most = most if cuts_at is None else min(most, cuts_at - MARGIN_BYTES)
+    capabilities = context.client_capabilities
+    has_tasks = (
+        context.protocol_version in MODERN_PROTOCOL_VERSIONS
+        and capabilities is not None
+        and TASKS_EXTENSION in (capabilities.extensions or ())
+    )
+    return Caller(owner, seconds, most, client, has_tasks)
 
 
 def _owner(context: Context[None, Any]) -> str | None:
     """Over HTTP: the name of the token, else the session, which has a secret id."""
-    from mcp.server.auth.middleware.auth_context import get_access_token
-
-    if (token := get_access_token()) is not None:
-        return f"token {token.client_id}"
-    request = context.request_context.request
-    if request is None:
-        return None
-    session = request.headers.get("mcp-session-id") or request.query_params.get("session_id")
+    if (principal := CURRENT_PRINCIPAL.get()) is not None:
+        return f"token {principal.name}"
+    session = session_of(context)
     return f"session {session}" if session else None
+
+
+def session_of(context: Context[None, Any] | None) -> str | None:
+    """The secret id of the session of a call: "" over stdio, where there is one; None over HTTP without sessions."""
+    request = context.request_context.request if context is not None else None
+    if request is None:
+        return ""
+    return request.headers.get("mcp-session-id") or request.query_params.get("session_id")

@@ -10,12 +10,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from ollama_mcp._command import command
 from ollama_mcp.errors import Declined, NeedsConfirmation, NotAllowed
-from ollama_mcp.server.elicitation import NeedsInput, Outcome, UserQuestion
+from ollama_mcp.server.elicitation import NO_USER, NeedsInput, Outcome, UserQuestion
 from ollama_mcp.settings.model import PolicySettings
+
+if TYPE_CHECKING:
+    from ollama_mcp.server.tasks.inputs import TaskInputs
 
 Action = Literal["delete", "overwrite", "push", "pull", "unload"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
@@ -77,7 +80,15 @@ class PendingConfirmations:
     def __init__(self) -> None:
         self._asked: dict[Confirmation, float] = {}
 
-    def check(self, asked: Confirmation, consequence: str, *, confirmed: bool, passed: list[Confirmation]) -> None:
+    def check(
+        self,
+        asked: Confirmation,
+        consequence: str,
+        *,
+        confirmed: bool,
+        passed: list[Confirmation],
+        by_host: bool = False,
+    ) -> None:
         """Return if this was asked for before and `confirmed` is set.
 
         Args:
@@ -86,6 +97,7 @@ class PendingConfirmations:
             confirmed: The tool's `confirm` argument.
             passed: What was confirmed before in the same call; it gets `asked` on return. What the call was not used
                 for counts in the next one, where it has to ask more.
+            by_host: Whether a form was shown for this, which the host has refused by itself.
 
         Raises:
             NeedsConfirmation: Otherwise; the message is the consequence.
@@ -98,8 +110,9 @@ class PendingConfirmations:
             return
         self._asked |= dict.fromkeys([*passed, asked], now)
         same = "the same arguments" if confirmed else "the same arguments and confirm=true"
+        what = "The host answered the form itself: no user saw it, and nothing" if by_host else "Nothing"
         raise NeedsConfirmation(
-            f"Nothing has been done yet. {consequence}",
+            f"{what} has been done yet. {consequence}",
             next_step=f"If the user agrees, call {asked.tool} again with {same}.",
         )
 
@@ -114,8 +127,10 @@ class Consent:
         policy: The settings for each action.
         confirmations: What agents were asked to confirm, of all calls.
         can_ask: Tells whether the client can show the user a form now.
-        granted_keys: Keys of the questions that the user answered with yes for this call.
+        granted_keys: Keys of the questions that the user answered with yes for this call; `NO_USER` if the host
+            answered one by itself.
         detached: Whether the call has been answered while its work goes on, so that nobody can be asked.
+        inputs: Asks the client of a task; None where the call cannot become one.
     """
 
     tool: str
@@ -125,21 +140,25 @@ class Consent:
     can_ask: Callable[[], bool]
     granted_keys: set[str] = field(default_factory=set[str])
     detached: bool = False
+    inputs: TaskInputs | None = None
     _passed: list[Confirmation] = field(default_factory=list[Confirmation])
 
     @property
     def has_forms(self) -> bool:
         """Whether the client can show the user a form."""
-        return self.can_ask()
+        return NO_USER not in self.granted_keys and self.can_ask()
 
     def detach(self) -> None:
-        """Mark the call as answered.
+        """Mark the call as answered; what is asked from now on is asked of the task, where it became one.
 
         Whether the client has forms is looked up a last time: its connection to the call ends now.
         """
         has_forms = self.has_forms
         self.can_ask = lambda: has_forms
-        self.detached = True
+        if self.inputs is None:
+            self.detached = True
+        else:
+            self.inputs.is_open = True
 
     def check(self, action: Action) -> None:
         """Refuse an action that no answer of the user could allow.
@@ -189,4 +208,5 @@ class Consent:
                 )
             raise NeedsInput(question)
         asked = Confirmation(self.caller, self.tool, subject)
-        self.confirmations.check(asked, consequence, confirmed=confirmed, passed=self._passed)
+        by_host = NO_USER in self.granted_keys
+        self.confirmations.check(asked, consequence, confirmed=confirmed, passed=self._passed, by_host=by_host)

@@ -22,13 +22,20 @@ from pydantic import ValidationError
 
 from ollama_mcp.errors import OllamaMCPError
 from ollama_mcp.formats.escaping import escape
+from ollama_mcp.server.caller import session_of
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
 
+    from ollama_mcp.server.tasks.inputs import TaskInputs
     from ollama_mcp.work.progress import Progress
 
 VALID_SECONDS = 600.0
+# No user reads a question and says no sooner: the host did. A yes that soon is one that the user has set up there.
+HOST_SECONDS = 0.3
+# Among the granted keys: the host answered a form of the call by itself, so that nobody can be asked.
+NO_USER = "no user"
+_MAX_SESSIONS = 1_000
 _MAX_PENDING = 1_000
 _MESSAGE_CHARS = 600
 # Names the question in the requests and responses of protocol 2026-07-28.
@@ -109,9 +116,17 @@ class Forms:
     def __init__(self, answer_seconds: float) -> None:
         self._seconds = answer_seconds
         self._pending: dict[str, _PendingForm] = {}
+        # Sessions whose host answered a form by itself, in their order.
+        self._without_user: dict[str, None] = {}
+
+    def can_show(self, context: Context[None, Any] | None) -> bool:
+        """Whether the client of this call can show the user a form now, as far as its session has shown."""
+        return can_show_forms(context) and (not self._without_user or session_of(context) not in self._without_user)
 
     def take_answer(self, context: Context[None, Any] | None) -> set[str]:
         """The keys that the user agreed to, where a call carries the answer to an open question. It counts once.
+
+        `NO_USER` is among them where the host refused by itself.
 
         Raises:
             OllamaMCPError: The refusal of the question, where the answer is not yes.
@@ -123,8 +138,7 @@ class Forms:
         answer = (context.input_responses or {}).get(_KEY)
         if answer is None:
             return set(asked.granted_keys)
-        _apply_answer(answer, asked.question)
-        return {*asked.granted_keys, asked.question.key}
+        return {*asked.granted_keys, self._judge(context, answer, asked.question, asked.asked_at)}
 
     def input_required(self, question: UserQuestion, granted_keys: set[str]) -> InputRequiredResult:
         """The result that asks the question; the client repeats the call with the answer."""
@@ -137,32 +151,68 @@ class Forms:
         return InputRequiredResult(input_requests={_KEY: question.request()}, request_state=name)
 
     async def ask(self, context: Context[None, Any], question: UserQuestion, progress: Progress) -> str:
-        """Ask while the call waits; returns the key that the user agreed to.
+        """Ask while the call waits; returns the key that the user agreed to, or `NO_USER` where the host refused.
 
         Raises:
             OllamaMCPError: The refusal of the question: no, no answer in time, or an invalid answer.
         """
         params = question.request().params
         assert isinstance(params, ElicitRequestFormParams)
+        asked_at = time.monotonic()
+        answer: object = None
         try:
             async with progress.phase("waiting for the user's answer"), asyncio.timeout(self._seconds):
                 answer = await context.session.elicit_form(
                     params.message, params.requested_schema, related_request_id=context.request_id
                 )
-        except (MCPError, ValidationError, TimeoutError):
+        except TimeoutError:
             raise question.refusal("unanswered") from None
-        _apply_answer(answer, question)
-        return question.key
+        except (MCPError, ValidationError):
+            pass  # an answer too, which may have come too soon for a user
+        return self._judge(context, answer, question, asked_at)
+
+    async def ask_in_task(self, question: UserQuestion, inputs: TaskInputs, progress: Progress) -> str:
+        """Ask the client of a task while it goes on; returns the key that the user agreed to.
+
+        Raises:
+            OllamaMCPError: The refusal of the question: no, or no answer in time.
+        """
+        try:
+            async with progress.phase("waiting for the user's answer"), asyncio.timeout(self._seconds):
+                answer = await inputs.ask(question.request())
+        except TimeoutError:
+            raise question.refusal("unanswered") from None
+        return _apply_answer(answer, question)
+
+    def _judge(self, context: Context[None, Any], answer: object, question: UserQuestion, asked_at: float) -> str:
+        """The question's key for an accepted form, whatever else a client sends with it; `NO_USER` for a host's no.
+
+        Raises:
+            OllamaMCPError: The refusal of the question, where the answer is the user's and not yes.
+        """
+        is_yes = isinstance(answer, ElicitResult) and answer.action == "accept"
+        if not is_yes and time.monotonic() - asked_at < HOST_SECONDS:
+            if (session := session_of(context)) is not None:
+                while len(self._without_user) >= _MAX_SESSIONS:
+                    del self._without_user[next(iter(self._without_user))]
+                self._without_user[session] = None
+            return NO_USER
+        return _apply_answer(answer, question)
 
 
-def _apply_answer(answer: object, question: UserQuestion) -> None:
-    """Return on an accepted form only; what else a client sends with it does not count."""
-    if not isinstance(answer, ElicitResult):
-        raise question.refusal("unanswered")
-    if answer.action == "accept":
+def _apply_answer(answer: object, question: UserQuestion) -> str:
+    """The question's key for an accepted form, whatever else a client sends with it.
+
+    Raises:
+        OllamaMCPError: The refusal of the question, where the answer is not yes.
+    """
+    action = answer.action if isinstance(answer, ElicitResult) else None
+    if action == "accept":
         question.accept()
-        return
-    if answer.action == "cancel":
+        return question.key
+    if action is None:
+        raise question.refusal("unanswered")
+    if action == "cancel":
         raise question.refusal("dismissed")
     question.decline()
     raise question.refusal("declined")

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
-from collections.abc import Coroutine
-from functools import partial
+from collections.abc import Coroutine, Mapping
+from functools import cached_property, partial
 from typing import Any, Literal, cast
 
-from mcp.types import CallToolResult, TextContent
+from mcp.types import CallToolResult, ErrorData, TextContent
 
 from ollama_mcp.errors import Busy, InvalidArgument
 from ollama_mcp.server.caller import Caller
 from ollama_mcp.server.confirmation import Consent
+from ollama_mcp.server.job_ids import new_job_id
 from ollama_mcp.server.result_budget import text_piece
 from ollama_mcp.work.progress import Progress, newest
 
@@ -43,7 +43,9 @@ class Job:
 
     Attributes:
         id: "" until the work is a job.
+        arguments: The checked arguments of the call.
         resumes: Whether repeating the call continues work that was stopped.
+        error: The JSON-RPC error that ended the work, which the result tells in words.
     """
 
     def __init__(self, tool: str, model: str, owner: str | None, progress: Progress, consent: Consent) -> None:
@@ -52,7 +54,9 @@ class Job:
         self._model = model
         self.progress = progress
         self.consent = consent
+        self.arguments: Mapping[str, Any] = {}
         self.resumes = False
+        self.error: ErrorData | None = None
         self.state: JobState = "running"
         self.result: CallToolResult | None = None
         self.task: asyncio.Task[CallToolResult] | None = None
@@ -64,6 +68,11 @@ class Job:
     def model(self) -> str:
         """The model that was named, or chosen since."""
         return self._model or self.progress.model
+
+    @cached_property
+    def created_at(self) -> float:
+        """When the call began, in seconds of the wall clock."""
+        return time.time() - (time.monotonic() - self._started_at)
 
     @property
     def seconds(self) -> float:
@@ -170,8 +179,7 @@ class JobManager:
             raise
         if task.done():
             return task.result()
-        # Over HTTP without sessions the id is all that a client is known by, so it must not be guessable.
-        job.id = secrets.token_urlsafe(12)
+        job.id = new_job_id(job.tool, job.arguments)
         job.consent.detach()
         job.progress.detach()
         self._jobs[job.id] = job
@@ -248,7 +256,7 @@ class JobManager:
 
     def _add_ended(self, job: Job) -> None:
         """Keep an ended job for its time, within the limits of number and size."""
-        job.id = job.id or secrets.token_urlsafe(12)
+        job.id = job.id or new_job_id(job.tool, job.arguments)
         self._jobs[job.id] = job
         seconds = self._keep_seconds.get(job.state, self._default_keep_seconds)
         asyncio.get_running_loop().call_later(seconds, self._jobs.pop, job.id, None)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ollama_mcp.settings.access import AudioSettings, ImageSettings, ReadSettings, UrlSettings, WriteSettings
+from ollama_mcp.settings.auth import AuthSettings
 from ollama_mcp.settings.hosts import HostName, HostSettings
 
 TOOLSETS: tuple[str, ...] = ("inference", "models", "work", "system", "blobs", "web", "legacy")
@@ -156,6 +157,12 @@ class JobSettings(SettingsSection):
     call_seconds: float = Field(
         default=0.0, ge=0, description="Seconds after which a long call continues as a job; 0: depends on the client."
     )
+    grace_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        description="Seconds after which a call becomes a task of a client that declares MCP Tasks; chat and generate "
+        "do so when the client would wait no longer.",
+    )
     limit: int = Field(default=20, ge=1, description="Jobs that run at once; the same number of finished ones is kept.")
     keep_seconds: float = Field(default=3_600.0, gt=0, description="Seconds that the result of a job is kept.")
     keep_cut_seconds: float = Field(
@@ -193,18 +200,23 @@ class StoreSettings(SettingsSection):
 class HttpSettings(SettingsSection):
     """Where streamable HTTP and SSE are served, to whom, and the limits of one client.
 
-    A client is an address: all programs on this machine that connect from 127.0.0.1 share its limits.
+    A client is a token or, without tokens, an address: all programs on this machine that connect from 127.0.0.1 then
+    share its limits.
     """
 
     host: str = Field(
-        default="127.0.0.1", description="Loopback address to listen on; other addresses are not allowed."
+        default="127.0.0.1", description="Address to listen on; any other than loopback needs tokens (docs/team.md)."
+    )
+    insecure_no_auth: bool = Field(
+        default=False, description="Listen on any address without tokens: whoever reaches the port may do everything."
     )
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 chooses a free one.")
     socket: str = Field(default="", description="Path of a Unix socket (mode 0600) to listen on instead of a port.")
     stateless: bool = Field(default=False, description="Serve streamable HTTP without sessions.")
     allowed_hosts: list[str] = Field(
         default_factory=list,
-        description="Accepted Host headers in addition to the loopback names, with or without a port.",
+        description="Accepted Host headers in addition to the loopback names and the address that was connected to, "
+        "with or without a port.",
     )
     allowed_origins: list[str] = Field(
         default_factory=list, description="Web origins whose pages may connect, such as 'http://localhost:6274'."
@@ -266,6 +278,7 @@ class Settings(SettingsSection):
         default="stdio", description="How MCP clients reach this server."
     )
     http: HttpSettings = Field(default_factory=HttpSettings)
+    auth: AuthSettings = Field(default_factory=AuthSettings)
     cache: bool = Field(
         default=True, description="Keep what a start over stdio answers, so that the next one answers at once."
     )

@@ -11,7 +11,7 @@ from cryptography.x509 import DNSName
 
 from ollama_mcp.api import ClientTimeouts, OllamaClient
 from ollama_mcp.errors import InvalidArgument, Unreachable
-from tests.api.certificates import LOOPBACK
+from tests.api.certificates import LOOPBACK, Authority
 from tests.api.failing import failure
 from tests.api.raw_server import response, serving
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cryptography.x509 import GeneralName
-
-    from tests.api.certificates import Authority
 
 VERSION = response('{"version":"0.33.0"}')
 
@@ -68,6 +66,23 @@ async def test_an_unknown_ca_is_said_with_the_setting(authority: Authority) -> N
         error = await failure(server.url)
         assert "unknown issuer" in error.message
         assert "CA file" in error.next_step
+
+
+async def test_a_certificate_that_lacks_something_is_no_matter_of_trust(authority: Authority, tmp_path: Path) -> None:
+    async with serving(VERSION, tls=authority.server(only_for_clients=True)) as server:
+        error = await failure(server.url, ca_file=str(authority.ca))
+    assert "refused (un" in error.message and "purpose" in error.message
+    assert "CA file" not in error.next_step
+
+    bare = Authority(tmp_path, key_usage=False)
+    async with serving(VERSION, tls=bare.server()) as server:
+        if ssl.create_default_context().verify_flags & ssl.VERIFY_X509_STRICT:
+            error = await failure(server.url, ca_file=str(bare.ca))
+            assert "refused (CA cert does not include key usage extension)" in error.message
+            assert "CA's" in error.next_step
+        else:
+            async with OllamaClient(server.url, ca_file=str(bare.ca)) as client:
+                assert await client.version() == "0.33.0"
 
 
 async def test_a_plain_server_behind_https_is_said() -> None:

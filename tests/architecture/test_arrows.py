@@ -13,7 +13,7 @@ import pytest
 from tests.architecture.tree import ROOT, Import, files, imports, shown
 
 LAYERS = (
-    {"errors", "_paths", "front"},
+    {"errors", "_paths", "_project", "front"},
     {"_command"},
     {"settings"},
     {"formats"},
@@ -25,7 +25,7 @@ LAYERS = (
     {"__main__"},
 )
 RANKS = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
-BELOW_ALL = {"errors", "_paths", "_command", "settings", "front"}
+BELOW_ALL = {"errors", "_paths", "_project", "_command", "settings", "front"}
 CORE = [file for file in files("ollama_mcp", pattern="*.py") if file != ROOT / "ollama_mcp/__init__.py"]
 
 # Beside the public face, formats and work, what a tool may need: request types, argument types, words for a result.

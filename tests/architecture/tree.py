@@ -31,8 +31,8 @@ def files(*folders: str, pattern: str = "*") -> list[Path]:
     roots = folders or FOLDERS
     found = [file for folder in roots for file in (ROOT / folder).rglob(pattern)]
     if not folders:
-        # Coverage writes its files there while the tests run.
-        found += [file for file in ROOT.glob(pattern) if not file.name.startswith(".coverage")]
+        # Coverage writes its files there while the tests run; in a linked worktree `.git` is a file.
+        found += [file for file in ROOT.glob(pattern) if not file.name.startswith(".coverage") and file.name != ".git"]
     return sorted(file for file in found if file.is_file() and "__pycache__" not in file.parts)
 
 

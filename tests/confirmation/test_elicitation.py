@@ -8,6 +8,7 @@ from mcp import Client
 from mcp.types import ElicitResult
 
 from ollama_mcp._command import command
+from ollama_mcp.server import elicitation
 from ollama_mcp.simulator import Answer, Simulator
 from tests.confirmation.user import DISMISSED, NO, YES, User, until, with_user
 from tests.support import connected, data, error, text
@@ -127,6 +128,44 @@ async def test_each_call_is_asked_anew(simulator: Simulator, mode: str):
         await client.call_tool("ollama_copy_model", {"source": "gemma3:4b", "destination": MODEL})
         error(await client.call_tool("ollama_delete_model", {"model": MODEL}), "declined")
     assert len(user.forms) == 2
+
+
+@pytest.mark.parametrize(
+    ("mode", "answer"),
+    [
+        ("legacy", NO),
+        ("legacy", DISMISSED),
+        # Since 2026-07-28 a client that fails at a question does not make the call again.
+        ("legacy", RuntimeError("no screen")),
+        ("2026-07-28", NO),
+        ("2026-07-28", DISMISSED),
+    ],
+)
+async def test_a_host_that_refuses_forms_by_itself_counts_as_one_that_cannot_ask(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, mode: str, answer: ElicitResult | Exception
+):
+    monkeypatch.setattr(elicitation, "HOST_SECONDS", 60.0)
+    user = User(answer)
+    async with with_user(simulator.url, user, mode=mode) as client:
+        said = error(await client.call_tool("ollama_delete_model", {"model": MODEL}), "needs_confirmation")
+        assert "The host answered the form itself: no user saw it" in said and f"This deletes {MODEL}" in said
+        assert "If the user agrees" in said and "confirm=true" in said
+        # The yes is for this model as it is now, and for nothing else.
+        other = await client.call_tool("ollama_delete_model", {"model": "gemma3:4b", "confirm": True})
+        assert "no user saw it" not in error(other, "needs_confirmation")
+        assert "/api/delete" not in _paths(simulator)
+        assert not (await client.call_tool("ollama_delete_model", {"model": MODEL, "confirm": True})).is_error
+        # What needs a user stays closed.
+        error(await client.call_tool("ollama_push_model", {"model": "gemma3:4b"}), "not_allowed")
+    assert _paths(simulator).count("/api/delete") == 1 and "/api/push" not in _paths(simulator)
+    assert len(user.forms) == 1
+
+
+@ERAS
+async def test_a_yes_is_a_yes_however_soon_it_comes(simulator: Simulator, monkeypatch: pytest.MonkeyPatch, mode: str):
+    monkeypatch.setattr(elicitation, "HOST_SECONDS", 60.0)
+    async with with_user(simulator.url, User(YES), mode=mode) as client:
+        assert not (await client.call_tool("ollama_delete_model", {"model": MODEL})).is_error
 
 
 async def test_a_client_that_fails_at_the_form_has_said_no(simulator: Simulator):

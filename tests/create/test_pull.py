@@ -232,6 +232,7 @@ async def test_a_client_with_forms_asks_the_user_once_before_a_large_pull(simula
     assert "This downloads 13." in user.questions[0]
 
 
+@pytest.mark.usefixtures("quick_users")
 async def test_a_user_who_says_no_gets_no_large_pull(simulator: Simulator):
     async with with_user(simulator.url, User(NO)) as client:
         error(await pull(client, model=LARGE), "declined")

@@ -6,20 +6,25 @@ The texts are taken from the syntax trees, so that a message which no test bring
 from __future__ import annotations
 
 import ast
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import pytest
+from jsonschema_rs import is_valid
 
 from ollama_mcp.cli.options import build_parser
+from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.options import OPTIONS
 from ollama_mcp.server.app import OllamaServer
+from ollama_mcp.server.bound_tool import BoundTool
 from ollama_mcp.settings import Settings
 from ollama_mcp.settings.load import iter_settings
 from tests.architecture.tree import files, parsed, shown
+from tests.guidance.helpers import calls_in
 
 # What stands for a value that is put in at run time.
 HOLE = "\0"
@@ -27,14 +32,13 @@ HOLE = "\0"
 BESIDE = {"truncate", "shift", "logprobs", "top_logprobs"}
 # Commands and options of other programs that texts name.
 OF_OLLAMA = {"serve", "signin"}
-OF_OTHERS = {"--with", "--python"}
+OF_OTHERS = {"--with", "--python", "--header"}
 # Descriptions and comments on code speak of the program by its name; what a user is told to run does not.
-BY_NAME = {"ollama_mcp/settings/access.py", "ollama_mcp/server/transports/stdio.py"}
+BY_NAME = {"ollama_mcp/settings/access.py", "ollama_mcp/settings/auth.py", "ollama_mcp/server/transports/stdio.py"}
 _TOOL = re.compile(r"\b(ollama_(?!mcp\b)[a-z_]+)\b")
-_CALL = re.compile(r"\b(ollama_(?!mcp\b)[a-z_]+)\(([^()]*)\)")
-_KEYWORD = re.compile(r"\b([a-z_]+)=")
-_VALUE = re.compile(r"\b([a-z_]+)='([a-z_]+)'")
-_HINT = re.compile(r"(?<![\w.%-])([a-z_]+)=(?:true|false|'[a-z_]+'|\d+)(?!\w)")
+_HINT = re.compile(r"(?<![\w.%-])([a-z_]+)=(true|false|'[a-z_]+'|\d+)(?!\w)")
+# Where a value is put in: at run time, or by what fills in the texts of error rules.
+_PUT_IN = re.compile(r"\0|\{[a-z_]+\}")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
 
@@ -69,11 +73,16 @@ def texts() -> list[Text]:
 
 
 @pytest.fixture(scope="module")
-def schemas() -> dict[str, dict[str, Any]]:
-    """The input schema of every tool that there is."""
-    server = OllamaServer(Settings.model_validate({"tools": {"toolsets": ["all"]}, "policy": {"push": "confirm"}}))
-    bound = server.bound_tools
-    return {name: tool.wire.input_schema for name, tool in bound.items()}
+def tools() -> Mapping[str, BoundTool]:
+    """Every tool that there is."""
+    settings = Settings.model_validate({"tools": {"toolsets": ["all"]}, "policy": {"push": "confirm"}})
+    return OllamaServer(settings).bound_tools
+
+
+@pytest.fixture(scope="module")
+def schemas(tools: Mapping[str, BoundTool]) -> dict[str, dict[str, Any]]:
+    """The input schema of each."""
+    return {name: tool.wire.input_schema for name, tool in tools.items()}
 
 
 def _wrong(found: Iterator[tuple[Text, str]]) -> list[str]:
@@ -89,39 +98,57 @@ def test_every_tool_that_a_text_names_exists(schemas: dict[str, dict[str, Any]])
     assert not _wrong((text, name) for text, name in named if name not in schemas)
 
 
-def test_every_call_in_a_text_has_arguments_that_the_tool_takes(schemas: dict[str, dict[str, Any]]) -> None:
-    calls = [(text, *call) for text in texts() for call in _CALL.findall(text.words)]
-    assert len(calls) > 10
+def test_every_call_in_a_text_is_one_that_the_tool_takes(tools: Mapping[str, BoundTool]) -> None:
+    # A value that is put in at run time, or left to the reader, is any that the schema takes.
+    calls = [(text, *call) for text in texts() for call in calls_in(_PUT_IN.sub("...", text.words))]
+    assert len(calls) > 15
+    wrong = ((text, _refusal(tools[tool], arguments)) for text, tool, arguments in calls)
+    assert not _wrong((text, why) for text, why in wrong if why)
+
+
+def _refusal(tool: BoundTool, arguments: dict[str, Any]) -> str:
+    properties: dict[str, Any] = tool.wire.input_schema["properties"]
+    unknown = arguments.keys() - properties
+    if unknown:
+        return f"{tool.name}({', '.join(unknown)})"
+    try:
+        tool.arguments.check({name: _whole(value, properties[name]) for name, value in arguments.items()})
+    except InvalidArgument as error:
+        return error.message
+    return ""
+
+
+def _whole(value: Any, schema: dict[str, Any]) -> Any:
+    if value is not ... and value != "...":
+        return value
+    kinds = schema.get("type", "string")
+    return schema["enum"][0] if "enum" in schema else 1 if kinds in ("integer", "number") else "x"
+
+
+def test_every_argument_that_a_text_says_to_set_is_one_and_takes_the_value(schemas: dict[str, dict[str, Any]]) -> None:
+    found = [(text, *hint) for text in texts() for hint in _HINT.findall(text.words)]
+    assert len(found) > 20
+    known = dict[str, list[Any]]()
+    for name, schema in (pair for one in schemas.values() for pair in _properties(one)):
+        known.setdefault(name, []).append(schema)
+    known |= {name: [{}] for name in {*OPTIONS, *BESIDE} - known.keys()}
     wrong = (
-        (text, f"{tool}({name})")
-        for text, tool, arguments in calls
-        for name in _KEYWORD.findall(arguments)
-        if name not in schemas[tool]["properties"]
+        (text, f"{name}={value}")
+        for text, name, value in found
+        if not any(is_valid(schema, json.loads(value.replace("'", '"'))) for schema in known.get(name, []))
     )
     assert not _wrong(wrong)
-    values = [
-        (text, f"{tool}({name}={value!r})", schemas[tool]["properties"][name].get("enum", [value]), value)
-        for text, tool, arguments in calls
-        for name, value in _VALUE.findall(arguments)
-    ]
-    assert not _wrong((text, call) for text, call, allowed, value in values if value not in allowed)
 
 
-def test_every_argument_that_a_text_says_to_set_is_one(schemas: dict[str, dict[str, Any]]) -> None:
-    known = {name for schema in schemas.values() for name in _names(schema)} | set(OPTIONS) | BESIDE
-    wrong = ((text, name) for text in texts() for name in _HINT.findall(text.words) if name not in known)
-    assert not _wrong(wrong)
-
-
-def _names(schema: Any) -> Iterator[str]:
+def _properties(schema: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(schema, dict):
         table = cast("dict[str, Any]", schema)
-        yield from table.get("properties", {})
+        yield from table.get("properties", {}).items()
         for inner in table.values():
-            yield from _names(inner)
+            yield from _properties(inner)
     elif isinstance(schema, list):
         for inner in cast("list[Any]", schema):
-            yield from _names(inner)
+            yield from _properties(inner)
 
 
 def test_every_setting_and_option_that_a_text_names_exists() -> None:

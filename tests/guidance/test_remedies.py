@@ -133,6 +133,7 @@ async def test_an_error_says_what_to_do_and_what_it_names_works(case: Case):
                 assert not result.is_error or first.startswith("[model_not_found] The registry"), (name, first)
 
 
+@pytest.mark.usefixtures("quick_users")
 async def test_after_a_declined_form_the_user_is_asked_again_only_when_it_is_their_wish(simulator: Simulator):
     user = User(NO, YES)
     async with with_user(simulator.url, user) as client:

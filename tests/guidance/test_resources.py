@@ -33,7 +33,7 @@ async def test_state_and_guides_are_listed_and_each_can_be_read(simulator: Simul
     async with connected(simulator.url, mode=mode) as client:
         listed = (await client.list_resources()).resources
         assert [one.uri for one in listed][:5] == STATES
-        assert len(listed) == 12 and len({one.name for one in listed}) == 12
+        assert len(listed) == 13 and len({one.name for one in listed}) == 13
         for one in listed:
             assert one.title and one.description and one.mime_type
             (content,) = (await client.read_resource(one.uri)).contents

@@ -183,6 +183,7 @@ async def test_following_a_job_reports_its_progress_and_nothing_comes_for_the_fi
     assert any("One two" in message for message in second)
 
 
+@pytest.mark.usefixtures("quick_users")
 async def test_a_background_pull_asks_the_user_before_it_is_let_go(simulator: Simulator):
     pull = {"model": "smollm2:135m", "background": True}
     user = User(NO, YES)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from mcp import Client, StdioServerParameters
+from uv import find_uv_bin
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,6 +45,14 @@ def build(tree: Path, folder: Path, *targets: str) -> subprocess.CompletedProces
     done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False, timeout=150)
     assert done.returncode == 0, done.stderr
     return done
+
+
+def path_with_uv(folder: Path) -> str:
+    """A PATH that finds the uv of the tests' own environment first, and nothing else of that environment."""
+    folder.mkdir()
+    for program in ("uv", "uvx"):
+        (folder / program).symlink_to(Path(find_uv_bin()).with_name(program))
+    return os.pathsep.join([str(folder), *os.get_exec_path()])
 
 
 def empty_home(folder: Path) -> dict[str, str]:

@@ -10,12 +10,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from mcp import Client, StdioServerParameters
+from mcp.types import TextResourceContents
 
 from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.settings import Settings
-from tests.packaging.conftest import ROOT, Built, build, offered_tools
+from tests.packaging.conftest import ROOT, Built, build, empty_home, offered_tools
 
-IN_WHEEL = ("ollama_mcp/", "tools/", "prompts/", "config.json", "ollama_mcp_server.py")
+IN_WHEEL = ("ollama_mcp/", "tools/", "prompts/", "skills/", "config.json", "ollama_mcp_server.py")
 BUILDING = {"pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "CHANGELOG.md"}
 
 
@@ -68,6 +70,17 @@ async def test_the_wheel_alone_serves_from_a_neutral_folder(unpacked: Path, tmp_
     variables = {"PYTHONPATH": str(unpacked)}
     listed = await offered_tools(sys.executable, "-m", "ollama_mcp", folder=neutral, variables=variables)
     assert listed == await tools_of_the_checkout()
+
+
+async def test_the_wheel_alone_serves_the_skill(unpacked: Path, tmp_path: Path) -> None:
+    env = {**empty_home(tmp_path), "PYTHONPATH": str(unpacked)}
+    server = StdioServerParameters(command=sys.executable, args=["-m", "ollama_mcp"], cwd=tmp_path, env=env)
+    async with Client(server) as client:
+        assert client.server_capabilities is not None
+        assert "io.modelcontextprotocol/skills" in (client.server_capabilities.extensions or {})
+        (content,) = (await client.read_resource("skill://local-models/SKILL.md")).contents
+    assert isinstance(content, TextResourceContents)
+    assert content.text.encode() == (ROOT / "skills" / "local-models" / "SKILL.md").read_bytes()
 
 
 async def test_the_checkout_serves_by_its_entry_file_from_a_neutral_folder(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ollama_mcp.errors import DiskError, InvalidArgument, NotAllowed
-from ollama_mcp.server.transports.binding import listen_tcp, listen_unix
+from ollama_mcp.server.transports.binding import check_open, listen_tcp, listen_unix
+from ollama_mcp.settings.model import HttpSettings
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "LOCALHOST.", "::1", "[::1]"])
@@ -21,12 +22,20 @@ def test_loopback_addresses_can_be_bound(host: str) -> None:
             pass
 
 
+@pytest.mark.parametrize("host", ["", "example.com", "0", "127.1", "256.0.0.1"])
+def test_a_name_is_not_resolved(host: str) -> None:
+    with pytest.raises(InvalidArgument, match="no address") as caught:
+        listen_tcp(host, 0)
+    assert repr(host) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "host", ["0.0.0.0", "::", "", "192.168.1.2", "10.0.0.1", "example.com", "[::ffff:127.0.0.1]", "0"]
 )
-def test_no_other_address_can_be_bound(host: str) -> None:
-    with pytest.raises(NotAllowed, match="loopback") as caught:
-        listen_tcp(host, 0)
+def test_no_address_but_loopback_is_served_without_tokens(host: str) -> None:
+    with pytest.raises(NotAllowed, match=r"not a loopback address.*token add") as caught:
+        check_open(host, HttpSettings())
     assert repr(host) in str(caught.value)
     assert "\n" not in str(caught.value)
 

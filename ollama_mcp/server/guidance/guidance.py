@@ -29,6 +29,7 @@ from ollama_mcp.server.guidance import resources
 from ollama_mcp.server.guidance.host_state import HostStateCache
 from ollama_mcp.server.guidance.prompt_rendering import render_prompt
 from ollama_mcp.server.guidance.prompts import Prompt, load_prompts
+from ollama_mcp.server.guidance.skills import skills
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel.helper_types import ReadResourceContents
@@ -53,7 +54,7 @@ class Guidance:
         settings: The settings of this start.
         hosts: The Ollama hosts, for what is installed and loaded.
         store: What earlier processes learnt about models, and the usage.
-        offered: Returns the names of the offered tools; no other tool is ever named to an agent.
+        offered: Returns the names of the tools that whoever asks is offered; no other is ever named to an agent.
         call: Calls a tool, for resources that show its result.
     """
 
@@ -78,12 +79,11 @@ class Guidance:
         # Requests that arrive while the files are read wait for them instead of reading them again.
         async with self._loading:
             if self._prompts is None:
-                found, problems = await asyncio.to_thread(load_prompts, self.settings.prompts.folders)
+                self._prompts, problems = await asyncio.to_thread(load_prompts, self.settings.prompts.folders)
                 for problem in problems:
                     log.warning("%s", problem)
-                offered = self._offered()
-                self._prompts = {name: prompt for name, prompt in found.items() if prompt.is_available(offered)}
-        return self._prompts
+        offered = self._offered()
+        return {name: prompt for name, prompt in self._prompts.items() if prompt.is_available(offered)}
 
     async def list_prompts(self) -> list[WirePrompt]:
         """The result of prompts/list."""
@@ -105,9 +105,9 @@ class Guidance:
         message = PromptMessage(role="user", content=TextContent(type="text", text=text))
         return GetPromptResult(description=prompt.description, messages=[message])
 
-    def list_resources(self) -> list[Resource]:
+    async def list_resources(self) -> list[Resource]:
         """The result of resources/list."""
-        return resources.list_resources(self._offered())
+        return resources.list_resources(self._offered(), await skills())
 
     def list_resource_templates(self) -> list[ResourceTemplate]:
         """The template of model cards."""

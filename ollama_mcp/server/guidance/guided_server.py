@@ -108,8 +108,8 @@ class GuidedServer(MCPServer[None]):
         return await self.guidance.get_prompt(name, arguments or {})
 
     async def list_resources(self) -> list[Resource]:
-        """The state of Ollama, as far as the tools that show it are offered, and the guides."""
-        return self.guidance.list_resources()
+        """The state of Ollama, as far as the tools that show it are offered, the guides, and the skills."""
+        return await self.guidance.list_resources()
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
         """The template of model cards."""

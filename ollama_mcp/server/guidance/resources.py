@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -17,6 +17,7 @@ from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.host_url import normalize_host_url
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.server.guidance import guides
+from ollama_mcp.server.guidance.skills import Skill, skills
 from ollama_mcp.server.result_budget import fit_json_text
 from ollama_mcp.server.results import META
 from ollama_mcp.server.usage_report import usage_by_model
@@ -54,7 +55,7 @@ TOOL_RESOURCES = (
 )
 
 
-def list_resources(offered: Collection[str]) -> list[Resource]:
+def list_resources(offered: Collection[str], skills: Mapping[str, Skill]) -> list[Resource]:
     """All resources, in an order that never changes."""
     found = [
         Resource(
@@ -69,9 +70,13 @@ def list_resources(offered: Collection[str]) -> list[Resource]:
     ]
     hosts_description = "Addresses of the Ollama hosts that this server uses."
     found.append(Resource(uri=HOSTS, name="hosts", title="Hosts", description=hosts_description, mime_type=JSON))
-    return found + [
+    found += [
         Resource(uri=uri, name=_name(uri), title=guide.title, description=guide.description, mime_type=MARKDOWN)
         for uri, guide in guides.GUIDES.items()
+    ]
+    return found + [
+        Resource(uri=skill.uri, name=skill.name, title="Skill", description=skill.description, mime_type=MARKDOWN)
+        for skill in skills.values()
     ]
 
 
@@ -120,7 +125,11 @@ async def read_resource(
     if uri.startswith(MODEL_CARD) and list_templates(offered):
         card = await call("ollama_show_model", {"model": _model_name(uri)})
         return _result_contents(card, limit, "ollama_show_model")
-    raise _not_found(uri, offered)
+    found = await skills()
+    for skill in found.values():
+        if uri in skill.files:
+            return ReadResourceContents(content=skill.files[uri], mime_type=MARKDOWN)
+    raise _not_found(uri, [one.uri for one in list_resources(offered, found)])
 
 
 def _model_name(uri: str) -> str:
@@ -148,9 +157,8 @@ def _json_contents(value: Any) -> ReadResourceContents:
     return ReadResourceContents(content=json.dumps(value, ensure_ascii=False), mime_type=JSON)
 
 
-def _not_found(uri: str, offered: Collection[str]) -> ResourceNotFoundError:
-    known = [resource.uri for resource in list_resources(offered)]
-    close = difflib.get_close_matches(uri, known, n=1)
+def _not_found(uri: str, known: Collection[str]) -> ResourceNotFoundError:
+    close = difflib.get_close_matches(uri, list(known), n=1)
     hint = f" Did you mean {close[0]}?" if close else " resources/list lists all."
     return ResourceNotFoundError(f"[invalid_argument] There is no resource {uri[:120]!r}.{hint}")
 

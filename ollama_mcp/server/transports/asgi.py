@@ -16,6 +16,9 @@ Send = Callable[[Message], Awaitable[None]]
 Scope = MutableMapping[str, Any]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+PRINCIPAL_KEY = "ollama_mcp.principal"
+"""Where the scope of an authenticated request has its `Principal`."""
+
 # Loopback is far faster: only a sender that trickles on purpose runs out of time.
 _MIN_BYTES_PER_SECOND = 256 * 1024
 
@@ -26,12 +29,18 @@ class Refused(Exception):
     Args:
         status: HTTP status.
         reason: What is wrong, for the client and the log; values quoted with `!r`.
+        fields: Headers of the response.
+        text: What the client reads in place of the reason.
     """
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(
+        self, status: int, reason: str, fields: tuple[tuple[bytes, bytes], ...] = (), *, text: str = ""
+    ) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
+        self.fields = fields
+        self.text = text or reason
 
 
 class ClientGone(Exception):
@@ -88,6 +97,12 @@ def headers(scope: Scope, name: bytes) -> list[str]:
     pairs: Iterable[tuple[bytes, bytes]] = scope["headers"]
     # HTTP header bytes have no declared encoding; latin-1 maps every byte.
     return [value.decode("latin-1") for key, value in pairs if key == name]
+
+
+def client_of(scope: Scope) -> str:
+    """Whom limits and sessions count for: the principal of a request, else its address."""
+    principal = scope.get(PRINCIPAL_KEY)
+    return f"token {principal.name}" if principal is not None else client_address(scope)
 
 
 def client_address(scope: Scope) -> str:

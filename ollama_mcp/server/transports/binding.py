@@ -1,8 +1,10 @@
-"""The listening socket of the HTTP transports: a loopback address, or a Unix socket of its owner."""
+"""The listening socket of the HTTP transports: an address, or a Unix socket of its owner."""
 
 from __future__ import annotations
 
 import errno
+import ipaddress
+import logging
 import os
 import socket
 import stat
@@ -10,32 +12,36 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ollama_mcp._command import command
 from ollama_mcp.errors import DiskError, InvalidArgument, NotAllowed
-from ollama_mcp.server.transports.origin import is_loopback
+from ollama_mcp.settings.model import HttpSettings
+
+_log = logging.getLogger("ollama_mcp.http")
 
 _BACKLOG = 2048
 
 
 def listen_tcp(host: str, port: int) -> socket.socket:
-    """A socket that listens on a loopback address.
+    """A socket that listens on an address.
 
     Args:
-        host: `localhost` (that is 127.0.0.1), an address of 127.0.0.0/8, or ::1.
+        host: An IP address, or `localhost` (that is 127.0.0.1).
         port: 0 takes a free one.
 
     Raises:
-        NotAllowed: `host` is not loopback.
-        InvalidArgument: The port is in use or cannot be used.
+        InvalidArgument: `host` is no address, or the port is in use or cannot be used.
     """
     address = host.removeprefix("[").removesuffix("]")  # as in a URL
-    if not is_loopback(address):
-        raise NotAllowed(
-            f"HTTP is served on this machine's loopback addresses only, and {host!r} is not one.",
-            next_step="Use --bind 127.0.0.1, from elsewhere through an SSH tunnel, or use --socket.",
-        )
     # Not resolved, since a hosts file could name another machine.
     if address.lower().removesuffix(".") == "localhost":
         address = "127.0.0.1"
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        raise InvalidArgument(
+            f"{host!r} is no address to listen on: names are not resolved.",
+            next_step="Use an IP address of this machine, such as --bind 127.0.0.1, or 0.0.0.0 for all of them.",
+        ) from None
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     # asyncio sets TCP_NODELAY only where the protocol is given; without it every answer waits 40 ms for an ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -53,6 +59,21 @@ def listen_tcp(host: str, port: int) -> socket.socket:
             f"Port {port} on {host} {why}.", next_step="Choose another with --port, or --port 0 for a free one."
         ) from None
     return listener
+
+
+def check_open(host: str, settings: HttpSettings) -> None:
+    """Let an address that is not loopback be served without tokens only where the user insists.
+
+    Raises:
+        NotAllowed: The user does not.
+    """
+    if not settings.insecure_no_auth:
+        raise NotAllowed(
+            f"{host!r} is not a loopback address, and no client would need a token.",
+            next_step=f"Make a token first: `{command('token add NAME')}`. Or use --bind 127.0.0.1, from elsewhere "
+            "through an SSH tunnel, or --socket.",
+        )
+    _log.warning("http.insecure_no_auth: whoever reaches %s may use, create and delete models without a token", host)
 
 
 @contextmanager

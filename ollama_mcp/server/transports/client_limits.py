@@ -1,4 +1,6 @@
-"""How much one HTTP client may have open: requests, event streams, running calls, sessions. A client is an IP address.
+"""How much one HTTP client may have open: requests, event streams, running calls, sessions.
+
+A client is a principal or, without tokens, an IP address.
 
 The SDK (mcp 2.3.0, `StreamableHTTPSessionManager`) limits sessions for the whole process only, so one client can take
 all; and it lets two requests of one session have the same id, whose answers get mixed up. Obsolete when these tests
@@ -19,14 +21,14 @@ from mcp.types import RequestId
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from pydantic_core import from_json
 
-from ollama_mcp.server.transports.asgi import ASGIApp, Message, Receive, Refused, Scope, Send, client_address, headers
+from ollama_mcp.server.transports.asgi import ASGIApp, Message, Receive, Refused, Scope, Send, client_of, headers
 
 CountedThing = Literal["unfinished", "posts", "streams", "running"]
 _SESSION_HEADER = b"mcp-session-id"
 
 
 class Client:
-    """What one address has open now: unfinished bodies, POSTs, event streams, running calls."""
+    """What one client has open now: unfinished bodies, POSTs, event streams, running calls."""
 
     def __init__(self) -> None:
         self._counts: Counter[CountedThing] = Counter()
@@ -61,14 +63,14 @@ class Clients:
         self._clients: dict[str, Client] = {}
 
     @contextmanager
-    def client(self, address: str) -> Generator[Client]:
-        """The client at an address. One that has nothing open afterwards is forgotten."""
-        client = self._clients.setdefault(address, Client())
+    def client(self, name: str) -> Generator[Client]:
+        """The client of that name. One that has nothing open afterwards is forgotten."""
+        client = self._clients.setdefault(name, Client())
         try:
             yield client
         finally:
             if client.is_idle:
-                self._clients.pop(address, None)
+                self._clients.pop(name, None)
 
 
 @dataclass
@@ -113,7 +115,7 @@ class SessionLimits:
             await self._use(session_id, session, scope, receive, send)
 
     async def _open(self, scope: Scope, receive: Receive, send: Send) -> None:
-        owner = client_address(scope)
+        owner = client_of(scope)
         # Other methods without a session open none; the SDK refuses them.
         if scope["method"] == "POST" and not self._has_room(owner):
             raise Refused(503, f"over {self._limit} sessions of one client")

@@ -11,8 +11,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+
+from ollama_mcp.server.auth.authenticator import Authenticator, Unauthenticated, bearer_token
 from ollama_mcp.server.transports import MAX_MESSAGE_BYTES
 from ollama_mcp.server.transports.asgi import (
+    PRINCIPAL_KEY,
     ASGIApp,
     ClientGone,
     Receive,
@@ -20,6 +25,7 @@ from ollama_mcp.server.transports.asgi import (
     Scope,
     Send,
     client_address,
+    client_of,
     headers,
     read_body,
     send_text,
@@ -27,6 +33,7 @@ from ollama_mcp.server.transports.asgi import (
 from ollama_mcp.server.transports.cancellation import CancellableRequest
 from ollama_mcp.server.transports.client_limits import Client, Clients
 from ollama_mcp.server.transports.origin import host_is_allowed, origin_is_allowed
+from ollama_mcp.server.transports.page import is_asked, page
 from ollama_mcp.settings.model import HttpSettings
 
 _log = logging.getLogger("ollama_mcp.http")
@@ -40,10 +47,21 @@ class Guard:
         app: The application inside.
         settings: Names, origins and limits.
         ready: Asked by /readyz.
+        auth: Finds out who sends a request; None lets everybody in.
+        endpoint: Path of the MCP endpoint.
     """
 
-    def __init__(self, app: ASGIApp, settings: HttpSettings, ready: Callable[[], Awaitable[bool]]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: HttpSettings,
+        ready: Callable[[], Awaitable[bool]],
+        auth: Authenticator | None = None,
+        endpoint: str = "/mcp",
+    ) -> None:
         self._app = app
+        self._auth = auth
+        self._endpoint = endpoint
         self._settings = settings
         self._ready = ready
         self._clients = Clients()
@@ -57,14 +75,17 @@ class Guard:
             return
         try:
             self._check_headers(scope)
-            with self._clients.client(client_address(scope)) as client:
+            if self._auth is not None and not self._is_preflight(scope):
+                await self._authenticate(self._auth, scope)
+            with self._clients.client(client_of(scope)) as client:
                 await self._admit(client, scope, receive, send)
         except ClientGone:
             return
         except Refused as refused:
             _log.warning("%s: %s", _log_line(scope, refused.status), refused.reason)
             # What is left of the body is not read, so the connection can't serve another request.
-            await send_text(send, refused.status, refused.reason, ((b"connection", b"close"),))
+            fields = ((b"connection", b"close"), *refused.fields, *self._readable_by_page(scope))
+            await send_text(send, refused.status, refused.text, fields)
 
     def stop(self) -> None:
         """End all responses, also event streams, and refuse new requests."""
@@ -100,11 +121,44 @@ class Guard:
         hosts = headers(scope, b"host")
         if len(hosts) > 1:
             raise Refused(400, f"{len(hosts)} Host headers")
-        if not hosts or not host_is_allowed(hosts[0], self._settings.allowed_hosts):
+        if not hosts or not host_is_allowed(hosts[0], [*self._settings.allowed_hosts, *_own_address(scope)]):
             raise Refused(421, f"Host {hosts[0]!r:.100} is not allowed" if hosts else "no Host header")
         for origin in headers(scope, b"origin"):
             if not origin_is_allowed(origin, self._settings.allowed_origins):
                 raise Refused(403, f"Origin {origin!r:.100} is not allowed")
+
+    async def _authenticate(self, auth: Authenticator, scope: Scope) -> None:
+        """Let the request go on with its principal.
+
+        Raises:
+            Refused: 401 without a token that counts, 403 where it may do nothing here.
+        """
+        try:
+            principal = await auth.authenticate(bearer_token(headers(scope, b"authorization")))
+        except Unauthenticated as error:
+            text = page(scope, self._endpoint, needs_token=True) if is_asked(scope, self._endpoint) else ""
+            raise Refused(401, error.reason, _challenge(error.code), text=text) from None
+        if not principal.may("read"):
+            raise Refused(403, f"{principal.name!r:.100} has no scope to read or use", _challenge("insufficient_scope"))
+        scope[PRINCIPAL_KEY] = principal
+        # The SDK binds sessions to it.
+        scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=principal.name, scopes=[]))
+
+    def _readable_by_page(self, scope: Scope) -> tuple[tuple[bytes, bytes], ...]:
+        """The CORS headers that let a listed page read a refusal, and what token it asks for."""
+        origins = headers(scope, b"origin")
+        if len(origins) != 1 or not origin_is_allowed(origins[0], self._settings.allowed_origins):
+            return ()
+        return (
+            (b"access-control-allow-origin", origins[0].encode("latin-1")),
+            (b"access-control-expose-headers", b"www-authenticate"),
+            (b"vary", b"Origin"),
+        )
+
+    def _is_preflight(self, scope: Scope) -> bool:
+        """Whether a browser asks if a page may send a request; it sends no token with that, and CORS answers it."""
+        asked = bool(headers(scope, b"origin") and headers(scope, b"access-control-request-method"))
+        return scope["method"] == "OPTIONS" and asked and bool(self._settings.allowed_origins)
 
     async def _admit(self, client: Client, scope: Scope, receive: Receive, send: Send) -> None:
         limits = self._settings
@@ -144,6 +198,22 @@ class Guard:
             _log.warning("%s", _log_line(scope, request.status))
 
 
+def _challenge(code: str) -> tuple[tuple[bytes, bytes], ...]:
+    """The WWW-Authenticate header with an error code of RFC 6750."""
+    error = f', error="{code}"' if code else ""
+    return ((b"www-authenticate", f'Bearer realm="ollama-mcp-server"{error}, scope="read use"'.encode()),)
+
+
+def _own_address(scope: Scope) -> list[str]:
+    """The address that the client connected to. As a Host header no web page can choose it: that takes a name."""
+    server: tuple[str, int | None] | None = scope.get("server")
+    # As a socket for both versions of IP has it where the client used version 4.
+    address = server[0].lower().removeprefix("::ffff:") if server is not None else ""
+    return [f"[{address}]" if ":" in address else address]
+
+
 def _log_line(scope: Scope, status: int) -> str:
     # The path comes from the client: quoted and cut, so that it can't forge or flood the log.
-    return f"{status} to {scope['method']:.10} {scope['path']!r:.100} from {client_address(scope)}"
+    principal = scope.get(PRINCIPAL_KEY)
+    name = f" ({principal.name!r:.100})" if principal is not None else ""
+    return f"{status} to {scope['method']:.10} {scope['path']!r:.100} from {client_address(scope)}{name}"

@@ -1,4 +1,4 @@
-"""The HTTP transports: streamable HTTP and SSE, on loopback or a Unix socket, served by uvicorn.
+"""The HTTP transports: streamable HTTP and SSE, on an address or a Unix socket, served by uvicorn.
 
 Why not the SDK's own (mcp 2.3.0, `run_streamable_http_async`, `run_sse_async`): `guard`, `cancellation`,
 `client_limits` and `http_app` say so, each with its tests.
@@ -18,8 +18,10 @@ import uvicorn
 from mcp.server import MCPServer
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ollama_mcp.server.transports.binding import listen_tcp, listen_unix
+from ollama_mcp.server.auth.authenticator import Authenticator
+from ollama_mcp.server.transports.binding import check_open, listen_tcp, listen_unix
 from ollama_mcp.server.transports.http_app import HttpKind, http_application
+from ollama_mcp.server.transports.origin import is_loopback
 from ollama_mcp.server.transports.process_setup import (
     ForcedEnd,
     limit_accept_errors,
@@ -43,6 +45,7 @@ async def serve_http(
     stateless: bool,
     settings: HttpSettings,
     ready: Callable[[], Awaitable[bool]],
+    auth: Authenticator | None = None,
     listening: Callable[[str], None] = lambda url: None,
     force_seconds: float | None = None,
 ) -> None:
@@ -51,25 +54,28 @@ async def serve_http(
     Args:
         server: What is served.
         kind: "http" (streamable HTTP at /mcp) or "sse" (at /sse).
-        host: Loopback address to listen on.
+        host: Address to listen on.
         port: Its port; 0 takes a free one.
         uds: Path of a Unix socket to listen on instead.
         stateless: Streamable HTTP without sessions.
         settings: Names, origins and limits.
         ready: Asked by /readyz.
+        auth: Finds out who sends a request; None lets everybody in.
         listening: Called with the URL (or the socket's path) once clients can connect.
         force_seconds: Time from a signal after which the process is ended whatever hangs; None lets it live.
 
     Raises:
-        NotAllowed: `host` is not loopback.
-        InvalidArgument: The port is in use.
+        NotAllowed: `host` is not loopback, and clients need no token.
+        InvalidArgument: The port is in use, or `host` is no address.
         DiskError: The socket can't be created.
     """
+    if auth is None and uds is None and not is_loopback(host):
+        check_open(host, settings)
     with closing(listen_tcp(host, port)) if uds is None else listen_unix(uds) as listener:
         raise_open_files()
         limit_accept_errors()
         _quiet_sdk_loggers()
-        app = http_application(server, kind=kind, stateless=stateless, settings=settings, ready=ready)
+        app = http_application(server, kind=kind, stateless=stateless, settings=settings, ready=ready, auth=auth)
         web = _Server(
             uvicorn.Config(
                 app.guard,

@@ -9,11 +9,14 @@ from typing import Any, Literal, cast
 
 from mcp.server import MCPServer
 
+from ollama_mcp.server.auth.authenticator import Authenticator
+from ollama_mcp.server.auth.scopes import carry_principal
 from ollama_mcp.server.sdk import lowlevel_server, remove_unused_tracing
 from ollama_mcp.server.transports import MAX_MESSAGE_BYTES
-from ollama_mcp.server.transports.asgi import ASGIApp, Receive, Scope, Send, headers, send_text
+from ollama_mcp.server.transports.asgi import ASGIApp, Receive, Scope, Send, send_text
 from ollama_mcp.server.transports.cancellation import cancel_abandoned
 from ollama_mcp.server.transports.guard import Guard
+from ollama_mcp.server.transports.page import is_asked, page
 from ollama_mcp.settings.model import HttpSettings
 
 HttpKind = Literal["http", "sse"]
@@ -28,17 +31,6 @@ _CORS_REQUEST_HEADERS = (
     "mcp-protocol-version",
     "mcp-session-id",
 )
-
-
-_PAGE = """\
-ollama-mcp-server: gives AI agents access to the models of an Ollama.
-
-This is an MCP endpoint ({kind}) for programs; there is nothing to see in a browser.
-Connect an MCP client to {url}
-
-In Claude Code:  claude mcp add --transport {option} ollama {url}
-In most others:  {{"mcpServers": {{"ollama": {{"type": "{option}", "url": "{url}"}}}}}}
-"""
 
 
 @dataclass(frozen=True)
@@ -56,6 +48,7 @@ def http_application(
     stateless: bool,
     settings: HttpSettings,
     ready: Callable[[], Awaitable[bool]],
+    auth: Authenticator | None = None,
 ) -> Application:
     """The application that serves `server`. Build it once per server, and serve inside its `running()`.
 
@@ -65,16 +58,20 @@ def http_application(
         stateless: Streamable HTTP without sessions.
         settings: Names, origins and limits.
         ready: Asked by /readyz.
+        auth: Finds out who sends a request; None lets everybody in.
     """
     remove_unused_tracing(server)
+    if auth is not None:
+        server.middleware.insert(0, carry_principal)
     # The outermost, so that a cancelled call unwinds the other middleware too.
     server.middleware.insert(0, cancel_abandoned)
     app, running = _sse(server) if kind == "sse" else _streamable_http(server, stateless, settings)
-    app = _with_page(app, "/sse" if kind == "sse" else "/mcp")
+    endpoint = "/sse" if kind == "sse" else "/mcp"
+    app = _with_page(app, endpoint, needs_token=auth is not None)
     # Without a listed origin the guard refuses every request of a web page before CORS could matter.
     if settings.allowed_origins:
         app = _with_cors(app, settings.allowed_origins)
-    return Application(Guard(app, settings, ready), running)
+    return Application(Guard(app, settings, ready, auth, endpoint), running)
 
 
 _AppAndContext = tuple[ASGIApp, Callable[[], AbstractAsyncContextManager[None]]]
@@ -132,25 +129,14 @@ def _sse(server: MCPServer) -> _AppAndContext:
     return route, running
 
 
-def _with_page(app: ASGIApp, endpoint: str) -> ASGIApp:
-    """Answer a person's browser at / and at the endpoint, where an MCP client asks for other content."""
-
+def _with_page(app: ASGIApp, endpoint: str, *, needs_token: bool) -> ASGIApp:
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
-        is_asked = scope["path"] == "/" or (scope["path"].rstrip("/") == endpoint and _is_browser(scope))
-        if not is_asked or scope["method"] not in ("GET", "HEAD"):
+        if is_asked(scope, endpoint):
+            await send_text(send, 200, page(scope, endpoint, needs_token=needs_token))
+        else:
             await app(scope, receive, send)
-            return
-        # The guard has checked that there is one, and that it is allowed.
-        url = f"http://{headers(scope, b'host')[0]}{endpoint}"
-        kind, option = ("SSE", "sse") if endpoint == "/sse" else ("streamable HTTP", "http")
-        await send_text(send, 200, _PAGE.format(url=url, kind=kind, option=option))
 
     return route
-
-
-def _is_browser(scope: Scope) -> bool:
-    accepted = ",".join(headers(scope, b"accept"))
-    return "text/html" in accepted and "text/event-stream" not in accepted
 
 
 def _with_cors(app: ASGIApp, origins: list[str]) -> ASGIApp:

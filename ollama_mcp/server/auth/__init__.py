@@ -1,0 +1,1 @@
+"""Who may use the server over HTTP: tokens, what each may do, and how much of it."""

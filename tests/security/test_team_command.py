@@ -1,0 +1,168 @@
+"""The command: making tokens, and starts that need them or refuse to go without."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from ollama_mcp.simulator import Simulator
+from tests.transports.wire import ROOT, HttpPeer, StdioPeer, environment, modern
+
+COMMAND = [sys.executable, "-m", "ollama_mcp"]
+LISTENS = "ollama-mcp-server listens at "
+
+
+def home(folder: Path) -> dict[str, str]:
+    """Variables of a user whose config folder is empty."""
+    kept = {name: value for name, value in environment().items() if not name.startswith("OLLAMA_MCP")}
+    return {**kept, "HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config")}
+
+
+def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A run of the command to its end."""
+    env = {**home(folder), **variables}
+    command = [*COMMAND, *arguments]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+@contextmanager
+def serving(folder: Path, *arguments: str) -> Generator[tuple[StdioPeer, HttpPeer, str]]:
+    """A server process, a client of it, and what it said before it listened."""
+    command = [*COMMAND, "--transport", "http", "--port", "0", *arguments]
+    with StdioPeer(command=command, env=home(folder)) as process:
+        said: list[str] = []
+        while not (line := process.next_line()).startswith(LISTENS):
+            said.append(line)
+        parts = urlsplit(line.removeprefix(LISTENS))
+        assert parts.port
+        yield process, HttpPeer(parts.port), "\n".join(said)
+        process.process.terminate()
+        assert process.wait() == 0
+
+
+def asked(peer: HttpPeer, token: str = "") -> int:
+    """The status that a request gets."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return asyncio.run(peer.post(modern(1, "server/discover"), "modern", **headers)).status
+
+
+def test_a_token_is_made_listed_and_revoked(tmp_path: Path) -> None:
+    added = run(tmp_path, "token", "add", "ann", "--scope", "use,manage")
+    secret = added.stdout.strip()
+    assert (added.returncode, secret[:5], "\n" in secret) == (0, "omcp_", False)
+    assert secret not in added.stderr and "shown only now" in added.stderr and "next start" in added.stderr
+    listed = run(tmp_path, "token", "list")
+    assert listed.stdout.startswith("ann  use,manage  20")
+    assert run(tmp_path, "token", "add", "bob").stderr.count("\n") == 1
+    wrong = run(tmp_path, "token", "add", "eve", "--scope", "admin")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr == "ollama-mcp-server: There is no scope 'admin'. Scopes: read, use, manage, files.\n"
+    assert run(tmp_path, "token", "revoke").returncode == 2
+    assert "ann is revoked" in run(tmp_path, "token", "revoke", "ann").stdout
+    assert run(tmp_path, "token", "list").stdout.startswith("bob  read,use  20")
+
+
+OPEN = [["--bind", "0.0.0.0"], ["--bind", "::"], ["--bind", "192.168.7.7"], ["--set", "http.host=0.0.0.0"]]
+
+
+@pytest.mark.parametrize("arguments", OPEN, ids=lambda given: given[-1])
+def test_an_address_for_all_is_not_served_without_tokens(tmp_path: Path, arguments: list[str]) -> None:
+    refused = run(tmp_path, "--transport", "http", *arguments)
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert "is not a loopback address, and no client would need a token. Make a token first: `" in refused.stderr
+
+
+def test_nor_where_a_variable_or_a_file_says_so(tmp_path: Path) -> None:
+    assert run(tmp_path, "--transport", "http", OLLAMA_MCP_HTTP__HOST="0.0.0.0").returncode == 2
+    file = tmp_path / "settings.json"
+    file.write_text('{"transport": "sse", "http": {"host": "0.0.0.0"}}', encoding="utf-8")
+    refused = run(tmp_path, "--config", str(file))
+    assert refused.returncode == 2 and "no client would need a token" in refused.stderr
+
+
+def test_with_a_token_it_is_served_to_who_has_it(simulator_url: str, tmp_path: Path) -> None:
+    secret = run(tmp_path, "token", "add", "ann").stdout.strip()
+    with serving(tmp_path, "--ollama", simulator_url, "--bind", "0.0.0.0") as (process, peer, said):
+        assert said == ""
+        assert (asked(peer), asked(peer, "omcp_wrong"), asked(peer, secret)) == (401, 401, 200)
+        # Loopback is no way around it, nor is another name of this machine.
+        assert asyncio.run(peer.post(modern(1, "tools/list"), "modern", Host="gpu-box")).status == 421
+        assert secret not in "\n".join(process.stderr)
+
+
+def test_with_a_token_in_the_file_loopback_needs_it_too(simulator_url: str, tmp_path: Path) -> None:
+    secret = run(tmp_path, "token", "add", "ann").stdout.strip()
+    with serving(tmp_path, "--ollama", simulator_url) as (_, peer, _):
+        assert (asked(peer), asked(peer, secret)) == (401, 200)
+        run(tmp_path, "token", "revoke", "ann")
+        while asked(peer, secret) == 200:
+            pass
+        assert asked(peer) == 401
+
+
+def test_without_a_file_loopback_needs_none(simulator_url: str, tmp_path: Path) -> None:
+    with serving(tmp_path, "--ollama", simulator_url) as (_, peer, said):
+        assert (asked(peer), said) == (200, "")
+
+
+def test_an_automatic_token_is_kept_in_a_private_file(simulator_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "config/ollama-mcp-server/token"
+    secrets: set[str] = set()
+    for _ in range(2):
+        with serving(tmp_path, "--ollama", simulator_url, "--token", "auto") as (process, peer, said):
+            assert said == f"ollama-mcp-server has its token in {file}"
+            secret = file.read_text(encoding="utf-8").strip()
+            assert (asked(peer), asked(peer, secret)) == (401, 200)
+            assert secret not in "\n".join(process.stderr)
+            secrets.add(secret)
+    assert len(secrets) == 1
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    file.chmod(0o644)
+    refused = run(tmp_path, "--transport", "http", "--token", "auto")
+    assert refused.returncode == 2 and "others may read it" in refused.stderr
+
+
+def test_who_insists_is_warned_at_each_start(simulator_url: str, tmp_path: Path) -> None:
+    for _ in range(2):
+        given = ("--ollama", simulator_url, "--bind", "0.0.0.0", "--insecure-no-auth")
+        with serving(tmp_path, *given) as (_, peer, said):
+            assert said.startswith("WARNING ollama_mcp.http: http.insecure_no_auth: whoever reaches 0.0.0.0 may use")
+            assert asked(peer) == 200
+
+
+def test_options_of_who_may_connect_say_that_stdio_has_none(tmp_path: Path) -> None:
+    for option in (["--token", "auto"], ["--insecure-no-auth"]):
+        refused = run(tmp_path, *option)
+        assert refused.returncode == 2
+        assert f"{option[0]} has no effect: the transport is stdio" in refused.stderr
+
+
+@pytest.fixture
+def simulator_url() -> Generator[str]:
+    """A simulated Ollama in a thread, since these tests wait for processes."""
+    ready, end, urls = threading.Event(), asyncio.Event(), list[str]()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def serve() -> None:
+        loops.append(asyncio.get_running_loop())
+        async with Simulator(version="latest") as simulator:
+            urls.append(simulator.url)
+            ready.set()
+            await end.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread.start()
+    assert ready.wait(60)
+    yield urls[0]
+    loops[0].call_soon_threadsafe(end.set)
+    thread.join(60)
