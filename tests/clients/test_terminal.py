@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import re
 import sys
@@ -66,7 +65,6 @@ def one_call(tool: str, **arguments: object) -> Script:
     yield "So it is."
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("ollama_mcp.server.tasks"), reason="needs MCP Tasks")
 async def test_a_batch_becomes_a_task_that_the_agent_stops_or_is_told_of_when_it_is_done(
     simulator: Simulator, tmp_path: Path
 ) -> None:
