@@ -38,7 +38,7 @@ async def claude(
     async with ScriptedModel(script, host.prefix) as model:
         await home.prepare(host, model.url, Server(simulator.url, [*options]))
         env = home.environment(model.url, host.variables(model.url))
-        async with Terminal(host.base(), home.project, env) as terminal:
+        async with Terminal(host.on_terminal(), home.project, env) as terminal:
             await terminal.shows("manual mode on")
             await terminal.enter("Do what is to be done")
             yield terminal, model
