@@ -6,8 +6,7 @@ a host that starts the server twice pays for nothing.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import AsyncGenerator, Collection, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import cached_property, partial
@@ -20,14 +19,14 @@ from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult, InputRequiredResult, Tool
 
 from ollama_mcp import __version__
-from ollama_mcp.errors import InvalidArgument, NotAllowed, OllamaMCPError
+from ollama_mcp.errors import NotAllowed, OllamaMCPError
 from ollama_mcp.hosts import HostPool, open_pool
 from ollama_mcp.hosts.model_activity import ActiveCalls
 from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
 from ollama_mcp.server.arguments import check_defaults, names_relative_path
 from ollama_mcp.server.bound_tool import BACKGROUND, BoundTool
 from ollama_mcp.server.call import Call
-from ollama_mcp.server.caller import Caller, caller_of
+from ollama_mcp.server.caller import Caller, caller_of, progress_sender
 from ollama_mcp.server.confirmation import Consent, PendingConfirmations
 from ollama_mcp.server.elicitation import Forms, NeedsInput, is_modern
 from ollama_mcp.server.extensions import extensions_of
@@ -40,8 +39,8 @@ from ollama_mcp.server.preload import Preloader
 from ollama_mcp.server.registry import load_tools
 from ollama_mcp.server.result_budget import fit_result
 from ollama_mcp.server.sdk import hidden
-from ollama_mcp.server.tasks.extension import TasksExtension
-from ollama_mcp.server.toolsets import enabled_toolsets, select_tools
+from ollama_mcp.server.tasks.extension import serve_task_subscriptions
+from ollama_mcp.server.toolsets import enabled_toolsets, not_offered, select_tools
 from ollama_mcp.settings import Settings
 from ollama_mcp.settings.model import ToolSettings
 from ollama_mcp.store import Store
@@ -105,7 +104,6 @@ class OllamaServer(GuidedServer):
         self.updates = UpdateBus()
         check_defaults(settings)
         toolsets = enabled_toolsets(settings, cloud_key=self.hosts.has_cloud_key)
-        tasks = TasksExtension(self)
         # The SDK imports rich for its log handler where it is installed, which takes 20 to 45 ms.
         with hidden("rich.console"):
             super().__init__(
@@ -119,10 +117,10 @@ class OllamaServer(GuidedServer):
                 subscriptions=self.updates,
                 log_level="WARNING",
                 lifespan=_lifespan,
-                extensions=[*extensions_of(self), tasks],
+                extensions=extensions_of(self),
             )
         register_guidance(self)
-        tasks.serve_subscriptions()
+        serve_task_subscriptions(self)
         if settings.tools.include or settings.tools.exclude or settings.tools.always_load != ToolSettings().always_load:
             # A misspelt tool must stop the start, and only the loaded tools can tell.
             assert self.bound_tools is not None
@@ -217,12 +215,12 @@ class OllamaServer(GuidedServer):
         try:
             tool = self.bound_tools.get(name)
             if tool is None:
-                raise self._not_offered(name)
+                raise not_offered(name, self._specs, self.bound_tools)
             if (principal := CURRENT_PRINCIPAL.get()) is not None:
                 from ollama_mcp.server.auth.scopes import check_scope
 
                 check_scope(principal, tool.spec)
-            send = report or _progress_sender(context)
+            send = report or progress_sender(context)
             progress, caller = Progress(send), caller_of(context, self.ollama_settings, has_progress=send is not None)
             granted: set[str] = set()
             if context is not None and context.request_state:
@@ -247,21 +245,23 @@ class OllamaServer(GuidedServer):
                         result = await self._run(tool, call, checked, context)
                     else:
                         job.arguments, job.resumes = checked, tool.spec.hints.resumes
+                        run = partial(self._run, tool, call, checked, context)
                         if caller.has_tasks:
-                            work = self._run_for_task(job, tool, call, checked, context)
+                            from ollama_mcp.server.tasks.work import run_for_task
+
                             caller = tool.with_grace(caller)
-                        else:
-                            work = self._run(tool, call, checked, context)
+                            run = partial(run_for_task, job, run, partial(self._failure, tool=name), self._forms)
                         result = await self.jobs.run(
-                            job, work, caller, background=background, asks_midway=tool.asks_midway
+                            job, run(), caller, background=background, asks_midway=tool.asks_midway
                         )
                     if result is None and caller.has_tasks:
                         from ollama_mcp.server.tasks.shapes import created_task
 
                         # The SDK passes on what it gets here; its types have no results of extensions.
-                        return cast("CallToolResult", created_task(job, self.ollama_settings.jobs))
-                    result = result or tool.handover(job)
-                    return fit_result(result, caller.result_bytes, partial(self._keep, job, result))
+                        answer = cast("CallToolResult", created_task(job, self.ollama_settings.jobs))
+                    else:
+                        answer = self.result_of(job, result or tool.handover(job), caller)
+                    return answer
                 except NeedsInput as pause:
                     assert context is not None
                     if is_modern(context):
@@ -270,21 +270,9 @@ class OllamaServer(GuidedServer):
         except Exception as error:
             return await self._failure(error, name)
 
-    def _run_for_task(
-        self,
-        job: Job,
-        tool: BoundTool,
-        call: Call,
-        arguments: dict[str, Any],
-        context: Context[None, Any] | None,
-    ) -> Coroutine[Any, Any, CallToolResult]:
-        """Run a tool whose call may become a task, which can ask the user later than the call could."""
-        from ollama_mcp.server.tasks.inputs import TaskInputs
-        from ollama_mcp.server.tasks.work import run_for_task
-
-        inputs = job.consent.inputs = TaskInputs()
-        run, fail = partial(self._run, tool, call, arguments, context), partial(self._failure, tool=tool.name)
-        return run_for_task(job, inputs, run, fail, partial(self._forms.ask_in_task, inputs=inputs))
+    def result_of(self, job: Job, result: CallToolResult, caller: Caller) -> CallToolResult:
+        """The result of a job, or of a call that may be kept as one, as far as its client takes it."""
+        return fit_result(result, caller.result_bytes, partial(self._keep, job, result))
 
     def _keep(self, job: Job, result: CallToolResult) -> str:
         """Keep a result that has to be cut, whole, as a job that has ended; its id, or "" where that cannot be."""
@@ -382,17 +370,6 @@ class OllamaServer(GuidedServer):
             return failure_result(await with_suggestions(error, self.hosts, self.offered_tools(), self._hidden()))
         return failure_result(internal_error(error, tool))
 
-    def _not_offered(self, name: str) -> OllamaMCPError:
-        """The error for a tool that the settings leave out, or that does not exist."""
-        if name in self._specs:
-            return NotAllowed(
-                f"{name} is not offered by this server's settings.",
-                next_step="The user can change read_only, tools.toolsets, tools.include or tools.exclude.",
-            )
-        close = difflib.get_close_matches(name, list(self.bound_tools), n=1)
-        hint = f"Did you mean {close[0]}?" if close else "tools/list names the offered tools."
-        return InvalidArgument(f"Unknown tool: {name[:80]!r}.", next_step=hint)
-
 
 @asynccontextmanager
 async def _lifespan(server: MCPServer[None]) -> AsyncGenerator[None]:
@@ -401,11 +378,3 @@ async def _lifespan(server: MCPServer[None]) -> AsyncGenerator[None]:
     finally:
         if isinstance(server, OllamaServer):
             await server.aclose()
-
-
-def _progress_sender(context: Context[None, Any] | None) -> Send | None:
-    """How to report progress, or None where the client gave no token."""
-    meta = context.request_context.meta if context is not None else None
-    if context is None or not meta or not ("progress_token" in meta or "progressToken" in meta):
-        return None
-    return context.report_progress

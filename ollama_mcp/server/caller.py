@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
 
     from ollama_mcp.settings import Settings
+    from ollama_mcp.work.progress import Send
 
 TASKS_EXTENSION = "io.modelcontextprotocol/tasks"
 
@@ -130,3 +131,11 @@ def session_of(context: Context[None, Any] | None) -> str | None:
     if request is None:
         return ""
     return request.headers.get("mcp-session-id") or request.query_params.get("session_id")
+
+
+def progress_sender(context: Context[None, Any] | None) -> Send | None:
+    """How to report progress, or None where the client gave no token."""
+    meta = context.request_context.meta if context is not None else None
+    if context is None or not meta or not ("progress_token" in meta or "progressToken" in meta):
+        return None
+    return context.report_progress

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from mcp.server.extension import Extension, MethodBinding
 from mcp.types import PaginatedRequestParams, ReadResourceRequestParams
 
+from ollama_mcp.server.tasks.extension import TasksExtension
+
 if TYPE_CHECKING:
     from mcp.server import ServerRequestContext
 
@@ -45,6 +47,7 @@ async def _get_skill(context: ServerRequestContext[Any, Any], params: ReadResour
 # By identifier: what makes the extension for a server, whose attributes before `MCPServer.__init__` are set.
 EXTENSIONS: dict[str, Callable[[OllamaServer], Extension]] = {
     Skills.identifier: lambda server: Skills(),
+    TasksExtension.identifier: TasksExtension,
 }
 
 

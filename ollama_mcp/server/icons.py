@@ -24,5 +24,6 @@ def server_icons() -> list[Icon]:
     """The icon as PNG, which every host that shows icons must support, and as SVG, which is optional for hosts."""
     return [
         Icon(src=f"data:image/png;base64,{PNG}", mime_type="image/png", sizes=["48x48"]),
-        Icon(src=f"data:image/svg+xml,{SVG}", mime_type="image/svg+xml", sizes=["any"]),
+        # A space is none of a URI's characters, and some hosts check that.
+        Icon(src=f"data:image/svg+xml,{SVG.replace(' ', '%20')}", mime_type="image/svg+xml", sizes=["any"]),
     ]

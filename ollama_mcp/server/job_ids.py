@@ -21,12 +21,12 @@ _FILE = re.compile(
 _LINES = re.compile(r":\d+(-\d+)?$")
 
 
-def new_job_id(tool: str, arguments: Mapping[str, Any]) -> str:
+def new_job_id(tool: str, arguments: Mapping[str, Any] | None) -> str:
     """A new id: tool, file or model, then 128 random bits, as in "batch-mails-csv-" and 32 hexadecimal digits.
 
     Over HTTP without sessions the id is all that a client is known by.
     """
-    words = re.sub(r"[^a-z0-9]+", "-", f"{tool.removeprefix('ollama_')} {_about(arguments)}".lower())
+    words = re.sub(r"[^a-z0-9]+", "-", f"{tool.removeprefix('ollama_')} {_about(arguments or {})}".lower())
     slug = words[:_SLUG_CHARS].strip("-")
     return f"{slug}-{secrets.token_hex(_RANDOM_BYTES)}"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from functools import cached_property, partial
 from typing import Any, Literal, cast
 
@@ -43,7 +43,7 @@ class Job:
 
     Attributes:
         id: "" until the work is a job.
-        arguments: The checked arguments of the call.
+        arguments: What the tool was called with.
         resumes: Whether repeating the call continues work that was stopped.
         error: The JSON-RPC error that ended the work, which the result tells in words.
     """
@@ -54,7 +54,7 @@ class Job:
         self._model = model
         self.progress = progress
         self.consent = consent
-        self.arguments: Mapping[str, Any] = {}
+        self.arguments: dict[str, Any] | None = None
         self.resumes = False
         self.error: ErrorData | None = None
         self.state: JobState = "running"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection
 
+from ollama_mcp.errors import InvalidArgument, NotAllowed
 from ollama_mcp.server.registry import ToolSpec
 from ollama_mcp.settings import Settings, SettingsError
 from ollama_mcp.settings.model import DEFAULT_TOOLSETS, TOOLSETS
@@ -54,6 +55,18 @@ def select_tools(specs: dict[str, ToolSpec], settings: Settings, *, cloud_key: b
         and name not in settings.tools.exclude
         and (spec.hints.read_only or spec.hints.only_writes_output or not settings.read_only)
     }
+
+
+def not_offered(name: str, known: Collection[str], offered: Collection[str]) -> InvalidArgument | NotAllowed:
+    """The error for a tool that the settings leave out, or that does not exist."""
+    if name in known:
+        return NotAllowed(
+            f"{name} is not offered by this server's settings.",
+            next_step="The user can change read_only, tools.toolsets, tools.include or tools.exclude.",
+        )
+    close = difflib.get_close_matches(name, list(offered), n=1)
+    hint = f"Did you mean {close[0]}?" if close else "tools/list names the offered tools."
+    return InvalidArgument(f"Unknown tool: {name[:80]!r}.", next_step=hint)
 
 
 def _unknown_name(setting: str, kind: str, name: str, known: Collection[str]) -> SettingsError:

@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 
 from tests.fuzz.conftest import FuzzedServer
 from tests.fuzz.schemas import Schema, Value, anything, near_valid_call, valid_call
+from tests.tasks.support import METHODS
+from tests.tasks.test_wire import declared
+from tests.transports.wire import modern
 
 # One server for all examples is the point: each has to survive what the ones before did.
 SHARED = [HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -67,3 +70,14 @@ def test_thousands_of_nearly_valid_calls(server: FuzzedServer, data: st.DataObje
 )
 def test_params_of_any_form(server: FuzzedServer, method: str, params: dict[str, Any]) -> None:
     server.check(server.peer.ask({"jsonrpc": "2.0", "id": "odd", "method": method, "params": params}))
+
+
+@settings(max_examples=_QUICK, suppress_health_check=SHARED)
+@given(
+    params=st.fixed_dictionaries({}, optional={"taskId": anything, "inputResponses": anything}),
+    method=st.sampled_from([method for method, _ in METHODS]),
+)
+def test_requests_about_tasks_of_any_form(server: FuzzedServer, method: str, params: dict[str, Any]) -> None:
+    answer = server.peer.ask(declared(modern("odd", method, params)))
+    assert "error" in answer
+    server.check(answer)

@@ -148,6 +148,8 @@ async def test_the_server_has_a_small_icon_as_png_and_svg(simulator: Simulator):
         png, svg = client.server_info.icons or []
     # Servers of protocol 2026-07-28 introduce themselves with every answer, so the icon's bytes count.
     assert len(png.src) + len(svg.src) < 800
+    # Hosts that hold an answer to the protocol's schema refuse it for a character that no URI has.
+    assert all(re.fullmatch(r"data:[\w./+-]+(;base64)?,[\w.~!$&'()*+,;=:@/?%-]+", icon.src) for icon in (png, svg))
     with Image.open(io.BytesIO(base64.b64decode(png.src.partition(",")[2]))) as image:
         assert (image.format, image.size) == ("PNG", (48, 48))
         assert len(image.convert("RGB").getcolors() or []) >= 3

@@ -20,7 +20,7 @@ from ollama_mcp.settings import Settings
 TASKS = "io.modelcontextprotocol/tasks"
 MODERN = "2026-07-28"
 MODEL = "llama3.2:3b"
-COMPARE = {"models": [MODEL, "qwen3:8b"], "prompt": "Hi"}
+COMPARE: dict[str, Any] = {"models": [MODEL, "qwen3:8b"], "prompt": "Hi"}
 # The requests about a task, each with what it needs beside the id.
 METHODS: list[tuple[str, dict[str, Any]]] = [
     ("tasks/get", {}),

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from mcp import Client
-from mcp.client.extension import advertise
+from mcp.client.extension import ClaimContext, ResultClaim, advertise
 from mcp.types import CallToolResult
 
 from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.settings import Settings
 from ollama_mcp.simulator import Answer, Simulator
 from tests.jobs.support import CHAT, JOB, WORDS, job_of
-from tests.support import data, error, text, texts, until
+from tests.support import data, error, served, text, texts, until
 from tests.tasks.support import (
     AT_ONCE,
     COMPARE,
@@ -24,6 +26,11 @@ from tests.tasks.support import (
     MODEL,
     MODERN,
     TASKS,
+    AnyResult,
+    Claimed,
+    Task,
+    TaskRequest,
+    as_wire,
     asked,
     called,
     refused,
@@ -177,3 +184,43 @@ async def test_two_hundred_tasks_at_once_each_give_their_own_result(simulator: S
         done = [await seen(client, name, "completed", "failed", "cancelled") for name in names]
     assert {one["status"] for one in done} == {"completed"}
     assert [one["taskId"] for one in done] == names
+
+
+@pytest.mark.parametrize("exclude", [[], [JOB]])
+async def test_of_a_long_result_the_client_gets_what_it_takes(simulator: Simulator, exclude: list[str]):
+    simulator.script(MODEL, Answer(text=[f"{number} " for number in range(4_000)]))
+    limits = {"answer_chars": 5_000}
+    async with with_tasks(simulator.url, limits=limits, tools={"exclude": exclude}) as client:
+        name = (await task_of(client, "ollama_chat", {**CHAT, "background": True}))["taskId"]
+        for _ in range(2):
+            done = await seen(client, name, "completed")
+            assert len(json.dumps(done["result"]["content"])) < 5_500
+            note = done["result"]["content"][0]["text"]
+            assert (name in note) == (not exclude), note
+
+
+class Transparent(Claimed):
+    """Waits for each task, so that its user sees results of calls only."""
+
+    def claims(self) -> Sequence[ResultClaim[Any]]:
+        return [ResultClaim(result_type="task", model=Task, resolve=self._resolve)]
+
+    async def _resolve(self, task: Task, context: ClaimContext) -> CallToolResult:
+        while True:
+            request = TaskRequest(method="tasks/get", params={"taskId": task.task_id})
+            now = as_wire(await context.session.send_request(request, AnyResult))
+            if now["status"] == "completed":
+                return CallToolResult.model_validate(now["result"])
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("stateless", [False, True])
+async def test_over_http_a_client_may_hide_tasks_from_its_user(simulator: Simulator, stateless: bool):
+    async with (
+        served(simulator.url, stateless=stateless, jobs=AT_ONCE) as url,
+        Client(url, mode=MODERN, extensions=[Transparent()]) as client,
+    ):
+        result = await client.call_tool("ollama_compare", COMPARE)
+        assert data(result)["models"][0]["answers"][0]["text"]
+        wrong = await client.call_tool("ollama_chat", {"model": "absent", "prompt": "Hi", "background": True})
+        error(wrong, "model_not_found")

@@ -59,34 +59,35 @@ class TasksExtension(Extension):
             MethodBinding("tasks/cancel", TaskParams, self._cancel, _VERSIONS),
         )
 
-    def serve_subscriptions(self) -> None:
-        """Let subscriptions/listen take `taskIds`; other requests for it go to the handler of the SDK."""
-        core = lowlevel_server(self._server)
-        standard = core.get_request_handler("subscriptions/listen")
-        assert standard is not None
-
-        async def listen(
-            context: ServerRequestContext[Any, Any], params: SubscriptionsListenRequestParams
-        ) -> HandlerResult:
-            if "taskIds" not in (params.notifications.model_extra or {}):
-                return await standard.handler(context, params)
-            from ollama_mcp.server.tasks.subscriptions import listen_to_tasks
-
-            return await listen_to_tasks(self._server, context, params)
-
-        core.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, listen)
-
     async def _get(self, context: ServerRequestContext[Any, Any], params: TaskParams) -> dict[str, Any]:
         from ollama_mcp.server.tasks import requests
 
-        return requests.get(self._server, context, params.task_id)
+        return await requests.get(self._server, context, params.task_id)
 
     async def _update(self, context: ServerRequestContext[Any, Any], params: UpdateTaskParams) -> dict[str, Any]:
         from ollama_mcp.server.tasks import requests
 
-        return requests.update(self._server, context, params.task_id, params.input_responses)
+        return await requests.update(self._server, context, params.task_id, params.input_responses)
 
     async def _cancel(self, context: ServerRequestContext[Any, Any], params: TaskParams) -> dict[str, Any]:
         from ollama_mcp.server.tasks import requests
 
         return await requests.cancel(self._server, context, params.task_id)
+
+
+def serve_task_subscriptions(server: OllamaServer) -> None:
+    """Let subscriptions/listen take `taskIds`; other requests for it go to the handler of the SDK."""
+    core = lowlevel_server(server)
+    standard = core.get_request_handler("subscriptions/listen")
+    assert standard is not None
+
+    async def listen(
+        context: ServerRequestContext[Any, Any], params: SubscriptionsListenRequestParams
+    ) -> HandlerResult:
+        if "taskIds" not in (params.notifications.model_extra or {}):
+            return await standard.handler(context, params)
+        from ollama_mcp.server.tasks.subscriptions import listen_to_tasks
+
+        return await listen_to_tasks(server, context, params)
+
+    core.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, listen)

@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from ollama_mcp.server.jobs import Job
 
 
-def get(server: OllamaServer, context: ServerRequestContext[Any, Any], task_id: str) -> dict[str, Any]:
+async def get(server: OllamaServer, context: ServerRequestContext[Any, Any], task_id: str) -> dict[str, Any]:
     """The task as it is now."""
-    job, caller = _requested(server, context, task_id)
-    return detailed_task(job, server.ollama_settings.jobs, caller.result_bytes)
+    job, caller = await _requested(server, context, task_id)
+    return detailed_task(server, job, caller)
 
 
-def update(
+async def update(
     server: OllamaServer, context: ServerRequestContext[Any, Any], task_id: str, responses: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Take the user's answers; those to no open question are ignored."""
-    job, _ = _requested(server, context, task_id)
+    job, _ = await _requested(server, context, task_id)
     if job.consent.inputs is not None:
         try:
             job.consent.inputs.answer(responses)
@@ -46,7 +46,7 @@ def update(
 
 async def cancel(server: OllamaServer, context: ServerRequestContext[Any, Any], task_id: str) -> dict[str, Any]:
     """Stop the work; for a task that has ended this changes nothing."""
-    job, _ = _requested(server, context, task_id)
+    job, _ = await _requested(server, context, task_id)
     await server.jobs.cancel(job)
     return {}
 
@@ -58,7 +58,7 @@ def caller_behind(server: OllamaServer, context: ServerRequestContext[Any, Any])
     return caller_of(full, server.ollama_settings, has_progress=False)
 
 
-def _requested(server: OllamaServer, context: ServerRequestContext[Any, Any], task_id: str) -> tuple[Job, Caller]:
+async def _requested(server: OllamaServer, context: ServerRequestContext[Any, Any], task_id: str) -> tuple[Job, Caller]:
     """The job that a request names, and the client behind it."""
     caller = caller_behind(server, context)
     request = context.request if server.ollama_settings.transport == "http" else None

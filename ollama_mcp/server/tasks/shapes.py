@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mcp.types import INTERNAL_ERROR, ErrorData
 
-from ollama_mcp.server.result_budget import fit_result
-
 if TYPE_CHECKING:
+    from ollama_mcp.server.app import OllamaServer
+    from ollama_mcp.server.caller import Caller
     from ollama_mcp.server.jobs import Job
     from ollama_mcp.settings.model import JobSettings
 
@@ -34,22 +34,16 @@ def created_task(job: Job, keep: JobSettings) -> dict[str, Any]:
     return {"resultType": "task", **_task(job, keep)}
 
 
-def detailed_task(job: Job, keep: JobSettings, result_bytes: int | None) -> dict[str, Any]:
-    """A task with what its status adds: the open questions, the result, or the error.
-
-    Args:
-        job: The job.
-        keep: How long results are kept.
-        result_bytes: Most bytes of JSON of a result for this client.
-    """
-    task = _task(job, keep)
+def detailed_task(server: OllamaServer, job: Job, caller: Caller) -> dict[str, Any]:
+    """A task with what its status adds: the open questions, the result as far as the client takes it, or the error."""
+    task = _task(job, server.ollama_settings.jobs)
     match task["status"]:
         case "input_required":
             assert job.consent.inputs is not None
             task["inputRequests"] = job.consent.inputs.requests
         case "completed":
             assert job.result is not None
-            result = fit_result(job.result, result_bytes, lambda: job.id)
+            result = server.result_of(job, job.result, caller)
             task["result"] = result.model_dump(by_alias=True, mode="json", exclude_none=True)
         case "failed":
             error = job.error or ErrorData(code=INTERNAL_ERROR, message="The work ended without a result.")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from ollama_mcp.server.app import OllamaServer
     from ollama_mcp.server.caller import Caller
+    from ollama_mcp.server.jobs import Job
 
 # As the SDK bounds its own streams: how many there are, and what one whose client reads nothing may leave unread.
 _MAX_STREAMS = 1_024
@@ -65,7 +66,7 @@ async def listen_to_tasks(
         raise MCPError(INVALID_REQUEST, "subscriptions/listen requires a request id")
     if server.updates.listeners >= _MAX_STREAMS:
         raise MCPError(INTERNAL_ERROR, "Subscription limit reached")
-    known = [one for one in dict.fromkeys(cast("list[str]", task_ids)) if _exists(server, one, caller)]
+    known = [one for one in dict.fromkeys(cast("list[str]", task_ids)) if await _found(server, one, caller)]
     honored = SubscriptionFilter.model_validate(
         {name: value for name, value in asked.model_dump(by_alias=True).items() if value} | {"taskIds": known}
     )
@@ -74,9 +75,9 @@ async def listen_to_tasks(
     unsent: _Unsent = asyncio.Queue()
 
     def deliver(event: ServerEvent) -> None:
-        if event_matches(honored, uris, event):
+        if event_matches(honored, uris, event) and (unread := unsent.qsize()) <= _MAX_UNREAD:
             # None ends a stream that nobody reads: the client asks again, and looks at what it missed.
-            unsent.put_nowait(event_to_notification(event, meta) if unsent.qsize() < _MAX_UNREAD else None)
+            unsent.put_nowait(event_to_notification(event, meta) if unread < _MAX_UNREAD else None)
 
     unsubscribe = server.updates.subscribe(deliver)
     watching = [asyncio.create_task(_watch(server, one, caller, meta, unsent)) for one in known]
@@ -93,22 +94,20 @@ async def listen_to_tasks(
     return SubscriptionsListenResult(_meta=meta)
 
 
-def _exists(server: OllamaServer, task_id: str, caller: Caller) -> bool:
+async def _found(server: OllamaServer, task_id: str, caller: Caller) -> Job | None:
     try:
-        server.jobs.get(task_id, caller)
+        return server.jobs.get(task_id, caller)
     except InvalidArgument:
-        return False
-    return True
+        return None
 
 
 async def _watch(server: OllamaServer, task_id: str, caller: Caller, meta: dict[str, Any], unsent: _Unsent) -> None:
     """Tell a task as it is, then each time its status or its questions have changed, until it has ended."""
     told: tuple[Any, ...] = ()
-    while _exists(server, task_id, caller):
-        job = server.jobs.get(task_id, caller)
+    while (job := await _found(server, task_id, caller)) is not None:
         inputs = job.consent.inputs
         changed = inputs.changed if inputs is not None else asyncio.Event()
-        task = detailed_task(job, server.ollama_settings.jobs, caller.result_bytes)
+        task = detailed_task(server, job, caller)
         state = (task["status"], *task.get("inputRequests", ()))
         if state != told:
             told = state
