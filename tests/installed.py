@@ -97,7 +97,8 @@ def _installed(given: list[Path], commands: list[list[str]], look: list[str], *a
         for command in commands:
             done = _run(command, folder, _INSTALL_SECONDS)
             if done.returncode:
-                reason = f"{' '.join(command)} failed for {given[0]}: {done.stderr[:300]}"
+                said = "\n".join(line for line in done.stderr.splitlines() if "warn" not in line)[:500]
+                reason = f"{' '.join(command)} failed for {given[0]}: {said}"
                 unavailable(reason, reachable=_run(look, folder, _LOOK_SECONDS).returncode == 0)
         (folder / "complete").touch()
     return folder

@@ -16,7 +16,7 @@ class Use:
     """A model's decision to call a tool.
 
     Args:
-        tool: Its name, as the server knows it: hosts put something before it.
+        tool: Its name, as the server knows it (hosts put something before it), or that of a tool of the host.
         arguments: What it is called with.
     """
 

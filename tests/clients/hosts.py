@@ -68,6 +68,10 @@ class Host(Protocol):
         """Write its files."""
         ...
 
+    def program(self) -> list[str]:
+        """Its program."""
+        ...
+
     def command(self, prompt: str) -> list[str]:
         """Its program without a terminal, with a prompt."""
         ...
@@ -84,15 +88,22 @@ class Claude:
 
     def configure(self, home: Path, model: str, server: Server) -> None:
         (home / "mcp.json").write_text(json.dumps({"mcpServers": {"ollama": server.entry}}))
+        # What it would ask a new user on a terminal.
+        trusted = {str(home / "project"): {"hasTrustDialogAccepted": True}}
+        key = {"approved": [_KEY], "rejected": []}
+        known = {"hasCompletedOnboarding": True, "theme": "dark", "customApiKeyResponses": key, "projects": trusted}
+        (home / ".claude.json").write_text(json.dumps(known))
+
+    def program(self) -> list[str]:
+        return [str(installed.from_npm(HERE / self.name) / "node_modules/.bin/claude")]
 
     def command(self, prompt: str) -> list[str]:
-        return [*self.base(), "-p", prompt, "--output-format", "stream-json", "--verbose"]
+        return [*self.on_terminal(), "-p", prompt, "--output-format", "stream-json", "--verbose"]
 
-    def base(self) -> list[str]:
+    def on_terminal(self) -> list[str]:
         """Its program on a terminal."""
-        program = installed.from_npm(HERE / self.name) / "node_modules/.bin/claude"
         known = ["--mcp-config", "../mcp.json", "--strict-mcp-config", "--allowedTools", "mcp__ollama"]
-        return [str(program), *known, "--model", "claude-sonnet-4-5"]
+        return [*self.program(), *known, "--permission-mode", "manual", "--model", "claude-sonnet-5-5"]
 
     def variables(self, model: str) -> dict[str, str]:
         quiet = ("DISABLE_TELEMETRY", "DISABLE_ERROR_REPORTING", "DISABLE_AUTOUPDATER")
@@ -127,9 +138,11 @@ class Codex:
         (home / ".codex").mkdir()
         (home / ".codex" / "config.toml").write_text("\n".join(lines))
 
+    def program(self) -> list[str]:
+        return [installed.node(), str(installed.from_npm(HERE / self.name) / "node_modules/.bin/codex")]
+
     def command(self, prompt: str) -> list[str]:
-        program = installed.from_npm(HERE / self.name) / "node_modules/.bin/codex"
-        return [installed.node(), str(program), "exec", "--skip-git-repo-check", "--json", prompt]
+        return [*self.program(), "exec", "--skip-git-repo-check", "--json", prompt]
 
     def variables(self, model: str) -> dict[str, str]:
         return {"SCRIPTED_KEY": _KEY}
@@ -145,19 +158,11 @@ class Gemini:
         (home / ".gemini").mkdir()
         (home / ".gemini" / "settings.json").write_text(json.dumps(settings))
 
+    def program(self) -> list[str]:
+        return [installed.node(), str(installed.from_npm(HERE / self.name) / "node_modules/.bin/gemini")]
+
     def command(self, prompt: str) -> list[str]:
-        program = installed.from_npm(HERE / self.name) / "node_modules/.bin/gemini"
-        return [
-            installed.node(),
-            str(program),
-            "-p",
-            prompt,
-            "--approval-mode",
-            "yolo",
-            "-m",
-            "gemini-2.5-pro",
-            "--skip-trust",
-        ]
+        return [*self.program(), "-p", prompt, "--approval-mode", "yolo", "-m", "gemini-2.5-pro", "--skip-trust"]
 
     def variables(self, model: str) -> dict[str, str]:
         # One process, which is the one that a signal must reach.

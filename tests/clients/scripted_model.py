@@ -39,7 +39,7 @@ class ScriptedModel:
 
     Args:
         script: What the model says, one turn after another.
-        prefix: What stands before a tool's name where the host offers the tool without naming it.
+        prefix: What the host puts before a tool's name, for tools that it does not name in its request.
 
     Attributes:
         asked: The requests for a turn, oldest first.
@@ -89,5 +89,5 @@ class ScriptedModel:
         said = self._said[turn]
         if isinstance(said, str):
             return said
-        offered = next((name for name in asked.tools if name.endswith(said.tool)), self._prefix + said.tool)
-        return Use(offered, said.arguments)
+        hidden = self._prefix + said.tool if said.tool.startswith("ollama_") else said.tool
+        return Use(next((name for name in asked.tools if name.endswith(said.tool)), hidden), said.arguments)
