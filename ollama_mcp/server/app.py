@@ -255,7 +255,7 @@ class OllamaServer(GuidedServer):
                     if not goes_on:
                         result = await self._run(tool, call, checked, context)
                     else:
-                        job.arguments, job.resumes = checked, tool.spec.hints.resumes
+                        job.arguments, job.resumes = arguments, tool.spec.hints.resumes
                         run = partial(self._run, tool, call, checked, context)
                         if caller.has_tasks:
                             from ollama_mcp.server.tasks.work import run_for_task
