@@ -8,6 +8,9 @@ PYTEST := $(BIN)/python -m pytest
 # A process for each core and one more, since many tests wait for a process to start; at most four.
 PARALLEL = -n $(shell $(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))') --dist=worksteal
 
+# Else each process of the tests, and each server that they start, would compile everything again.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-slow test-long test-lowest check lint cover golden docs format bench build bundle release audit clean clean-dist
 

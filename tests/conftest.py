@@ -19,6 +19,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--ollama", metavar="URL", help="run the live suite on this Ollama: pytest -m live --ollama URL")
 
 
+def pytest_collection_finish() -> None:
+    """What the collection made stays to the end: no later collection of garbage looks at it again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _user_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What servers keep between calls is kept apart from the user's own, in processes that tests start too."""

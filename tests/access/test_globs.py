@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ollama_mcp.access import Access, FolderNotAllowed, FoundFiles, Purpose, ReadRules, globs
+from ollama_mcp.access.quoting import allow_command
 from ollama_mcp.errors import DiskError, InvalidArgument, NotAllowed, OllamaMCPError
 from ollama_mcp.settings.access import ReadSettings, UrlSettings
 from tests.access.conftest import CANARY, Machine, put
@@ -176,7 +177,7 @@ def test_the_folder_that_was_asked_for_is_the_one_to_allow(machine: Machine, pro
         error = refused(machine, machine.outside / text)
         assert isinstance(error, FolderNotAllowed)
         assert error.folder == str(machine.outside / folder)
-        assert f"allow {machine.outside / folder}`" in error.next_step
+        assert allow_command(str(machine.outside / folder)) in error.next_step
 
 
 def test_links_that_lead_out_are_left_out_and_counted_whatever_is_there(machine: Machine, project: Path) -> None:

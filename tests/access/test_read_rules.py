@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ollama_mcp._command import command
 from ollama_mcp.access import FolderNotAllowed, Purpose, ReadRules
 from ollama_mcp.access.folders import is_marked_hidden
+from ollama_mcp.access.quoting import allow_command
 from ollama_mcp.errors import OllamaMCPError
 from ollama_mcp.settings.access import ReadSettings
 from tests.access.conftest import Machine, put
@@ -36,7 +36,7 @@ def test_an_image_outside_is_refused_with_the_setting_and_the_command(machine: M
     error = refusal(machine.outside / "secret.png", machine.rules())
     assert isinstance(error, FolderNotAllowed)
     assert "read.image_folders" in str(error)
-    assert f"`{command(f'allow {machine.outside}')}`" in str(error)
+    assert allow_command(str(machine.outside)) in str(error)
     assert (error.folder, error.purpose) == (str(machine.outside), Purpose.IMAGE)
 
 

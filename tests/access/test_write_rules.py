@@ -13,6 +13,7 @@ import pytest
 import ollama_mcp
 from ollama_mcp._paths import shipped_path
 from ollama_mcp.access import AllowedFolders, FolderNotAllowed, ReadRules, WriteRules
+from ollama_mcp.access.quoting import quoted
 from ollama_mcp.errors import InvalidArgument, NotAllowed
 from ollama_mcp.settings import Settings
 from ollama_mcp.settings.access import ReadSettings, WriteSettings
@@ -195,7 +196,7 @@ def test_a_missing_folder_is_not_made_and_the_closest_is_named(machine: Machine,
     (results / "one").mkdir()
     error = refused(writer(machine, results), results / "one" / "two" / "three" / "a.json")
     assert isinstance(error, InvalidArgument)
-    assert repr(str(results / "one")) in error.next_step
+    assert quoted(str(results / "one")) in error.next_step
     put(results / "file.txt")
     assert isinstance(refused(writer(machine, results), results / "file.txt" / "a.json"), InvalidArgument)
     assert sorted(os.listdir(results)) == ["file.txt", "one"]

@@ -47,8 +47,13 @@ def parsed(file: Path) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"), str(file))
 
 
-def imports(file: Path, root: Path = ROOT) -> Iterator[Import]:
+@cache
+def imports(file: Path, root: Path = ROOT) -> list[Import]:
     """All imports of a file: at its top, inside functions and for type checkers only."""
+    return [*_imports(file, root)]
+
+
+def _imports(file: Path, root: Path) -> Iterator[Import]:
     for node in ast.walk(parsed(file)):
         if isinstance(node, ast.Import):
             yield from (Import(alias.name, "", node.lineno) for alias in node.names)

@@ -38,15 +38,22 @@ async def hosts(simulator: Simulator) -> AsyncGenerator[HostPool]:
     await pool.aclose()
 
 
-async def test_a_host_that_says_nothing_counts_as_down(simulator: Simulator, hosts: HostPool):
+@pytest.fixture
+async def store() -> AsyncGenerator[Store]:
+    store = Store(None)
+    yield store
+    await store.aclose()
+
+
+async def test_a_host_that_says_nothing_counts_as_down(simulator: Simulator, hosts: HostPool, store: Store):
     simulator.faults.add(Fault("hang", "/api/tags"))
-    view = await HostStateCache(hosts, Store(None), wait=0.2).get()
+    view = await HostStateCache(hosts, store, wait=0.2).get()
     assert view.problem == "[timeout] No answer within 0.2 s."
     assert view.model_names() == []
 
 
-async def test_the_view_is_kept_until_it_is_forgotten(simulator: Simulator, hosts: HostPool):
-    live = HostStateCache(hosts, Store(None))
+async def test_the_view_is_kept_until_it_is_forgotten(simulator: Simulator, hosts: HostPool, store: Store):
+    live = HostStateCache(hosts, store)
     first = await live.get()
     assert await live.get() is first
     live.invalidate()
@@ -54,9 +61,11 @@ async def test_the_view_is_kept_until_it_is_forgotten(simulator: Simulator, host
     assert second is not first and second == first
 
 
-async def test_the_view_says_what_is_loaded_and_what_each_model_can_do(simulator: Simulator, hosts: HostPool):
+async def test_the_view_says_what_is_loaded_and_what_each_model_can_do(
+    simulator: Simulator, hosts: HostPool, store: Store
+):
     await hosts.load("gemma3:4b", keep_alive=-1, options=None)
-    view = await HostStateCache(hosts, Store(None)).get()
+    view = await HostStateCache(hosts, store).get()
     assert [model.name for model in view.models_with("completion")] == ["gemma3:4b", "qwen3:4b", "llama3.2:3b"]
     assert [one.partition(" ")[0] for one in view.loaded] == ["gemma3:4b"]
     assert view.model_names("embedding")[0] == "nomic-embed-text:latest"
