@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ollama_mcp.settings.access import AudioSettings, ImageSettings, ReadSettings, UrlSettings, WriteSettings
-from ollama_mcp.settings.auth import AuthSettings
+from ollama_mcp.settings.auth import AuthSettings, PrincipalSettings
 from ollama_mcp.settings.hosts import HostName, HostSettings
 
 TOOLSETS: tuple[str, ...] = ("inference", "models", "work", "system", "blobs", "web", "legacy")
@@ -273,6 +273,10 @@ class Settings(SettingsSection):
     )
     http: HttpSettings = Field(default_factory=HttpSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
+    principals: dict[str, PrincipalSettings] = Field(
+        default_factory=dict,
+        description="What each token or subject may use, by name, and '*' for all others (docs/team.md).",
+    )
     cache: bool = Field(
         default=True, description="Keep what a start over stdio answers, so that the next one answers at once."
     )

@@ -27,7 +27,7 @@ HOLE = "\0"
 BESIDE = {"truncate", "shift", "logprobs", "top_logprobs"}
 # Commands and options of other programs that texts name.
 OF_OLLAMA = {"serve", "signin"}
-OF_OTHERS = {"--with", "--python"}
+OF_OTHERS = {"--with", "--python", "--header"}
 # Descriptions and comments on code speak of the program by its name; what a user is told to run does not.
 BY_NAME = {"ollama_mcp/settings/access.py", "ollama_mcp/server/transports/stdio.py"}
 _TOOL = re.compile(r"\b(ollama_(?!mcp\b)[a-z_]+)\b")

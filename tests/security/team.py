@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -15,8 +16,10 @@ from mcp import Client
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
+from ollama_mcp.hosts.principal import limits_for
 from ollama_mcp.server.auth.authenticator import TokenAuthenticator
 from ollama_mcp.server.auth.token_file import add_token
+from ollama_mcp.settings import Settings
 from tests.support import served
 from tests.transports.wire import HttpPeer, modern
 
@@ -75,13 +78,22 @@ class Team:
 
 @asynccontextmanager
 async def team_at(
-    url: str, folder: Path, *, kind: Literal["http", "sse"] = "http", **given: Any
+    url: str,
+    folder: Path,
+    *,
+    kind: Literal["http", "sse"] = "http",
+    more: Mapping[str, Sequence[str]] = {},
+    **given: Any,
 ) -> AsyncGenerator[Team]:
-    """A server whose Ollama is at `url`, with the tokens reader, user and admin; keywords are settings."""
+    """A server whose Ollama is at `url`, with the tokens reader, user, other, admin and more; keywords are settings."""
     team = Team(folder / "tokens")
     team.add("reader", "read")
     team.add("user", "use")
     team.add("other", "use")
     team.add("admin", *EVERYTHING)
-    async with served(url, kind=kind, auth=TokenAuthenticator(team.file), **given) as team.url:
+    for name, scopes in more.items():
+        team.add(name, *scopes)
+    settings = Settings.model_validate({"host": url, "transport": kind, **given})
+    auth = TokenAuthenticator(team.file, limits=partial(limits_for, settings))
+    async with served(url, kind=kind, auth=auth, **given) as team.url:
         yield team

@@ -40,9 +40,7 @@ async def names(client: Client) -> set[str]:
 
 @pytest.mark.parametrize("era", ERAS)
 async def test_each_token_is_shown_the_tools_of_its_scopes(simulator: Simulator, tmp_path: Path, era: Era) -> None:
-    async with team_at(simulator.url, tmp_path, **TOOLSETS) as team:
-        team.add("manager", "manage")
-        await team.until("manager", 200)
+    async with team_at(simulator.url, tmp_path, more={"manager": ["manage"]}, **TOOLSETS) as team:
         for name, tools in {"reader": READ, "user": READ | USE, "manager": READ | MANAGE}.items():
             async with team.client(name, era) as client:
                 assert await names(client) == tools, name

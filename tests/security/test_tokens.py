@@ -100,9 +100,7 @@ async def test_a_preflight_needs_no_token_and_a_request_of_the_page_does(simulat
 
 
 async def test_a_token_without_a_scope_to_read_is_forbidden(simulator: Simulator, tmp_path: Path) -> None:
-    async with team_at(simulator.url, tmp_path) as team:
-        team.add("files", "files")
-        await team.until("files", 403)
+    async with team_at(simulator.url, tmp_path, more={"files": ["files"]}) as team:
         answer = await team.peer.post(initialize(), **team.headers("files"))
         assert 'error="insufficient_scope", scope="read use"' in (answer.header("www-authenticate") or "")
 
@@ -122,12 +120,8 @@ async def test_no_token_is_logged(simulator: Simulator, tmp_path: Path, caplog: 
 
 async def test_a_hundred_tokens_revoked_under_load(simulator: Simulator, tmp_path: Path) -> None:
     file = tmp_path / "tokens"
-    async with team_at(simulator.url, tmp_path) as team:
-        names = [f"user{number}" for number in range(100)]
-        for name in names:
-            team.add(name, "use")
-
-        await team.until(names[-1], 200)
+    names = [f"user{number}" for number in range(100)]
+    async with team_at(simulator.url, tmp_path, more={name: ["use"] for name in names}) as team:
         seen: dict[str, list[int]] = {name: [] for name in names}
         done = asyncio.Event()
 

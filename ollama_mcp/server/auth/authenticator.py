@@ -7,21 +7,25 @@ import hmac
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from ollama_mcp._paths import user_config_file
 from ollama_mcp.errors import DiskError
-from ollama_mcp.hosts.principal import SCOPES, Principal
+from ollama_mcp.hosts.principal import SCOPES, Account, Principal, limits_for
+from ollama_mcp.hosts.recent import RecentDict
 from ollama_mcp.server.auth import token_file
 from ollama_mcp.server.auth.token_file import PREFIX, Token
-from ollama_mcp.settings.auth import AuthSettings
+from ollama_mcp.settings import Settings
+from ollama_mcp.settings.auth import PrincipalSettings
 
 _log = logging.getLogger("ollama_mcp.auth")
 _CHECK_SECONDS = 1.0
 _MAX_TOKEN_CHARS = 16_384
 AUTO_NAME = "auto"
+MAX_ACCOUNTS = 100_000
 
 
 class Unauthenticated(Exception):
@@ -58,12 +62,20 @@ class TokenAuthenticator:
     Args:
         file: The file; None where there is none.
         fixed: Further tokens.
+        limits: Returns what a name may use.
 
     Raises:
         DiskError: The file cannot be used.
     """
 
-    def __init__(self, file: Path | None, fixed: Sequence[Token] = ()) -> None:
+    def __init__(
+        self,
+        file: Path | None,
+        fixed: Sequence[Token] = (),
+        limits: Callable[[str], PrincipalSettings] = lambda name: PrincipalSettings(),
+    ) -> None:
+        self._limits = limits
+        self._accounts: RecentDict[str, Account] = RecentDict(MAX_ACCOUNTS)
         self._file = file
         self._fixed = list(fixed)
         self._tokens: list[Token] = []
@@ -90,7 +102,9 @@ class TokenAuthenticator:
                 found = known
         if found is None:
             raise Unauthenticated("the token is not known or was revoked", "invalid_token")
-        return Principal(found.name, found.scopes)
+        if found.name not in self._accounts:
+            self._accounts[found.name] = Account()
+        return Principal(found.name, found.scopes, self._limits(found.name), self._accounts[found.name])
 
     async def _refresh(self) -> None:
         if self._file is None or time.monotonic() - self._checked_at < _CHECK_SECONDS:
@@ -135,16 +149,19 @@ def bearer_token(values: Sequence[str]) -> str:
     return token
 
 
-def open_authenticator(settings: AuthSettings) -> Authenticator | None:
+def open_authenticator(settings: Settings) -> Authenticator | None:
     """What the settings demand of clients; None where they need no token.
 
     Raises:
         DiskError: A file of tokens cannot be used.
     """
-    file = Path(settings.tokens).expanduser() if settings.tokens else token_file.default_token_file()
-    has_file = bool(settings.tokens) or os.path.lexists(file)
-    fixed = [_automatic_token()] if settings.token == "auto" else []
-    return TokenAuthenticator(file if has_file else None, fixed) if has_file or fixed else None
+    chosen = settings.auth
+    file = Path(chosen.tokens).expanduser() if chosen.tokens else token_file.default_token_file()
+    has_file = bool(chosen.tokens) or os.path.lexists(file)
+    fixed = [_automatic_token()] if chosen.token == "auto" else []
+    if not has_file and not fixed:
+        return None
+    return TokenAuthenticator(file if has_file else None, fixed, partial(limits_for, settings))
 
 
 def automatic_token_file() -> Path:

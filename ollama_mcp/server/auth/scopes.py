@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp.shared.exceptions import MCPError
-from mcp.types import INVALID_REQUEST
+from mcp.types import INVALID_REQUEST, CallToolResult
 
-from ollama_mcp.errors import NotAllowed
+from ollama_mcp.errors import Busy, NotAllowed
 from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL, Principal, Scope
 from ollama_mcp.hosts.principal_guard import ASK_FOR_SCOPE
+from ollama_mcp.server.failures import failure_result
 from ollama_mcp.server.transports.asgi import PRINCIPAL_KEY
 
 if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 
+    from ollama_mcp.server.jobs import Work
     from ollama_mcp.server.registry import ToolSpec
 
 # What runs models, whatever it writes beside that.
@@ -47,6 +49,18 @@ def check_scope(principal: Principal, spec: ToolSpec) -> None:
             f"{spec.name} needs the scope {scope_needed(spec)!r}, which {principal.name[:80]!r} does not have.",
             next_step=ASK_FOR_SCOPE,
         )
+
+
+async def within_limits(principal: Principal, spec: ToolSpec, work: Work) -> CallToolResult:
+    """Do the work of a call if it is not one too many of its principal; what only reads is not counted."""
+    if scope_needed(spec) == "read":
+        return await work
+    try:
+        with principal.account.call(principal.name, principal.limits):
+            return await work
+    except Busy as error:
+        work.close()
+        return failure_result(error)
 
 
 async def carry_principal(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
