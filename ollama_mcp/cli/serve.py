@@ -88,7 +88,7 @@ def _greet() -> None:
 
 
 async def _serve_http(server: OllamaServer, kind: Literal["http", "sse"], settings: Settings) -> None:
-    from ollama_mcp.server.auth.authenticator import automatic_token_file, open_authenticator
+    from ollama_mcp.server.auth.opening import automatic_token_file, open_authenticator
     from ollama_mcp.server.transports.http import serve_http
 
     http, auth = settings.http, open_authenticator(settings)

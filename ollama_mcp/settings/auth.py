@@ -20,6 +20,16 @@ class AuthSettings(BaseModel):
     token: Literal["", "auto"] = Field(
         default="", description="'auto': make a token for this user, kept in `token` in the user's config folder."
     )
+    issuer: str = Field(
+        default="", description="Address of the OAuth issuer whose access tokens (JWT) count, in place of own tokens."
+    )
+    audience: str = Field(
+        default="", description="What these tokens must be made for: the address of this server, as clients use it."
+    )
+    jwks_url: str = Field(
+        default="", description="Address of the issuer's keys; empty: as its metadata says, on the same origin."
+    )
+    ca_file: str = Field(default="", description="PEM file with the certificates to trust for the issuer.")
 
 
 class PrincipalSettings(BaseModel):

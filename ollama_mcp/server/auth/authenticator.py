@@ -1,4 +1,4 @@
-"""Finds out who sends an HTTP request: by a token of the file, or by the one that `auth.token` made."""
+"""Finds out who sends an HTTP request: what that takes, and the tokens of a file."""
 
 from __future__ import annotations
 
@@ -8,23 +8,19 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from ollama_mcp._paths import user_config_file
 from ollama_mcp.errors import DiskError
-from ollama_mcp.hosts.principal import SCOPES, Account, Principal, limits_for
+from ollama_mcp.hosts.principal import Account, Principal
 from ollama_mcp.hosts.recent import RecentDict
 from ollama_mcp.server.auth import token_file
-from ollama_mcp.server.auth.token_file import PREFIX, Token
-from ollama_mcp.settings import Settings
+from ollama_mcp.server.auth.token_file import Token
 from ollama_mcp.settings.auth import PrincipalSettings
 
 _log = logging.getLogger("ollama_mcp.auth")
 _CHECK_SECONDS = 1.0
 _MAX_TOKEN_CHARS = 16_384
-AUTO_NAME = "auto"
 MAX_ACCOUNTS = 100_000
 
 
@@ -42,14 +38,27 @@ class Unauthenticated(Exception):
         self.code = code
 
 
+class AuthUnavailable(Exception):
+    """Nobody can be let in now, with whatever token."""
+
+
 class Authenticator(Protocol):
-    """Tells who has a bearer token."""
+    """Tells who has a bearer token.
+
+    Attributes:
+        issuer: Where clients get one (OAuth), or "".
+        audience: What it has to be made for, or "".
+    """
+
+    issuer: str
+    audience: str
 
     async def authenticate(self, token: str) -> Principal:
         """The principal of a token.
 
         Raises:
             Unauthenticated: It is none that counts.
+            AuthUnavailable: That cannot be found out now.
         """
         ...
 
@@ -74,6 +83,7 @@ class TokenAuthenticator:
         fixed: Sequence[Token] = (),
         limits: Callable[[str], PrincipalSettings] = lambda name: PrincipalSettings(),
     ) -> None:
+        self.issuer = self.audience = ""
         self._limits = limits
         self._accounts: RecentDict[str, Account] = RecentDict(MAX_ACCOUNTS)
         self._file = file
@@ -147,43 +157,6 @@ def bearer_token(values: Sequence[str]) -> str:
     if scheme.lower() != "bearer" or not token or len(token) > _MAX_TOKEN_CHARS:
         raise Unauthenticated("the Authorization header has no bearer token", "invalid_request")
     return token
-
-
-def open_authenticator(settings: Settings) -> Authenticator | None:
-    """What the settings demand of clients; None where they need no token.
-
-    Raises:
-        DiskError: A file of tokens cannot be used.
-    """
-    chosen = settings.auth
-    file = Path(chosen.tokens).expanduser() if chosen.tokens else token_file.default_token_file()
-    has_file = bool(chosen.tokens) or os.path.lexists(file)
-    fixed = [_automatic_token()] if chosen.token == "auto" else []
-    if not has_file and not fixed:
-        return None
-    return TokenAuthenticator(file if has_file else None, fixed, partial(limits_for, settings))
-
-
-def automatic_token_file() -> Path:
-    """Where the token of `auth.token` is kept."""
-    return user_config_file().with_name("token")
-
-
-def _automatic_token() -> Token:
-    """The token of this user, made with the first start: clients keep what they were told."""
-    file = automatic_token_file()
-    secret = ""
-    if os.path.lexists(file):
-        if file.is_symlink() or token_file.loose_mode(file):
-            raise DiskError(
-                f"{str(file)!r}, which has the token, is a link, or others may read it.",
-                next_step="Remove it: the next start makes a new token.",
-            )
-        secret = file.read_text(encoding="utf-8").strip()
-    if not secret.startswith(PREFIX):
-        secret = token_file.new_token()
-        token_file.write_private(file, f"{secret}\n")
-    return Token(AUTO_NAME, frozenset(SCOPES), token_file.digest_of(secret), "")
 
 
 def _version(file: Path) -> tuple[int, ...] | None:

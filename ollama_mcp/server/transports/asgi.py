@@ -84,10 +84,17 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: floa
             return b"".join(parts)
 
 
-async def send_text(send: Send, status: int, text: str, extra: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-    """Send a short plain-text response, with `extra` headers."""
+async def send_text(
+    send: Send,
+    status: int,
+    text: str,
+    extra: tuple[tuple[bytes, bytes], ...] = (),
+    *,
+    content_type: bytes = b"text/plain; charset=utf-8",
+) -> None:
+    """Send a short response, with `extra` headers."""
     body = text.encode()
-    fields = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode()), *extra]
+    fields = [(b"content-type", content_type), (b"content-length", str(len(body)).encode()), *extra]
     await send({"type": "http.response.start", "status": status, "headers": fields})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 

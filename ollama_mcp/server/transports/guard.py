@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 
-from ollama_mcp.server.auth.authenticator import Authenticator, Unauthenticated, bearer_token
+from ollama_mcp.server.auth.authenticator import Authenticator, AuthUnavailable, Unauthenticated, bearer_token
+from ollama_mcp.server.auth.challenge import challenge, resource_metadata, resource_metadata_paths
 from ollama_mcp.server.transports import MAX_MESSAGE_BYTES
 from ollama_mcp.server.transports.asgi import (
     PRINCIPAL_KEY,
@@ -76,6 +77,9 @@ class Guard:
         try:
             self._check_headers(scope)
             if self._auth is not None and not self._is_preflight(scope):
+                if scope["path"] in resource_metadata_paths(self._auth, self._endpoint):
+                    await self._send_resource_metadata(self._auth, scope, send)
+                    return
                 await self._authenticate(self._auth, scope)
             with self._clients.client(client_of(scope)) as client:
                 await self._admit(client, scope, receive, send)
@@ -137,12 +141,21 @@ class Guard:
             principal = await auth.authenticate(bearer_token(headers(scope, b"authorization")))
         except Unauthenticated as error:
             text = page(scope, self._endpoint, needs_token=True) if is_asked(scope, self._endpoint) else ""
-            raise Refused(401, error.reason, _challenge(error.code), text=text) from None
+            raise Refused(401, error.reason, challenge(auth, scope, self._endpoint, error.code), text=text) from None
+        except AuthUnavailable as error:
+            raise Refused(503, str(error)) from None
         if not principal.may("read"):
-            raise Refused(403, f"{principal.name!r:.100} has no scope to read or use", _challenge("insufficient_scope"))
+            fields = challenge(auth, scope, self._endpoint, "insufficient_scope")
+            raise Refused(403, f"{principal.name!r:.100} has no scope to read or use", fields)
         scope[PRINCIPAL_KEY] = principal
         # The SDK binds sessions to it.
         scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=principal.name, scopes=[]))
+
+    async def _send_resource_metadata(self, auth: Authenticator, scope: Scope, send: Send) -> None:
+        if scope["method"] not in ("GET", "HEAD"):
+            raise Refused(405, "Method Not Allowed", ((b"allow", b"GET, HEAD"),))
+        body = resource_metadata(auth, scope, self._endpoint)
+        await send_text(send, 200, body, self._readable_by_page(scope), content_type=b"application/json")
 
     def _readable_by_page(self, scope: Scope) -> tuple[tuple[bytes, bytes], ...]:
         """The CORS headers that let a listed page read a refusal, and what token it asks for."""
@@ -196,12 +209,6 @@ class Guard:
             self._requests.discard(request)
         if request.status is not None and request.status >= 400:
             _log.warning("%s", _log_line(scope, request.status))
-
-
-def _challenge(code: str) -> tuple[tuple[bytes, bytes], ...]:
-    """The WWW-Authenticate header with an error code of RFC 6750."""
-    error = f', error="{code}"' if code else ""
-    return ((b"www-authenticate", f'Bearer realm="ollama-mcp-server"{error}, scope="read use"'.encode()),)
 
 
 def _own_address(scope: Scope) -> list[str]:
