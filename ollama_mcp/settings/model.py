@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork
 
 from ollama_mcp.settings.access import AudioSettings, ImageSettings, ReadSettings, UrlSettings, WriteSettings
 from ollama_mcp.settings.auth import AuthSettings, PrincipalSettings
@@ -206,6 +206,14 @@ class HttpSettings(SettingsSection):
     )
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 chooses a free one.")
     socket: str = Field(default="", description="Path of a Unix socket (mode 0600) to listen on instead of a port.")
+    tls_certificate: str = Field(
+        default="", description="PEM file with the certificate, and those up to its CA; with one, https is served."
+    )
+    tls_key: str = Field(default="", description="PEM file with its key; empty: in the file of the certificate.")
+    behind_proxy: list[IPvAnyNetwork] = Field(
+        default_factory=list[IPvAnyNetwork],
+        description="Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto count, such as '127.0.0.1'.",
+    )
     stateless: bool = Field(default=False, description="Serve streamable HTTP without sessions.")
     allowed_hosts: list[str] = Field(
         default_factory=list,

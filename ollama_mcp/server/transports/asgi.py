@@ -7,6 +7,7 @@ The SDK (mcp 2.3.0, `RequestBodyLimitMiddleware`) limits the size of a body, but
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
@@ -19,6 +20,7 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 PRINCIPAL_KEY = "ollama_mcp.principal"
 """Where the scope of an authenticated request has its `Principal`."""
 
+_ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}(%\w{1,20})?")
 # Loopback is far faster: only a sender that trickles on purpose runs out of time.
 _MIN_BYTES_PER_SECOND = 256 * 1024
 
@@ -115,4 +117,7 @@ def client_of(scope: Scope) -> str:
 def client_address(scope: Scope) -> str:
     """The IP address a request came from; "socket" for a Unix socket."""
     peer: tuple[str, int] | None = scope.get("client")
-    return peer[0] if peer else "socket"
+    if peer is None:
+        return "socket"
+    # Behind a proxy it is what that says.
+    return peer[0] if _ADDRESS.fullmatch(peer[0]) else "unknown"
