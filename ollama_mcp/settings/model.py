@@ -141,6 +141,13 @@ class PolicySettings(SettingsSection):
     cloud_batch: Literal["allow", "deny"] = Field(
         default="deny", description="Using a model on ollama.com in ollama_batch: allow or deny."
     )
+    num_predict: int = Field(
+        default=0, ge=0, description="Most tokens of an answer, also where a call names none; 0: no maximum."
+    )
+    num_ctx: int = Field(default=0, ge=0, description="Largest context that a call may ask for; 0: no maximum.")
+    keep_alive: str | float | None = Field(
+        default=None, description="Longest keep_alive that a call may ask for ('1h', seconds); null: no maximum."
+    )
     answer_seconds: float = Field(default=600.0, gt=0, description="Seconds that a form waits for the user's answer.")
     registries: list[str] = Field(
         default_factory=lambda: ["registry.ollama.ai", "hf.co", "huggingface.co"],

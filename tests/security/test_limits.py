@@ -12,6 +12,8 @@ import pytest
 from mcp import Client
 from PIL import Image
 
+from ollama_mcp.server.app import OllamaServer
+from ollama_mcp.settings import Settings, SettingsError
 from ollama_mcp.simulator import Answer, Simulator
 from tests.security.team import EVERYTHING, team_at
 from tests.support import data, error, texts, until
@@ -166,7 +168,7 @@ async def test_files_are_for_those_who_have_the_scope_in_their_own_folders(
         (folder / "note.txt").write_text(f"CANARY of {folder.name}", encoding="utf-8")
     limits = {"folders": [str(ours)], "output_folder": str(output)}
     given = principals(filer=limits, user=limits, second={"folders": [str(theirs)]})
-    more = dict.fromkeys(("filer", "second", "plain"), ("use", "files"))
+    more: dict[str, list[str]] = {name: ["use", "files"] for name in ("filer", "second", "plain")}
     async with team_at(simulator.url, tmp_path, more=more, **given) as team:
 
         def reading(folder: Path) -> dict[str, Any]:
@@ -204,9 +206,48 @@ async def test_images_are_limited_by_principal(simulator: Simulator, tmp_path: P
 
 
 async def test_a_star_stands_for_all_others(simulator: Simulator, tmp_path: Path) -> None:
-    given = {"principals": {"*": {"denied_models": [MODEL]}, "admin": {}}}
+    given: dict[str, Any] = {"principals": {"*": {"denied_models": [MODEL]}, "admin": {}}}
     async with team_at(simulator.url, tmp_path, **given) as team:
         async with team.client("user") as client:
             assert MODEL not in await listed(client)
         async with team.client("admin") as client:
             assert MODEL in await listed(client)
+
+
+async def test_a_call_may_not_ask_for_more_than_the_policy_allows(simulator: Simulator, tmp_path: Path) -> None:
+    policy = {"num_predict": 50, "num_ctx": 4_096, "keep_alive": "10m"}
+    async with team_at(simulator.url, tmp_path, policy=policy) as team, team.client("admin") as client:
+        for argument in (
+            {"options": {"num_predict": 51}},
+            {"options": {"num_predict": -1}},
+            {"options": {"num_ctx": 8_192}},
+            {"keep_alive": "1h"},
+            {"keep_alive": -1},
+            {"keep_alive": "-5s"},
+            {"keep_alive": 601},
+        ):
+            for tool in ("ollama_chat", "ollama_generate"):
+                said = error(await client.call_tool(tool, {"model": MODEL, "prompt": "Hi", **argument}), "not_allowed")
+                assert "is more than setting policy." in said, argument
+        assert not [one for one in simulator.requests if one.path in ("/api/chat", "/api/generate")]
+        most = {"options": {"num_predict": 50, "num_ctx": 4_096}, "keep_alive": 600}
+        for argument in (most, {}, {"keep_alive": 0}):
+            assert not (await client.call_tool("ollama_chat", {"model": MODEL, "prompt": "Hi", **argument})).is_error
+        long = await client.call_tool("ollama_chat", {"model": MODEL, "prompt": "word " * 9_000})
+        assert "num_ctx" in error(long, "too_long")
+        for sent in [one.json for one in simulator.requests if one.path == "/api/chat"]:
+            options: dict[str, Any] = sent["options"]  # pyright: ignore[reportAssignmentType]
+            assert options["num_predict"] == 50 and options.get("num_ctx", 0) <= 4_096
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"policy": {"num_predict": 50}, "defaults": {"options": {"num_predict": 100}}},
+        {"policy": {"keep_alive": "10m"}, "defaults": {"keep_alive": "1h"}},
+        {"policy": {"keep_alive": "soon"}},
+    ],
+)
+def test_defaults_beyond_the_policy_stop_the_start(given: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match=r"setting (defaults|policy)\."):
+        OllamaServer(Settings.model_validate({"store": {"path": ":memory:"}, **given}))

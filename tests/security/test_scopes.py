@@ -17,8 +17,14 @@ from tests.support import error, text, texts, until
 from tests.transports.wire import call, initialize
 
 MODEL = "llama3.2:3b"
-READ = {"ollama_list_models", "ollama_show_model", "ollama_list_running", "ollama_status", "ollama_job"}
-READ |= {"ollama_check_blob"}
+READ = {
+    "ollama_list_models",
+    "ollama_show_model",
+    "ollama_list_running",
+    "ollama_status",
+    "ollama_job",
+    "ollama_check_blob",
+}
 USE = {
     "ollama_chat",
     "ollama_generate",
@@ -28,8 +34,16 @@ USE = {
     "ollama_decide",
     "ollama_rank",
 }
-MANAGE = {"ollama_load_model", "ollama_unload_model", "ollama_pull_model", "ollama_push_model", "ollama_create_model"}
-MANAGE |= {"ollama_copy_model", "ollama_delete_model", "ollama_push_blob"}
+MANAGE = {
+    "ollama_load_model",
+    "ollama_unload_model",
+    "ollama_pull_model",
+    "ollama_push_model",
+    "ollama_create_model",
+    "ollama_copy_model",
+    "ollama_delete_model",
+    "ollama_push_blob",
+}
 TOOLSETS: dict[str, Any] = {"tools": {"toolsets": ["default", "blobs"]}}
 CHANGES = ("/api/copy", "/api/create", "/api/delete", "/api/pull", "/api/push", "/api/blobs/")
 

@@ -19,10 +19,10 @@ from tests.support import until
 from tests.transports.wire import call, initialize, modern
 
 PATHS = [("http", "POST", "/mcp"), ("http", "GET", "/nowhere"), ("http", "DELETE", "/mcp"), ("sse", "GET", "/sse")]
-PATHS += [("sse", "POST", "/messages/?session_id=0"), ("http", "GET", "/metrics"), ("http", "OPTIONS", "/mcp")]
+MORE_PATHS = [("sse", "POST", "/messages/?session_id=0"), ("http", "GET", "/metrics"), ("http", "OPTIONS", "/mcp")]
 
 
-@pytest.mark.parametrize(("kind", "method", "path"), PATHS)
+@pytest.mark.parametrize(("kind", "method", "path"), [*PATHS, *MORE_PATHS])
 async def test_without_a_token_every_route_is_unauthorized(
     simulator: Simulator, tmp_path: Path, kind: str, method: str, path: str
 ) -> None:
@@ -212,7 +212,7 @@ def test_a_file_that_others_control_stops_the_start(tmp_path: Path) -> None:
     add_token(real, "ann", ["use"])
     file.symlink_to(real)
     cases = {"is a symbolic link": lambda: None, "can be written by others": lambda: _replace(file, real, 0o620)}
-    cases["is not a file"] = lambda: (file.unlink(), os.mkfifo(file))
+    cases["is not a file"] = lambda: _replace_by_pipe(file)
     for why, prepare in cases.items():
         prepare()
         with pytest.raises(DiskError, match=why):
@@ -270,6 +270,11 @@ async def test_a_file_that_becomes_unusable_lets_nobody_in(
                 await asyncio.sleep(0)
     assert "no token of the file is accepted now" in caplog.text
     assert secret not in caplog.text
+
+
+def _replace_by_pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
 
 
 def _replace(file: Path, source: Path, mode: int) -> None:
