@@ -63,15 +63,15 @@ class Team:
                 pass
 
     @asynccontextmanager
-    async def client(self, name: str, era: Era = "legacy") -> AsyncGenerator[Client]:
-        """The SDK's client with somebody's token."""
+    async def client(self, name: str, era: Era = "legacy", **given: Any) -> AsyncGenerator[Client]:
+        """The SDK's client with somebody's token; keywords are its own."""
         if self.url.endswith("/sse"):
-            async with Client(sse_client(self.url, headers=self.headers(name)), mode=era) as client:
+            async with Client(sse_client(self.url, headers=self.headers(name)), mode=era, **given) as client:
                 yield client
         else:
             async with (
                 httpx2.AsyncClient(headers=self.headers(name), timeout=60) as http,
-                Client(streamable_http_client(self.url, http_client=http), mode=era) as client,
+                Client(streamable_http_client(self.url, http_client=http), mode=era, **given) as client,
             ):
                 yield client
 
@@ -82,6 +82,7 @@ async def team_at(
     folder: Path,
     *,
     kind: Literal["http", "sse"] = "http",
+    stateless: bool = False,
     more: Mapping[str, Sequence[str]] = {},
     **given: Any,
 ) -> AsyncGenerator[Team]:
@@ -95,5 +96,5 @@ async def team_at(
         team.add(name, *scopes)
     settings = Settings.model_validate({"host": url, "transport": kind, **given})
     auth = TokenAuthenticator(team.file, limits=partial(limits_for, settings))
-    async with served(url, kind=kind, auth=auth, **given) as team.url:
+    async with served(url, kind=kind, stateless=stateless, auth=auth, **given) as team.url:
         yield team
