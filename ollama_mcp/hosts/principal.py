@@ -102,12 +102,14 @@ class Principal:
         scopes: What may be done, as it was granted.
         limits: What may be used, and how much.
         account: What has been used.
+        credential: What tells its token from another one of the same name, or b"".
     """
 
     name: str
     scopes: frozenset[str]
     limits: PrincipalSettings = _NO_LIMITS
     account: Account = field(default_factory=Account, compare=False)
+    credential: bytes = field(default=b"", compare=False, repr=False)
 
     def may(self, scope: Scope) -> bool:
         """Whether the scope was granted, by itself or as part of another."""

@@ -236,7 +236,7 @@ async def test_a_call_may_not_ask_for_more_than_the_policy_allows(simulator: Sim
         long = await client.call_tool("ollama_chat", {"model": MODEL, "prompt": "word " * 9_000})
         assert "num_ctx" in error(long, "too_long")
         for sent in [one.json for one in simulator.requests if one.path == "/api/chat"]:
-            options: dict[str, Any] = sent["options"]  # pyright: ignore[reportAssignmentType]
+            options: dict[str, Any] = sent["options"]
             assert options["num_predict"] == 50 and options.get("num_ctx", 0) <= 4_096
 
 

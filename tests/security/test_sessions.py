@@ -10,11 +10,12 @@ import pytest
 from mcp import MCPError
 from mcp.types import CallToolResult, InputRequiredResult
 
-from ollama_mcp.simulator import Simulator
+from ollama_mcp.server.auth.token_file import revoke_token
+from ollama_mcp.simulator import Answer, Simulator
 from tests.confirmation.user import YES, User, one_round
-from tests.security.team import EVERYTHING, team_at
-from tests.support import error
-from tests.transports.wire import call
+from tests.security.team import ERAS, EVERYTHING, Era, team_at
+from tests.support import error, until
+from tests.transports.wire import call, initialize
 
 MODEL = "llama3.2:3b"
 DELETE = "ollama_delete_model"
@@ -76,3 +77,26 @@ async def test_an_event_stream_takes_messages_of_its_token_alone(simulator: Simu
 
             assert (await status("admin"), await status("other"), await status("user")) == (404, 404, 202)
         writer.close()
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_revoked_token_ends_its_calls_and_streams(simulator: Simulator, tmp_path: Path, era: Era) -> None:
+    """Also where no other request makes the server look at the file again."""
+    async with team_at(simulator.url, tmp_path) as team:
+        simulator.script(MODEL, *[Answer(text="never", hold="gate")] * 2)
+        peer = team.peer
+        form = "modern"
+        if era == "legacy":
+            form = "legacy"
+            peer.session = (await peer.post(initialize(), **team.headers("user"))).header("mcp-session-id")
+        given = {"model": MODEL, "prompt": "Hi"}
+        revoked = peer.post(call(1, "ollama_generate", era=form, **given), form, **team.headers("user"))
+        kept = team.peer.post(call(1, "ollama_generate", era="modern", **given), "modern", **team.headers("other"))
+        calling, other = asyncio.create_task(revoked), asyncio.create_task(kept)
+        await until(lambda: sum(seen.path == "/api/generate" for seen in simulator.requests) == 2)
+        revoke_token(team.file, "user")
+        await until(lambda: len(simulator.disconnects) == 1)
+        answer = await calling
+        assert answer.status in (200, 503) and b"result" not in answer.body
+        assert not other.done() and len(simulator.disconnects) == 1
+        other.cancel()

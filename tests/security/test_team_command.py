@@ -63,7 +63,9 @@ def test_a_token_is_made_listed_and_revoked(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
 
     def token(*arguments: str) -> tuple[int, str, str]:
-        return main(["token", *arguments]), *capsys.readouterr()
+        code = main(["token", *arguments])
+        out, said = capsys.readouterr()
+        return code, out, said
 
     code, out, said = token("add", "ann", "--scope", "use,manage")
     secret = out.strip()

@@ -62,6 +62,10 @@ class Authenticator(Protocol):
         """
         ...
 
+    async def still_counts(self, principal: Principal) -> bool:
+        """Whether what somebody was let in by was not revoked since."""
+        ...
+
 
 class TokenAuthenticator:
     """Knows the tokens of a file, which is read again when it has changed, and further ones that are given.
@@ -114,7 +118,13 @@ class TokenAuthenticator:
             raise Unauthenticated("the token is not known or was revoked", "invalid_token")
         if found.name not in self._accounts:
             self._accounts[found.name] = Account()
-        return Principal(found.name, found.scopes, self._limits(found.name), self._accounts[found.name])
+        account = self._accounts[found.name]
+        return Principal(found.name, found.scopes, self._limits(found.name), account, found.digest)
+
+    async def still_counts(self, principal: Principal) -> bool:
+        """Whether the token is not revoked."""
+        await self._refresh()
+        return any(known.digest == principal.credential for known in (*self._fixed, *self._tokens))
 
     async def _refresh(self) -> None:
         if self._file is None or time.monotonic() - self._checked_at < _CHECK_SECONDS:

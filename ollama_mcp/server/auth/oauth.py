@@ -64,6 +64,10 @@ class JwtAuthenticator:
             self._accounts[name] = Account()
         return Principal(name, _scopes(claims), self._limits(name), self._accounts[name])
 
+    async def still_counts(self, principal: Principal) -> bool:
+        """Always: a token is for its time, and work that it began may last longer."""
+        return True
+
     async def _verified(self, token: str) -> dict[str, Any]:
         try:
             header = jwt.get_unverified_header(token)

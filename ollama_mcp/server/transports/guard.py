@@ -39,6 +39,7 @@ from ollama_mcp.settings.model import HttpSettings
 
 _log = logging.getLogger("ollama_mcp.http")
 _READY_SECONDS = 5.0
+_REVOKED_SECONDS = 1.0
 
 
 class Guard:
@@ -96,6 +97,15 @@ class Guard:
         self._is_stopping = True
         for request in list(self._requests):
             request.stop()
+
+    async def end_revoked(self) -> None:
+        """End what is open for tokens that were revoked since, again and again, until cancelled."""
+        while self._auth is not None:
+            await asyncio.sleep(_REVOKED_SECONDS)
+            for request in list(self._requests):
+                if request.principal is not None and not await self._auth.still_counts(request.principal):
+                    _log.warning("the token %r was revoked: its request is ended", request.principal.name)
+                    request.revoke()
 
     async def _probe(self, scope: Scope, send: Send) -> None:
         # Whatever the Host: a load balancer or an orchestrator probes by address, and the answer reveals nothing.
@@ -193,7 +203,7 @@ class Guard:
             await self._forward(client, scope, receive, send, None)
 
     async def _forward(self, client: Client, scope: Scope, receive: Receive, send: Send, body: bytes | None) -> None:
-        request = CancellableRequest(client, self._settings.gone_seconds)
+        request = CancellableRequest(client, self._settings.gone_seconds, scope.get(PRINCIPAL_KEY))
         self._requests.add(request)
         try:
             await request.serve(self._app, scope, receive, send, body)

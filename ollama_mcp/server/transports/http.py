@@ -94,7 +94,7 @@ async def serve_http(
                 # Peers could otherwise name any address as theirs and evade the limits per client.
                 proxy_headers=bool(settings.behind_proxy),
                 forwarded_allow_ips=[str(proxy) for proxy in settings.behind_proxy],
-                ssl_context_factory=(lambda *_: certificate.context) if certificate is not None else None,
+                ssl_context_factory=certificate.for_uvicorn if certificate is not None else None,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
             )
@@ -108,6 +108,7 @@ async def serve_http(
         with stopping_on_signals(stop, ForcedEnd(force_seconds)):
             async with app.running(), certificate.watched() if certificate is not None else nullcontext():
                 listening(_url(listener, kind, "http" if certificate is None else "https"))
+                watching = asyncio.create_task(app.guard.end_revoked())
                 try:
                     await web.serve([listener])
                 except asyncio.CancelledError:
@@ -116,6 +117,8 @@ async def serve_http(
                     with anyio.CancelScope(shield=True):
                         await web.shutdown([listener])
                     raise
+                finally:
+                    watching.cancel()
 
 
 class _Server(uvicorn.Server):

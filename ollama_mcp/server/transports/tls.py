@@ -35,6 +35,10 @@ class Certificate:
         self.context = self._load()
         self._warn_of_mode()
 
+    def for_uvicorn(self, *_: object) -> ssl.SSLContext:
+        """The context in the form that uvicorn asks for it."""
+        return self.context
+
     @asynccontextmanager
     async def watched(self) -> AsyncGenerator[None]:
         """Load the files again while the block runs, whenever they have changed; connections that are open go on."""
