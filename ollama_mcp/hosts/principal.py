@@ -23,7 +23,7 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 # Who may use models or manage them has to see which there are: errors and questions name them.
 _IMPLY_READ = frozenset(("use", "manage"))
-_OTHERS = "*"
+OTHERS = "*"
 _NO_LIMITS = PrincipalSettings()
 _MINUTE = 60.0
 _DAY = 86_400
@@ -163,7 +163,7 @@ N = TypeVar("N", bound=Named)
 
 def limits_for(settings: Settings, name: str) -> PrincipalSettings:
     """The limits of a name: its own, else those of all others."""
-    return settings.principals.get(name) or settings.principals.get(_OTHERS) or _NO_LIMITS
+    return settings.principals.get(name) or settings.principals.get(OTHERS) or _NO_LIMITS
 
 
 def matches(model: str, patterns: Sequence[str], *, unless_valid: bool = False) -> bool:

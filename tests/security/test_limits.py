@@ -100,6 +100,9 @@ async def test_hosts_are_for_those_who_may_use_them(simulator: Simulator, tmp_pa
                     assert not (await client.call_tool("ollama_chat", {"model": MODEL, "prompt": "Hi"})).is_error
                 named = await client.call_tool("ollama_chat", {"model": MODEL, "prompt": "Hi", "host": "one"})
                 assert "There is no host 'one'" in error(named, "invalid_argument")
+                shown = str((await client.read_resource("ollama://hosts")).contents)
+                assert "two" in shown and simulator.url not in shown
+                assert simulator.url not in str(await client.call_tool("ollama_status", {}))
             assert not [one for one in simulator.requests if one.path == "/api/chat"]
             async with team.client("other") as client:
                 named = await client.call_tool("ollama_chat", {"model": MODEL, "prompt": "Hi", "host": "one"})

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from ollama_mcp.cli import main
-from ollama_mcp.server.auth.token_file import read_tokens
+from ollama_mcp.server.auth.token_file import add_token, read_tokens
 from ollama_mcp.simulator import Simulator
 from tests.transports.wire import ROOT, HttpPeer, StdioPeer, environment, modern
 
@@ -81,6 +81,33 @@ def test_a_token_is_made_listed_and_revoked(
     elsewhere = tmp_path / "team"
     assert token("add", "eve", "--set", f"auth.tokens={elsewhere}")[0] == 0
     assert [one.name for one in read_tokens(elsewhere)] == ["eve"]
+
+
+def test_config_check_tells_what_a_start_over_http_would_refuse(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+    def check(*given: str) -> str:
+        pairs = [part for pair in ("transport=http", *given) for part in ("--set", pair)]
+        code = main(["config", "check", *pairs])
+        said = capsys.readouterr()
+        assert code == (2 if said.err else 0)
+        return said.err
+
+    assert check() == ""
+    assert "no client would need a token" in check("http.host=0.0.0.0")
+    assert "auth.issuer needs auth.audience" in check("auth.issuer=https://id.example")
+    assert "TLS certificate cannot be used" in check("http.tls_certificate=/nowhere.pem")
+    assert "cannot be read" in check(f"auth.tokens={tmp_path / 'nowhere'}")
+    assert check("auth.token=auto", "http.host=0.0.0.0") == ""
+    assert not list(tmp_path.iterdir())
+    add_token(tmp_path / "team", "ann", ["use"])
+    assert check(f"auth.tokens={tmp_path / 'team'}", 'principals={"amn": {"calls": 1}, "*": {}}') == ""
+    assert "setting principals.amn: there is no token of that name now" in caplog.text
 
 
 OPEN = [["--bind", "0.0.0.0"], ["--bind", "::"], ["--bind", "192.168.7.7"], ["--set", "http.host=0.0.0.0"]]

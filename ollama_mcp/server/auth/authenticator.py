@@ -101,6 +101,11 @@ class TokenAuthenticator:
             self._tokens = token_file.read_tokens(file)
             self._warn_of_mode(file)
 
+    @property
+    def names(self) -> set[str]:
+        """The names of the tokens."""
+        return {token.name for token in (*self._fixed, *self._tokens)}
+
     async def authenticate(self, token: str) -> Principal:
         """The principal of a token.
 

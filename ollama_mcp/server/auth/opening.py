@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from functools import partial
 from pathlib import Path
 
 from ollama_mcp._paths import user_config_file
 from ollama_mcp.errors import DiskError
-from ollama_mcp.hosts.principal import SCOPES, limits_for
+from ollama_mcp.hosts.principal import OTHERS, SCOPES, limits_for
 from ollama_mcp.server.auth import token_file
 from ollama_mcp.server.auth.authenticator import Authenticator, TokenAuthenticator
 from ollama_mcp.server.auth.token_file import PREFIX, Token
 from ollama_mcp.settings import Settings
 
 AUTO_NAME = "auto"
+_log = logging.getLogger("ollama_mcp.auth")
 
 
 def open_authenticator(settings: Settings) -> Authenticator | None:
@@ -35,7 +37,11 @@ def open_authenticator(settings: Settings) -> Authenticator | None:
     fixed = [_automatic_token()] if chosen.token == "auto" else []
     if not has_file and not fixed:
         return None
-    return TokenAuthenticator(file if has_file else None, fixed, partial(limits_for, settings))
+    found = TokenAuthenticator(file if has_file else None, fixed, partial(limits_for, settings))
+    for name in settings.principals.keys() - found.names - {OTHERS}:
+        # A name that is misspelt would leave somebody without limits.
+        _log.warning("setting principals.%s: there is no token of that name now", name)
+    return found
 
 
 def automatic_token_file() -> Path:
