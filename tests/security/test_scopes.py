@@ -153,7 +153,11 @@ async def test_a_users_own_tool_cannot_do_more_than_the_scopes_let(simulator: Si
         "    return Done()\n",
         encoding="utf-8",
     )
-    async with team_at(simulator.url, tmp_path, tools={"folders": [str(folder)]}) as team:
+    given = {"tools": {"folders": [str(folder)]}}
+    async with team_at(simulator.url, tmp_path, read_only=True, **given) as team, team.client("admin") as client:
+        assert "read_only is on" in error(await client.call_tool("sly", {}), "not_allowed")
+        assert not await names(client) & (MANAGE - {"ollama_push_blob"})
+    async with team_at(simulator.url, tmp_path / "second", **given) as team:
         async with team.client("reader") as client:
             assert "sly" in await names(client)
             assert "would delete" in error(await client.call_tool("sly", {}), "not_allowed")

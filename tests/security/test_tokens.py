@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,14 @@ def test_the_file_has_digests_and_is_for_its_owner_alone(tmp_path: Path) -> None
     with pytest.raises(InvalidArgument, match="no token 'bob'"):
         revoke_token(file, "bob")
     assert [token.name for token in read_tokens(file)] == ["ann"]
+
+
+def test_commands_at_the_same_time_lose_no_token(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    with ThreadPoolExecutor(8) as pool:
+        secrets = list(pool.map(lambda number: add_token(file, f"user{number}", ["use"]), range(40)))
+    assert {token.digest for token in read_tokens(file)} == set(map(digest_of, secrets))
+    assert len(set(secrets)) == 40
 
 
 LINE = f"ann use sha256:{'0' * 64} 2026-11-27\n"

@@ -136,7 +136,8 @@ class Guard:
         if len(hosts) > 1:
             raise Refused(400, f"{len(hosts)} Host headers")
         if not hosts or not host_is_allowed(hosts[0], [*self._settings.allowed_hosts, *_own_address(scope)]):
-            raise Refused(421, f"Host {hosts[0]!r:.100} is not allowed" if hosts else "no Host header")
+            reason = f"Host {hosts[0]!r:.100} is not allowed" if hosts else "no Host header"
+            raise Refused(421, reason, text=f"{reason}; http.allowed_hosts lists those that are")
         for origin in headers(scope, b"origin"):
             if not origin_is_allowed(origin, self._settings.allowed_origins):
                 raise Refused(403, f"Origin {origin!r:.100} is not allowed")
