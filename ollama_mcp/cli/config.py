@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from ollama_mcp._paths import user_config_file
 from ollama_mcp.access import allow_folder, allowed_folders_file
 from ollama_mcp.cli.options import cloud_key, load_from_options
@@ -48,7 +50,7 @@ def _show(loaded: LoadedSettings) -> None:
         shown = (
             '"(set)"'
             if path in SECRET_SETTINGS and value
-            else _URL_CREDENTIALS.sub("(set)@", json.dumps(value, ensure_ascii=False))
+            else _URL_CREDENTIALS.sub("(set)@", json.dumps(value, ensure_ascii=False, default=to_jsonable_python))
         )
         print(f"{path} = {shown}  # {loaded.origins.get(path, 'default')}")
     print(f"OLLAMA_API_KEY is {'set' if cloud_key() else 'not set'}.")

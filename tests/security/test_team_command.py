@@ -110,6 +110,14 @@ def test_config_check_tells_what_a_start_over_http_would_refuse(
     assert "setting principals.amn: there is no token of that name now" in caplog.text
 
 
+def test_config_show_shows_what_each_may_use(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ('principals={"ann": {"calls": 2}}', 'http.behind_proxy=["10.0.0.1", "10.1.0.0/16"]')
+    assert main(["config", "show", *(part for pair in given for part in ("--set", pair))]) == 0
+    shown = capsys.readouterr().out
+    assert 'principals = {"ann": {"hosts": []' in shown and '"calls": 2' in shown
+    assert 'http.behind_proxy = ["10.0.0.1/32", "10.1.0.0/16"]' in shown
+
+
 OPEN = [["--bind", "0.0.0.0"], ["--bind", "::"], ["--bind", "192.168.7.7"], ["--set", "http.host=0.0.0.0"]]
 
 
