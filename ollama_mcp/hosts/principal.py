@@ -24,6 +24,10 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 # Who may use models or manage them has to see which there are: errors and questions name them.
 _IMPLY_READ = frozenset(("use", "manage"))
 OTHERS = "*"
+LOCAL = "local"
+"""Stands for the user of this process, who has no token."""
+AUTOMATIC = "auto"
+"""Has the token that `auth.token` makes."""
 _NO_LIMITS = PrincipalSettings()
 _MINUTE = 60.0
 _DAY = 86_400

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL, LOCAL
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
@@ -76,12 +76,14 @@ class Caller:
         patience: Seconds after which long work should be handed over as a job; None waits.
         result_bytes: Bytes of JSON that a result may have; None for no limit.
         client: The name and version that it gives itself, or "".
+        principal: Whose token it has, else LOCAL.
     """
 
     owner: str | None = EVERYBODY
     patience: float | None = None
     result_bytes: int | None = None
     client: str = ""
+    principal: str = LOCAL
 
     @property
     def identity(self) -> str:
@@ -100,7 +102,14 @@ def caller_of(context: Context[None, Any] | None, settings: Settings, *, has_pro
     owner = EVERYBODY if settings.transport == "stdio" else _owner(context)
     most = settings.limits.answer_chars
     cuts_at = next((size for start, size in CLIENT_RESULT_BYTES.items() if name.lower().startswith(start)), None)
-    return Caller(owner, seconds, most if cuts_at is None else min(most, cuts_at - MARGIN_BYTES), client)
+    principal = CURRENT_PRINCIPAL.get()
+    return Caller(
+        owner,
+        seconds,
+        most if cuts_at is None else min(most, cuts_at - MARGIN_BYTES),
+        client,
+        LOCAL if principal is None else principal.name,
+    )
 
 
 def _owner(context: Context[None, Any]) -> str | None:

@@ -108,6 +108,9 @@ def test_config_check_tells_what_a_start_over_http_would_refuse(
     add_token(tmp_path / "team", "ann", ["use"])
     assert check(f"auth.tokens={tmp_path / 'team'}", 'principals={"amn": {"calls": 1}, "*": {}}') == ""
     assert "setting principals.amn: there is no token of that name now" in caplog.text
+    assert "principals.ann.hosts names 'gpu9'" in check('principals={"ann": {"hosts": ["gpu9"]}}')
+    assert check('principals={"ann": {"hosts": ["local"], "folders": ["/nowhere"]}}') == ""
+    assert "principals.ann: '/nowhere' is no folder now" in caplog.text
 
 
 def test_config_show_shows_what_each_may_use(capsys: pytest.CaptureFixture[str]) -> None:

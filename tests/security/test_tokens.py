@@ -171,7 +171,7 @@ def test_the_file_has_digests_and_is_for_its_owner_alone(tmp_path: Path) -> None
     assert len(secret) >= 43
     with pytest.raises(InvalidArgument, match="'ann' already"):
         add_token(file, "ann", ["use"])
-    for name in ("", "-x", "a b", "a\nb", "a" * 65, "ä"):
+    for name in ("", "local", "auto", "-x", "a b", "a\nb", "a" * 65, "ä"):
         with pytest.raises(InvalidArgument, match="no name of a token"):
             add_token(file, name, ["use"])
     for scopes in ([], ["admin"], ["read", "USE"], ["read-all"]):
@@ -199,6 +199,7 @@ BROKEN = {
     "has a line 1 that is empty": "\n",
     "has a line 2 that is no token": LINE + "omcp_SECRET\n",
     "has a line 1 that is no token": LINE.replace("use", "admin"),
+    "has a line 3 that is no token": LINE + OTHER + LINE.replace("ann", "local").replace("0" * 64, "2" * 64),
     "has a line 2 that repeats another": LINE + LINE.replace("ann", "bob"),
 }
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import jwt
 
 from ollama_mcp.errors import InvalidArgument, OllamaMCPError
-from ollama_mcp.hosts.principal import SCOPES, Account, Principal
+from ollama_mcp.hosts.principal import LOCAL, SCOPES, Account, Principal
 from ollama_mcp.hosts.recent import RecentDict
 from ollama_mcp.server.auth.authenticator import MAX_ACCOUNTS, AuthUnavailable, Unauthenticated
 from ollama_mcp.server.auth.issuer_keys import ALGORITHMS, IssuerKeys
@@ -58,7 +58,7 @@ class JwtAuthenticator:
         """
         claims = await self._verified(token)
         name = claims["sub"]
-        if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME_CHARS:
+        if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME_CHARS or name == LOCAL:
             raise _invalid("the token has no subject")
         if name not in self._accounts:
             self._accounts[name] = Account()

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from ollama_mcp._paths import user_config_file
 from ollama_mcp.errors import DiskError
-from ollama_mcp.hosts.principal import OTHERS, SCOPES, limits_for
+from ollama_mcp.hosts.config import LOCAL as SINGLE_HOST
+from ollama_mcp.hosts.principal import AUTOMATIC, OTHERS, SCOPES, limits_for
 from ollama_mcp.server.auth import token_file
 from ollama_mcp.server.auth.authenticator import Authenticator, TokenAuthenticator
 from ollama_mcp.server.auth.token_file import PREFIX, Token
-from ollama_mcp.settings import Settings
+from ollama_mcp.settings import Settings, SettingsError
 
-AUTO_NAME = "auto"
 _log = logging.getLogger("ollama_mcp.auth")
 
 
@@ -24,9 +24,10 @@ def open_authenticator(settings: Settings) -> Authenticator | None:
 
     Raises:
         DiskError: A file of tokens cannot be used.
-        InvalidArgument: The settings of the issuer cannot be used.
+        InvalidArgument: The settings of the issuer, or of a principal, cannot be used.
     """
     chosen = settings.auth
+    _check_principals(settings)
     if chosen.issuer:
         # The libraries of keys and signatures are for those who use them.
         from ollama_mcp.server.auth.oauth import JwtAuthenticator
@@ -42,6 +43,24 @@ def open_authenticator(settings: Settings) -> Authenticator | None:
         # A name that is misspelt would leave somebody without limits.
         _log.warning("setting principals.%s: there is no token of that name now", name)
     return found
+
+
+def _check_principals(settings: Settings) -> None:
+    """Check what the limits of each name refer to.
+
+    Raises:
+        SettingsError: A host does not exist.
+    """
+    for name, limits in settings.principals.items():
+        unknown = [host for host in limits.hosts if host not in (settings.hosts or (SINGLE_HOST,))]
+        if unknown:
+            raise SettingsError(
+                f"setting principals.{name}.hosts names {unknown[0]!r}, which does not exist.",
+                next_step=f"Hosts: {', '.join(settings.hosts or (SINGLE_HOST,))}.",
+            )
+        for folder in (*limits.folders, *([limits.output_folder] if limits.output_folder else [])):
+            if not os.path.isdir(os.path.expanduser(folder)):
+                _log.warning("setting principals.%s: %r is no folder now", name, folder)
 
 
 def automatic_token_file() -> Path:
@@ -63,4 +82,4 @@ def _automatic_token() -> Token:
     if not secret.startswith(PREFIX):
         secret = token_file.new_token()
         token_file.write_private(file, f"{secret}\n")
-    return Token(AUTO_NAME, frozenset(SCOPES), token_file.digest_of(secret), "")
+    return Token(AUTOMATIC, frozenset(SCOPES), token_file.digest_of(secret), "")

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from ollama_mcp._command import command
 from ollama_mcp._paths import user_config_file
 from ollama_mcp.errors import DiskError, InvalidArgument
-from ollama_mcp.hosts.principal import SCOPES
+from ollama_mcp.hosts.principal import AUTOMATIC, LOCAL, SCOPES
 
 PREFIX = "omcp_"
 _RANDOM_BYTES = 32
@@ -92,9 +92,10 @@ def add_token(file: Path, name: str, scopes: Iterable[str]) -> str:
         InvalidArgument: The name is taken or not one, or a scope does not exist.
         DiskError: The file cannot be used as it is, or not be written.
     """
-    if not _NAME.fullmatch(name):
+    if not _is_name(name):
         raise InvalidArgument(
-            f"{name[:80]!r} is no name of a token.", next_step="1 to 64 of A-Z a-z 0-9 _ . @ -, the first no mark."
+            f"{name[:80]!r} is no name of a token.",
+            next_step=f"1 to 64 of A-Z a-z 0-9 _ . @ -, the first no mark; not {LOCAL!r} or {AUTOMATIC!r}.",
         )
     granted = check_scopes(scopes)
     with _alone(file):
@@ -238,9 +239,13 @@ def _parse_line(line: str) -> Token | None:
         return None
     name, words, hashed, created = parts
     digest, scopes = _DIGEST.fullmatch(hashed), frozenset(words.split(","))
-    if not _NAME.fullmatch(name) or digest is None or not scopes <= set(SCOPES) or not _DATE.fullmatch(created):
+    if not _is_name(name) or digest is None or not scopes <= set(SCOPES) or not _DATE.fullmatch(created):
         return None
     return Token(name, scopes, bytes.fromhex(digest[1]), created)
+
+
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and name not in (LOCAL, AUTOMATIC)
 
 
 def _unusable(file: Path, why: str) -> DiskError:
