@@ -153,7 +153,7 @@ async def test_a_users_own_tool_cannot_do_more_than_the_scopes_let(simulator: Si
         "    return Done()\n",
         encoding="utf-8",
     )
-    given = {"tools": {"folders": [str(folder)]}}
+    given: dict[str, Any] = {"tools": {"folders": [str(folder)]}}
     async with team_at(simulator.url, tmp_path, read_only=True, **given) as team, team.client("admin") as client:
         assert "read_only is on" in error(await client.call_tool("sly", {}), "not_allowed")
         assert not await names(client) & (MANAGE - {"ollama_push_blob"})

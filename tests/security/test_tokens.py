@@ -184,8 +184,12 @@ def test_the_file_has_digests_and_is_for_its_owner_alone(tmp_path: Path) -> None
 
 def test_commands_at_the_same_time_lose_no_token(tmp_path: Path) -> None:
     file = tmp_path / "tokens"
+
+    def add(number: int) -> str:
+        return add_token(file, f"user{number}", ["use"])
+
     with ThreadPoolExecutor(8) as pool:
-        secrets = list(pool.map(lambda number: add_token(file, f"user{number}", ["use"]), range(40)))
+        secrets = list(pool.map(add, range(40)))
     assert {token.digest for token in read_tokens(file)} == set(map(digest_of, secrets))
     assert len(set(secrets)) == 40
 
