@@ -99,7 +99,6 @@ __all__ = [
     "GenerateRequest",
     "GenerateResponse",
     "GenerateStream",
-    "Guard",
     "ModelCard",
     "ModelMetadata",
     "ModelSummary",
