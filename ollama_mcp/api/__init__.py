@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     )
     from ollama_mcp.api.http_session import ClientTimeouts
     from ollama_mcp.api.inference_streams import ChatStream, ChunkStream, GenerateStream
-    from ollama_mcp.api.read_only import Guard, ReadOnlyGuard
+    from ollama_mcp.api.read_only import ReadOnlyGuard
     from ollama_mcp.api.requests import (
         ChatMessage,
         ChatRequest,
@@ -99,7 +99,6 @@ __all__ = [
     "GenerateRequest",
     "GenerateResponse",
     "GenerateStream",
-    "Guard",
     "ModelCard",
     "ModelMetadata",
     "ModelSummary",

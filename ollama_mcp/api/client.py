@@ -176,11 +176,13 @@ class OllamaClient:
 
     async def tags(self) -> list[ModelSummary]:
         """The installed models, newest first."""
-        return (await self._get("/api/tags", responses.ModelList)).models
+        found = (await self._get("/api/tags", responses.ModelList)).models
+        return found if self._session.guard is None else self._session.guard.visible(found)
 
     async def ps(self) -> list[RunningModel]:
         """The loaded models."""
-        return (await self._get("/api/ps", responses.RunningList)).models
+        found = (await self._get("/api/ps", responses.RunningList)).models
+        return found if self._session.guard is None else self._session.guard.visible(found)
 
     async def show(self, model: str, *, verbose: bool = False) -> ModelCard:
         """The details of a model; `verbose` adds the token tables, which may be megabytes."""

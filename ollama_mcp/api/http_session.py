@@ -236,7 +236,7 @@ class HttpSession:
         self.in_flight = 0
         self._verify = verify
         self._ca_file = ca_file
-        self._guard = guard
+        self.guard = guard
         self._admission = admission
         self._revive = revive
         self._retries = Retries()
@@ -266,8 +266,8 @@ class HttpSession:
             ApiError: No connection, or a status other than 2xx.
             NotAllowed: The guard refuses it; nothing was sent.
         """
-        if self._guard is not None:
-            await self._guard.check(request)
+        if self.guard is not None:
+            await self.guard.check(request)
         if self._admission is None or request.path not in MODEL_PATHS:
             return await self._send(request, None)
         ticket = await self._admission.enter(request)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ollama_mcp.errors import InvalidArgument, NotAllowed
 from ollama_mcp.formats.durations import keep_alive_seconds
@@ -11,6 +11,7 @@ from ollama_mcp.formats.escaping import escape
 
 if TYPE_CHECKING:
     from ollama_mcp.api.http_session import ApiRequest
+    from ollama_mcp.api.responses import ModelSummary, RunningModel
 
 # An endpoint that is not listed is refused: one that Ollama adds later may change anything.
 _READING_POSTS = frozenset(
@@ -39,11 +40,18 @@ _EFFECTS = {
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 1.0, 86_400.0
 
 
+M = TypeVar("M", "ModelSummary", "RunningModel")
+
+
 class Guard(Protocol):
     """Judges each request before it is sent."""
 
     async def check(self, request: ApiRequest) -> None:
         """Return if the request may be sent; raises NotAllowed otherwise."""
+        ...
+
+    def visible(self, models: list[M]) -> list[M]:
+        """Those of the models that may be shown to whoever asks."""
         ...
 
 
@@ -76,6 +84,10 @@ class ReadOnlyGuard:
             )
         if request.keep_alive is not None and request.keep_alive != self.default_keep_alive:
             self._check_keep_alive(request.keep_alive, model)
+
+    def visible(self, models: list[M]) -> list[M]:
+        """All models."""
+        return models
 
     def _check_keep_alive(self, value: float | str, model: str) -> None:
         try:

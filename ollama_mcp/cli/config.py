@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from ollama_mcp._paths import user_config_file
 from ollama_mcp.access import allow_folder, allowed_folders_file
 from ollama_mcp.cli.options import cloud_key, load_from_options
@@ -48,7 +50,7 @@ def _show(loaded: LoadedSettings) -> None:
         shown = (
             '"(set)"'
             if path in SECRET_SETTINGS and value
-            else _URL_CREDENTIALS.sub("(set)@", json.dumps(value, ensure_ascii=False))
+            else _URL_CREDENTIALS.sub("(set)@", json.dumps(value, ensure_ascii=False, default=to_jsonable_python))
         )
         print(f"{path} = {shown}  # {loaded.origins.get(path, 'default')}")
     print(f"OLLAMA_API_KEY is {'set' if cloud_key() else 'not set'}.")
@@ -65,6 +67,8 @@ def _check(loaded: LoadedSettings) -> None:
     settings = loaded.settings
     check_defaults(settings)
     _check_host(settings)
+    if settings.transport != "stdio":
+        _check_http(settings)
     tools = select_tools(load_tools(settings.tools.folders), settings, cloud_key=bool(cloud_key()))
     prompts, problems = load_prompts(settings.prompts.folders)
     offered = [name for name, prompt in prompts.items() if prompt.is_available(tools)]
@@ -98,6 +102,27 @@ def _check_host(settings: Settings) -> None:
     _check_setting("api_key", lambda: build_headers({}, settings.api_key))
     if settings.ca_file:
         _check_setting("ca_file", lambda: asyncio.run(create_tls_context(verify=True, ca_file=settings.ca_file)))
+
+
+def _check_http(settings: Settings) -> None:
+    """Check what a start over HTTP needs: the tokens or the issuer, the address, the certificate.
+
+    Raises:
+        OllamaMCPError: As the start.
+    """
+    from ollama_mcp.server.auth.opening import open_authenticator
+    from ollama_mcp.server.transports.binding import check_open
+    from ollama_mcp.server.transports.origin import is_loopback
+    from ollama_mcp.server.transports.tls import Certificate
+
+    http = settings.http
+    # Without the token that a start would make.
+    kept = settings.model_copy(update={"auth": settings.auth.model_copy(update={"token": ""})})
+    auth = open_authenticator(kept)
+    if auth is None and not settings.auth.token and not http.socket and not is_loopback(http.host):
+        check_open(http.host, http)
+    if http.tls_certificate:
+        Certificate(http)
 
 
 def _check_setting(setting: str, check: Callable[[], object]) -> None:

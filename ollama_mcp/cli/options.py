@@ -104,6 +104,8 @@ def _serve_options() -> argparse.ArgumentParser:
     group.add_argument("--socket", metavar="PATH", help="Unix socket to listen on instead")
     group.add_argument("--token", choices=["auto"], help="make a token that clients have to send, kept in a file")
     group.add_argument("--insecure-no-auth", action="store_true", help="any address without tokens (a risk)")
+    group.add_argument("--tls-certificate", metavar="FILE", help="PEM file with the certificate, to serve https")
+    group.add_argument("--tls-key", metavar="FILE", help="PEM file with its key")
     group.add_argument("--no-cache", dest="cache", action="store_false", help="start without kept answers (stdio)")
     group.add_argument("--stateless", action="store_true", help="no sessions over http, for replicas")
     return options
@@ -121,6 +123,8 @@ _SETTING_OF_OPTION = {
     "bind": "http.host",
     "port": "http.port",
     "socket": "http.socket",
+    "tls_certificate": "http.tls_certificate",
+    "tls_key": "http.tls_key",
     "token": "auth.token",
     "insecure_no_auth": "http.insecure_no_auth",
     "stateless": "http.stateless",

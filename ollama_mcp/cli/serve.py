@@ -88,10 +88,10 @@ def _greet() -> None:
 
 
 async def _serve_http(server: OllamaServer, kind: Literal["http", "sse"], settings: Settings) -> None:
-    from ollama_mcp.server.auth.authenticator import automatic_token_file, open_authenticator
+    from ollama_mcp.server.auth.opening import automatic_token_file, open_authenticator
     from ollama_mcp.server.transports.http import serve_http
 
-    http, auth = settings.http, open_authenticator(settings.auth)
+    http, auth = settings.http, open_authenticator(settings)
     if settings.auth.token:
         # Where it is, not what it is: hosts write stderr to log files.
         print(f"ollama-mcp-server has its token in {automatic_token_file()}", file=sys.stderr)

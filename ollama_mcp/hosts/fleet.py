@@ -22,6 +22,7 @@ from ollama_mcp.hosts.choice import DEFAULT_REQUEST_SECONDS, Outlook, choose, es
 from ollama_mcp.hosts.config import CLOUD_URL, HostConfig
 from ollama_mcp.hosts.member import Member
 from ollama_mcp.hosts.pool import HostPool
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL, visible
 from ollama_mcp.settings.hosts import AUTO
 
 if TYPE_CHECKING:
@@ -45,15 +46,27 @@ class Fleet(HostPool):
         super().__init__(settings, api_key=api_key, cloud_url=cloud_url, host=configs[0])
         keys: Any = {"api_key": api_key, "cloud_url": cloud_url, "named": self.named, "forget": self.forget}
         self._members = [Member(settings, one, **keys) for one in configs]
-        self.chosen_from = [one for one in self._members if one.url != CLOUD_URL] or self._members
-        self.url = ", ".join(one.url for one in self.chosen_from)
+        self.for_auto = [one for one in self._members if one.url != CLOUD_URL] or self._members
+        self.url = ", ".join(one.url for one in self.for_auto)
         self._told: set[tuple[str, ...]] = set()
         self._clock_gap = time.time() - time.monotonic()
 
     @property
     def members(self) -> Sequence[Member]:
-        """A pool of one for each host."""
-        return self._members
+        """A pool of one for each host that whoever asks may use."""
+        return _reachable(self._members)
+
+    @property
+    def chosen_from(self) -> Sequence[Member]:
+        """The hosts that `auto` chooses from for whoever asks.
+
+        Raises:
+            NotAllowed: There is none.
+        """
+        found = _reachable(self.for_auto)
+        if not found:
+            raise NotAllowed("None of the hosts may be used.", next_step="Who runs this server can allow one.")
+        return found
 
     def named(self, name: str) -> HostPool:
         """The pool for calls that name a host; this one for `auto`.
@@ -63,9 +76,9 @@ class Fleet(HostPool):
         """
         if name == AUTO:
             return self
-        found = next((one for one in self._members if one.config.name == name), None)
+        found = next((one for one in self.members if one.config.name == name), None)
         if found is None:
-            names = ", ".join(one.config.name for one in self._members)
+            names = ", ".join(one.config.name for one in self.members)
             raise InvalidArgument(f"There is no host {name[:80]!r}.", next_step=f"Hosts: {names}, or auto.")
         return found
 
@@ -197,7 +210,7 @@ class Fleet(HostPool):
                 # What only a host has that is gone cannot be used; what the call uses already is still what it means.
                 if (self._is_known(one) or key in used) and (key not in found or model.digest == self._meant(key)):
                     found[key] = model
-        return list(found.values())
+        return visible(list(found.values()))
 
     async def loaded_anywhere(self) -> list[RunningModel]:
         """The models in memory, each name once: where the contexts differ, with the smallest, which all of them hold.
@@ -214,7 +227,7 @@ class Fleet(HostPool):
                 other = found.get(key)
                 if other is None or (model.context_length or 0) < (other.context_length or 0):
                     found[key] = model
-        return list(found.values())
+        return visible(list(found.values()))
 
     async def unload(self, model: str) -> None:
         """Unload a model wherever it is loaded."""
@@ -285,6 +298,13 @@ class Fleet(HostPool):
         return Unreachable(
             f"None of the hosts {names} can be used: {said}".rstrip(": "), host=self.url, next_step="Start one of them."
         )
+
+
+def _reachable(members: Sequence[Member]) -> Sequence[Member]:
+    principal = CURRENT_PRINCIPAL.get()
+    if principal is None:
+        return members
+    return [one for one in members if principal.may_reach(one.config.name)]
 
 
 def difference(model: str, found: Collection[tuple[Member, ModelSummary]], digest: str) -> str:

@@ -66,10 +66,10 @@ class FleetSession(HttpSession):
     """Sends each request over the session of one of the hosts."""
 
     def __init__(self, fleet: Fleet, timeouts: ClientTimeouts) -> None:
-        first = fleet.chosen_from[0].config
+        first = fleet.for_auto[0].config
         super().__init__(
             first.url,
-            name=", ".join(one.config.name for one in fleet.chosen_from),
+            name=", ".join(one.config.name for one in fleet.for_auto),
             api_key=None,
             headers={},
             timeouts=timeouts,

@@ -13,6 +13,7 @@ from ollama_mcp.errors import InvalidArgument, OllamaMCPError, Timeout
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.hosts.config import HostConfig
 from ollama_mcp.hosts.pool import HostPool
+from ollama_mcp.hosts.principal import unrestricted
 
 if TYPE_CHECKING:
     from ollama_mcp.api import ModelSummary, RunningModel
@@ -88,7 +89,7 @@ class Member(HostPool):
         """Ask the host for what it has, which tells whether it works; checks at the same time share one."""
         if self._check is None or self._check.done():
             self.queue.health.begin_trial()
-            self._check = asyncio.create_task(self._ask())
+            self._check = asyncio.create_task(unrestricted(self._ask))
         return self._check
 
     async def _ask(self) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ollama_mcp.errors import ApiError, InvalidArgument, ModelNotFound, OllamaMCPError, Unsupported
 from ollama_mcp.formats.model_names import parse_name, same_model
@@ -13,13 +14,17 @@ from ollama_mcp.formats.options import OPTIONS
 from ollama_mcp.hosts.config import CLOUD_URL, HostConfig, single_host
 from ollama_mcp.hosts.model_activity import LoadedModelTracker
 from ollama_mcp.hosts.model_cards import ModelFacts, ThinkingSupport, capabilities_of, thinking_support
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL, unrestricted, visible
 from ollama_mcp.hosts.queue import HostQueue
 from ollama_mcp.hosts.recent import RecentDict
 from ollama_mcp.hosts.ttl_cache import CoalescingTTLCache
 
 if TYPE_CHECKING:
     from ollama_mcp.api import ClientTimeouts, ModelCard, ModelSummary, OllamaClient, RunningModel
+    from ollama_mcp.hosts.principal_guard import PrincipalGuard
     from ollama_mcp.settings import Settings
+
+T = TypeVar("T")
 
 CARD_TTL_SECONDS = 30.0
 MAX_CONCURRENT_SHOWS = 8
@@ -57,8 +62,10 @@ class HostPool:
         self.queue = HostQueue(
             self.config.name, in_flight=limits.in_flight, waiting=limits.waiting, at_once=self.config.requests
         )
-        self.loaded_models = LoadedModelTracker(lambda: self.client().ps())
-        self.tags_cache: CoalescingTTLCache[list[ModelSummary]] = CoalescingTTLCache(lambda: self.client().tags())
+        self.loaded_models = LoadedModelTracker(self._for_all(lambda: self.client().ps()))
+        self.tags_cache: CoalescingTTLCache[list[ModelSummary]] = CoalescingTTLCache(
+            self._for_all(lambda: self.client().tags())
+        )
 
     @property
     def has_cloud_key(self) -> bool:
@@ -108,6 +115,9 @@ class HostPool:
 
     async def card(self, model: str, *, since: float = float("-inf")) -> ModelCard:
         """The model's card from `show`, up to 30 s old, but not older than `since` on the monotonic clock."""
+        # Kept for all, and judged for each.
+        if (principal := CURRENT_PRINCIPAL.get()) is not None:
+            await self.principal_guard.check_model(principal, model)
         key = parse_name(model).key
         at, card = self._cards.get(key, (float("-inf"), None))
         now = time.monotonic()
@@ -257,9 +267,18 @@ class HostPool:
     async def installed(self) -> list[ModelSummary]:
         """The installed models, up to 2 s old; empty where the host does not answer (for help texts)."""
         try:
-            return await self.tags_cache.get()
+            return await self.usable()
         except OllamaMCPError:
             return []
+
+    async def usable(self) -> list[ModelSummary]:
+        """The installed models that whoever asks may use, up to 2 s old."""
+        return visible(await self.tags_cache.get())
+
+    @cached_property
+    def principal_guard(self) -> PrincipalGuard:
+        """What judges requests by whoever they are made for."""
+        return self._open_principal_guard(self.config.name)
 
     async def ready(self) -> bool:
         """Whether an Ollama answers, cached for a second, since anybody local may ask as often as they like."""
@@ -282,15 +301,23 @@ class HostPool:
     def _connect(self) -> OllamaClient:
         return self._open_client(self.config)
 
+    def _open_principal_guard(self, host: str) -> PrincipalGuard:
+        from ollama_mcp.hosts.principal_guard import PrincipalGuard
+
+        return PrincipalGuard(self._settings, host, self.tags_cache.get, self.card)
+
+    def _for_all(self, fetch: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
+        """What fetches for a cache that is shared by whoever asks."""
+        return fetch if self._settings.transport == "stdio" else lambda: unrestricted(fetch)
+
     def _open_client(self, config: HostConfig, *, queued: bool = True) -> OllamaClient:
-        from ollama_mcp.api import OllamaClient
+        from ollama_mcp.api import OllamaClient, ReadOnlyGuard
 
         settings, revive, guard = self._settings, None, None
-        # Most servers let everything pass, and load none of this.
-        if settings.read_only or settings.transport != "stdio":
-            from ollama_mcp.hosts.principal_guard import open_guard
-
-            guard = open_guard(settings)
+        if settings.transport != "stdio":
+            guard = self.principal_guard if queued else self._open_principal_guard("")
+        elif settings.read_only:
+            guard = ReadOnlyGuard(settings.defaults.keep_alive)
         if settings.autostart and queued:
             from ollama_mcp.hosts.autostart import Autostart
 

@@ -22,7 +22,7 @@ from ollama_mcp import __version__
 from ollama_mcp.errors import NotAllowed, OllamaMCPError
 from ollama_mcp.hosts import HostPool, open_pool
 from ollama_mcp.hosts.model_activity import ActiveCalls
-from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL, spend_tokens
 from ollama_mcp.server.arguments import check_defaults, names_relative_path
 from ollama_mcp.server.bound_tool import BACKGROUND, BoundTool
 from ollama_mcp.server.call import Call
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from mcp.server.caching import CacheableMethod
 
     from ollama_mcp.access import Access
+    from ollama_mcp.server.auth.personal import PersonalRules
     from ollama_mcp.server.elicitation import UserQuestion
     from ollama_mcp.server.folders import GrantedFolders
     from ollama_mcp.server.guidance.guidance import Guidance
@@ -92,6 +93,7 @@ class OllamaServer(GuidedServer):
         self.hosts = hosts or open_pool(settings, api_key=api_key)
         self.in_use = ActiveCalls()
         self.store = Store.from_settings(settings)
+        self.store.usage.listener = None if settings.transport == "stdio" else spend_tokens
         self._habits: dict[str, ModelHabits] = {}
         keep = settings.jobs
         self.jobs = JobManager(keep.limit, keep.keep_seconds, keep.keep_cut_seconds, keep.keep_bytes)
@@ -182,6 +184,12 @@ class OllamaServer(GuidedServer):
         rules = ReadRules(self.ollama_settings.read, facts, self._folders)
         return Access(rules, self.ollama_settings.urls, write_rules=WriteRules.from_settings(self.ollama_settings))
 
+    @cached_property
+    def _personal(self) -> PersonalRules:
+        from ollama_mcp.server.auth.personal import PersonalRules
+
+        return PersonalRules(self.ollama_settings, self._folders)
+
     async def aclose(self) -> None:
         """End all work, close all connections, write down what was learnt and counted."""
         self._preloader.cancel()
@@ -252,11 +260,15 @@ class OllamaServer(GuidedServer):
                             next_step="The user can add the toolset 'system' to tools.toolsets in the settings.",
                         )
                     job = Job(name, str(checked.get("model", "")), caller.owner, progress, call.consent)
+                    run = partial(self._run, tool, call, checked, context)
+                    if principal is not None:
+                        from ollama_mcp.server.auth.scopes import within_limits
+
+                        run = partial(within_limits, principal, tool.spec, run)
                     if not goes_on:
-                        result = await self._run(tool, call, checked, context)
+                        result = await run()
                     else:
                         job.arguments, job.resumes = arguments, tool.spec.hints.resumes
-                        run = partial(self._run, tool, call, checked, context)
                         if caller.has_tasks:
                             from ollama_mcp.server.tasks.work import run_for_task
 
@@ -331,10 +343,11 @@ class OllamaServer(GuidedServer):
     ) -> Call:
         """The context of a call."""
         policy = self.ollama_settings.policy
+        principal = CURRENT_PRINCIPAL.get()
         return Call(
-            settings=self.ollama_settings,
+            settings=self.ollama_settings if principal is None else self._personal.of(principal)[0],
             hosts=self.hosts,
-            make_access=lambda: self.access,
+            make_access=lambda: self.access if principal is None else self._personal.of(principal)[1],
             store=self.store,
             progress=progress,
             in_use=self.in_use,

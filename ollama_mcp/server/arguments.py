@@ -8,13 +8,13 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
-from ollama_mcp.errors import InvalidArgument
+from ollama_mcp.errors import InvalidArgument, NotAllowed
 from ollama_mcp.formats.durations import keep_alive_seconds
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.server.call import Call
@@ -67,6 +67,7 @@ class Arguments:
 
         Raises:
             InvalidArgument: Names the argument, its value and what is allowed.
+            NotAllowed: The settings have a maximum.
         """
         # Hosts spell an argument that is left out as null.
         present = {
@@ -83,7 +84,17 @@ class Arguments:
                 if not _leave_out_empty(values, error, self.schema):
                     raise self._explain(error) from None
             else:
-                return {name: getattr(model, name) for name in model.model_fields_set}
+                arguments = {name: getattr(model, name) for name in model.model_fields_set}
+                if self._has_ceilings:
+                    from ollama_mcp.server.ceilings import check_ceilings
+
+                    check_ceilings(self.settings.policy, arguments)
+                return arguments
+
+    @cached_property
+    def _has_ceilings(self) -> bool:
+        policy = self.settings.policy
+        return bool(policy.num_predict or policy.num_ctx or policy.keep_alive is not None)
 
     @cached_property
     def _fillers(self) -> frozenset[str]:
@@ -227,13 +238,21 @@ def check_defaults(settings: Settings) -> None:
     if defaults.keep_alive is not None:
         _check_default("keep_alive", keep_alive_seconds, defaults.keep_alive)
     _check_default("options", check_call_options, defaults.options)
+    policy = settings.policy
+    if policy.keep_alive is not None:
+        _check_default("keep_alive", keep_alive_seconds, policy.keep_alive, section="policy")
+    if policy.num_predict or policy.num_ctx or policy.keep_alive is not None:
+        from ollama_mcp.server.ceilings import check_ceilings
+
+        given = {"options": defaults.options, "keep_alive": defaults.keep_alive}
+        _check_default("options and keep_alive", partial(check_ceilings, policy), given)
 
 
-def _check_default(name: str, check: Callable[[Any], object], value: object) -> None:
+def _check_default(name: str, check: Callable[[Any], object], value: object, *, section: str = "defaults") -> None:
     try:
         check(value)
-    except InvalidArgument as error:
-        raise SettingsError(f"setting defaults.{name}: {error.message}", next_step=error.next_step) from None
+    except (InvalidArgument, NotAllowed) as error:
+        raise SettingsError(f"setting {section}.{name}: {error.message}", next_step=error.next_step) from None
 
 
 @lru_cache(_KEPT_MODELS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL, LOCAL
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
@@ -102,6 +102,7 @@ class Caller:
         result_bytes: Bytes of JSON that a result may have; None for no limit.
         client: The name and version that it gives itself, or "".
         has_tasks: Whether this very request declares the Tasks extension, so that it may be answered by a task.
+        principal: Whose token it has, else LOCAL.
     """
 
     owner: str | None = EVERYBODY
@@ -109,6 +110,7 @@ class Caller:
     result_bytes: int | None = None
     client: str = ""
     has_tasks: bool = False
+    principal: str = LOCAL
 
     @property
     def identity(self) -> str:
@@ -136,7 +138,8 @@ def caller_of(context: Context[None, Any] | None, settings: Settings, *, has_pro
         and capabilities is not None
         and TASKS_EXTENSION in (capabilities.extensions or ())
     )
-    return Caller(owner, seconds, most, client, has_tasks)
+    principal = CURRENT_PRINCIPAL.get()
+    return Caller(owner, seconds, most, client, has_tasks, LOCAL if principal is None else principal.name)
 
 
 def _owner(context: Context[None, Any]) -> str | None:

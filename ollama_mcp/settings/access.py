@@ -41,8 +41,8 @@ class ReadSettings(BaseModel):
     )
     over_http: bool = Field(
         default=False,
-        description="No effect yet, since no client on HTTP can present a token. Lets those that do name files in the "
-        "folders listed here and by `ollama-mcp-server allow` (not home, the working or the temporary folder).",
+        description="Lets clients on HTTP whose token has the scope files name files in the folders listed here and "
+        "by `ollama-mcp-server allow` (not home, the working or the temporary folder).",
     )
 
 

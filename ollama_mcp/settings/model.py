@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, field_validator
 
 from ollama_mcp.settings.access import AudioSettings, ImageSettings, ReadSettings, UrlSettings, WriteSettings
-from ollama_mcp.settings.auth import AuthSettings
+from ollama_mcp.settings.auth import AuthSettings, PrincipalSettings
 from ollama_mcp.settings.hosts import HostName, HostSettings
 
 TOOLSETS: tuple[str, ...] = ("inference", "models", "work", "system", "blobs", "web", "legacy")
@@ -141,6 +141,13 @@ class PolicySettings(SettingsSection):
     cloud_batch: Literal["allow", "deny"] = Field(
         default="deny", description="Using a model on ollama.com in ollama_batch: allow or deny."
     )
+    num_predict: int = Field(
+        default=0, ge=0, description="Most tokens of an answer, also where a call names none; 0: no maximum."
+    )
+    num_ctx: int = Field(default=0, ge=0, description="Largest context that a call may ask for; 0: no maximum.")
+    keep_alive: str | float | None = Field(
+        default=None, description="Longest keep_alive that a call may ask for ('1h', seconds); null: no maximum."
+    )
     answer_seconds: float = Field(default=600.0, gt=0, description="Seconds that a form waits for the user's answer.")
     registries: list[str] = Field(
         default_factory=lambda: ["registry.ollama.ai", "hf.co", "huggingface.co"],
@@ -229,6 +236,14 @@ class HttpSettings(SettingsSection):
     )
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 chooses a free one.")
     socket: str = Field(default="", description="Path of a Unix socket (mode 0600) to listen on instead of a port.")
+    tls_certificate: str = Field(
+        default="", description="PEM file with the certificate, and those up to its CA; with one, https is served."
+    )
+    tls_key: str = Field(default="", description="PEM file with its key; empty: in the file of the certificate.")
+    behind_proxy: list[IPvAnyNetwork] = Field(
+        default_factory=list[IPvAnyNetwork],
+        description="Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto count, such as '127.0.0.1'.",
+    )
     stateless: bool = Field(default=False, description="Serve streamable HTTP without sessions.")
     allowed_hosts: list[str] = Field(
         default_factory=list,
@@ -297,6 +312,10 @@ class Settings(SettingsSection):
     )
     http: HttpSettings = Field(default_factory=HttpSettings)
     auth: AuthSettings = Field(default_factory=AuthSettings)
+    principals: dict[str, PrincipalSettings] = Field(
+        default_factory=dict,
+        description="What each token or subject may use, by name, and '*' for all others (docs/team.md).",
+    )
     cache: bool = Field(
         default=True, description="Keep what a start over stdio answers, so that the next one answers at once."
     )

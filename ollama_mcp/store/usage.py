@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -96,10 +96,14 @@ class UsageCounter:
     Args:
         database: Where the counts are kept.
         enabled: Whether anything is counted.
+
+    Attributes:
+        listener: Told the tokens of each answer, whether they are counted here or not.
     """
 
     def __init__(self, database: Database, *, enabled: bool) -> None:
         self.enabled = enabled
+        self.listener: Callable[[int], None] | None = None
         self._database = database
         self._session: _Counts = {}
         self._pending: _Counts = {}
@@ -109,6 +113,8 @@ class UsageCounter:
         self, model: str, *, cloud: bool, prompt_tokens: int, tokens: int, file_tokens: int, seconds: float
     ) -> None:
         """Count one answer of a model; call it in the event loop."""
+        if self.listener is not None:
+            self.listener(prompt_tokens + tokens)
         if not self.enabled:
             return
         if len(self._session) >= MAX_MODELS and (model, cloud) not in self._session:

@@ -259,7 +259,7 @@ async def choose(
     wanted = ModelRequirements(task, needs, call.settings.work.largest_gb)
     candidates: list[Candidate] = []
     if not _configured_model(call, wanted)[0]:
-        candidates = await list_candidates(call, await call.hosts.tags_cache.get())
+        candidates = await list_candidates(call, await call.hosts.usable())
     chosen = _choose(call, candidates, wanted)
     if chosen is None:
         raise _no_model_error(call, candidates, wanted)

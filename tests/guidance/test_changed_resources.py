@@ -69,5 +69,5 @@ async def test_a_program_that_calls_a_tool_directly_has_nobody_to_tell(simulator
     server = _server(simulator)
     result = await server.call_tool("ollama_load_model", {"model": "llama3.2:3b"}, None)
     assert isinstance(result, CallToolResult) and not result.is_error
-    assert (await server.guidance.host_states.get()).loaded
+    assert (await server.guidance.host_state()).loaded
     await server.aclose()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -15,8 +16,10 @@ from mcp import Client
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
+from ollama_mcp.hosts.principal import limits_for
 from ollama_mcp.server.auth.authenticator import TokenAuthenticator
 from ollama_mcp.server.auth.token_file import add_token
+from ollama_mcp.settings import Settings
 from tests.support import served
 from tests.transports.wire import HttpPeer, modern
 
@@ -60,28 +63,38 @@ class Team:
                 pass
 
     @asynccontextmanager
-    async def client(self, name: str, era: Era = "legacy") -> AsyncGenerator[Client]:
-        """The SDK's client with somebody's token."""
+    async def client(self, name: str, era: Era = "legacy", **given: Any) -> AsyncGenerator[Client]:
+        """The SDK's client with somebody's token; keywords are its own."""
         if self.url.endswith("/sse"):
-            async with Client(sse_client(self.url, headers=self.headers(name)), mode=era) as client:
+            async with Client(sse_client(self.url, headers=self.headers(name)), mode=era, **given) as client:
                 yield client
         else:
             async with (
                 httpx2.AsyncClient(headers=self.headers(name), timeout=60) as http,
-                Client(streamable_http_client(self.url, http_client=http), mode=era) as client,
+                Client(streamable_http_client(self.url, http_client=http), mode=era, **given) as client,
             ):
                 yield client
 
 
 @asynccontextmanager
 async def team_at(
-    url: str, folder: Path, *, kind: Literal["http", "sse"] = "http", **given: Any
+    url: str,
+    folder: Path,
+    *,
+    kind: Literal["http", "sse"] = "http",
+    stateless: bool = False,
+    more: Mapping[str, Sequence[str]] = {},
+    **given: Any,
 ) -> AsyncGenerator[Team]:
-    """A server whose Ollama is at `url`, with the tokens reader, user and admin; keywords are settings."""
+    """A server whose Ollama is at `url`, with the tokens reader, user, other, admin and more; keywords are settings."""
     team = Team(folder / "tokens")
     team.add("reader", "read")
     team.add("user", "use")
     team.add("other", "use")
     team.add("admin", *EVERYTHING)
-    async with served(url, kind=kind, auth=TokenAuthenticator(team.file), **given) as team.url:
+    for name, scopes in more.items():
+        team.add(name, *scopes)
+    settings = Settings.model_validate({"host": url, "transport": kind, **given})
+    auth = TokenAuthenticator(team.file, limits=partial(limits_for, settings))
+    async with served(url, kind=kind, stateless=stateless, auth=auth, **given) as team.url:
         yield team

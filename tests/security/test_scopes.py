@@ -17,8 +17,14 @@ from tests.support import error, text, texts, until
 from tests.transports.wire import call, initialize
 
 MODEL = "llama3.2:3b"
-READ = {"ollama_list_models", "ollama_show_model", "ollama_list_running", "ollama_status", "ollama_job"}
-READ |= {"ollama_check_blob"}
+READ = {
+    "ollama_list_models",
+    "ollama_show_model",
+    "ollama_list_running",
+    "ollama_status",
+    "ollama_job",
+    "ollama_check_blob",
+}
 USE = {
     "ollama_chat",
     "ollama_generate",
@@ -28,8 +34,16 @@ USE = {
     "ollama_decide",
     "ollama_rank",
 }
-MANAGE = {"ollama_load_model", "ollama_unload_model", "ollama_pull_model", "ollama_push_model", "ollama_create_model"}
-MANAGE |= {"ollama_copy_model", "ollama_delete_model", "ollama_push_blob"}
+MANAGE = {
+    "ollama_load_model",
+    "ollama_unload_model",
+    "ollama_pull_model",
+    "ollama_push_model",
+    "ollama_create_model",
+    "ollama_copy_model",
+    "ollama_delete_model",
+    "ollama_push_blob",
+}
 TOOLSETS: dict[str, Any] = {"tools": {"toolsets": ["default", "blobs"]}}
 CHANGES = ("/api/copy", "/api/create", "/api/delete", "/api/pull", "/api/push", "/api/blobs/")
 
@@ -40,9 +54,7 @@ async def names(client: Client) -> set[str]:
 
 @pytest.mark.parametrize("era", ERAS)
 async def test_each_token_is_shown_the_tools_of_its_scopes(simulator: Simulator, tmp_path: Path, era: Era) -> None:
-    async with team_at(simulator.url, tmp_path, **TOOLSETS) as team:
-        team.add("manager", "manage")
-        await team.until("manager", 200)
+    async with team_at(simulator.url, tmp_path, more={"manager": ["manage"]}, **TOOLSETS) as team:
         for name, tools in {"reader": READ, "user": READ | USE, "manager": READ | MANAGE}.items():
             async with team.client(name, era) as client:
                 assert await names(client) == tools, name
@@ -141,7 +153,11 @@ async def test_a_users_own_tool_cannot_do_more_than_the_scopes_let(simulator: Si
         "    return Done()\n",
         encoding="utf-8",
     )
-    async with team_at(simulator.url, tmp_path, tools={"folders": [str(folder)]}) as team:
+    given: dict[str, Any] = {"tools": {"folders": [str(folder)]}}
+    async with team_at(simulator.url, tmp_path, read_only=True, **given) as team, team.client("admin") as client:
+        assert "read_only is on" in error(await client.call_tool("sly", {}), "not_allowed")
+        assert not await names(client) & (MANAGE - {"ollama_push_blob"})
+    async with team_at(simulator.url, tmp_path / "second", **given) as team:
         async with team.client("reader") as client:
             assert "sly" in await names(client)
             assert "would delete" in error(await client.call_tool("sly", {}), "not_allowed")

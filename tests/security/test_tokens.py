@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,10 @@ from tests.support import until
 from tests.transports.wire import call, initialize, modern
 
 PATHS = [("http", "POST", "/mcp"), ("http", "GET", "/nowhere"), ("http", "DELETE", "/mcp"), ("sse", "GET", "/sse")]
-PATHS += [("sse", "POST", "/messages/?session_id=0"), ("http", "GET", "/metrics"), ("http", "OPTIONS", "/mcp")]
+MORE_PATHS = [("sse", "POST", "/messages/?session_id=0"), ("http", "GET", "/metrics"), ("http", "OPTIONS", "/mcp")]
 
 
-@pytest.mark.parametrize(("kind", "method", "path"), PATHS)
+@pytest.mark.parametrize(("kind", "method", "path"), [*PATHS, *MORE_PATHS])
 async def test_without_a_token_every_route_is_unauthorized(
     simulator: Simulator, tmp_path: Path, kind: str, method: str, path: str
 ) -> None:
@@ -100,9 +101,7 @@ async def test_a_preflight_needs_no_token_and_a_request_of_the_page_does(simulat
 
 
 async def test_a_token_without_a_scope_to_read_is_forbidden(simulator: Simulator, tmp_path: Path) -> None:
-    async with team_at(simulator.url, tmp_path) as team:
-        team.add("files", "files")
-        await team.until("files", 403)
+    async with team_at(simulator.url, tmp_path, more={"files": ["files"]}) as team:
         answer = await team.peer.post(initialize(), **team.headers("files"))
         assert 'error="insufficient_scope", scope="read use"' in (answer.header("www-authenticate") or "")
 
@@ -122,12 +121,8 @@ async def test_no_token_is_logged(simulator: Simulator, tmp_path: Path, caplog: 
 
 async def test_a_hundred_tokens_revoked_under_load(simulator: Simulator, tmp_path: Path) -> None:
     file = tmp_path / "tokens"
-    async with team_at(simulator.url, tmp_path) as team:
-        names = [f"user{number}" for number in range(100)]
-        for name in names:
-            team.add(name, "use")
-
-        await team.until(names[-1], 200)
+    names = [f"user{number}" for number in range(100)]
+    async with team_at(simulator.url, tmp_path, more={name: ["use"] for name in names}) as team:
         seen: dict[str, list[int]] = {name: [] for name in names}
         done = asyncio.Event()
 
@@ -176,7 +171,7 @@ def test_the_file_has_digests_and_is_for_its_owner_alone(tmp_path: Path) -> None
     assert len(secret) >= 43
     with pytest.raises(InvalidArgument, match="'ann' already"):
         add_token(file, "ann", ["use"])
-    for name in ("", "-x", "a b", "a\nb", "a" * 65, "ä"):
+    for name in ("", "local", "auto", "-x", "a b", "a\nb", "a" * 65, "ä"):
         with pytest.raises(InvalidArgument, match="no name of a token"):
             add_token(file, name, ["use"])
     for scopes in ([], ["admin"], ["read", "USE"], ["read-all"]):
@@ -185,6 +180,18 @@ def test_the_file_has_digests_and_is_for_its_owner_alone(tmp_path: Path) -> None
     with pytest.raises(InvalidArgument, match="no token 'bob'"):
         revoke_token(file, "bob")
     assert [token.name for token in read_tokens(file)] == ["ann"]
+
+
+def test_commands_at_the_same_time_lose_no_token(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+
+    def add(number: int) -> str:
+        return add_token(file, f"user{number}", ["use"])
+
+    with ThreadPoolExecutor(8) as pool:
+        secrets = list(pool.map(add, range(40)))
+    assert {token.digest for token in read_tokens(file)} == set(map(digest_of, secrets))
+    assert len(set(secrets)) == 40
 
 
 LINE = f"ann use sha256:{'0' * 64} 2026-11-27\n"
@@ -196,6 +203,7 @@ BROKEN = {
     "has a line 1 that is empty": "\n",
     "has a line 2 that is no token": LINE + "omcp_SECRET\n",
     "has a line 1 that is no token": LINE.replace("use", "admin"),
+    "has a line 3 that is no token": LINE + OTHER + LINE.replace("ann", "local").replace("0" * 64, "2" * 64),
     "has a line 2 that repeats another": LINE + LINE.replace("ann", "bob"),
 }
 
@@ -218,7 +226,7 @@ def test_a_file_that_others_control_stops_the_start(tmp_path: Path) -> None:
     add_token(real, "ann", ["use"])
     file.symlink_to(real)
     cases = {"is a symbolic link": lambda: None, "can be written by others": lambda: _replace(file, real, 0o620)}
-    cases["is not a file"] = lambda: (file.unlink(), os.mkfifo(file))
+    cases["is not a file"] = lambda: _replace_by_pipe(file)
     for why, prepare in cases.items():
         prepare()
         with pytest.raises(DiskError, match=why):
@@ -276,6 +284,11 @@ async def test_a_file_that_becomes_unusable_lets_nobody_in(
                 await asyncio.sleep(0)
     assert "no token of the file is accepted now" in caplog.text
     assert secret not in caplog.text
+
+
+def _replace_by_pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
 
 
 def _replace(file: Path, source: Path, mode: int) -> None:

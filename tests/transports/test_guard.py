@@ -98,3 +98,23 @@ async def test_a_short_answer_has_its_length() -> None:
     asked = Asked()
     await send_text(asked.send, 200, "ähm")
     assert (b"content-length", b"4") in asked.sent[0]["headers"]
+
+
+@pytest.mark.parametrize(
+    ("server", "host", "is_allowed"),
+    [
+        ("10.1.2.3", b"10.1.2.3:8000", True),
+        ("::ffff:10.1.2.3", b"10.1.2.3", True),
+        ("fd00::7", b"[fd00::7]:8000", True),
+        ("10.1.2.3", b"10.1.2.4:8000", False),
+        ("10.1.2.3", b"10.1.2.3.evil.com", False),
+        ("10.1.2.3", b"gpu-box", False),
+    ],
+)
+async def test_the_address_that_was_connected_to_may_be_named(server: str, host: bytes, is_allowed: bool) -> None:
+    async def fine(scope: Scope, receive: Receive, send: Send) -> None:
+        await send_text(send, 200, "fine")
+
+    asked = Asked(headers=[(b"host", host)], server=(server, 8000))
+    await guarded(fine)(asked.scope, asked.receive, asked.send)
+    assert asked.status == (200 if is_allowed else 421)

@@ -47,7 +47,7 @@ def test_an_address_beyond_loopback_stops_the_start_with_one_error() -> None:
         [*SAMPLE, "http", "0.0.0.0", "0"], cwd=ROOT, env=environment(), capture_output=True, check=False, timeout=30
     )
     assert process.returncode == 1
-    assert b"NotAllowed: HTTP is served on this machine's loopback addresses only" in process.stderr.splitlines()[-1]
+    assert b"NotAllowed: '0.0.0.0' is not a loopback address, and no client" in process.stderr.splitlines()[-1]
 
 
 def test_a_port_in_use_stops_the_start_with_one_error() -> None:

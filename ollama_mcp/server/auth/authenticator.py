@@ -1,4 +1,4 @@
-"""Finds out who sends an HTTP request: by a token of the file, or by the one that `auth.token` made."""
+"""Finds out who sends an HTTP request: what that takes, and the tokens of a file."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import hmac
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from ollama_mcp._paths import user_config_file
 from ollama_mcp.errors import DiskError
-from ollama_mcp.hosts.principal import SCOPES, Principal
+from ollama_mcp.hosts.principal import Account, Principal
+from ollama_mcp.hosts.recent import RecentDict
 from ollama_mcp.server.auth import token_file
-from ollama_mcp.server.auth.token_file import PREFIX, Token
-from ollama_mcp.settings.auth import AuthSettings
+from ollama_mcp.server.auth.token_file import Token
+from ollama_mcp.settings.auth import PrincipalSettings
 
 _log = logging.getLogger("ollama_mcp.auth")
 _CHECK_SECONDS = 1.0
 _MAX_TOKEN_CHARS = 16_384
-AUTO_NAME = "auto"
+MAX_ACCOUNTS = 100_000
 
 
 class Unauthenticated(Exception):
@@ -38,15 +38,32 @@ class Unauthenticated(Exception):
         self.code = code
 
 
+class AuthUnavailable(Exception):
+    """Nobody can be let in now, with whatever token."""
+
+
 class Authenticator(Protocol):
-    """Tells who has a bearer token."""
+    """Tells who has a bearer token.
+
+    Attributes:
+        issuer: Where clients get one (OAuth), or "".
+        audience: What it has to be made for, or "".
+    """
+
+    issuer: str
+    audience: str
 
     async def authenticate(self, token: str) -> Principal:
         """The principal of a token.
 
         Raises:
             Unauthenticated: It is none that counts.
+            AuthUnavailable: That cannot be found out now.
         """
+        ...
+
+    async def still_counts(self, principal: Principal) -> bool:
+        """Whether what somebody was let in by was not revoked since."""
         ...
 
 
@@ -58,12 +75,21 @@ class TokenAuthenticator:
     Args:
         file: The file; None where there is none.
         fixed: Further tokens.
+        limits: Returns what a name may use.
 
     Raises:
         DiskError: The file cannot be used.
     """
 
-    def __init__(self, file: Path | None, fixed: Sequence[Token] = ()) -> None:
+    def __init__(
+        self,
+        file: Path | None,
+        fixed: Sequence[Token] = (),
+        limits: Callable[[str], PrincipalSettings] = lambda name: PrincipalSettings(),
+    ) -> None:
+        self.issuer = self.audience = ""
+        self._limits = limits
+        self._accounts: RecentDict[str, Account] = RecentDict(MAX_ACCOUNTS)
         self._file = file
         self._fixed = list(fixed)
         self._tokens: list[Token] = []
@@ -74,6 +100,11 @@ class TokenAuthenticator:
             self._version = _version(file)
             self._tokens = token_file.read_tokens(file)
             self._warn_of_mode(file)
+
+    @property
+    def names(self) -> set[str]:
+        """The names of the tokens."""
+        return {token.name for token in (*self._fixed, *self._tokens)}
 
     async def authenticate(self, token: str) -> Principal:
         """The principal of a token.
@@ -90,7 +121,15 @@ class TokenAuthenticator:
                 found = known
         if found is None:
             raise Unauthenticated("the token is not known or was revoked", "invalid_token")
-        return Principal(found.name, found.scopes)
+        if found.name not in self._accounts:
+            self._accounts[found.name] = Account()
+        account = self._accounts[found.name]
+        return Principal(found.name, found.scopes, self._limits(found.name), account, found.digest)
+
+    async def still_counts(self, principal: Principal) -> bool:
+        """Whether the token is not revoked."""
+        await self._refresh()
+        return any(known.digest == principal.credential for known in (*self._fixed, *self._tokens))
 
     async def _refresh(self) -> None:
         if self._file is None or time.monotonic() - self._checked_at < _CHECK_SECONDS:
@@ -133,40 +172,6 @@ def bearer_token(values: Sequence[str]) -> str:
     if scheme.lower() != "bearer" or not token or len(token) > _MAX_TOKEN_CHARS:
         raise Unauthenticated("the Authorization header has no bearer token", "invalid_request")
     return token
-
-
-def open_authenticator(settings: AuthSettings) -> Authenticator | None:
-    """What the settings demand of clients; None where they need no token.
-
-    Raises:
-        DiskError: A file of tokens cannot be used.
-    """
-    file = Path(settings.tokens).expanduser() if settings.tokens else token_file.default_token_file()
-    has_file = bool(settings.tokens) or os.path.lexists(file)
-    fixed = [_automatic_token()] if settings.token == "auto" else []
-    return TokenAuthenticator(file if has_file else None, fixed) if has_file or fixed else None
-
-
-def automatic_token_file() -> Path:
-    """Where the token of `auth.token` is kept."""
-    return user_config_file().with_name("token")
-
-
-def _automatic_token() -> Token:
-    """The token of this user, made with the first start: clients keep what they were told."""
-    file = automatic_token_file()
-    secret = ""
-    if os.path.lexists(file):
-        if file.is_symlink() or token_file.loose_mode(file):
-            raise DiskError(
-                f"{str(file)!r}, which has the token, is a link, or others may read it.",
-                next_step="Remove it: the next start makes a new token.",
-            )
-        secret = file.read_text(encoding="utf-8").strip()
-    if not secret.startswith(PREFIX):
-        secret = token_file.new_token()
-        token_file.write_private(file, f"{secret}\n")
-    return Token(AUTO_NAME, frozenset(SCOPES), token_file.digest_of(secret), "")
 
 
 def _version(file: Path) -> tuple[int, ...] | None:

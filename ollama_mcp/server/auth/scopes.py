@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp.shared.exceptions import MCPError
-from mcp.types import INVALID_REQUEST
+from mcp.types import INVALID_REQUEST, CallToolResult
 
-from ollama_mcp.errors import NotAllowed
+from ollama_mcp.errors import Busy, NotAllowed
 from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL, Principal, Scope
 from ollama_mcp.hosts.principal_guard import ASK_FOR_SCOPE
+from ollama_mcp.server.failures import failure_result
 from ollama_mcp.server.transports.asgi import PRINCIPAL_KEY
 
 if TYPE_CHECKING:
@@ -47,6 +49,19 @@ def check_scope(principal: Principal, spec: ToolSpec) -> None:
             f"{spec.name} needs the scope {scope_needed(spec)!r}, which {principal.name[:80]!r} does not have.",
             next_step=ASK_FOR_SCOPE,
         )
+
+
+async def within_limits(
+    principal: Principal, spec: ToolSpec, run: Callable[[], Awaitable[CallToolResult]]
+) -> CallToolResult:
+    """Run a tool if its call is not one too many of its principal; what only reads is not counted."""
+    if scope_needed(spec) == "read":
+        return await run()
+    try:
+        with principal.account.call(principal.name, principal.limits):
+            return await run()
+    except Busy as error:
+        return failure_result(error)
 
 
 async def carry_principal(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:

@@ -15,18 +15,22 @@ import secrets
 import stat
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from ollama_mcp._command import command
 from ollama_mcp._paths import user_config_file
 from ollama_mcp.errors import DiskError, InvalidArgument
-from ollama_mcp.hosts.principal import SCOPES
+from ollama_mcp.hosts.principal import AUTOMATIC, LOCAL, SCOPES
 
 PREFIX = "omcp_"
 _RANDOM_BYTES = 32
 _MAX_BYTES = 4_000_000
+_LOCK_SECONDS = 10.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -88,17 +92,19 @@ def add_token(file: Path, name: str, scopes: Iterable[str]) -> str:
         InvalidArgument: The name is taken or not one, or a scope does not exist.
         DiskError: The file cannot be used as it is, or not be written.
     """
-    if not _NAME.fullmatch(name):
+    if not _is_name(name):
         raise InvalidArgument(
-            f"{name[:80]!r} is no name of a token.", next_step="1 to 64 of A-Z a-z 0-9 _ . @ -, the first no mark."
+            f"{name[:80]!r} is no name of a token.",
+            next_step=f"1 to 64 of A-Z a-z 0-9 _ . @ -, the first no mark; not {LOCAL!r} or {AUTOMATIC!r}.",
         )
     granted = check_scopes(scopes)
-    tokens = read_tokens(file) if os.path.lexists(file) else []
-    if any(token.name == name for token in tokens):
-        raise InvalidArgument(f"There is a token {name!r} already.", next_step="Choose another name, or revoke it.")
-    secret = new_token()
-    added = Token(name, granted, digest_of(secret), time.strftime("%Y-%m-%d", time.gmtime()))
-    _write(file, [*tokens, added])
+    with _alone(file):
+        tokens = read_tokens(file) if os.path.lexists(file) else []
+        if any(token.name == name for token in tokens):
+            raise InvalidArgument(f"There is a token {name!r} already.", next_step="Choose another name, or revoke it.")
+        secret = new_token()
+        added = Token(name, granted, digest_of(secret), time.strftime("%Y-%m-%d", time.gmtime()))
+        _write(file, [*tokens, added])
     return secret
 
 
@@ -109,12 +115,33 @@ def revoke_token(file: Path, name: str) -> None:
         InvalidArgument: There is none of that name.
         DiskError: The file cannot be used as it is, or not be written.
     """
-    tokens = read_tokens(file) if os.path.lexists(file) else []
-    kept = [token for token in tokens if token.name != name]
-    if len(kept) == len(tokens):
-        names = ", ".join(token.name for token in tokens) or "none"
-        raise InvalidArgument(f"There is no token {name[:80]!r}.", next_step=f"Tokens: {names}.")
-    _write(file, kept)
+    with _alone(file):
+        tokens = read_tokens(file) if os.path.lexists(file) else []
+        kept = [token for token in tokens if token.name != name]
+        if len(kept) == len(tokens):
+            names = ", ".join(token.name for token in tokens) or "none"
+            raise InvalidArgument(f"There is no token {name[:80]!r}.", next_step=f"Tokens: {names}.")
+        _write(file, kept)
+
+
+@contextmanager
+def _alone(file: Path) -> Generator[None]:
+    """Let no other command change the file while the block runs.
+
+    Raises:
+        DiskError: Another one does not come to its end, or the folder cannot be written.
+    """
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = FileLock(file.with_name(f".{file.name}.lock"), timeout=_LOCK_SECONDS, mode=0o600)
+        lock.acquire()
+    except (OSError, Timeout) as error:
+        why = "is being changed by another command" if isinstance(error, Timeout) else "cannot be changed"
+        raise DiskError(f"{str(file)!r} {why}.", next_step="Check its folder, and try again.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def read_tokens(file: Path) -> list[Token]:
@@ -123,12 +150,13 @@ def read_tokens(file: Path) -> list[Token]:
     Raises:
         DiskError: It is missing, a link, another user's, writable by others, or has a line that is no token.
     """
+    # A link could be turned to another file by whoever owns its folder.
+    if os.path.islink(file):
+        raise _unusable(file, "is a symbolic link")
     try:
-        # A link could be turned to another file by whoever owns its folder.
         descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
-        why = "is a symbolic link" if os.path.islink(file) else f"cannot be read: {error.strerror}"
-        raise _unusable(file, why) from None
+        raise _unusable(file, f"cannot be read: {error.strerror}") from None
     with os.fdopen(descriptor, "rb") as stream:
         if why := _wrong_status(os.fstat(descriptor)):
             raise _unusable(file, why)
@@ -211,9 +239,13 @@ def _parse_line(line: str) -> Token | None:
         return None
     name, words, hashed, created = parts
     digest, scopes = _DIGEST.fullmatch(hashed), frozenset(words.split(","))
-    if not _NAME.fullmatch(name) or digest is None or not scopes <= set(SCOPES) or not _DATE.fullmatch(created):
+    if not _is_name(name) or digest is None or not scopes <= set(SCOPES) or not _DATE.fullmatch(created):
         return None
     return Token(name, scopes, bytes.fromhex(digest[1]), created)
+
+
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and name not in (LOCAL, AUTOMATIC)
 
 
 def _unusable(file: Path, why: str) -> DiskError:

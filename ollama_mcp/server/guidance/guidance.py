@@ -25,8 +25,10 @@ from mcp.types import (
 )
 from mcp.types import Prompt as WirePrompt
 
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
+from ollama_mcp.hosts.recent import RecentDict
 from ollama_mcp.server.guidance import resources
-from ollama_mcp.server.guidance.host_state import HostStateCache
+from ollama_mcp.server.guidance.host_state import HostState, HostStateCache
 from ollama_mcp.server.guidance.prompt_rendering import render_prompt
 from ollama_mcp.server.guidance.prompts import Prompt, load_prompts
 from ollama_mcp.server.guidance.skills import skills
@@ -43,6 +45,7 @@ log = logging.getLogger(__name__)
 
 # The protocol allows no more values in one completion.
 MAX_VALUES = 100
+_MAX_STATES = 100
 _SIMILARITY_CUTOFF = 0.6
 _SEPARATORS = re.compile(r"[/:._-]+")
 
@@ -68,7 +71,9 @@ class Guidance:
     ) -> None:
         self.settings = settings
         self._store = store
-        self.host_states = HostStateCache(hosts, store, settings.work.largest_gb)
+        self._hosts = hosts
+        # By who sees what others do not; "" for all others.
+        self._host_states: RecentDict[str, HostStateCache] = RecentDict(_MAX_STATES)
         self._offered = offered
         self._call = call
         self._prompts: dict[str, Prompt] | None = None
@@ -85,6 +90,19 @@ class Guidance:
         offered = self._offered()
         return {name: prompt for name, prompt in self._prompts.items() if prompt.is_available(offered)}
 
+    async def host_state(self) -> HostState:
+        """What there is on the hosts for whoever asks."""
+        principal = CURRENT_PRINCIPAL.get()
+        name = principal.name if principal is not None and principal.sees_less else ""
+        if name not in self._host_states:
+            self._host_states[name] = HostStateCache(self._hosts, self._store, self.settings.work.largest_gb)
+        return await self._host_states[name].get()
+
+    def invalidate(self) -> None:
+        """Ask the hosts anew next time, after a tool has changed something."""
+        for cache in self._host_states.values():
+            cache.invalidate()
+
     async def list_prompts(self) -> list[WirePrompt]:
         """The result of prompts/list."""
         return [_wire_prompt(prompt) for prompt in (await self.prompts()).values()]
@@ -100,7 +118,7 @@ class Guidance:
         if prompt is None:
             raise _invalid_params(f"There is no prompt {name[:80]!r}.", name, prompts)
         arguments = _checked_arguments(prompt, given)
-        state = await self.host_states.get() if prompt.needs_host_state else None
+        state = await self.host_state() if prompt.needs_host_state else None
         text = render_prompt(prompt, arguments, state, self._offered(), self.settings)
         message = PromptMessage(role="user", content=TextContent(type="text", text=text))
         return GetPromptResult(description=prompt.description, messages=[message])
@@ -128,14 +146,14 @@ class Guidance:
         """Values for an argument of a prompt or a resource template; empty where none are known."""
         if isinstance(ref, ResourceTemplateReference):
             if ref.uri == resources.MODEL_CARD_TEMPLATE and self.list_resource_templates():
-                return complete_values((await self.host_states.get()).model_names(), argument.value)
+                return complete_values((await self.host_state()).model_names(), argument.value)
             return complete_values([], argument.value)
         prompt = (await self.prompts()).get(ref.name)
         wanted = prompt.argument(argument.name) if prompt is not None else None
         if prompt is None or wanted is None:
             return complete_values([], argument.value)
         if wanted.complete == "models":
-            return complete_values((await self.host_states.get()).model_names(prompt.capability), argument.value)
+            return complete_values((await self.host_state()).model_names(prompt.capability), argument.value)
         return complete_values(wanted.complete, argument.value)
 
 

@@ -151,6 +151,6 @@ async def notify_changes(server: OllamaServer, tool_name: str) -> None:
     uris = CHANGED_RESOURCES.get(tool_name, ())
     # `guidance` is a cached property: asking for it here would import all of it for clients that never use it.
     if uris and "guidance" in server.__dict__:
-        server.guidance.host_states.invalidate()
+        server.guidance.invalidate()
     for uri in uris:
         await server.updates.publish(ResourceUpdated(uri=uri))

@@ -16,6 +16,7 @@ from mcp.types import CallToolResult, Resource, ResourceTemplate, TextContent
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.host_url import normalize_host_url
 from ollama_mcp.formats.model_names import parse_name
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
 from ollama_mcp.server.guidance import guides
 from ollama_mcp.server.guidance.skills import Skill, skills
 from ollama_mcp.server.result_budget import fit_json_text
@@ -111,12 +112,14 @@ async def read_resource(
     if uri in guides.GUIDES:
         return ReadResourceContents(content=guides.GUIDES[uri].render(settings), mime_type=MARKDOWN)
     if uri == HOSTS:
+        principal = CURRENT_PRINCIPAL.get()
         named = [
             {"name": name, "url": normalize_host_url(host.url), "key": bool(host.key_env)}
             for name, host in settings.hosts.items()
+            if principal is None or principal.may_reach(name)
         ]
         local = {"name": "local", "url": normalize_host_url(settings.host), "key": bool(settings.api_key)}
-        return _json_contents({"hosts": named or [local]})
+        return _json_contents({"hosts": named if settings.hosts else [local]})
     resource = next((resource for resource in TOOL_RESOURCES if resource.uri == uri), None)
     if resource is not None and resource.tool in offered:
         if uri == USAGE:

@@ -7,6 +7,7 @@ The SDK (mcp 2.3.0, `RequestBodyLimitMiddleware`) limits the size of a body, but
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
@@ -19,6 +20,7 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 PRINCIPAL_KEY = "ollama_mcp.principal"
 """Where the scope of an authenticated request has its `Principal`."""
 
+_ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}(%\w{1,20})?")
 # Loopback is far faster: only a sender that trickles on purpose runs out of time.
 _MIN_BYTES_PER_SECOND = 256 * 1024
 
@@ -84,10 +86,17 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: floa
             return b"".join(parts)
 
 
-async def send_text(send: Send, status: int, text: str, extra: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-    """Send a short plain-text response, with `extra` headers."""
+async def send_text(
+    send: Send,
+    status: int,
+    text: str,
+    extra: tuple[tuple[bytes, bytes], ...] = (),
+    *,
+    content_type: bytes = b"text/plain; charset=utf-8",
+) -> None:
+    """Send a short response, with `extra` headers."""
     body = text.encode()
-    fields = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode()), *extra]
+    fields = [(b"content-type", content_type), (b"content-length", str(len(body)).encode()), *extra]
     await send({"type": "http.response.start", "status": status, "headers": fields})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
@@ -108,4 +117,7 @@ def client_of(scope: Scope) -> str:
 def client_address(scope: Scope) -> str:
     """The IP address a request came from; "socket" for a Unix socket."""
     peer: tuple[str, int] | None = scope.get("client")
-    return peer[0] if peer else "socket"
+    if peer is None:
+        return "socket"
+    # Behind a proxy it is what that says.
+    return peer[0] if _ADDRESS.fullmatch(peer[0]) else "unknown"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ollama_mcp._command import command
 from ollama_mcp.errors import DiskError, InvalidArgument, NotAllowed
+from ollama_mcp.server.transports.origin import is_loopback
 from ollama_mcp.settings.model import HttpSettings
 
 _log = logging.getLogger("ollama_mcp.http")
@@ -74,6 +75,16 @@ def check_open(host: str, settings: HttpSettings) -> None:
             "through an SSH tunnel, or --socket.",
         )
     _log.warning("http.insecure_no_auth: whoever reaches %s may use, create and delete models without a token", host)
+
+
+def warn_of_plain(host: str, settings: HttpSettings) -> None:
+    """Warn where tokens would go over a network in the clear."""
+    if not is_loopback(host) and not settings.tls_certificate and not settings.behind_proxy:
+        _log.warning(
+            "tokens go over plain HTTP at %s, for all to read who see the network: set http.tls_certificate, or "
+            "http.behind_proxy where a proxy has TLS",
+            host,
+        )
 
 
 @contextmanager

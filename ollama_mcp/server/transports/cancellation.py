@@ -19,6 +19,7 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp.types import CONNECTION_CLOSED
 
+from ollama_mcp.hosts.principal import Principal
 from ollama_mcp.server.transports.asgi import ASGIApp, Message, Receive, Scope, Send, send_text
 from ollama_mcp.server.transports.client_limits import Client
 
@@ -31,11 +32,13 @@ class CancellableRequest:
 
     Args:
         client: Whose request it is.
+        principal: Who sends it, where that is known.
         grace_seconds: Time from the client's disconnect to the end of its calls.
     """
 
-    def __init__(self, client: Client, grace_seconds: float) -> None:
+    def __init__(self, client: Client, grace_seconds: float, principal: Principal | None = None) -> None:
         self.client = client
+        self.principal = principal
         self.status: int | None = None
         self._grace_seconds = grace_seconds
         self._is_disconnected = False
@@ -78,9 +81,15 @@ class CancellableRequest:
             await app({**scope, _SCOPE_KEY: self}, receive_message, send_message)
         if self._is_stopped and not self._is_answered and not self._is_disconnected:
             if self.status is None:
-                await send_text(send, 503, "The server is stopping")
+                await send_text(send, 503, "The server is stopping, or the token was revoked")
             else:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def revoke(self) -> None:
+        """End the response and its calls at once: they are nobody's any more."""
+        for scope in self._call_scopes:
+            scope.cancel()
+        self.stop()
 
     def stop(self) -> None:
         """End the response: the SDK is told that its client has left, and is cancelled if that is not enough."""

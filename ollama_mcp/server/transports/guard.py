@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 
-from ollama_mcp.server.auth.authenticator import Authenticator, Unauthenticated, bearer_token
+from ollama_mcp.server.auth.authenticator import Authenticator, AuthUnavailable, Unauthenticated, bearer_token
+from ollama_mcp.server.auth.challenge import challenge, resource_metadata, resource_metadata_paths
 from ollama_mcp.server.transports import MAX_MESSAGE_BYTES
 from ollama_mcp.server.transports.asgi import (
     PRINCIPAL_KEY,
@@ -38,6 +39,7 @@ from ollama_mcp.settings.model import HttpSettings
 
 _log = logging.getLogger("ollama_mcp.http")
 _READY_SECONDS = 5.0
+_REVOKED_SECONDS = 1.0
 
 
 class Guard:
@@ -76,6 +78,9 @@ class Guard:
         try:
             self._check_headers(scope)
             if self._auth is not None and not self._is_preflight(scope):
+                if scope["path"] in resource_metadata_paths(self._auth, self._endpoint):
+                    await self._send_resource_metadata(self._auth, scope, send)
+                    return
                 await self._authenticate(self._auth, scope)
             with self._clients.client(client_of(scope)) as client:
                 await self._admit(client, scope, receive, send)
@@ -92,6 +97,15 @@ class Guard:
         self._is_stopping = True
         for request in list(self._requests):
             request.stop()
+
+    async def end_revoked(self) -> None:
+        """End what is open for tokens that were revoked since, again and again, until cancelled."""
+        while self._auth is not None:
+            await asyncio.sleep(_REVOKED_SECONDS)
+            for request in list(self._requests):
+                if request.principal is not None and not await self._auth.still_counts(request.principal):
+                    _log.warning("the token %r was revoked: its request is ended", request.principal.name)
+                    request.revoke()
 
     async def _probe(self, scope: Scope, send: Send) -> None:
         # Whatever the Host: a load balancer or an orchestrator probes by address, and the answer reveals nothing.
@@ -122,7 +136,8 @@ class Guard:
         if len(hosts) > 1:
             raise Refused(400, f"{len(hosts)} Host headers")
         if not hosts or not host_is_allowed(hosts[0], [*self._settings.allowed_hosts, *_own_address(scope)]):
-            raise Refused(421, f"Host {hosts[0]!r:.100} is not allowed" if hosts else "no Host header")
+            reason = f"Host {hosts[0]!r:.100} is not allowed" if hosts else "no Host header"
+            raise Refused(421, reason, text=f"{reason}; http.allowed_hosts lists those that are")
         for origin in headers(scope, b"origin"):
             if not origin_is_allowed(origin, self._settings.allowed_origins):
                 raise Refused(403, f"Origin {origin!r:.100} is not allowed")
@@ -137,12 +152,21 @@ class Guard:
             principal = await auth.authenticate(bearer_token(headers(scope, b"authorization")))
         except Unauthenticated as error:
             text = page(scope, self._endpoint, needs_token=True) if is_asked(scope, self._endpoint) else ""
-            raise Refused(401, error.reason, _challenge(error.code), text=text) from None
+            raise Refused(401, error.reason, challenge(auth, scope, self._endpoint, error.code), text=text) from None
+        except AuthUnavailable as error:
+            raise Refused(503, str(error)) from None
         if not principal.may("read"):
-            raise Refused(403, f"{principal.name!r:.100} has no scope to read or use", _challenge("insufficient_scope"))
+            fields = challenge(auth, scope, self._endpoint, "insufficient_scope")
+            raise Refused(403, f"{principal.name!r:.100} has no scope to read or use", fields)
         scope[PRINCIPAL_KEY] = principal
         # The SDK binds sessions to it.
         scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=principal.name, scopes=[]))
+
+    async def _send_resource_metadata(self, auth: Authenticator, scope: Scope, send: Send) -> None:
+        if scope["method"] not in ("GET", "HEAD"):
+            raise Refused(405, "Method Not Allowed", ((b"allow", b"GET, HEAD"),))
+        body = resource_metadata(auth, scope, self._endpoint)
+        await send_text(send, 200, body, self._readable_by_page(scope), content_type=b"application/json")
 
     def _readable_by_page(self, scope: Scope) -> tuple[tuple[bytes, bytes], ...]:
         """The CORS headers that let a listed page read a refusal, and what token it asks for."""
@@ -180,7 +204,7 @@ class Guard:
             await self._forward(client, scope, receive, send, None)
 
     async def _forward(self, client: Client, scope: Scope, receive: Receive, send: Send, body: bytes | None) -> None:
-        request = CancellableRequest(client, self._settings.gone_seconds)
+        request = CancellableRequest(client, self._settings.gone_seconds, scope.get(PRINCIPAL_KEY))
         self._requests.add(request)
         try:
             await request.serve(self._app, scope, receive, send, body)
@@ -196,12 +220,6 @@ class Guard:
             self._requests.discard(request)
         if request.status is not None and request.status >= 400:
             _log.warning("%s", _log_line(scope, request.status))
-
-
-def _challenge(code: str) -> tuple[tuple[bytes, bytes], ...]:
-    """The WWW-Authenticate header with an error code of RFC 6750."""
-    error = f', error="{code}"' if code else ""
-    return ((b"www-authenticate", f'Bearer realm="ollama-mcp-server"{error}, scope="read use"'.encode()),)
 
 
 def _own_address(scope: Scope) -> list[str]:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 
 import anyio
 import h11
@@ -19,7 +19,7 @@ from mcp.server import MCPServer
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ollama_mcp.server.auth.authenticator import Authenticator
-from ollama_mcp.server.transports.binding import check_open, listen_tcp, listen_unix
+from ollama_mcp.server.transports.binding import check_open, listen_tcp, listen_unix, warn_of_plain
 from ollama_mcp.server.transports.http_app import HttpKind, http_application
 from ollama_mcp.server.transports.origin import is_loopback
 from ollama_mcp.server.transports.process_setup import (
@@ -28,6 +28,7 @@ from ollama_mcp.server.transports.process_setup import (
     raise_open_files,
     stopping_on_signals,
 )
+from ollama_mcp.server.transports.tls import Certificate
 from ollama_mcp.settings.model import HttpSettings
 
 _log = logging.getLogger("ollama_mcp.http")
@@ -66,12 +67,15 @@ async def serve_http(
 
     Raises:
         NotAllowed: `host` is not loopback, and clients need no token.
-        InvalidArgument: The port is in use, or `host` is no address.
+        InvalidArgument: The port is in use, `host` is no address, or the certificate cannot be used.
         DiskError: The socket can't be created.
     """
     if auth is None and uds is None and not is_loopback(host):
         check_open(host, settings)
     with closing(listen_tcp(host, port)) if uds is None else listen_unix(uds) as listener:
+        certificate = Certificate(settings) if settings.tls_certificate and uds is None else None
+        if auth is not None and uds is None:
+            warn_of_plain(host, settings)
         raise_open_files()
         limit_accept_errors()
         _quiet_sdk_loggers()
@@ -87,8 +91,10 @@ async def serve_http(
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                # Loopback peers could otherwise name any address as theirs and evade the limits per client.
-                proxy_headers=False,
+                # Peers could otherwise name any address as theirs and evade the limits per client.
+                proxy_headers=bool(settings.behind_proxy),
+                forwarded_allow_ips=[str(proxy) for proxy in settings.behind_proxy],
+                ssl_context_factory=certificate.for_uvicorn if certificate is not None else None,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
             )
@@ -100,8 +106,9 @@ async def serve_http(
             app.guard.stop()
 
         with stopping_on_signals(stop, ForcedEnd(force_seconds)):
-            async with app.running():
-                listening(_url(listener, kind))
+            async with app.running(), certificate.watched() if certificate is not None else nullcontext():
+                listening(_url(listener, kind, "http" if certificate is None else "https"))
+                watching = asyncio.create_task(app.guard.end_revoked())
                 try:
                     await web.serve([listener])
                 except asyncio.CancelledError:
@@ -110,6 +117,8 @@ async def serve_http(
                     with anyio.CancelScope(shield=True):
                         await web.shutdown([listener])
                     raise
+                finally:
+                    watching.cancel()
 
 
 class _Server(uvicorn.Server):
@@ -161,13 +170,13 @@ def _protocol_with_header_timeout(seconds: float) -> type[H11Protocol]:
     return Limited
 
 
-def _url(listener: socket.socket, kind: HttpKind) -> str:
+def _url(listener: socket.socket, kind: HttpKind, scheme: str) -> str:
     if listener.family not in (socket.AF_INET, socket.AF_INET6):
         return str(listener.getsockname())
     address, port = listener.getsockname()[:2]
     # From the socket, not from the arguments: port 0 has become a real one.
     name = f"[{address}]" if listener.family == socket.AF_INET6 else address
-    return f"http://{name}:{port}/{'sse' if kind == 'sse' else 'mcp'}"
+    return f"{scheme}://{name}:{port}/{'sse' if kind == 'sse' else 'mcp'}"
 
 
 def _quiet_sdk_loggers() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.model_names import parse_name
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
 
 if TYPE_CHECKING:
     from ollama_mcp.work.batch.rows import RowSource
@@ -93,7 +94,7 @@ class BatchSpec:
             model: The model that works.
             digest: The model's digest, so that a model that was pulled anew starts over.
         """
-        given = {
+        given: dict[str, Any] = {
             "input": source.fingerprint,
             "prompt": self.prompt,
             "questions": [question.model_dump() for question in self.questions],
@@ -105,4 +106,7 @@ class BatchSpec:
             "options": self.options,
             "think": self.think,
         }
+        if (principal := CURRENT_PRINCIPAL.get()) is not None:
+            # What was done for one is not handed to another, who may not have been allowed to.
+            given["principal"] = principal.name
         return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()

@@ -165,8 +165,14 @@ async def token_ratio(call: CallContext, model: str) -> float | None:
 async def largest_context(call: CallContext, model: str) -> int:
     """The largest context, in tokens, that may be asked for where a call names none."""
     trained = await _trained_context(call, model)
-    limit = call.settings.limits.num_ctx
+    limit = _largest_chosen(call)
     return min(limit, trained) if trained else limit
+
+
+def _largest_chosen(call: CallContext) -> int:
+    """The largest context that is chosen where a call names none."""
+    limit, most = call.settings.limits.num_ctx, call.settings.policy.num_ctx
+    return min(limit, most) if most else limit
 
 
 def too_long(model: str, tokens: int, most: int, why: str, remedy: str) -> TooLong:
@@ -210,7 +216,7 @@ async def _fit_larger(
             advice = _RAISE_OR_CHOOSE if least <= call.settings.limits.num_ctx else "Raise options.num_ctx."
             raise too_long(model, tokens, most, "options.num_ctx", f"{advice} {need.remedy}")
         return ContextFit(need.tokens, tokens, most, None, wanted > most // 2, digest, is_fixed=True)
-    limit = call.settings.limits.num_ctx
+    limit = _largest_chosen(call)
     most = max(window, min(limit, trained or limit))
     if least > most and not need.may_truncate:
         why = "setting limits.num_ctx" if most == limit else "the model's own length"

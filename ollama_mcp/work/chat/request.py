@@ -173,6 +173,8 @@ async def prepare(call: CallContext, request: InferenceRequest, texts: Sequence[
         budget += THINKING_TOKENS
     if budget is not None:
         budget = options["num_predict"] = budget + request.quote_tokens
+    if most := call.settings.policy.num_predict:
+        budget = options["num_predict"] = min(budget or most, most)
     need = ContextNeed(
         tokens=sum(map(estimate_tokens, texts)) + request.context_tokens,
         images=len(images),
