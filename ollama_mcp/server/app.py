@@ -77,9 +77,14 @@ class OllamaServer(GuidedServer):
         hosts: The host pool; made from the settings by default.
         allowed: File with the folders allowed at the command line; the user's own by default.
 
+    Attributes:
+        tools_listed_by: What lists the tools for whoever calls them.
+
     Raises:
         SettingsError: A toolset or tool that does not exist, or a default that no call could use.
     """
+
+    tools_listed_by = "tools/list"
 
     def __init__(
         self, settings: Settings, *, api_key: str = "", hosts: HostPool | None = None, allowed: Path | None = None
@@ -338,7 +343,7 @@ class OllamaServer(GuidedServer):
                 next_step="The user can change read_only, tools.toolsets, tools.include or tools.exclude.",
             )
         close = difflib.get_close_matches(name, list(self.bound_tools), n=1)
-        hint = f"Did you mean {close[0]}?" if close else "tools/list names the offered tools."
+        hint = f"Did you mean {close[0]}?" if close else f"{self.tools_listed_by} names the offered tools."
         return InvalidArgument(f"Unknown tool: {name[:80]!r}.", next_step=hint)
 
 
