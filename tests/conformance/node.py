@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import NoReturn
 
-import platformdirs
-import pytest
+from tests.installed import CACHE, unavailable
 
 _HERE = Path(__file__).parent
 _MODULES = "node_modules/@modelcontextprotocol"
-# Looked up at import: while tests run, that folder is none that can be written.
-_CACHE = platformdirs.user_cache_path("ollama-mcp-server-tests")
 
 
 @cache
 def installed() -> Path:
     """The folder they are installed in; skips the test without npm or network, but fails it where CI is true."""
     lock = (_HERE / "package-lock.json").read_bytes()
-    folder = _CACHE / hashlib.sha256(lock).hexdigest()[:16]
+    folder = CACHE / hashlib.sha256(lock).hexdigest()[:16]
     if (folder / "complete").exists():
         return folder
     npm = shutil.which("npm")
     if npm is None:
-        _unavailable("npm is not installed")
+        unavailable("npm is not installed")
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copy(_HERE / name, folder)
@@ -36,7 +31,7 @@ def installed() -> Path:
         [npm, "ci", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, text=True, check=False, timeout=500
     )
     if done.returncode:
-        _unavailable(f"npm ci failed: {done.stderr[-300:]}")
+        unavailable(f"npm ci failed: {done.stderr[-300:]}")
     (folder / "complete").touch()
     return folder
 
@@ -58,9 +53,3 @@ def _command(script: str, *arguments: str) -> list[str]:
 
 def _node() -> str:
     return str(installed() / "node_modules/node/bin/node")
-
-
-def _unavailable(reason: str) -> NoReturn:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
