@@ -41,8 +41,8 @@ class Outlook:
 def choose(outlooks: Sequence[Outlook]) -> int:
     """The place of the host to use.
 
-    Of those that are equal the one that begins sooner. Where more than two are, two of them are compared at random: many
-    calls that choose at the same moment by the same figures would all choose the same.
+    Of those that are equal it is the one that begins sooner. Where more than two are, two of them are compared at
+    random: many calls that choose at the same moment by the same figures would all choose the same.
     """
     best = min(outlook.finish for outlook in outlooks)
     equal = [place for place, outlook in enumerate(outlooks) if outlook.finish <= best * _EQUAL]
