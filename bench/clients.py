@@ -158,7 +158,7 @@ class Process(BenchClient):
                 self._stdin.write(json.dumps(gone).encode() + b"\n")
             raise
         if "error" in answer or answer["result"].get("isError"):
-            raise RuntimeError(str(answer)[:500])
+            raise RuntimeError(str(answer)[:1000])
         return answer["result"]
 
     async def handshake(self) -> Message:

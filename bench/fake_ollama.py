@@ -3,8 +3,8 @@
 `python -m bench.fake_ollama [--tokens N --seconds S]` prints its URL and serves until its stdin is closed. By default
 it answers at once; with the options it writes N tokens one by one in S seconds, each a line of a stream of its own, as
 a GPU does. A request that asks for fewer (num_predict) gets those in the same time. With --echo the answer to a prompt
-of several words is the prompt itself, streamed in words. /asked tells how many requests for an answer have come, each
-with another prompt.
+of several words is the prompt itself, streamed in words; to one word it answers at once. /asked tells how many requests
+for an answer have come, each with another prompt.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ async def _serve(options: argparse.Namespace, reader: asyncio.StreamReader, writ
             if options.echo and path == "/api/generate" and " " in json.loads(body)["prompt"]:
                 await _stream_prompt(body, writer, options.seconds)
             elif path in ("/api/generate", "/api/chat"):
-                await _complete(writer, path, body, options.tokens, options.seconds)
+                await _complete(writer, path, body, options.tokens, 0.0 if options.echo else options.seconds)
             else:
                 writer.write(_answer(path, body))
     except (asyncio.IncompleteReadError, ConnectionError):

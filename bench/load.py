@@ -38,7 +38,7 @@ class Outcome:
 
     Attributes:
         added: Seconds that each answered call took longer than its host, sorted.
-        failures: How often each kind of error came.
+        failures: How often each kind of error came, of answers that had begun, or had not.
         mixed_up: Answers that were not those of their call.
         silent: Answered calls whose progress was never reported.
         resident: Bytes of the server's memory at rest, after a thousand calls a few at a time, and after the load.
@@ -108,8 +108,11 @@ async def _call(ask: Ask, mark: str, seconds: float, outcome: Outcome) -> None:
     try:
         answer, reports = await ask(mark)
     except RuntimeError as error:
-        kind = re.search(r"\[([a-z_]+)\]", str(error))
-        outcome.failures[kind[1] if kind else str(error)[:80]] += 1
+        found = re.search(r"\[([a-z_]+)\]", str(error))
+        kind = found[1] if found else str(error)[:80]
+        # Once an answer has begun, nobody may begin it anew; before that another host could have been asked.
+        begun = mark.split()[0] in str(error)
+        outcome.failures[kind if begun else f"{kind} before its first word"] += 1
         return
     outcome.added.append(time.perf_counter() - start - seconds)
     outcome.mixed_up += answer != mark
@@ -216,7 +219,7 @@ async def _ask_http(port: int, prompt: str) -> tuple[str, int]:
         raise RuntimeError("the progress of another call")
     answer = next((message["result"] for message in messages if "result" in message), None)
     if answer is None or answer.get("isError"):
-        raise RuntimeError(str(answer["content"])[:500] if answer else text[:80])
+        raise RuntimeError(str(answer["content"])[:1000] if answer else text[:80])
     return answer["content"][0]["text"], len(reports)
 
 

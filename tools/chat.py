@@ -48,7 +48,7 @@ async def ollama_chat(
     ] = "error",
     cite: Annotated[bool, Field(description="Return quotes from the files, each looked up there.")] = False,
     include: Annotated[list[ChatInclude], Field(description="Return these too.")] = [],
-    background: Background = False,
+    background: Annotated[Background, Field(description="Run as a job.")] = False,
 ) -> Answer:
     """Ask a local model: the usual way to delegate work (text, files you need not read, images, JSON by format, tool
     calls). The first call loads the model, 5 to 60 s. To continue, send the whole conversation, tool results as role

@@ -77,12 +77,12 @@ async def ollama_compare(
     models: Annotated[list[str], Field(description="2 to 20 model names.")],
     prompt: Annotated[str, Field(description="One prompt for all.")] = "",
     prompts_file: Annotated[str, Field(description="Several prompts: .txt lines, .jsonl, .json.")] = "",
-    system: Annotated[str, Field(description="Instructions for all.")] = "",
+    system: str = "",
     images: Images = [],
     output: Annotated[
         str, RequiresSetting("read_only", on=False), Field(description="Full answers: .json, .jsonl, .md.")
     ] = "",
-    overwrite: Annotated[bool, RequiresSetting("read_only", on=False), Field(description="Replace output.")] = False,
+    overwrite: Annotated[bool, RequiresSetting("read_only", on=False)] = False,
     background: Background = False,
 ) -> Compared:
     """Compare models on the same prompts: answers, speed, memory."""

@@ -12,7 +12,7 @@ from ollama_mcp.work.decide import ClosedQuestion
 from ollama_mcp.work.decide.run import DecisionInputs, InputResult, decide_inputs
 
 # ollama_chat says where a name comes from; every user pays for the words in every session.
-_Model = Annotated[ModelName, Field(description="Model name.")]
+_Model = Annotated[ModelName, Field(description="")]
 # Where the probabilities come from, by the method that answered.
 PROBABILITIES = {"decision": "its own probabilities", "logprobs": "its log-probabilities", "schema": "no probabilities"}
 

@@ -59,7 +59,7 @@ class Embeddings(Data):
 @tool(title="Embed texts", toolset="inference", hints=INFERS)
 async def ollama_embed(
     call: Call,
-    input: Annotated[list[str], Field(description="One text or many.", min_length=1)],
+    input: Annotated[list[str], Field(min_length=1)],
     model: EmbedModel = "",
     dimensions: Annotated[int | None, Field(ge=1, description="Shorter vectors, if the model can.")] = None,
     vectors: Annotated[bool, Field(description="Raw vectors: thousands of tokens each.")] = False,

@@ -28,7 +28,7 @@ async def ollama_generate(
     model: ModelName = "",
     suffix: Annotated[str, Field(description="Text after the gap to fill; needs 'insert'.")] = "",
     raw: Annotated[bool, Field(description="Send the prompt without the model's template.")] = False,
-    system: Annotated[str, Field(description="Instructions for the model.")] = "",
+    system: str = "",
     template: Annotated[str, Field(description="Go template to use instead of the model's.")] = "",
     images: Images = [],
     audio: Audio = [],

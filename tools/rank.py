@@ -44,9 +44,9 @@ class Ranked(Data):
 @tool(title="Find by meaning", toolset="work", hints=INFERS)
 async def ollama_rank(
     call: Call,
-    query: Annotated[str, Field(description="What to find.")],
+    query: str,
     files: Annotated[list[str], Field(description="Paths, globs, 'a.py:10-80'.")] = [],
-    texts: Annotated[list[str], Field(description="Texts to search.")] = [],
+    texts: list[str] = [],
     k: Annotated[int, Field(ge=1, description="How many places.")] = 10,
     model: _Model = "",
     excerpts: Annotated[bool, Field(description="Show how each begins.")] = False,

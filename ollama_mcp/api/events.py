@@ -84,6 +84,9 @@ class Stats:
         return self.eval_count / (self.eval_duration / 1e9) if self.eval_count and self.eval_duration else None
 
 
+_SIGNS_OF_OLLAMA = frozenset(("model", "created_at", "done_reason", "total_duration"))
+
+
 @dataclass(slots=True)
 class Chunk:
     """A piece of an answer. `text` and `thinking` are what is new; the rest mostly comes with the last chunk."""
@@ -117,7 +120,9 @@ class Chunk:
             chunk.tool_calls = _tool_calls(calls)
         if logprobs := data.get("logprobs"):
             chunk.logprobs = _logprobs(logprobs)
-        if data.get("done") is True:
+        # Each line of Ollama's has one of them. A last line without was put together by a router whose own stream had
+        # ended too early.
+        if data.get("done") is True and not data.keys().isdisjoint(_SIGNS_OF_OLLAMA):
             chunk.done = True
             chunk.done_reason = _text_or_none(data.get("done_reason"))
             chunk.stats = Stats.from_json(data)

@@ -170,11 +170,15 @@ class Stream(Generic[E]):
             error.partial = self.text
 
     async def _wait_for_line(self) -> bool:
-        """Wait until a line is there; returns False at the end."""
+        """Wait until a line is there; returns False at the end of a response that was complete."""
         if self._response is None:
             await self.__aenter__()
         while not self._lines:
-            if self._response is None or self._exhausted or self._closed:
+            if self._response is None or self._closed:
+                return False
+            if self._exhausted:
+                if not self._done:
+                    raise self._incomplete_error(self._response)
                 return False
             await self._receive(self._response)
         return True
@@ -197,14 +201,12 @@ class Stream(Generic[E]):
         """Release text that was held back, since nothing more will come."""
 
     async def _receive(self, response: ApiResponse) -> None:
-        """Read the next bytes into lines; at the end, make sure that the response was complete."""
+        """Read the next bytes into lines."""
         chunk = await (self._read_trailer(response) if self._done else response.read_chunk())
         if chunk is None:
             self._exhausted = True
             if (rest := self._buffer.take_rest()).strip():
                 self._lines.append(rest)
-            elif not self._done:
-                raise self._incomplete_error(response)
             return
         try:
             self._lines.extend(self._buffer.feed(chunk))

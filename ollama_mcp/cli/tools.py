@@ -10,6 +10,7 @@ from typing import Any
 
 from mcp.types import CallToolResult, TextContent, Tool
 
+from ollama_mcp._command import command
 from ollama_mcp.cli.options import cloud_key, json_or_text, load_from_options
 from ollama_mcp.cli.progress_line import ProgressLine
 from ollama_mcp.errors import Declined, InvalidArgument, NeedsConfirmation
@@ -46,6 +47,7 @@ def call_tool(options: argparse.Namespace) -> int:
         # The terminal is the form that asks the user.
         settings = settings.model_copy(update={"policy": settings.policy.model_copy(update={"push": "confirm"})})
     server = OllamaServer(settings, api_key=cloud_key(), allowed=loaded.config_file)
+    server.tools_listed_by = f"`{command('tools')}`"
     result = asyncio.run(_call(server, options))
     # stdout is for the answer alone, so that it can be piped on.
     stream = sys.stderr if result.is_error else sys.stdout

@@ -26,6 +26,8 @@ from ollama_mcp.settings.hosts import AUTO
 
 # Added to each tool that calls a host, where there are several.
 HOST = "host"
+# The tool that publishes the names of the hosts: in each they would cost more the more hosts there are.
+_NAMES_HOSTS = "ollama_chat"
 _SHOWN = 80
 # What hosts whose API wants an argument send to tools that take none.
 _DUMMIES = frozenset(("random_string", "_", "dummy", "noop"))
@@ -286,8 +288,9 @@ def _input_schema(
     schema = portable(_argument_model(function, call_parameter, hidden, hosts).model_json_schema())
     schema.setdefault("properties", {})
     if hosts:
-        # The names say it; the description is for errors.
-        del schema["properties"][HOST]["description"]
+        # Which names there are, an error says too.
+        published = {"enum": list(hosts)} if function.__name__ == _NAMES_HOSTS else {}
+        schema["properties"][HOST] = {"type": "string", **published}
     # Open, though unknown arguments are refused: some hosts would refuse them by themselves, without naming any.
     return {**schema, "required": schema.get("required", [])}
 

@@ -15,7 +15,7 @@ from ollama_mcp.hosts.call_scope import CURRENT_CALL, CallScope
 from ollama_mcp.server.arguments import HOST, Arguments
 from ollama_mcp.server.call import Call
 from ollama_mcp.server.failures import clean_notes
-from ollama_mcp.server.registry import ToolFunction, ToolSpec
+from ollama_mcp.server.registry import USER_TOOLS, ToolFunction, ToolSpec
 from ollama_mcp.server.results import META, Data, tool_result
 from ollama_mcp.server.tool_schemas import Schema, portable
 from ollama_mcp.settings import Settings
@@ -49,6 +49,7 @@ class BoundTool:
         self.spec = spec
         self.settings = settings
         self.name = spec.name
+        self._is_the_users = spec.function.__module__.startswith(USER_TOOLS)
 
     @cached_property
     def arguments(self) -> Arguments:
@@ -118,12 +119,19 @@ class BoundTool:
             arguments = {name: value for name, value in arguments.items() if name != HOST}
         if self.arguments.call_parameter is not None:
             arguments = {**arguments, self.arguments.call_parameter: call}
-        returned = await self._within_limit(call, arguments)
+        returned = await (self._watched if self._is_the_users else self._within_limit)(call, arguments)
         if isinstance(returned, Answer):
             returned.notes.extend(scope.notes)
         if hidden:
             clean_notes(returned, hidden)
         return tool_result(returned)
+
+    async def _watched(self, call: Call, arguments: dict[str, Any]) -> Any:
+        """The same of a tool of the user's own, which may block the event loop."""
+        from ollama_mcp.server.loop_watch import watched
+
+        with watched(self.name, self.spec.function.__code__):
+            return await self._within_limit(call, arguments)
 
     async def _within_limit(self, call: Call, arguments: dict[str, Any]) -> Any:
         """Run the function, within the time that the settings give a call (by a monotonic clock).

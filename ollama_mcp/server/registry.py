@@ -54,6 +54,9 @@ DESTROYS = Hints(read_only=False, destructive=True, idempotent=True, on_one_host
 PUBLISHES = Hints(read_only=False, destructive=True, idempotent=True, open_world=True, resumes=True, on_one_host=True)
 SEARCHES = Hints(read_only=True, open_world=True)
 
+USER_TOOLS = "ollama_mcp.user_tools."
+"""What the names of modules begin with that are loaded from the user's folders of tools."""
+
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
@@ -116,7 +119,7 @@ def load_tools(folders: Iterable[str] = ()) -> dict[str, ToolSpec]:
     looks = {_skeleton(name): name for name in specs}
     for folder in folders:
         path = Path(folder).expanduser()
-        for spec in _load_folder(path, f"ollama_mcp.user_tools.{path.name}_", strict=False):
+        for spec in _load_folder(path, f"{USER_TOOLS}{path.name}_", strict=False):
             if spec.name in specs:
                 log.warning("tool %r of %s is skipped: a tool of that name already exists", spec.name, path)
             elif original := looks.get(_skeleton(spec.name)):

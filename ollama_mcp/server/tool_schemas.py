@@ -70,6 +70,7 @@ def _is_noise(key: str, value: Any) -> bool:
     # An object is open unless its schema says otherwise; unknown members are refused here, and saying so costs tokens.
     return (
         (key == "title" and isinstance(value, str))
+        or (key == "description" and value == "")
         or (key == "default" and value in (None, False, "", [], {}))
         or (key == "additionalProperties" and isinstance(value, bool))
     )

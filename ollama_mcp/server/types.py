@@ -272,7 +272,8 @@ Files = Annotated[
     Field(description="Paths, globs, 'a.py:10-80': read by this server, not through you."),
 ]
 Confirm = Annotated[bool, Field(description="Only after [needs_confirmation] and the user's yes.")]
-Background = Annotated[bool, Field(description="Run as a job.")]
+# Said in ollama_chat only: elsewhere the name says it.
+Background = bool
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", description="'sha256:' and 64 hex digits.")]
 Digests = Annotated[
     dict[str, str],

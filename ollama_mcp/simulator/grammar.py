@@ -20,6 +20,10 @@ _STRING_FORMATS = ("date", "time", "date-time", "uuid")
 # The converter leaves it as it is, and grammars have no such escape.
 _UNKNOWN_ESCAPE = re.compile(r"(?:[^\\]|^)(?:\\\\)*\\[dwsDWS]")
 
+_TO_ESCAPE = re.compile(r'["\\\n\r]')
+_COUNTS = ("minItems", "maxItems", "minLength", "maxLength")
+_MOST_COUNTED = 2_000
+
 
 def refusal(schema: Object, *, native: bool) -> str:
     """Why no grammar can be made of a schema; "" for one that can be.
@@ -31,13 +35,30 @@ def refusal(schema: Object, *, native: bool) -> str:
     return next(_problems(schema, native=native), "")
 
 
-def is_unreadable(node: Any) -> bool:
-    """Whether a grammar is made of a schema which the grammar's own parser then rejects."""
+def is_unreadable(node: Any, *, escapes: bool, counts: bool) -> bool:
+    """Whether a grammar is made of a schema which the grammar's own parser then rejects.
+
+    Args:
+        node: The schema.
+        escapes: Whether the converter escapes the literals of a grammar (not before 0.17.7).
+        counts: Whether a count over 2,000 stays in the grammar and is too large for its parser (0.17.7).
+    """
     schema = as_object(node)
     pattern = schema.get("pattern")
     if isinstance(pattern, str) and _UNKNOWN_ESCAPE.search(pattern):
         return True
-    return any(map(is_unreadable, _children(schema)))
+    if not escapes and any(_TO_ESCAPE.search(literal) for literal in _literals(schema)):
+        return True
+    if counts and any(isinstance(count := schema.get(name), int) and count > _MOST_COUNTED for name in _COUNTS):
+        return True
+    return any(is_unreadable(child, escapes=escapes, counts=counts) for child in _children(schema))
+
+
+def _literals(schema: Object) -> Iterator[str]:
+    yield from as_object(schema.get("properties"))
+    for value in (*as_list(schema.get("enum")), schema.get("const")):
+        if isinstance(value, str):
+            yield value
 
 
 def _problems(node: Any, *, native: bool) -> Iterator[str]:

@@ -248,13 +248,23 @@ async def test_an_answer_nested_without_end_is_an_error_of_the_host(answer: Scri
 @pytest.mark.parametrize("half", [rb"\ud83d", rb"\uDE00", b"\xed\xa0\xbd"])
 async def test_half_a_surrogate_pair_becomes_a_character_that_can_be_sent_on(half: bytes) -> None:
     call = b'{"function":{"name":"f' + half + b'","arguments":{"k' + half + b'":["v' + half + b'",1]}}}'
-    line = b'{"message":{"content":"a' + half + rb'\ud83d\ude00","tool_calls":[' + call + b']},"done":true}\n'
+    line = (
+        b'{"message":{"content":"a' + half + rb'\ud83d\ude00","tool_calls":[' + call + b']},"model":"m","done":true}\n'
+    )
     async with serving(stream(line)) as server, OllamaClient(server.url) as client:
         answer = await client.chat(HELLO).collect()
     assert answer.text == "a\ufffd😀"
     (asked,) = answer.tool_calls
     assert (asked.name, asked.arguments) == ("f\ufffd", {"k\ufffd": ["v\ufffd", 1]})
     json.dumps([answer.text, asked.to_json()], ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+async def test_an_answer_that_a_router_put_together_from_half_of_one_is_incomplete(end: bytes) -> None:
+    line = b'{"message":{"role":"assistant","content":"One two"},"response":"One two","done":true}'
+    async with serving(stream(line + end)) as server, OllamaClient(server.url) as client:
+        error = await failure(client)
+    assert isinstance(error, Interrupted) and error.partial == "One two"
 
 
 async def test_an_over_long_line_is_refused_while_it_comes() -> None:

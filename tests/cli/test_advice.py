@@ -34,6 +34,13 @@ async def test_the_way_to_list_the_settings_can_be_followed(tmp_path: Path):
     assert code == 0 and "defaults.model = " in shown
 
 
+async def test_the_way_to_list_the_tools_can_be_followed(tmp_path: Path):
+    said = await run("call", "zzz")
+    assert said.err.startswith("[invalid_argument] Unknown tool: 'zzz'. ")
+    code, shown = await follow(said.err, tmp_path)
+    assert code == 0 and "ollama_chat " in shown
+
+
 @pytest.mark.parametrize("with_config", [False, True])
 async def test_the_way_to_allow_a_folder_can_be_followed(tmp_path: Path, with_config: bool):
     elsewhere = tmp_path / "else where"

@@ -360,12 +360,20 @@ ROWS = [
         settings={"tools.folders": ["tools"], "timeouts.idle": 0.5},
         slow=True,
     ),
-    Row(
-        "F53",
-        "the wall clock jumps one hour ahead during a call",
-        steps=steps.clock_jump,
-        settings=_OWN,
-        slow=True,
+    *(
+        Row(
+            f"F53-{name}",
+            f"{fault} during a call",
+            steps=steps.clock_jump,
+            settings=_OWN,
+            prefix=("env", f"CLOCK_JUMP={seconds}"),
+            slow=True,
+        )
+        for name, fault, seconds in (
+            ("ahead", "the wall clock jumps one hour ahead", 3600),
+            ("back", "the wall clock jumps one hour back", -3600),
+            ("asleep", "the machine sleeps for ten minutes", 600),
+        )
     ),
     Row("F56", "one id twice in flight", steps=steps.twins, gone=True),
 ]

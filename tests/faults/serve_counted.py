@@ -1,7 +1,8 @@
 """`ollama-mcp-server` in a process that tells what it holds.
 
 SIGUSR1 writes one line to stderr, `counts {"tasks": ..., "threads": ..., "files": ...}`. SIGUSR2 moves the wall clock
-one hour ahead, as a jump of the system's clock does; the monotonic clock stays.
+by as many seconds as CLOCK_JUMP says, as a jump of the system's clock or a sleep of the machine does; the monotonic
+clock stays.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def _count(*_: object) -> None:
 
 def _jump(*_: object) -> None:
     real = time.time
-    time.time = lambda: real() + 3600.0
+    jump = float(os.environ["CLOCK_JUMP"])
+    time.time = lambda: real() + jump
 
 
 if __name__ == "__main__":

@@ -178,7 +178,7 @@ async def embed_in_parts(rig: Rig) -> Result:
 
 
 async def clock_jump(rig: Rig) -> Result:
-    """The clock is put forward while an answer is on its way."""
+    """The clock jumps while an answer is on its way."""
     rig.script(Answer(text=WORDS, hold="gate", hold_after=9))
     number = await rig.begin()
     await in_flight(rig)

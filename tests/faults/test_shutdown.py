@@ -249,19 +249,20 @@ async def blocking(call: Call) -> str:
 async def test_whatever_hangs_the_process_ends_by_force(tmp_path: Path) -> None:
     (tmp_path / "hanging.py").write_text(HANGING_TOOLS)
 
-    cases: list[tuple[Transport, str]] = [
-        ("stdio", "deaf"),
-        ("stdio", "thread"),
-        ("stdio", "blocking"),
-        ("http", "blocking"),
+    cases: list[tuple[Transport, str, str]] = [
+        ("stdio", "deaf", "SIGTERM"),
+        ("stdio", "thread", "SIGTERM"),
+        ("stdio", "blocking", "SIGTERM"),
+        ("stdio", "blocking", "closed stdin"),
+        ("http", "blocking", "SIGTERM"),
     ]
-    servers = [Server(transport, {"tools.folders": [str(tmp_path)]}) for transport, _ in cases]
-    for server, (_, tool) in zip(servers, cases, strict=True):
+    servers = [Server(transport, {"tools.folders": [str(tmp_path)]}) for transport, _, _ in cases]
+    for server, (_, tool, _) in zip(servers, cases, strict=True):
         await server.open()
         await server.begin(tool)
         await asyncio.to_thread(server.process.until, "hangs")
-    for server in servers:
-        server.process.process.send_signal(signal.SIGTERM)
+    for server, (_, _, end) in zip(servers, cases, strict=True):
+        ENDS[end](server)
     for server, case in zip(servers, cases, strict=True):
         assert await asyncio.to_thread(server.process.wait) == 1, case
         await asyncio.to_thread(server.process.__exit__)

@@ -30,6 +30,12 @@ def test_calls_that_choose_at_the_same_moment_spread_over_equal_hosts():
     assert chosen[4] == 0 and all(50 < chosen[place] < 150 for place in range(4))
 
 
+def test_of_nearly_equal_hosts_the_one_that_begins_sooner_is_used():
+    queued, idle = Outlook(backlog=2.0, request=2.0, load=0), Outlook(backlog=0, request=4.5, load=0)
+    assert choose([queued, idle]) == 1
+    assert choose([queued, Outlook(backlog=0, request=6.0, load=0)]) == 0
+
+
 def test_a_load_counts_as_much_as_work_that_is_ahead():
     cold, busy = Outlook(0, 1.0, load=5.0), Outlook(backlog=8.0, request=1.0, load=0)
     assert choose([cold, busy]) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,22 @@ async def test_a_check_that_succeeds_does_not_bring_back_a_host_whose_calls_fail
         a.faults.clear()
         assert not (await bench.ask(host="a")).is_error
         assert "set_aside_seconds" not in data(await bench.ask("ollama_status"))["hosts"][0]
+
+
+async def test_after_the_machine_slept_a_host_that_was_set_aside_is_tried_at_once(monkeypatch: pytest.MonkeyPatch):
+    async with several() as bench:
+        a = bench.hosts["a"]
+        a.faults.add(Fault("refuse"))
+        for _ in range(8):
+            error(await bench.ask(host="a"), "interrupted")
+        a.faults.clear()
+        a.log.clear()
+        assert not (await bench.ask()).is_error
+        assert not a.requests
+        real = time.time
+        monkeypatch.setattr(time, "time", lambda: real() + 600)
+        assert not (await bench.ask()).is_error
+        await until(lambda: a.requests)
 
 
 async def test_where_no_host_answers_the_call_says_so():

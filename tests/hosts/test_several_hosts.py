@@ -8,6 +8,7 @@ import json
 import pytest
 from mcp.types import ResourceTemplateReference, TextResourceContents
 
+from ollama_mcp.cli.tools import tool_list_tokens
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.hosts import open_pool
 from ollama_mcp.settings import Settings
@@ -28,7 +29,22 @@ async def test_each_tool_that_calls_a_host_takes_host_where_there_are_several():
         *("ollama_pull_model", "ollama_create_model", "ollama_copy_model", "ollama_delete_model"),
         *("ollama_push_model", "ollama_push_blob", "ollama_check_blob"),
     }
-    assert tools["ollama_delete_model"]["properties"]["host"]["enum"] == ["a", "b"]
+    assert not any("enum" in tools[name]["properties"]["host"] for name in must)
+
+
+async def test_a_call_that_must_name_its_host_is_told_the_names():
+    async with several() as bench:
+        said = error(await bench.ask("ollama_delete_model", model=MODEL), "invalid_argument")
+        assert "host is required" in said and "One of a, b." in said
+        said = error(await bench.ask("ollama_delete_model", model=MODEL, host="auto"), "invalid_argument")
+        assert "One of a, b." in said
+
+
+async def test_the_list_of_many_hosts_fits_the_budget_of_tokens():
+    hosts = {f"machine-{number}": {"url": f"127.0.0.1:{number}"} for number in range(1, 21)}
+    async with connected("", hosts=hosts) as client:
+        cost = {tool.name: tool_list_tokens(tool) for tool in (await client.list_tools()).tools}
+    assert sum(cost.values()) <= 4_000
 
 
 @pytest.mark.parametrize("named", [False, True])

@@ -23,6 +23,14 @@ async def test_no_call_of_many_at_once_is_lost_or_gets_the_answer_of_another(tra
     assert (outcome.failures, outcome.mixed_up, outcome.silent) == ({}, 0, 0)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("transport", ["stdio", "http"])
+async def test_of_many_calls_only_answers_that_had_begun_are_lost_with_one_host_of_three(transport: str) -> None:
+    outcome = await load(transport, in_flight=IN_FLIGHT, hosts=3, seconds=2.0)
+    assert len(outcome.added) + outcome.failures["interrupted"] == IN_FLIGHT
+    assert outcome.mixed_up == 0 and set(outcome.failures) <= {"interrupted"}
+
+
 async def test_calls_that_wait_at_once_share_the_question_whether_their_model_is_loaded() -> None:
     reports: list[str] = []
 

@@ -158,6 +158,37 @@ async def test_an_answer_with_a_schema_is_an_instance_of_it(client: httpx.AsyncC
     assert isinstance(value["name"], str)
 
 
+QUOTE = {"type": "object", "properties": {"a": {"enum": ['say "hi"']}}, "required": ["a"]}
+NAME = {"type": "object", "properties": {'a"b': {"type": "integer"}}, "required": ['a"b']}
+MANY = {"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 2001}
+
+
+@pytest.mark.parametrize(
+    ("version", "schema", "becomes"),
+    [
+        ("0.5.7", QUOTE, "prose"),
+        ("0.5.7", NAME, "prose"),
+        ("0.5.7", MANY, "JSON"),
+        ("0.17.7", QUOTE, "JSON"),
+        ("0.17.7", NAME, "JSON"),
+        ("0.17.7", MANY, "runner has unexpectedly stopped"),
+        ("0.33.0", QUOTE, "JSON"),
+        ("0.33.0", MANY, "JSON"),
+    ],
+)
+async def test_what_a_grammar_that_cannot_be_read_becomes_depends_on_the_version(
+    version: str, schema: dict[str, Any], becomes: str
+) -> None:
+    body = {"model": CHAT, "messages": user("Go on"), "format": schema, "stream": False}
+    async with Simulator(version=version) as simulator, httpx.AsyncClient(base_url=simulator.url) as client:
+        answer = await client.post("/api/chat", json=body)
+    if becomes in ("prose", "JSON"):
+        text = answer.json()["message"]["content"]
+        assert (text[0] in "{[") is (becomes == "JSON")
+    else:
+        assert answer.status_code == 500 and becomes in answer.json()["error"]
+
+
 async def test_json_format_gives_an_object(client: httpx.AsyncClient) -> None:
     body = {"model": CHAT, "prompt": "List rivers", "format": "json", "stream": False}
     assert json.loads((await client.post("/api/generate", json=body)).json()["response"])["answer"]

@@ -20,6 +20,7 @@ from typing import Any
 
 _OPEN_FILES = 65_536
 _WARNING_SECONDS = 60.0
+_BLOCKED_SECONDS = 1.0
 _log = logging.getLogger("ollama_mcp.http")
 
 
@@ -87,6 +88,33 @@ class ForcedEnd:
             sys.stderr.write(f"ollama-mcp-server: ended by force, since something did not stop within {seconds:g} s\n")
             sys.stderr.flush()
         os._exit(1)
+
+
+def end_with_stdin(fd: int, forced: ForcedEnd) -> None:
+    """Begin the forced end when the client has closed stdin and the event loop, which would end by that, does not turn.
+
+    Args:
+        fd: A pipe or a socket.
+        forced: The forced end.
+    """
+    import select
+
+    if not hasattr(select, "poll"):  # Windows
+        return
+    loop = asyncio.get_running_loop()
+    poll = select.poll()
+    # Nothing but its end: a sleeping thread until then.
+    poll.register(fd, 0)
+
+    def watch() -> None:
+        turned = threading.Event()
+        with suppress(OSError, RuntimeError):  # The loop has closed.
+            poll.poll()
+            loop.call_soon_threadsafe(turned.set)
+            if not turned.wait(_BLOCKED_SECONDS):
+                forced.begin()
+
+    threading.Thread(target=watch, name="stdin_end", daemon=True).start()
 
 
 @contextmanager

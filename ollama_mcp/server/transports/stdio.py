@@ -29,8 +29,13 @@ from mcp.types import (
 from ollama_mcp.server.sdk import lowlevel_server, remove_unused_tracing
 from ollama_mcp.server.transports import MAX_MESSAGE_BYTES
 from ollama_mcp.server.transports.lines import LineEvent, LineReader, LineWriter
-from ollama_mcp.server.transports.pipes import open_stdio, release_stdio
-from ollama_mcp.server.transports.process_setup import ForcedEnd, raise_open_files, stopping_on_signals
+from ollama_mcp.server.transports.pipes import claim_stdio, open_stdio, release_stdio
+from ollama_mcp.server.transports.process_setup import (
+    ForcedEnd,
+    end_with_stdin,
+    raise_open_files,
+    stopping_on_signals,
+)
 
 _GRACE_SECONDS = 0.25
 """A pipeline such as `printf ... | ollama-mcp-server` closes stdin at once and still wants its answers."""
@@ -77,6 +82,9 @@ async def run_stdio(
         # The pipes first, so that nothing which the lifespan starts can write to stdout; and the lifespan outside the
         # scope, so that its clean-up may still await.
         async with open_stdio(stop, received) as (reader, writer), core.lifespan(core) as state:
+            stdin, _, is_watchable = claim_stdio()
+            if is_watchable and force_seconds is not None:
+                end_with_stdin(stdin, forced)
             with scope:
                 sink = LineSink(writer, answered)
                 source = LineSource(reader, sink)

@@ -239,7 +239,10 @@ def _checked_format(machine: Machine, body: Object) -> str | Object | None:
     native = machine.generation.has_native_templates
     kind = value.get("type")
     if not (reason := refusal(value, native=native)):
-        return _without_grammar(machine) if is_unreadable(value) else value
+        escapes = machine.generation.since(0, 17, 7)
+        return (
+            _without_grammar(machine) if is_unreadable(value, escapes=escapes, counts=escapes and not native) else value
+        )
     if not native:
         raise ErrorResponse(500, "invalid JSON schema in format")
     if isinstance(kind, str) and kind not in JSON_TYPES:
