@@ -346,7 +346,10 @@ class OllamaClient:
                 next_step="Look for cut emoji, such as a lone '\\ud83d', and for NaN or Infinity.",
             ) from None
         keep_alive = getattr(request, "keep_alive", None)
-        return ApiRequest("POST", path, body, model, idempotent, unverified=unverified, keep_alive=keep_alive)
+        within = getattr(request, "within", None)
+        return ApiRequest(
+            "POST", path, body, model, idempotent, unverified=unverified, keep_alive=keep_alive, within=within
+        )
 
     async def _embed_one_by_one(self, request: EmbedRequest) -> EmbedResponse:
         texts = [request.input] if isinstance(request.input, str) else request.input

@@ -12,7 +12,7 @@ from ollama_mcp.api import error_mapping
 from ollama_mcp.api.admission import MODEL_PATHS
 from ollama_mcp.api.host_config import build_headers, create_tls_context, normalize_base_url
 from ollama_mcp.api.retries import Retries
-from ollama_mcp.errors import ApiError, Busy, InvalidArgument
+from ollama_mcp.errors import ApiError, Busy, InvalidArgument, NotInTime
 from ollama_mcp.formats.escaping import escape
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class ApiRequest:
         unverified: Whether it uses features that a server of unknown version may silently ignore.
         keep_alive: The keep_alive of a body that has one.
         attempts: How often it is sent at most; None is as often as the rules allow.
+        within: Seconds from the end of the request within which the head of the response must come, else it fails with
+            NotInTime; None leaves it to the host's limits.
     """
 
     method: str
@@ -77,6 +79,7 @@ class ApiRequest:
     unverified: bool = False
     keep_alive: float | str | None = None
     attempts: int | None = None
+    within: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +297,7 @@ class HttpSession:
                         self._urls.get(request.path) or self._build_url(request.path),
                         headers=self._headers if request.size is None else self._headers_with_length(request.size),
                         content=request.body,
-                        extensions=self._extensions,
+                        extensions=self._limited(request.within) if request.within else self._extensions,
                     )
                     answer = ApiResponse(self, request, await transport.handle_async_request(message), ticket)
                     try:
@@ -305,6 +308,8 @@ class HttpSession:
                     return answer
                 # httpcore passes the errors of names that do not resolve or cannot be encoded on as they are.
                 except (httpx.TransportError, socket.gaierror, UnicodeError, Busy) as error:
+                    if request.within and isinstance(error, httpx.ReadTimeout):
+                        raise NotInTime from None
                     if self._revive is not None and error_mapping.is_refused(error) and await self._revive():
                         continue
                     info, seconds = self.describe(request), monotonic() - started
@@ -361,6 +366,9 @@ class HttpSession:
         if len(self._urls) < _MAX_CACHED_URLS:
             self._urls[path] = url
         return url
+
+    def _limited(self, seconds: float) -> dict[str, Any]:
+        return {"timeout": {**self._extensions["timeout"], "read": min(seconds, self.timeouts.first_byte or seconds)}}
 
     def _headers_with_length(self, size: int) -> dict[str, str]:
         return {**self._headers, "Content-Length": str(size)}
