@@ -1,7 +1,7 @@
 """The chunked framing of a response's body (RFC 9112, 7.1), read without a state machine for each chunk.
 
-A streamed answer is a chunk for each token, so that what a chunk costs is what a token costs. Only chunks are taken that
-are whole and plain: what is out of the ordinary is left to h11, always from the beginning of a chunk.
+A streamed answer is a chunk for each token, so that what a chunk costs is what a token costs. Only whole and plain
+chunks are taken: what is out of the ordinary is left to h11, always from the beginning of a chunk.
 """
 
 from __future__ import annotations

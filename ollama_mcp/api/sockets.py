@@ -17,6 +17,8 @@ import httpcore
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute, TLSStream
 
+from ollama_mcp.api.tcp import TcpStream, connect_tcp
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
@@ -140,19 +142,26 @@ class Socket(httpcore.AsyncNetworkStream):
         if info == "ssl_object":
             return self._stream.extra(TLSAttribute.ssl_object, None)
         if info == "is_readable":
+            if isinstance(self._stream, TcpStream) and not self._stream.is_quiet():
+                return True
             return bool(self._given_back) or _is_readable(self._stream.extra(SocketAttribute.raw_socket, None))
         return None
 
     async def _receive(self, max_bytes: int, seconds: float | None) -> bytes:
-        deadline = float("inf") if seconds is None else anyio.current_time() + seconds
+        if seconds == 0:
+            # What trickles in is always there.
+            raise httpcore.ReadTimeout
         try:
-            with anyio.CancelScope(deadline=deadline):
+            if isinstance(self._stream, TcpStream):
+                return await self._stream.receive(max_bytes, seconds)
+            with anyio.fail_after(seconds):
                 return await self._stream.receive(max_bytes)
         except anyio.EndOfStream:
             return b""
+        except TimeoutError:
+            raise httpcore.ReadTimeout from None
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
             raise httpcore.ReadError(str(error)) from error
-        raise httpcore.ReadTimeout
 
 
 def _is_readable(socket: Any) -> bool:
@@ -205,8 +214,8 @@ async def connect(host: str, port: int, context: ssl.SSLContext | None, seconds:
     """
     async with _connect_limit(seconds):
         try:
-            stream = await anyio.connect_tcp(host, port)
-        except (OSError, anyio.BrokenResourceError) as error:
+            stream = await connect_tcp(host, port)
+        except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
     socket = Socket(stream)
     if context is None:
