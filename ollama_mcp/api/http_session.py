@@ -285,7 +285,7 @@ class HttpSession:
 
         self.in_flight += 1
         self._retries.requests += 1
-        attempt = 0
+        attempt, limits = 0, self._limits(request)
         try:
             transport = self._transport or self._open_transport()
             while True:
@@ -297,7 +297,7 @@ class HttpSession:
                         self._urls.get(request.path) or self._build_url(request.path),
                         headers=self._headers if request.size is None else self._headers_with_length(request.size),
                         content=request.body,
-                        extensions=self._limited(request.within) if request.within else self._extensions,
+                        extensions=limits,
                     )
                     answer = ApiResponse(self, request, await transport.handle_async_request(message), ticket)
                     try:
@@ -308,7 +308,7 @@ class HttpSession:
                     return answer
                 # httpcore passes the errors of names that do not resolve or cannot be encoded on as they are.
                 except (httpx.TransportError, socket.gaierror, UnicodeError, Busy) as error:
-                    if request.within and isinstance(error, httpx.ReadTimeout):
+                    if limits is not self._extensions and isinstance(error, httpx.ReadTimeout):
                         raise NotInTime from None
                     if self._revive is not None and error_mapping.is_refused(error) and await self._revive():
                         continue
@@ -367,8 +367,11 @@ class HttpSession:
             self._urls[path] = url
         return url
 
-    def _limited(self, seconds: float) -> dict[str, Any]:
-        return {"timeout": {**self._extensions["timeout"], "read": min(seconds, self.timeouts.first_byte or seconds)}}
+    def _limits(self, request: ApiRequest) -> dict[str, Any]:
+        """The host's limits, with the shorter one that a request may set itself."""
+        if request.within is None or request.within >= (self.timeouts.first_byte or float("inf")):
+            return self._extensions
+        return {"timeout": {**self._extensions["timeout"], "read": request.within}}
 
     def _headers_with_length(self, size: int) -> dict[str, str]:
         return {**self._headers, "Content-Length": str(size)}

@@ -106,9 +106,14 @@ class Socket(httpcore.AsyncNetworkStream):
         Raises:
             httpcore.WriteTimeout, httpcore.WriteError: They were not taken.
         """
+        stream = self._stream
         try:
-            with anyio.fail_after(seconds):
-                await self._stream.send(data)
+            if not isinstance(stream, TcpStream):
+                with anyio.fail_after(seconds):
+                    await stream.send(data)
+            elif not stream.write(data):
+                with anyio.fail_after(seconds):
+                    await stream.drained()
         except TimeoutError:
             raise httpcore.WriteTimeout from None
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:

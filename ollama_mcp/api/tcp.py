@@ -94,8 +94,8 @@ class TcpStream(asyncio.Protocol, ByteStream):
             self._transport.resume_reading()
         return data
 
-    async def send(self, item: bytes) -> None:
-        """Send bytes; returns when there is room for more.
+    def write(self, data: bytes) -> bool:
+        """Send bytes; returns whether there is room for more, which `drained` waits for.
 
         Raises:
             anyio.BrokenResourceError, anyio.ClosedResourceError: They were not taken.
@@ -103,11 +103,24 @@ class TcpStream(asyncio.Protocol, ByteStream):
         transport = self._checked()
         if transport.is_closing():
             raise anyio.BrokenResourceError from self._error
-        transport.write(item)
+        transport.write(data)
+        return self._writer is None
+
+    async def drained(self) -> None:
+        """Wait until there is room.
+
+        Raises:
+            anyio.BrokenResourceError: The other side has closed it.
+        """
         if self._writer is not None:
             await self._writer
             if self._error is not None:
                 raise anyio.BrokenResourceError from self._error
+
+    async def send(self, item: bytes) -> None:
+        """Both."""
+        self.write(item)
+        await self.drained()
 
     async def send_eof(self) -> None:
         """Tell the other side that nothing more is sent."""

@@ -174,7 +174,7 @@ async def prepare(call: CallContext, request: InferenceRequest, texts: Sequence[
     if budget is not None:
         budget = options["num_predict"] = budget + request.quote_tokens
     need = ContextNeed(
-        tokens=sum(map(estimate_tokens, texts)) + request.context_tokens,
+        tokens=sum(map(estimate_tokens, filter(None, texts))) + request.context_tokens,
         images=len(images),
         answer=budget or ANSWER_TOKENS + request.quote_tokens,
         num_ctx=options.get("num_ctx"),
