@@ -147,10 +147,18 @@ class Socket(httpcore.AsyncNetworkStream):
         if info == "ssl_object":
             return self._stream.extra(TLSAttribute.ssl_object, None)
         if info == "is_readable":
-            if isinstance(self._stream, TcpStream) and not self._stream.is_quiet():
-                return True
-            return bool(self._given_back) or _is_readable(self._stream.extra(SocketAttribute.raw_socket, None))
+            return not self.is_quiet()
         return None
+
+    def is_quiet(self) -> bool:
+        """Whether the server has neither closed it nor sent what nobody has read."""
+        stream = self._stream
+        if self._given_back or (isinstance(stream, TcpStream) and stream.has_come):
+            return False
+        # What the event loop has not seen yet.
+        if isinstance(stream, TcpStream):
+            return not _is_readable(stream.socket)
+        return not _is_readable(stream.extra(SocketAttribute.raw_socket, None))
 
     async def _receive(self, max_bytes: int, seconds: float | None) -> bytes:
         if seconds == 0:

@@ -24,10 +24,15 @@ _ALONE_SECONDS = 0.25
 
 
 class TcpStream(asyncio.Protocol, ByteStream):
-    """A connection; one task reads and one writes at a time."""
+    """A connection; one task reads and one writes at a time.
+
+    Attributes:
+        socket: The socket, as asyncio gives it out.
+    """
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
+        self.socket: Any = None
         self._parts: deque[bytes] = deque()
         self._waiting = 0
         self._is_paused = self._has_ended = self._is_closed = False
@@ -40,6 +45,7 @@ class TcpStream(asyncio.Protocol, ByteStream):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
+        self.socket = transport.get_extra_info("socket")
 
     def data_received(self, data: bytes) -> None:
         """Keep what has come."""
@@ -139,15 +145,15 @@ class TcpStream(asyncio.Protocol, ByteStream):
         await asyncio.sleep(0)
         self._transport.abort()
 
-    def is_quiet(self) -> bool:
-        """Whether nothing has come, not even an end, as far as the event loop has looked."""
-        return not self._parts and not self._has_ended
+    @property
+    def has_come(self) -> bool:
+        """Whether bytes or the end have come that nobody has read."""
+        return bool(self._parts) or self._has_ended
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
         """The socket, as anyio names it."""
-        transport = self._transport
-        return {SocketAttribute.raw_socket: lambda: transport.get_extra_info("socket") if transport else None}
+        return {SocketAttribute.raw_socket: lambda: self.socket}
 
     async def _wait_for_bytes(self, seconds: float | None) -> None:
         self._checked()

@@ -95,7 +95,7 @@ class FreeListTransport(httpx.AsyncBaseTransport):
         idle = self._idle.get(origin)
         while idle:
             since, connection = idle.pop()
-            if monotonic() - since <= KEEPALIVE_SECONDS and connection.is_quiet():
+            if monotonic() - since <= KEEPALIVE_SECONDS and connection.socket.is_quiet():
                 return connection
             await connection.aclose()
         context = await self._tls_context() if url.scheme == "https" else None
@@ -103,10 +103,10 @@ class FreeListTransport(httpx.AsyncBaseTransport):
 
     async def _release(self, connection: _Connection) -> None:
         now, idle = monotonic(), self._idle.setdefault(connection.origin, deque())
-        if connection.is_idle() and not self._closed:
-            idle.append((now, connection))
-        else:
+        if self._closed:
             await connection.aclose()
+        else:
+            idle.append((now, connection))
         while idle and (len(idle) > MAX_IDLE_CONNECTIONS or now - idle[0][0] > KEEPALIVE_SECONDS):
             await idle.popleft()[1].aclose()
 
@@ -158,12 +158,8 @@ class _Connection:
         )
 
     def is_idle(self) -> bool:
-        """Whether it may take another request, as far as httpcore knows."""
-        return self._http is None or self._http.is_idle() or self._http.is_available()
-
-    def is_quiet(self) -> bool:
-        """Whether the server has neither closed it nor sent what nobody asked for."""
-        return not self.socket.get_extra_info("is_readable")
+        """Whether it may take another request after one that httpcore sent."""
+        return self._http is None or self._http.is_idle()
 
     async def aclose(self) -> None:
         """Close it in whatever state it is, even if this call is cancelled in turn."""
@@ -230,7 +226,7 @@ class _Body(httpx.AsyncByteStream):
             # httpcore takes a lock before it looks at the connection; cancelled there, it leaves the socket open.
             await self._connection.aclose()
             raise
-        await self._release(self._connection)
+        await (self._release(self._connection) if self._connection.is_idle() else self._connection.aclose())
 
 
 def _httpx_error(error: BaseException) -> BaseException:

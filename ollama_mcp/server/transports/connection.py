@@ -167,6 +167,8 @@ class TrackedSource(ObjectReceiveStream[SessionMessage | Exception]):
                 with anyio.move_on_after(self._grace_seconds):
                     await self._in_flight.wait_until_empty()
                 self._before_cancel()
+                if self.calls is not None:
+                    await self.calls.aclose()
                 raise
             if isinstance(item, Exception) or not isinstance(item.message, JSONRPCRequest):
                 if self.calls is not None and not isinstance(item, Exception):

@@ -55,6 +55,8 @@ _METHOD = "tools/call"
 _PLAIN = frozenset(("name", "arguments", "_meta"))
 _CLOSING_SECONDS = 1.0
 
+_TRANSPORT = TransportContext(kind="jsonrpc", can_send_request=True)
+
 Params = Mapping[str, Any]
 Handle = Callable[[], Awaitable[object]]
 
@@ -66,7 +68,7 @@ class _Call:
     dispatcher: Dispatcher[TransportContext]
     request_id: RequestId
     progress_token: str | int | None
-    transport: TransportContext = field(default_factory=lambda: TransportContext(kind="jsonrpc", can_send_request=True))
+    transport: TransportContext = _TRANSPORT
     message_metadata: None = None
     cancel_requested: anyio.Event = field(default_factory=anyio.Event)
     is_closed: bool = False
@@ -116,6 +118,9 @@ class DirectCalls:
         lifespan_state: Any,
     ) -> None:
         self._server = server
+        # The seal of forms is nothing to plain calls.
+        others = [one for one in server.middleware if type(one) is not RequestStateBoundary]
+        self._is_open = not others and _METHOD not in server.cache_hints
         self._session = session
         self._dispatcher = dispatcher
         self._sink = sink
@@ -128,7 +133,7 @@ class DirectCalls:
         params, version = request.params, self._session.protocol_version
         if request.method != _METHOD or params is None or not _PLAIN.issuperset(params):
             return False
-        if not self._session.initialize_accepted or version not in HANDSHAKE_PROTOCOL_VERSIONS or self._has_middleware:
+        if not (self._is_open and self._session.initialize_accepted and version in HANDSHAKE_PROTOCOL_VERSIONS):
             return False
         entry = self._server.get_request_handler(_METHOD)
         if entry is None:
@@ -172,12 +177,6 @@ class DirectCalls:
                 task.cancel()
             with anyio.CancelScope(shield=True):
                 await asyncio.wait(tasks)
-
-    @property
-    def _has_middleware(self) -> bool:
-        """Whether calls have to pass anything but the seal of forms, which plain ones do not have."""
-        server = self._server
-        return _METHOD in server.cache_hints or any(type(one) is not RequestStateBoundary for one in server.middleware)
 
     async def _serve(self, call: _Call, version: str, handle: Handle) -> None:
         try:
