@@ -145,7 +145,7 @@ class DirectCalls:
         except (ValidationError, KeyError):
             return False
         call = _Call(self._dispatcher, request.id, progress_token_from_params(params))
-        context = ServerRequestContext[Any, Any](
+        context: ServerRequestContext[Any, Any] = ServerRequestContext(
             session=ServerSession(call, self._session, request_meta=meta),
             lifespan_context=self._state,
             method=_METHOD,
