@@ -2,10 +2,10 @@
 
     python -m bench.calls [--rounds 5] [--command "python ollama_mcp_server.py"]
 
-The Ollama answers at once, in 34 lines where it is asked to stream, as this server asks where progress is watched or the
-model was not quick so far. All are measured in turns, in one run; only the ratios of the medians say something. CPU is
-that of the server process for a call, which says more on a busy machine. Each request has a prompt of its own, and the
-stand-in counts them, so that a server that keeps answers, or asks for none, is left out and named.
+The Ollama answers at once, in 34 lines where it is asked to stream, as this server asks where progress is watched or
+the model was not quick so far. All are measured in turns, in one run; only the ratios of the medians say something. CPU
+is that of the server process for a call, which says more on a busy machine. Each request has a prompt of its own, and
+the stand-in counts them, so that a server that keeps answers, or asks for none, is left out and named.
 """
 
 from __future__ import annotations
