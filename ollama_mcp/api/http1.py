@@ -32,12 +32,9 @@ def encode_request(request: httpx.Request) -> bytes | None:
 
     Its header is that of requests which httpx and h11 have checked before: the settings' own.
     """
-    if request.method == "HEAD":
+    if request.method == "HEAD" or not isinstance(request.stream, httpx.ByteStream):
         return None
-    try:
-        body = request.content
-    except httpx.RequestNotRead:
-        return None
+    body = b"".join(request.stream)
     lines = [b"%b: %b\r\n" % field for field in request.headers.raw]
     return b"%b %b HTTP/1.1\r\n%b\r\n%b" % (request.method.encode(), request.url.raw_path, b"".join(lines), body)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ollama_mcp.api import error_mapping
 from ollama_mcp.api.admission import MODEL_PATHS
-from ollama_mcp.api.host_config import build_headers, create_tls_context, normalize_base_url
+from ollama_mcp.api.host_config import build_headers, create_tls_context, normalize_base_url, with_length
 from ollama_mcp.api.retries import Retries
 from ollama_mcp.errors import ApiError, Busy, InvalidArgument, NotInTime
 from ollama_mcp.formats.escaping import escape
@@ -288,6 +288,8 @@ class HttpSession:
         attempt, limits = 0, self._limits(request)
         try:
             transport = self._transport or self._open_transport()
+            # httpx takes ten times as long to make one of the bytes itself.
+            stream = httpx.ByteStream(request.body) if isinstance(request.body, bytes) else None
             while True:
                 attempt += 1
                 started = monotonic()
@@ -295,8 +297,9 @@ class HttpSession:
                     message = httpx.Request(
                         request.method,
                         self._urls.get(request.path) or self._build_url(request.path),
-                        headers=self._headers if request.size is None else self._headers_with_length(request.size),
-                        content=request.body,
+                        headers=with_length(self._headers, request.body, request.size),
+                        content=None if stream else request.body,
+                        stream=stream,
                         extensions=limits,
                     )
                     answer = ApiResponse(self, request, await transport.handle_async_request(message), ticket)
@@ -372,9 +375,6 @@ class HttpSession:
         if request.within is None or request.within >= (self.timeouts.first_byte or float("inf")):
             return self._extensions
         return {"timeout": {**self._extensions["timeout"], "read": request.within}}
-
-    def _headers_with_length(self, size: int) -> dict[str, str]:
-        return {**self._headers, "Content-Length": str(size)}
 
     def _open_transport(self) -> FreeListTransport:
         """Import and build the HTTP machinery, which a process that makes no call never pays for."""
