@@ -15,8 +15,6 @@ from ollama_mcp.formats.escaping import escape
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import httpx
-
 # RFC 9110, 5.6.2: what a header's name is made of.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -72,18 +70,6 @@ def build_headers(headers: Mapping[str, str], api_key: str | None) -> dict[str, 
             raise InvalidArgument("The host's API key contains characters that are not allowed in a header.")
         sent["Authorization"] = f"Bearer {api_key}"
     return sent
-
-
-def with_length(headers: Mapping[str, str], body: object, size: int | None) -> httpx.Headers:
-    """The headers of one request: those of every request, and the length of its body, where that is known."""
-    import httpx
-
-    result = httpx.Headers(headers)
-    if isinstance(body, bytes):
-        size = len(body)
-    if size is not None:
-        result["Content-Length"] = str(size)
-    return result
 
 
 def _is_valid_header_value(value: str) -> bool:

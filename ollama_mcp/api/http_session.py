@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ollama_mcp.api import error_mapping
 from ollama_mcp.api.admission import MODEL_PATHS
-from ollama_mcp.api.host_config import build_headers, create_tls_context, normalize_base_url, with_length
+from ollama_mcp.api.host_config import build_headers, create_tls_context, normalize_base_url
 from ollama_mcp.api.retries import Retries
 from ollama_mcp.errors import ApiError, Busy, InvalidArgument, NotInTime
 from ollama_mcp.formats.escaping import escape
@@ -288,19 +288,13 @@ class HttpSession:
         attempt, limits = 0, self._limits(request)
         try:
             transport = self._transport or self._open_transport()
-            # httpx takes ten times as long to make one of the bytes itself.
-            stream = httpx.ByteStream(request.body) if isinstance(request.body, bytes) else None
             while True:
                 attempt += 1
                 started = monotonic()
                 try:
-                    message = httpx.Request(
-                        request.method,
-                        self._urls.get(request.path) or self._build_url(request.path),
-                        headers=with_length(self._headers, request.body, request.size),
-                        content=None if stream else request.body,
-                        stream=stream,
-                        extensions=limits,
+                    url = self._urls.get(request.path) or self._build_url(request.path)
+                    message = transport.build_request(
+                        request.method, url, self._headers, request.body, request.size, limits
                     )
                     answer = ApiResponse(self, request, await transport.handle_async_request(message), ticket)
                     try:

@@ -20,7 +20,7 @@ from ollama_mcp.api.sockets import Socket, connect
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
     from types import AsyncGeneratorType
 
 # nginx closes idle connections after 75 s, load balancers after 60 s; Ollama's own server never does.
@@ -82,6 +82,26 @@ class FreeListTransport(httpx.AsyncBaseTransport):
         body = _Body(connection, response, request, timeouts, self._release)
         status = 200 if isinstance(response, PlainResponse) else response.status
         return httpx.Response(status, headers=response.headers, stream=body, request=request)
+
+    @staticmethod
+    def build_request(
+        method: str,
+        url: httpx.URL,
+        headers: Mapping[str, str],
+        body: bytes | AsyncIterable[bytes] | None,
+        size: int | None,
+        limits: dict[str, Any],
+    ) -> httpx.Request:
+        """A request with that body, of `size` bytes where it comes in pieces and that is known."""
+        stream = httpx.ByteStream(body) if isinstance(body, bytes) else None
+        if isinstance(body, bytes):
+            size = len(body)
+        if size is not None:
+            headers = httpx.Headers(headers)
+            headers["Content-Length"] = str(size)
+        # httpx takes ten times as long to make a stream of the bytes itself.
+        content = None if stream else body
+        return httpx.Request(method, url, headers=headers, content=content, stream=stream, extensions=limits)
 
     async def aclose(self) -> None:
         """Close the idle connections; those in use are closed as their responses end."""
