@@ -168,7 +168,8 @@ class DirectCalls:
         if request_id is not None and (running := self._running.get(coerce_request_id(request_id))) is not None:
             call, task = running
             call.cancel_requested.set()
-            task.cancel()
+            # Not before its first step, which a task that is cancelled would never take.
+            asyncio.get_running_loop().call_soon(task.cancel)
 
     async def aclose(self) -> None:
         """Cancel all calls, and tell so who waits for them."""
