@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import shlex
 import statistics
 import sys
@@ -148,15 +147,6 @@ PAIRS = (
 )
 
 
-def cpu_seconds(pid: int) -> float:
-    """CPU time of a process and its threads; 0 where the system has no /proc."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 @asynccontextmanager
 async def serving(url: str, folder: Path) -> AsyncGenerator[Process]:
     """A server that may read and write in a folder."""
@@ -199,10 +189,10 @@ async def compare(folder: Path, pairs: Sequence[Pair], tokens: int, seconds: flo
                     before = time.process_time()
                     by_hand.append(await plain(url, pair, lines, folder / "plain.jsonl"))
                     loop_cpu.append(1000 * (time.process_time() - before) / rows)
-                    before, begin = cpu_seconds(server.pid), time.perf_counter()
+                    before, begin = server.cpu_seconds(), time.perf_counter()
                     await pair.work(server, lines)
                     by_server.append(rows / (time.perf_counter() - begin))
-                    cpu.append(1000 * (cpu_seconds(server.pid) - before) / rows)
+                    cpu.append(1000 * (server.cpu_seconds() - before) / rows)
                 what = f"{pair.name}, {tokens} tokens in {1000 * seconds:.0f} ms"
                 print_line(what, by_hand, by_server, (loop_cpu, cpu))
 
@@ -221,10 +211,10 @@ async def compare_embedding(folder: Path, rows: int, rounds: int) -> None:
                 before = time.process_time()
                 by_hand.append(await plain_embed(url, lines, folder / "plain.jsonl"))
                 loop_cpu.append(1000 * (time.process_time() - before) / rows)
-                before, begin = cpu_seconds(server.pid), time.perf_counter()
+                before, begin = server.cpu_seconds(), time.perf_counter()
                 await batch(server, lines, embed=True)
                 by_server.append(rows / (time.perf_counter() - begin))
-                cpu.append(1000 * (cpu_seconds(server.pid) - before) / rows)
+                cpu.append(1000 * (server.cpu_seconds() - before) / rows)
             print_line("batch of vectors, at once", by_hand, by_server, (loop_cpu, cpu))
 
 

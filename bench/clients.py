@@ -185,6 +185,14 @@ class Process(BenchClient):
         line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmRSS"))
         return int(line.split()[1]) * 1024
 
+    def cpu_seconds(self) -> float:
+        """CPU time of the process and its threads; 0 if the system has no /proc."""
+        try:
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def sockets(self) -> int:
         """Sockets that the process has open; 0 if the system has no /proc."""
         return sum(link.startswith("socket:") for link in _links(Path(f"/proc/{self._process.pid}/fd")))

@@ -244,3 +244,7 @@ class ServerError(ApiError):
 
 class RunnerFailed(ServerError):
     """The process that runs the model died, or refuses to load it."""
+
+
+class NotInTime(Exception):
+    """A response did not begin within the time that its own request set. Says nothing of the host; no agent sees it."""

@@ -1,8 +1,7 @@
 """The chunked framing of a response's body (RFC 9112, 7.1), read without a state machine for each chunk.
 
-A streamed answer is a chunk for each token, so that what a chunk costs is what a token costs. httpcore and h11 read the
-head and the end of a response, and everything that is out of the ordinary: here only chunks are taken out of between
-that are whole and plain. What is left is given back, always at the beginning of a chunk.
+A streamed answer is a chunk for each token, so that what a chunk costs is what a token costs. Only whole and plain
+chunks are taken: what is out of the ordinary is left to h11, always from the beginning of a chunk.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ class ChunkReader:
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes, and return the content of the chunks that they complete.
 
-        Sets `is_over` where the end comes, or something that is not a plain chunk: then `rest` belongs to h11.
+        Sets `is_over` where the end comes, or something that is not a plain chunk; `take_rest` gives it.
         """
         data = self._data + data
         parts: list[bytes] = []

@@ -245,7 +245,7 @@ class OllamaClient:
             partial(self._send, "/api/generate", request),
             GenerateChunk.from_json,
             idle=self._session.timeouts.idle,
-            whole=None if request.stream else self._describe("/api/generate", request),
+            whole=None if request.stream or request.within else self._describe("/api/generate", request),
             # Raw text and the middle between prompt and suffix are not shaped by a chat template.
             split_thinking=request.split_thinking and not request.raw and request.suffix is None,
             wants_logprobs=bool(request.logprobs),
@@ -257,7 +257,7 @@ class OllamaClient:
             partial(self._send, "/api/chat", request),
             ChatChunk.from_json,
             idle=self._session.timeouts.idle,
-            whole=None if request.stream else self._describe("/api/chat", request),
+            whole=None if request.stream or request.within else self._describe("/api/chat", request),
             split_thinking=request.split_thinking,
             wants_logprobs=bool(request.logprobs),
         )
@@ -348,7 +348,13 @@ class OllamaClient:
                 next_step="Look for cut emoji, such as a lone '\\ud83d', and for NaN or Infinity.",
             ) from None
         keep_alive = getattr(request, "keep_alive", None)
-        return ApiRequest("POST", path, body, model, idempotent, unverified=unverified, keep_alive=keep_alive)
+        within = getattr(request, "within", None)
+        if not within and not getattr(request, "stream", True):
+            # The limit of silence is that of the whole answer.
+            within = self._session.timeouts.idle
+        return ApiRequest(
+            "POST", path, body, model, idempotent, unverified=unverified, keep_alive=keep_alive, within=within
+        )
 
     async def _embed_one_by_one(self, request: EmbedRequest) -> EmbedResponse:
         texts = [request.input] if isinstance(request.input, str) else request.input

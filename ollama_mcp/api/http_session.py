@@ -12,7 +12,7 @@ from ollama_mcp.api import error_mapping
 from ollama_mcp.api.admission import MODEL_PATHS
 from ollama_mcp.api.host_config import build_headers, create_tls_context, normalize_base_url
 from ollama_mcp.api.retries import Retries
-from ollama_mcp.errors import ApiError, Busy, InvalidArgument
+from ollama_mcp.errors import ApiError, Busy, InvalidArgument, NotInTime
 from ollama_mcp.formats.escaping import escape
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class ApiRequest:
         unverified: Whether it uses features that a server of unknown version may silently ignore.
         keep_alive: The keep_alive of a body that has one.
         attempts: How often it is sent at most; None is as often as the rules allow.
+        within: Seconds from the end of the request within which the head of the response must come, else it fails with
+            NotInTime; None leaves it to the host's limits.
     """
 
     method: str
@@ -77,6 +79,7 @@ class ApiRequest:
     unverified: bool = False
     keep_alive: float | str | None = None
     attempts: int | None = None
+    within: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,19 +285,16 @@ class HttpSession:
 
         self.in_flight += 1
         self._retries.requests += 1
-        attempt = 0
+        attempt, limits = 0, self._limits(request)
         try:
             transport = self._transport or self._open_transport()
             while True:
                 attempt += 1
                 started = monotonic()
                 try:
-                    message = httpx.Request(
-                        request.method,
-                        self._urls.get(request.path) or self._build_url(request.path),
-                        headers=self._headers if request.size is None else self._headers_with_length(request.size),
-                        content=request.body,
-                        extensions=self._extensions,
+                    url = self._urls.get(request.path) or self._build_url(request.path)
+                    message = transport.build_request(
+                        request.method, url, self._headers, request.body, request.size, limits
                     )
                     answer = ApiResponse(self, request, await transport.handle_async_request(message), ticket)
                     try:
@@ -305,6 +305,8 @@ class HttpSession:
                     return answer
                 # httpcore passes the errors of names that do not resolve or cannot be encoded on as they are.
                 except (httpx.TransportError, socket.gaierror, UnicodeError, Busy) as error:
+                    if limits is not self._extensions and isinstance(error, httpx.ReadTimeout):
+                        raise NotInTime from None
                     if self._revive is not None and error_mapping.is_refused(error) and await self._revive():
                         continue
                     info, seconds = self.describe(request), monotonic() - started
@@ -362,8 +364,11 @@ class HttpSession:
             self._urls[path] = url
         return url
 
-    def _headers_with_length(self, size: int) -> dict[str, str]:
-        return {**self._headers, "Content-Length": str(size)}
+    def _limits(self, request: ApiRequest) -> dict[str, Any]:
+        """The host's limits, with the shorter one that a request may set itself."""
+        if request.within is None or request.within >= (self.timeouts.first_byte or float("inf")):
+            return self._extensions
+        return {"timeout": {**self._extensions["timeout"], "read": request.within}}
 
     def _open_transport(self) -> FreeListTransport:
         """Import and build the HTTP machinery, which a process that makes no call never pays for."""

@@ -60,6 +60,7 @@ class _GenerateLine(msgspec.Struct, gc=False):
         return self.response, self.thinking
 
 
+_FIELDS = tuple(field.name for field in fields(Chunk))
 _CHAT_LINES = msgspec.json.Decoder(_ChatLine)
 _GENERATE_LINES = msgspec.json.Decoder(_GenerateLine)
 # Lines beyond are parsed in a thread.
@@ -138,7 +139,7 @@ class ChunkStream(Stream[C]):
         thinking, text = "".join(self._thinking), "".join(self._text)
         if self._split_thinking and not thinking and _CLOSE in text:
             thinking, text = split_at_lone_tag(text)
-        return {field.name: getattr(last, field.name) for field in fields(Chunk)} | {
+        return {name: getattr(last, name) for name in _FIELDS} | {
             "text": text,
             "thinking": thinking,
             "tool_calls": self._tool_calls,

@@ -49,7 +49,7 @@ Think = bool | str
 Format = Literal["json"] | dict[str, Any]
 
 # Fields that steer the client and are not part of the API.
-_CLIENT_FIELDS = {"split_thinking"}
+_CLIENT_FIELDS = {"split_thinking", "within"}
 
 
 class RequestModel(BaseModel):
@@ -80,7 +80,8 @@ class BaseInferenceRequest(ModelRequest):
     """The fields that generate and chat share.
 
     `stream=False` asks for one object instead of lines, which is cheaper where nobody watches; cancelling works
-    either way. `split_thinking` separates a `<think>` block at the start of the text from the answer.
+    either way. `within` gives such an answer up, with NotInTime, that does not begin so many seconds after it was sent.
+    `split_thinking` separates a `<think>` block at the start of the text from the answer.
     """
 
     stream: bool = True
@@ -93,6 +94,7 @@ class BaseInferenceRequest(ModelRequest):
     logprobs: bool | None = None
     top_logprobs: int | None = None
     split_thinking: bool = True
+    within: float | None = None
 
     def required_features(self) -> list[Feature]:
         """See RequestModel."""

@@ -17,12 +17,13 @@ import httpcore
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute, TLSStream
 
+from ollama_mcp.api.tcp import TcpStream, connect_tcp
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import AsyncGenerator
 
 # In how many parts the time for a connection is counted.
 _CONNECT_PARTS = 20
-_HEAD_END = b"\r\n\r\n"
 
 
 class ReadLimit:
@@ -50,31 +51,21 @@ class ReadLimit:
 
 
 class Socket(httpcore.AsyncNetworkStream):
-    """A socket, plain or with TLS; it writes a request in one piece.
-
-    Its reads have one limit together, and end where the head of a response ends, so that the body can be read by
-    another reader than httpcore's; bytes can be given back.
+    """A socket, plain or with TLS, whose reads have one limit together, and to which bytes can be given back.
 
     Args:
         stream: The socket of anyio.
+
+    Attributes:
         limit: The limit of the reads.
+        discards: Whether what is written until the next read is left out, since it has been sent.
     """
 
-    def __init__(self, stream: ByteStream, limit: ReadLimit) -> None:
-        self._stream, self._limit = stream, limit
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream, self.limit = stream, ReadLimit()
         self._given_back = b""
         self._begins_request, self._head = True, b""
-        # What comes first is a head; of one that has not ended, the last bytes, since the end may be cut anywhere.
-        self._in_head, self._tail = True, b""
-
-    def begin_head(self) -> None:
-        """From here on a head is read."""
-        self._in_head, self._tail = True, b""
-
-    def begin_body(self) -> bool:
-        """From here on a body is read; returns whether nothing of it was given out with the head."""
-        ended, self._in_head = self._in_head and self._tail == _HEAD_END, False
-        return ended
+        self.discards = False
 
     def give_back(self, data: bytes) -> None:
         """Return bytes, which the next read gives again."""
@@ -86,30 +77,43 @@ class Socket(httpcore.AsyncNetworkStream):
         Raises:
             httpcore.ReadTimeout, httpcore.ReadError: They did not come.
         """
-        self._begins_request = True
+        self._begins_request, self.discards = True, False
         if data := self._given_back:
             self._given_back = b""
-        else:
-            data = await self._receive(max_bytes, self._limit.remaining(timeout))
-        return self._until_head_end(data) if self._in_head and data else data
+            return data
+        return await self._receive(max_bytes, self.limit.remaining(timeout))
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 # httpcore's
-        """Send bytes.
+        """Send bytes of a request as httpcore writes it.
 
         Raises:
             httpcore.WriteTimeout, httpcore.WriteError: They were not taken.
         """
+        if self.discards:
+            return
         if self._begins_request:
             # httpcore writes the head by itself, and then the body, or b"" where there is none: one system call and one
             # packet do for both.
             self._begins_request, self._head = False, buffer
             return
         data, self._head = self._head + buffer, b""
-        if not data:
-            return
+        if data:
+            await self.send(data, timeout)
+
+    async def send(self, data: bytes, seconds: float | None) -> None:
+        """Send bytes.
+
+        Raises:
+            httpcore.WriteTimeout, httpcore.WriteError: They were not taken.
+        """
+        stream = self._stream
         try:
-            with anyio.fail_after(timeout):
-                await self._stream.send(data)
+            if not isinstance(stream, TcpStream):
+                with anyio.fail_after(seconds):
+                    await stream.send(data)
+            elif not stream.write(data):
+                with anyio.fail_after(seconds):
+                    await stream.drained()
         except TimeoutError:
             raise httpcore.WriteTimeout from None
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
@@ -124,7 +128,7 @@ class Socket(httpcore.AsyncNetworkStream):
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 # httpcore's signature
-    ) -> httpcore.AsyncNetworkStream:
+    ) -> Socket:
         """The same with TLS."""
         async with _connect_limit(timeout):
             try:
@@ -136,39 +140,41 @@ class Socket(httpcore.AsyncNetworkStream):
                 if isinstance(error, (anyio.BrokenResourceError, anyio.EndOfStream, ssl.SSLError)):
                     raise httpcore.ConnectError(str(error)) from error
                 raise
-        return Socket(stream, self._limit)
+        return Socket(stream)
 
     def get_extra_info(self, info: str) -> object:
         """What httpcore asks for: whether the server has closed an idle connection, and TLS."""
         if info == "ssl_object":
             return self._stream.extra(TLSAttribute.ssl_object, None)
         if info == "is_readable":
-            return bool(self._given_back) or _is_readable(self._stream.extra(SocketAttribute.raw_socket, None))
+            return not self.is_quiet()
         return None
 
+    def is_quiet(self) -> bool:
+        """Whether the server has neither closed it nor sent what nobody has read."""
+        stream = self._stream
+        if self._given_back or (isinstance(stream, TcpStream) and stream.has_come):
+            return False
+        # What the event loop has not seen yet.
+        if isinstance(stream, TcpStream):
+            return not _is_readable(stream.socket)
+        return not _is_readable(stream.extra(SocketAttribute.raw_socket, None))
+
     async def _receive(self, max_bytes: int, seconds: float | None) -> bytes:
-        deadline = float("inf") if seconds is None else anyio.current_time() + seconds
+        if seconds == 0:
+            # What trickles in is always there.
+            raise httpcore.ReadTimeout
         try:
-            with anyio.CancelScope(deadline=deadline):
+            if isinstance(self._stream, TcpStream):
+                return await self._stream.receive(max_bytes, seconds)
+            with anyio.fail_after(seconds):
                 return await self._stream.receive(max_bytes)
         except anyio.EndOfStream:
             return b""
+        except TimeoutError:
+            raise httpcore.ReadTimeout from None
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
             raise httpcore.ReadError(str(error)) from error
-        raise httpcore.ReadTimeout
-
-    def _until_head_end(self, data: bytes) -> bytes:
-        """The bytes up to the end of a head, if it is there; the rest is kept for the next read."""
-        # After the end of an interim response (1xx) comes another head.
-        seen = data if self._tail == _HEAD_END else self._tail + data
-        end = seen.find(_HEAD_END)
-        if end < 0:
-            self._tail = seen[-3:]
-            return data
-        self._tail = _HEAD_END
-        rest = seen[end + len(_HEAD_END) :]
-        self._given_back = rest
-        return data[: len(data) - len(rest)]
 
 
 def _is_readable(socket: Any) -> bool:
@@ -213,25 +219,19 @@ async def _connect_limit(seconds: float | None) -> AsyncGenerator[None]:
         timer.cancel()
 
 
-class SocketRecorder(httpcore.AsyncNetworkBackend):
-    """Opens the socket of one connection and keeps a reference to it."""
+async def connect(host: str, port: int, context: ssl.SSLContext | None, seconds: float | None) -> Socket:
+    """Open a socket, with TLS where there is a context.
 
-    def __init__(self) -> None:
-        self.opened: Socket | None = None
-        self.read_limit = ReadLimit()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 # httpcore's signature
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        async with _connect_limit(timeout):
-            try:
-                stream = await anyio.connect_tcp(host, port, local_host=local_address)
-            except (OSError, anyio.BrokenResourceError) as error:
-                raise httpcore.ConnectError(str(error)) from error
-        self.opened = Socket(stream, self.read_limit)
-        return self.opened
+    Raises:
+        httpcore.ConnectTimeout, httpcore.ConnectError: It did not come about.
+    """
+    async with _connect_limit(seconds):
+        try:
+            stream = await connect_tcp(host, port)
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+    socket = Socket(stream)
+    if context is None:
+        return socket
+    context.set_alpn_protocols(["http/1.1"])
+    return await socket.start_tls(context, host, seconds)

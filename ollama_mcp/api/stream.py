@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar, cast
 
 from ollama_mcp.api import error_mapping
-from ollama_mcp.errors import ApiError, InternalError, Interrupted
+from ollama_mcp.errors import ApiError, InternalError, Interrupted, NotInTime
 from ollama_mcp.formats.json_text import parse_json
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class Stream(Generic[E]):
         send: Sends the request.
         parse: Makes an event of a line's JSON object; raises ValueError where it does not fit.
         idle: Seconds within which a whole line must come; None for no limit.
-        whole: The request whose answer comes as one object; None where it comes in lines.
+        whole: The request whose answer comes as one object, with `idle` for its limit; None where it comes in lines, or
+            the request has another limit.
     """
 
     def __init__(
@@ -150,11 +151,10 @@ class Stream(Generic[E]):
     async def _read_to_end(self) -> E:
         """Read all events and return the last one."""
         if self._whole is not None and not self._closed:
-            # Nothing comes before the answer, so that only its end can be waited for.
+            # Nothing comes before the answer, so that only its beginning can be waited for.
             try:
-                async with asyncio.timeout(self._idle):
-                    await anext(self, None)
-            except TimeoutError:
+                await anext(self, None)
+            except NotInTime:
                 raise error_mapping.timeout_error(self._whole, self._idle) from None
         if not self._closed:
             async with self:

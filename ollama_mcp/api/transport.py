@@ -1,25 +1,26 @@
-"""The HTTP transport: an httpx transport over a free list of httpcore connections.
+"""The HTTP transport: an httpx transport over a free list of connections.
 
 httpx's own pool scans all its connections for every request, so it slows down with the number of requests in flight.
-Here a request takes an idle connection from a list, or opens one; callers limit how many run at once.
+Here a request takes an idle connection from a list, or opens one; callers limit how many run at once. What is plain is
+written and read by `http1`, the rest by httpcore.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 import httpcore
 import httpx
 
-from ollama_mcp.api.chunked import READ_BYTES, ChunkReader
-from ollama_mcp.api.sockets import Socket, SocketRecorder
+from ollama_mcp.api.http1 import PlainResponse, encode_request, read_head
+from ollama_mcp.api.sockets import Socket, connect
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
     from types import AsyncGeneratorType
 
 # nginx closes idle connections after 75 s, load balancers after 60 s; Ollama's own server never does.
@@ -41,6 +42,8 @@ _HTTPX_ERRORS: dict[type[Exception], type[httpx.TransportError]] = {
     getattr(httpcore, name): getattr(httpx, name) for name in _ERROR_NAMES
 }
 
+Timeouts = dict[str, Any]
+
 
 class FreeListTransport(httpx.AsyncBaseTransport):
     """Sends requests to one or more origins over HTTP/1.1 and keeps idle connections for further requests.
@@ -55,7 +58,7 @@ class FreeListTransport(httpx.AsyncBaseTransport):
     def __init__(self, create_tls_context: Callable[[], Awaitable[ssl.SSLContext]]) -> None:
         self._create_tls_context = create_tls_context
         self._cached_tls_context: ssl.SSLContext | None = None
-        self._idle: dict[str, deque[tuple[float, _Connection]]] = {}
+        self._idle: dict[tuple[bytes, bytes, int], deque[tuple[float, _Connection]]] = {}
         self._closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -64,30 +67,41 @@ class FreeListTransport(httpx.AsyncBaseTransport):
         The `read` limit of `extensions["timeout"]` applies to the whole head of the response, from the end of the
         request; `idle`, if given, to each further piece of the body.
         """
-        url = request.url
-        port = url.port or (443 if url.scheme == "https" else 80)
-        origin = httpcore.Origin(url.raw_scheme, url.raw_host, port)
-        connection = await self._acquire(origin)
-        timeouts = dict(request.extensions.get("timeout", {}))
-        core_request = httpcore.Request(
-            request.method,
-            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=port, target=url.raw_path),
-            headers=request.headers.raw,
-            content=cast("AsyncIterable[bytes]", request.stream),
-            extensions={"timeout": timeouts},
-        )
-        connection.read_limit.restart()
+        timeouts: Timeouts = dict(request.extensions.get("timeout", {}))
         try:
-            core_response = await connection.handle_async_request(core_request)
+            connection = await self._acquire(request.url, timeouts.get("connect"))
+        except Exception as error:
+            raise _httpx_error(error) from error
+        try:
+            response = await connection.send(request, timeouts)
         except BaseException as error:
-            await connection.abort()
+            await connection.aclose()
             raise _httpx_error(error) from error
         # httpcore looks the limit up when the body is first read, so it can still be changed here.
         timeouts["read"] = timeouts.get("idle", timeouts.get("read"))
-        body = _Body(core_response, connection, partial(self._release, origin, connection))
-        if request.method != "HEAD" and core_response.status == 200:
-            body.read_chunks(timeouts["read"])
-        return httpx.Response(core_response.status, headers=core_response.headers, stream=body, request=request)
+        body = _Body(connection, response, request, timeouts, self._release)
+        status = 200 if isinstance(response, PlainResponse) else response.status
+        return httpx.Response(status, headers=response.headers, stream=body, request=request)
+
+    @staticmethod
+    def build_request(
+        method: str,
+        url: httpx.URL,
+        headers: Mapping[str, str],
+        body: bytes | AsyncIterable[bytes] | None,
+        size: int | None,
+        limits: dict[str, Any],
+    ) -> httpx.Request:
+        """A request with that body, of `size` bytes where it comes in pieces and that is known."""
+        stream = httpx.ByteStream(body) if isinstance(body, bytes) else None
+        if isinstance(body, bytes):
+            size = len(body)
+        if size is not None:
+            headers = httpx.Headers(headers)
+            headers["Content-Length"] = str(size)
+        # httpx takes ten times as long to make a stream of the bytes itself.
+        content = None if stream else body
+        return httpx.Request(method, url, headers=headers, content=content, stream=stream, extensions=limits)
 
     async def aclose(self) -> None:
         """Close the idle connections; those in use are closed as their responses end."""
@@ -96,22 +110,23 @@ class FreeListTransport(httpx.AsyncBaseTransport):
             while idle:
                 await idle.pop()[1].aclose()
 
-    async def _acquire(self, origin: httpcore.Origin) -> _Connection:
-        idle = self._idle.get(str(origin))
+    async def _acquire(self, url: httpx.URL, seconds: float | None) -> _Connection:
+        origin = url.raw_scheme, url.raw_host, url.port or (443 if url.scheme == "https" else 80)
+        idle = self._idle.get(origin)
         while idle:
-            _, connection = idle.pop()
-            if connection.is_available() and not connection.has_expired():
+            since, connection = idle.pop()
+            if monotonic() - since <= KEEPALIVE_SECONDS and connection.socket.is_quiet():
                 return connection
             await connection.aclose()
-        context = await self._tls_context() if origin.scheme == b"https" else None
-        return _Connection(origin, context)
+        context = await self._tls_context() if url.scheme == "https" else None
+        return _Connection(origin, await connect(url.raw_host.decode("ascii"), origin[2], context, seconds))
 
-    async def _release(self, origin: httpcore.Origin, connection: _Connection) -> None:
-        now, idle = monotonic(), self._idle.setdefault(str(origin), deque())
-        if connection.is_idle() and not self._closed:
-            idle.append((now, connection))
-        elif not connection.is_closed():
+    async def _release(self, connection: _Connection) -> None:
+        now, idle = monotonic(), self._idle.setdefault(connection.origin, deque())
+        if self._closed:
             await connection.aclose()
+        else:
+            idle.append((now, connection))
         while idle and (len(idle) > MAX_IDLE_CONNECTIONS or now - idle[0][0] > KEEPALIVE_SECONDS):
             await idle.popleft()[1].aclose()
 
@@ -121,56 +136,93 @@ class FreeListTransport(httpx.AsyncBaseTransport):
         return self._cached_tls_context
 
 
-class _Connection(httpcore.AsyncHTTPConnection):
-    """A connection that can be aborted at any moment.
+class _Connection:
+    """An open socket; httpcore reads and writes it where a message is not plain."""
 
-    httpcore itself leaves a socket open that is cancelled during its TLS handshake, or between connecting and sending.
-    """
+    def __init__(self, origin: tuple[bytes, bytes, int], socket: Socket) -> None:
+        self.origin = origin
+        self.socket = socket
+        self._http: httpcore.AsyncHTTP11Connection | None = None
 
-    def __init__(self, origin: httpcore.Origin, context: ssl.SSLContext | None) -> None:
-        self._sockets = SocketRecorder()
-        self.read_limit = self._sockets.read_limit
-        super().__init__(origin, ssl_context=context, keepalive_expiry=KEEPALIVE_SECONDS, network_backend=self._sockets)
+    async def send(self, request: httpx.Request, timeouts: Timeouts) -> PlainResponse | httpcore.Response:
+        """Send a request and return its response, of which the head has been read."""
+        self.socket.limit.restart()
+        data = encode_request(request)
+        if data is None:
+            return await self.send_by_httpcore(request, timeouts)
+        # A server may refuse a request before it has read all of it: what it said is read first.
+        with suppress(httpcore.WriteError):
+            await self.socket.send(data, timeouts.get("write"))
+        head = await read_head(self.socket, timeouts.get("read"))
+        if (response := PlainResponse.parse(head)) is not None:
+            return response
+        self.socket.give_back(head)
+        return await self.send_by_httpcore(request, timeouts, is_sent=True)
 
-    async def abort(self) -> None:
+    async def send_by_httpcore(
+        self, request: httpx.Request, timeouts: Timeouts, *, is_sent: bool = False
+    ) -> httpcore.Response:
+        """The same by httpcore; of a request that `is_sent` only the response is read."""
+        scheme, host, port = self.origin
+        if self._http is None:
+            self._http = httpcore.AsyncHTTP11Connection(httpcore.Origin(scheme, host, port), self.socket)
+        self.socket.discards = is_sent
+        return await self._http.handle_async_request(
+            httpcore.Request(
+                request.method,
+                httpcore.URL(scheme=scheme, host=host, port=port, target=request.url.raw_path),
+                headers=request.headers.raw,
+                content=cast("AsyncIterable[bytes]", request.stream),
+                extensions={"timeout": timeouts},
+            )
+        )
+
+    def is_idle(self) -> bool:
+        """Whether it may take another request after one that httpcore sent."""
+        return self._http is None or self._http.is_idle()
+
+    async def aclose(self) -> None:
         """Close it in whatever state it is, even if this call is cancelled in turn."""
-        try:
-            await self.aclose()
-        finally:
-            if self._sockets.opened is not None:
-                await self._sockets.opened.aclose()
+        await self.socket.aclose()
 
 
 class _Body(httpx.AsyncByteStream):
     """The bytes of a response as they come; releases the connection at the end, or closes it when left early."""
 
     def __init__(
-        self, response: httpcore.Response, connection: _Connection, release: Callable[[], Awaitable[None]]
+        self,
+        connection: _Connection,
+        response: PlainResponse | httpcore.Response,
+        request: httpx.Request,
+        timeouts: Timeouts,
+        release: Callable[[_Connection], Awaitable[None]],
     ) -> None:
-        self._response = response
         self._connection = connection
+        self._response = response
+        self._request = request
+        self._timeouts = timeouts
         self._release = release
         self._closed = False
-        # An asynchronous generator; only the declared type of httpcore's stream is wider.
-        self._parts = cast("AsyncGeneratorType[bytes, None]", aiter(cast("AsyncIterable[bytes]", response.stream)))
-        self._socket = cast("Socket", cast("Any", response).extensions["network_stream"])
-        self._begins_here = self._socket.begin_body()
-        self._chunks: ChunkReader | None = None
-        self._idle: float | None = None
-
-    def read_chunks(self, idle: float | None) -> None:
-        """Read the body without h11 where it is chunked, each piece within a limit."""
-        if self._begins_here and (b"transfer-encoding", b"chunked") in _lowered(self._response.headers):
-            self._chunks, self._idle = ChunkReader(), idle
+        self._parts: AsyncGeneratorType[bytes, None] | None = None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        self._connection.read_limit.restart()
+        socket = self._connection.socket
+        socket.limit.restart()
         try:
-            if self._chunks is not None and (content := await self._read_chunks(self._chunks)):
-                return content
+            if isinstance(self._response, PlainResponse):
+                data = await self._response.read(socket, self._timeouts["read"])
+                if data:
+                    return data
+                if data is not None:
+                    raise StopAsyncIteration
+                self._response = await self._connection.send_by_httpcore(self._request, self._timeouts, is_sent=True)
+            if self._parts is None:
+                # An asynchronous generator; only the declared type of httpcore's stream is wider.
+                stream = cast("AsyncIterable[bytes]", self._response.stream)
+                self._parts = cast("AsyncGeneratorType[bytes, None]", aiter(stream))
             return await anext(self._parts)
         except StopAsyncIteration:
             await self.aclose()
@@ -178,34 +230,23 @@ class _Body(httpx.AsyncByteStream):
         except Exception as error:
             raise _httpx_error(error) from error
 
-    async def _read_chunks(self, chunks: ChunkReader) -> bytes:
-        """The content of the chunks that come next; nothing where h11 has to read on."""
-        while not chunks.is_over and (data := await self._socket.read(READ_BYTES, self._idle)):
-            if content := chunks.feed(data):
-                return content
-        self._chunks = None
-        self._socket.give_back(chunks.take_rest())
-        return b""
-
     async def aclose(self) -> None:
         if self._closed:
             return
         self._closed = True
-        self._socket.begin_head()
+        if isinstance(self._response, PlainResponse):
+            await (self._release(self._connection) if self._response.is_complete else self._connection.aclose())
+            return
         try:
             await self._response.aclose()
             # A reader in another task may be waiting in it: it sees the connection close and ends the generator itself.
-            if not self._parts.ag_running:
+            if self._parts is not None and not self._parts.ag_running:
                 await self._parts.aclose()
         except BaseException:
             # httpcore takes a lock before it looks at the connection; cancelled there, it leaves the socket open.
-            await self._connection.abort()
+            await self._connection.aclose()
             raise
-        await self._release()
-
-
-def _lowered(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    return [(name.lower(), value.lower()) for name, value in headers]
+        await (self._release(self._connection) if self._connection.is_idle() else self._connection.aclose())
 
 
 def _httpx_error(error: BaseException) -> BaseException:

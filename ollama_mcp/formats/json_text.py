@@ -60,7 +60,9 @@ def parse_json(text: bytes | str, *, strict: bool = False) -> Any:
         text = text.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogatepass")
     try:
         value = (_STRICT_DECODER if strict else _DECODER).decode(text)
-        return replace_surrogates(value) if _SURROGATE_MARK.search(text) else value
+        # Most texts have no mark of either kind, which is quicker to see.
+        is_plain = text.isascii() and "\\u" not in text
+        return value if is_plain or not _SURROGATE_MARK.search(text) else replace_surrogates(value)
     except RecursionError:
         raise ValueError("nested too deep") from None
 

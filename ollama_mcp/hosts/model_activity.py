@@ -26,6 +26,8 @@ _NANOSECONDS = 1e9
 
 # How much of a pace that was learnt stays after an answer that was quicker; a slower one counts at once.
 _KEPT_PACE = 0.8
+# Answers after which their durations say something.
+_ENOUGH_ANSWERS = 8
 
 RECENT_SECONDS = 0.5
 _MAX_REQUESTED = 1_024
@@ -48,6 +50,7 @@ class LoadedModelTracker:
         self._recent = CoalescingTTLCache(self._fetch_by_key, RECENT_SECONDS)
         self._requested: RecentDict[str, int] = RecentDict(_MAX_REQUESTED)
         self._seconds_per_token: RecentDict[str, float] = RecentDict(_MAX_REQUESTED)
+        self._durations: RecentDict[str, tuple[int, float]] = RecentDict(_MAX_REQUESTED)
         self.placements: dict[str, bool] = {}
         self._waited: dict[str, tuple[float, float]] = {}
 
@@ -104,6 +107,18 @@ class LoadedModelTracker:
             key = parse_name(model).key
             kept = _KEPT_PACE * self._seconds_per_token.get(key, 0.0) + (1 - _KEPT_PACE) * seconds_per_token
             self._seconds_per_token[key] = max(seconds_per_token, kept)
+
+    def record_duration(self, model: str, seconds: float) -> None:
+        """Record how long an answer took from its request to its end, whatever it waited for."""
+        key = parse_name(model).key
+        count, longest = self._durations.get(key, (0, 0.0))
+        self._durations[key] = count + 1, max(seconds, _KEPT_PACE * longest + (1 - _KEPT_PACE) * seconds)
+
+    def answers_within(self, model: str, seconds: float) -> bool:
+        """Whether the model is loaded, and its answers so far took less than that, but for one that is long ago."""
+        key = parse_name(model).key
+        count, longest = self._durations.get(key, (0, 0.0))
+        return count >= _ENOUGH_ANSWERS and longest < seconds and key in (self._cache.last or ())
 
     def record_waiting(self, model: str, waited: float, worked: float) -> None:
         """Record for how many seconds an answer waited for its turn at the host, and for how many it was worked on."""

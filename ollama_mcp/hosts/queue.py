@@ -11,7 +11,7 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
-from ollama_mcp.errors import ApiError, Busy, InvalidArgument
+from ollama_mcp.errors import ApiError, Busy, InvalidArgument, NotInTime
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.hosts.call_scope import CURRENT_CALL, CallScope
 from ollama_mcp.hosts.health import Health
@@ -139,7 +139,7 @@ class HostQueue:
             # An answer, or Ollama's own words about an error: it is there.
             if self.health.is_troubled:
                 self.health.succeeded()
-        elif isinstance(error, asyncio.CancelledError):
+        elif isinstance(error, asyncio.CancelledError | NotInTime):
             self.health.end_trial()
         else:
             self.health.failed(error)

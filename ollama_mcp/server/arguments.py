@@ -271,7 +271,9 @@ def _argument_model(
     for name, parameter in inspect.signature(function).parameters.items():
         if name != call_parameter and name not in hidden:
             required = parameter.default is inspect.Parameter.empty
-            fields[name] = (_hints(function)[name], ... if required else parameter.default)
+            # Only what is given is passed on, and a list would be copied for each call.
+            default = None if isinstance(parameter.default, list) else parameter.default
+            fields[name] = (_hints(function)[name], ... if required else default)
     if hosts:
         choice: Any = Literal[hosts]
         # Left out it is `auto`, which the schema need not say in each tool.

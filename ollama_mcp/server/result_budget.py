@@ -14,6 +14,8 @@ from typing import Any, cast
 
 from mcp.types import CallToolResult, ContentBlock, TextContent
 
+from ollama_mcp.server.results import META
+
 # A result up to this size passes every known host whole: its blocks stay in their usual order.
 SHORT_BYTES = 7_500
 # Kept free for the braces around the parts, and for the note about what was cut, once in each channel.
@@ -25,6 +27,7 @@ _WHOLE_ONLY = ("tool_calls", "context")
 # Vectors are asked for by programs, which need all of them.
 _UNLIMITED = ("vectors", "embedding")
 _DEEPEST = 50
+_USAGE = frozenset((f"{META}/usage",))
 
 
 def fit_result(result: CallToolResult, limit: int | None, keep: Callable[[], str]) -> CallToolResult:
@@ -35,7 +38,7 @@ def fit_result(result: CallToolResult, limit: int | None, keep: Callable[[], str
         limit: Most bytes of JSON; None where the client has no limit.
         keep: Keeps the whole result and returns the id under which ollama_job gives it, or "" where it cannot.
     """
-    if limit is None:
+    if limit is None or _is_surely_short(result, limit):
         return result
     blocks = [block.text for block in result.content if isinstance(block, TextContent)]
     whole = cast("dict[str, Any]", result.structured_content or {})
@@ -51,6 +54,15 @@ def fit_result(result: CallToolResult, limit: int | None, keep: Callable[[], str
     lead = 1 if result.is_error else 0
     blocks = [*blocks[:lead], *sorted(blocks[lead:], key=len)]
     return _with_parts(result, blocks, _small_first(structured))
+
+
+def _is_surely_short(result: CallToolResult, limit: int) -> bool:
+    """Whether a result is one short text, as most are: a character takes at most six bytes of JSON, its usage 200."""
+    if result.structured_content is not None or len(result.content) != 1:
+        return False
+    (block,) = result.content
+    most = min(SHORT_BYTES, limit - 2 * _FRAME_BYTES)
+    return isinstance(block, TextContent) and 6 * len(block.text) < most and _USAGE.issuperset(result.meta or ())
 
 
 def text_piece(result: CallToolResult, job_id: str, offset: int, limit: int | None) -> CallToolResult | None:

@@ -121,6 +121,8 @@ class Server:
         """Send a call; gives its number."""
         self._numbers += 1
         message = call(self._numbers, tool, **arguments)
+        # What is watched is streamed, however quick the model was before.
+        message["params"]["_meta"] = {"progressToken": self._numbers}
         if self._http is None:
             await asyncio.to_thread(self.process.send, message)
         else:
@@ -159,7 +161,8 @@ class Server:
         message = call(number, "ollama_status")
         if self._http is None:
             await asyncio.to_thread(self.process.send, message)
-            refused = await asyncio.to_thread(self.process.receive)
+            while "error" not in (refused := await asyncio.to_thread(self.process.receive)):
+                assert refused["method"] == "notifications/progress"
             assert refused["id"] is None
             assert "in flight" in refused["error"]["message"]
         else:

@@ -47,6 +47,8 @@ from mcp.types import (
 from mcp_types.version import LATEST_MODERN_VERSION
 from pydantic import ValidationError
 
+from ollama_mcp.server.transports.direct_calls import DirectCalls
+
 _Context = DispatchContext[TransportContext]
 _Params = Mapping[str, Any] | None
 
@@ -149,9 +151,10 @@ class TrackedSource(ObjectReceiveStream[SessionMessage | Exception]):
         self._in_flight = in_flight
         self._grace_seconds = grace_seconds
         self._before_cancel = before_cancel
+        self.calls: DirectCalls | None = None
 
     async def receive(self) -> SessionMessage | Exception:
-        """The next message for the server.
+        """The next message for the SDK's dispatcher.
 
         Raises:
             anyio.EndOfStream: The client has closed its side, and the time for calls in flight is over.
@@ -164,18 +167,26 @@ class TrackedSource(ObjectReceiveStream[SessionMessage | Exception]):
                 with anyio.move_on_after(self._grace_seconds):
                     await self._in_flight.wait_until_empty()
                 self._before_cancel()
+                if self.calls is not None:
+                    await self.calls.aclose()
                 raise
             if isinstance(item, Exception) or not isinstance(item.message, JSONRPCRequest):
+                if self.calls is not None and not isinstance(item, Exception):
+                    self.calls.see(item.message)
                 return item
             request = item.message
             if (refusal := self._in_flight.add(request)) is None:
                 known = item.metadata
+                is_modern = _has_modern_envelope(request.params)
+                # What comes with an HTTP request is for the middleware.
+                if self.calls is not None and known is None and not is_modern and self.calls.take(request):
+                    continue
                 item.metadata = ServerMessageMetadata(
                     request_context=known.request_context if isinstance(known, ServerMessageMetadata) else None,
                     # A cancelled request is never answered, so the sink would not see its end.
                     on_request_unanswered=partial(self._in_flight.forget, request.id),
                     # Protocol 2026-07-28 has no requests from the server to the client.
-                    can_send_request=not _has_modern_envelope(request.params),
+                    can_send_request=not is_modern,
                 )
                 return item
             with suppress(anyio.BrokenResourceError):
@@ -238,15 +249,20 @@ async def serve_stream(
         before_cancel: Called after that time, before the rest is cancelled.
     """
     in_flight = InFlightRequests()
+    tracked_source = TrackedSource(source, sink, in_flight, grace_seconds, before_cancel)
+    tracked_sink = TrackedSink(sink, in_flight)
     dispatcher: JSONRPCDispatcher[TransportContext] = JSONRPCDispatcher(
-        TrackedSource(source, sink, in_flight, grace_seconds, before_cancel),
-        TrackedSink(sink, in_flight),
+        tracked_source,
+        tracked_sink,
         inline_methods=frozenset({"initialize"}),  # what follows in the same write must find the session open
     )
     router = _VersionRouter(server, dispatcher, lifespan_state)
+    calls = DirectCalls(server, router.session, dispatcher, tracked_sink, in_flight.remove, lifespan_state)
+    tracked_source.calls = calls
     try:
         await dispatcher.run(router.on_request, router.on_notify)
     finally:
+        await calls.aclose()
         await aclose_shielded(router.session)
 
 

@@ -176,7 +176,7 @@ async def prepare(call: CallContext, request: InferenceRequest, texts: Sequence[
     if most := call.settings.policy.num_predict:
         budget = options["num_predict"] = min(budget or most, most)
     need = ContextNeed(
-        tokens=sum(map(estimate_tokens, texts)) + request.context_tokens,
+        tokens=sum(map(estimate_tokens, filter(None, texts))) + request.context_tokens,
         images=len(images),
         answer=budget or ANSWER_TOKENS + request.quote_tokens,
         num_ctx=options.get("num_ctx"),

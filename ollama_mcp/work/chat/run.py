@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from time import monotonic
 from typing import TYPE_CHECKING
 
-from ollama_mcp.errors import ContextOverflow, Timeout
+from ollama_mcp.errors import ContextOverflow, NotInTime, Timeout
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.store.models import MIN_ESTIMATE
 from ollama_mcp.work.chat.context_window import grown_after_refusal
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 # An answer that somebody watches comes as one object where it takes less than this by the model's learnt pace.
 SHORT_ANSWER_SECONDS = 5.0
+# One without a limit does where each answer before it took less than this. One that takes over twice as long all the
+# same is closed and asked for again in a stream, so that this is all that can be lost of a long one's text.
+QUICK_ANSWER_SECONDS = 1.0
 # Where nobody watches, by how much the limit of an answer must exceed what it takes; and, where no pace was learnt yet,
 # the seconds per token of a slow processor.
 _MARGIN, _SLOW = 4.0, 1.0
@@ -60,9 +64,10 @@ async def run(
 ) -> Answer:
     """Send the request, follow the answer to its end and return the result.
 
-    Leaving early closes the request to Ollama. A short answer, and a limited one that nobody watches, comes as one
-    object instead of a line for each token, which costs a fraction of the time here. A prompt that the server finds too
-    long for the context that was expected is sent again with a larger one, where a larger one is allowed.
+    Leaving early closes the request to Ollama. A short answer, one of a model that was quick so far, and a limited one
+    that nobody watches, comes as one object instead of a line for each token, which costs a fraction of the time here.
+    A prompt that the server finds too long for the context that was expected is sent again with a larger one, where a
+    larger one is allowed.
 
     Args:
         call: The context of the call.
@@ -78,7 +83,10 @@ async def run(
 
     hosts, model = call.hosts, prepared.model
     while True:
-        request.stream = _is_streamed(call, request, is_watched=not quiet)
+        request.stream, request.within = _is_streamed(call, request, is_watched=not quiet), None
+        if request.stream and not quiet and _is_quick(call, request):
+            request.stream, request.within = False, 2 * QUICK_ANSWER_SECONDS
+        began = monotonic()
         num_ctx = request.options.get("num_ctx") if request.options else None
         if num_ctx is not None:
             hosts.loaded_models.record_num_ctx(model, num_ctx)
@@ -98,8 +106,10 @@ async def run(
             fit = await grown_after_refusal(call, model, prepared.fit, error, images=images, remedy=remedy)
             prepared = replace(prepared, fit=fit)
             request = request.model_copy(update={"options": {**(request.options or {}), "num_ctx": fit.num_ctx}})
+        except NotInTime:
+            hosts.loaded_models.record_duration(model, monotonic() - began)
         except Timeout:
-            if not request.stream and request.options:
+            if not request.stream and not request.within and request.options:
                 # The next answers are streamed, so that they may take longer.
                 limit = request.options["num_predict"]
                 hosts.loaded_models.record_pace(model, call.settings.timeouts.idle / limit)
@@ -107,6 +117,7 @@ async def run(
         else:
             break
     hosts.loaded_models.record_answer(model)
+    hosts.loaded_models.record_duration(model, monotonic() - began)
     hosts.loaded_models.record_pace(model, _seconds_per_token(whole))
     if (stats := whole.stats) is not None and stats.total_duration:
         worked = (stats.prompt_eval_duration or 0) + (stats.eval_duration or 0)
@@ -136,6 +147,13 @@ def _is_streamed(call: CallContext, request: ChatRequest | GenerateRequest, *, i
     if is_watched and seconds >= SHORT_ANSWER_SECONDS:
         return True
     return math.isinf(seconds) or _MARGIN * seconds > (call.settings.timeouts.idle or math.inf)
+
+
+def _is_quick(call: CallContext, request: ChatRequest | GenerateRequest) -> bool:
+    """Whether an answer of any length may come as one object: a local one, whose progress no client asked for."""
+    if call.progress.send is not None or parse_name(request.model).is_cloud:
+        return False
+    return call.hosts.loaded_models.answers_within(request.model, QUICK_ANSWER_SECONDS)
 
 
 def _seconds_per_token(whole: Chunk) -> float:
