@@ -138,7 +138,7 @@ def test_swapping_the_folder_during_the_call_never_writes_outside(machine: Machi
     try:
         deadline = time.monotonic() + 1.0
         while time.monotonic() < deadline or not (written and refusals):
-            assert time.monotonic() < deadline + 20
+            assert time.monotonic() < deadline + 120
             try:
                 write(access, folder / "a.json", b"x", overwrite=True)
                 written += 1

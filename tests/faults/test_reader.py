@@ -28,8 +28,10 @@ MB = 1 << 20
 
 
 def start(url: str, stdin: int, stdout: int) -> subprocess.Popen[bytes]:
+    # On a busy machine a call takes longer than this client would wait for; it is not to be handed over as a job.
+    settings = ("--set", "store.path=:memory:", "--set", "jobs.call_seconds=900")
     return subprocess.Popen(
-        [sys.executable, "-m", "ollama_mcp", "--ollama", url, "--set", "store.path=:memory:"],
+        [sys.executable, "-m", "ollama_mcp", "--ollama", url, *settings],
         cwd=ROOT,
         env=environment(),
         stdin=stdin,
