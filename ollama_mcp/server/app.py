@@ -51,7 +51,9 @@ if TYPE_CHECKING:
     from ollama_mcp.server.elicitation import UserQuestion
     from ollama_mcp.server.folders import GrantedFolders
     from ollama_mcp.server.guidance.guidance import Guidance
+    from ollama_mcp.server.job_storage import JobStorage
     from ollama_mcp.server.registry import ToolSpec
+    from ollama_mcp.store.jobs import StoredJob
 
 NAME = "ollama"
 JOB_TOOL = "ollama_job"
@@ -90,7 +92,7 @@ class OllamaServer(GuidedServer):
         self.store = Store.from_settings(settings)
         self._habits: dict[str, ModelHabits] = {}
         keep = settings.jobs
-        self.jobs = JobManager(keep.limit, keep.keep_seconds, keep.keep_cut_seconds, keep.keep_bytes)
+        self.jobs = JobManager(keep.limit, keep.keep_seconds, keep.keep_cut_seconds, keep.keep_bytes, self._job_storage)
         self._confirmations = PendingConfirmations()
         self._forms = Forms(settings.policy.answer_seconds)
         self._allowed = allowed
@@ -168,6 +170,8 @@ class OllamaServer(GuidedServer):
     async def list_tools(self) -> list[Tool]:
         """The offered tools; fixed from the start, in a fixed order."""
         self._preloader.schedule()
+        if self.store.path is not None:
+            self.jobs.schedule_resume()
         return [tool.wire for tool in self.bound_tools.values()]
 
     @overload
@@ -208,7 +212,7 @@ class OllamaServer(GuidedServer):
             if capabilities is not None and capabilities.roots is not None and names_relative_path(arguments):
                 await self._learn_roots(context)
             while True:
-                call = self._call(tool, context, caller, progress, granted)
+                call = self._call(context, tool, caller, progress, granted)
                 checked = tool.arguments.check(arguments)
                 background = bool(checked.pop(BACKGROUND, False))
                 try:
@@ -224,11 +228,15 @@ class OllamaServer(GuidedServer):
                         result = await work
                     else:
                         job.resumes = tool.spec.hints.resumes
+                        job.goes_on, job.arguments = job.resumes or tool.spec.hints.restarts, arguments
                         result = await self.jobs.run(
                             job, work, caller, background=background, asks_midway=tool.asks_midway
                         )
                     result = result or tool.handover(job)
-                    return fit_result(result, caller.result_bytes, partial(self._keep, job, result))
+                    fitted = fit_result(result, caller.result_bytes, partial(self._keep, job, result))
+                    if job.id:
+                        await self.jobs.written(job)
+                    return fitted
                 except NeedsInput as pause:
                     assert context is not None
                     if is_modern(context):
@@ -243,6 +251,35 @@ class OllamaServer(GuidedServer):
             return ""
         # A list of jobs would push out what it lists.
         return self.jobs.kept_id(result) or ("" if job.tool == JOB_TOOL else self.jobs.keep(job, result))
+
+    def _job_storage(self) -> JobStorage[Job] | None:
+        """Where jobs are kept; None where nothing outlives the process."""
+        if self.store.path is None:
+            return None
+        from ollama_mcp.server.durable_jobs import DurableJobs
+
+        return DurableJobs(self.store.jobs, self.jobs, self.ollama_settings, self._roots, self._go_on)
+
+    def _roots(self) -> tuple[str, ...]:
+        return self.access.read_rules.environment.roots if "access" in self.__dict__ else ()
+
+    def _go_on(self, stored: StoredJob, owner: str | None) -> Job | None:
+        """Run a job again that another process left; None where its tool is not offered."""
+        from ollama_mcp.server.going_on import job_again, run_again
+
+        tool = self.bound_tools.get(stored.tool)
+        if tool is None:
+            return None
+
+        async def run(call: Call, arguments: dict[str, Any]) -> CallToolResult:
+            try:
+                return await self._run(tool, call, tool.arguments.check(arguments), None)
+            except Exception as error:
+                return await self._failure(error, tool.name)
+
+        job, call, arguments = job_again(stored, owner, tool, partial(self._call, None))
+        self.jobs.go_on(job, run_again(run, call, arguments))
+        return job
 
     async def _run(
         self, tool: BoundTool, call: Call, arguments: dict[str, Any], context: Context[None, Any] | None
@@ -276,7 +313,7 @@ class OllamaServer(GuidedServer):
                 return await self._failure(error, tool.name)
 
     def _call(
-        self, tool: BoundTool, context: Context[None, Any] | None, caller: Caller, progress: Progress, granted: set[str]
+        self, context: Context[None, Any] | None, tool: BoundTool, caller: Caller, progress: Progress, granted: set[str]
     ) -> Call:
         """The context of a call."""
         policy = self.ollama_settings.policy
@@ -313,7 +350,7 @@ class OllamaServer(GuidedServer):
 
     async def _learn_roots(self, context: Context[None, Any] | None) -> bool:
         """Ask the client for its roots, once and only when they matter; whether there are any."""
-        if self._asked_roots:
+        if self._asked_roots or context is None:
             return False
         from ollama_mcp.server.folders import client_roots
 

@@ -116,6 +116,7 @@ class Consent:
         can_ask: Tells whether the client can show the user a form now.
         granted_keys: Keys of the questions that the user answered with yes for this call.
         detached: Whether the call has been answered while its work goes on, so that nobody can be asked.
+        confirmed_keys: Keys of the questions that `confirm: true` answered for this call.
     """
 
     tool: str
@@ -125,6 +126,7 @@ class Consent:
     can_ask: Callable[[], bool]
     granted_keys: set[str] = field(default_factory=set[str])
     detached: bool = False
+    confirmed_keys: set[str] = field(default_factory=set[str])
     _passed: list[Confirmation] = field(default_factory=list[Confirmation])
 
     @property
@@ -190,3 +192,4 @@ class Consent:
             raise NeedsInput(question)
         asked = Confirmation(self.caller, self.tool, subject)
         self.confirmations.check(asked, consequence, confirmed=confirmed, passed=self._passed)
+        self.confirmed_keys.add(question.key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from ollama_mcp.store.usage import UsageCounter
 
 if TYPE_CHECKING:
     from ollama_mcp.settings import Settings
+    from ollama_mcp.store.jobs import Jobs
 
 _MEMORY = ":memory:"
 
@@ -40,6 +42,13 @@ class Store:
         self.embeddings = EmbeddingCache(self._database, embeddings_mb)
         self.batches = Batches(self._database)
         self.tunings = Tunings(self._database)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """The jobs; imported with the first of them, since most calls become none."""
+        from ollama_mcp.store.jobs import Jobs
+
+        return Jobs(self._database)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Store:

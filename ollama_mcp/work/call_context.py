@@ -37,6 +37,7 @@ class CallContext:
         in_use: The models that calls of this server use now.
         habits: The models that this caller named before.
         started: When the call began, on the monotonic clock.
+        resumed: Whether it goes on with a job that another process began.
     """
 
     settings: Settings
@@ -47,6 +48,7 @@ class CallContext:
     in_use: ActiveCalls
     habits: ModelHabits
     started: float = field(default_factory=time.monotonic, kw_only=True)
+    resumed: bool = field(default=False, kw_only=True)
 
     @property
     def client(self) -> OllamaClient:

@@ -1,0 +1,370 @@
+"""Jobs that outlive their process: written to the store while they run, read and continued by later processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, cast
+
+from mcp.types import CallToolResult
+
+from ollama_mcp.errors import DiskError
+from ollama_mcp.formats.model_names import parse_name
+from ollama_mcp.server.caller import EVERYBODY
+from ollama_mcp.server.confirmation import Consent, PendingConfirmations
+from ollama_mcp.server.jobs import Job, JobManager, JobState
+from ollama_mcp.server.settings_digest import settings_digest
+from ollama_mcp.store.jobs import RUNNING, JobUpdate, KeepLimits, StoredJob
+from ollama_mcp.work.progress import Progress
+
+if TYPE_CHECKING:
+    from ollama_mcp.settings import Settings
+    from ollama_mcp.store.jobs import JobOwner, Jobs
+
+log = logging.getLogger(__name__)
+
+# What is written of running jobs is at most a second old.
+FLUSH_SECONDS = 0.8
+# An owner whose heartbeat does not change for that long, by the clock of who watches, has lost its jobs.
+LEASE_SECONDS = 15.0
+_WATCH_SECONDS = 2.0
+_RETRY_SECONDS = 5.0
+# A client waits for the answer that names the job.
+_ADD_SECONDS = 2.0
+_CANCEL_SECONDS = 10.0
+_POLL_SECONDS = 0.1
+_MOST_REQUEST_BYTES = 4_000_000
+_LOCAL = "local"
+
+GoOn = Callable[[StoredJob, str | None], Job | None]
+
+
+class DurableJobs:
+    """Where the jobs of a server are kept; see `JobStorage`.
+
+    Args:
+        jobs: The jobs in the store.
+        manager: The jobs of this process.
+        settings: The settings of this start.
+        roots: Returns the client's roots, from which relative paths start.
+        go_on: Runs a stored job again for an owner and returns it; None where the tool is not offered.
+    """
+
+    def __init__(
+        self, jobs: Jobs, manager: JobManager, settings: Settings, roots: Callable[[], tuple[str, ...]], go_on: GoOn
+    ) -> None:
+        self._jobs, self._manager, self._settings, self._roots, self._go_on = jobs, manager, settings, roots, go_on
+        keep = settings.jobs
+        self._limits = KeepLimits(keep.keep_seconds, keep.keep_cut_seconds, keep.limit, keep.keep_bytes)
+        self._digest = settings_digest(settings)
+        # What runs here, and what was written of it last.
+        self._running: dict[str, tuple[Job, StoredJob]] = {}
+        self._writes: dict[str, asyncio.Task[None]] = {}
+        self._keeping: asyncio.Task[None] | None = None
+        self._resuming: asyncio.Task[None] | None = None
+        self._beats: dict[str, tuple[int, float]] = {}
+        self._warned = False
+
+    async def add(self, job: Job) -> None:
+        """Keep a job; see `JobStorage`."""
+        stored = StoredJob(
+            job.id, job.tool, _plain(job.model), _principal(job.owner), self._request(job), self._digest, job.goes_on
+        )
+        stored.progress, stored.text = _progress(job), _plain(job.partial_text)
+        job.unkept = "the store is busy"
+        write = self._write(job, self._add(job, stored))
+        await asyncio.wait({write}, timeout=_ADD_SECONDS)
+
+    async def _add(self, job: Job, stored: StoredJob) -> None:
+        try:
+            await self._jobs.add(stored)
+        except DiskError as error:
+            self._warn(error)
+            job.unkept = error.message
+        else:
+            job.unkept = ""
+            if job.ended_at is None:
+                self._keep_up(job, stored)
+            else:
+                self._running[job.id] = (job, stored)
+
+    def end(self, job: Job) -> None:
+        """Begin to write how a job ended; see `JobStorage`."""
+        self._write(job, self._end(job))
+
+    async def _end(self, job: Job) -> None:
+        _, stored = self._running.pop(job.id, (job, None))
+        try:
+            if stored is None:
+                # It never ran as a job, or could not be kept until now.
+                stored = StoredJob(job.id, job.tool, "", _principal(job.owner), None, self._digest, False)
+                self._describe_end(job, stored)
+                await self._jobs.add(stored)
+            elif job.is_orphan and stored.resumes:
+                stored.progress, stored.text = _progress(job), _plain(job.partial_text)
+                await self._jobs.release([stored])
+            else:
+                self._describe_end(job, stored)
+                if not await self._jobs.end(stored, self._limits):
+                    log.warning("Job %s was taken over by another process; what this one did is not kept.", job.id)
+                    self._manager.lose(job)
+        except DiskError as error:
+            self._warn(error)
+            job.unkept = error.message
+
+    async def written(self, job: Job) -> None:
+        """Wait for what was begun; see `JobStorage`."""
+        if (write := self._writes.get(job.id)) is not None:
+            await asyncio.wait({write}, timeout=_ADD_SECONDS)
+
+    async def find(self, job_id: str, owner: str | None) -> Job | None:
+        """A job of another process; see `JobStorage`."""
+        try:
+            stored = await self._jobs.find(job_id) if await self._jobs.exist() else None
+            if stored is None or stored.principal not in ("", _principal(owner)):
+                return None
+            return await self._settled(stored, await self._jobs.owners())
+        except DiskError as error:
+            self._warn(error)
+            return None
+
+    async def listed(self, owner: str | None) -> list[Job]:
+        """The jobs of an owner; see `JobStorage`."""
+        if not await self._jobs.exist():
+            return []
+        try:
+            owners, found = await self._jobs.owners(), await self._jobs.listed(_principal(owner))
+            return [await self._listed(stored, owners) for stored in found]
+        except DiskError as error:
+            self._warn(error)
+            return []
+
+    async def _listed(self, stored: StoredJob, owners: dict[str, JobOwner]) -> Job:
+        gone = stored.state == RUNNING and self._is_gone(stored, owners)
+        # Read whole only where it is to go on.
+        whole = await self._jobs.find(stored.id) if gone else None
+        return self._seen(stored, gone) if whole is None else await self._settled(whole, owners)
+
+    async def refresh(self, job: Job) -> None:
+        """Bring a job that is elsewhere up to date; see `JobStorage`."""
+        with suppress(DiskError):
+            stored = await self._jobs.find(job.id)
+            if stored is None:
+                job.show("cut", text=job.partial_text, status="no longer kept", seconds=job.seconds)
+            elif stored.state != RUNNING or not self._is_gone(stored, await self._jobs.owners()):
+                _show(job, stored)
+
+    async def cancel(self, job: Job) -> None:
+        """Have a job stopped; see `JobStorage`."""
+        deadline = time.monotonic() + _CANCEL_SECONDS
+        await self._jobs.ask_to_cancel(job.id)
+        while job.is_elsewhere and time.monotonic() < deadline:
+            await self.refresh(job)
+            if job.is_elsewhere:
+                await asyncio.sleep(_POLL_SECONDS)
+
+    async def go_on_with(self, job: Job) -> Job | None:
+        """Run a job again whose process has ended; see `JobStorage`."""
+        stored = await self._jobs.find(job.id)
+        if stored is None or stored.request is None or not self._is_gone(stored, await self._jobs.owners()):
+            return None
+        return await self._taken(stored)
+
+    def resume(self) -> None:
+        """Begin to go on with what earlier processes left; see `JobStorage`."""
+        if self._resuming is None:
+            self._resuming = asyncio.create_task(self._resume())
+
+    async def aclose(self) -> None:
+        """Write all that is left to write; see `JobStorage`."""
+        for task in (self._resuming, self._keeping):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
+        if self._writes:
+            await asyncio.wait(self._writes.values())
+
+    # What this process runs.
+
+    def _write(self, job: Job, work: Any) -> asyncio.Task[None]:
+        """Write in a task of its own, after what is being written of the same job."""
+        before = self._writes.get(job.id)
+
+        async def write() -> None:
+            if before is not None:
+                await asyncio.wait({before})
+            await work
+
+        task = self._writes[job.id] = asyncio.create_task(write())
+        task.add_done_callback(lambda done: self._writes.get(job.id) is done and self._writes.pop(job.id))
+        return task
+
+    def _keep_up(self, job: Job, stored: StoredJob) -> None:
+        self._running[job.id] = (job, stored)
+        if self._keeping is None or self._keeping.done():
+            self._keeping = asyncio.create_task(self._flush())
+
+    async def _flush(self) -> None:
+        """Write how far the jobs are, for as long as there are any, and learn what others did to them."""
+        while self._running:
+            await asyncio.sleep(FLUSH_SECONDS)
+            ended = {job_id for job_id, (job, _) in self._running.items() if job.ended_at is not None}
+            updates = [_update(*pair) for job_id, pair in self._running.items() if job_id not in ended]
+            try:
+                news = await self._jobs.update(updates)
+            except DiskError as error:
+                self._warn(error)
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            for update in updates:
+                if update.text is not None and (pair := self._running.get(update.id)):
+                    pair[1].text = update.text
+            for job_id in news.lost:
+                if pair := self._running.pop(job_id, None):
+                    log.warning("Job %s was taken over by another process, since this one did not answer.", job_id)
+                    self._manager.lose(pair[0])
+            for job_id in news.cancelled & self._running.keys():
+                if (task := self._running[job_id][0].task) is not None:
+                    task.cancel()
+
+    def _request(self, job: Job) -> dict[str, Any] | None:
+        """What is needed to run it again; None where that must not be."""
+        arguments = job.arguments
+        if not job.goes_on or arguments is None:
+            return None
+        request = {"arguments": arguments, "roots": list(self._roots())}
+        job.goes_on = len(json.dumps(request)) <= _MOST_REQUEST_BYTES
+        return request if job.goes_on else None
+
+    def _describe_end(self, job: Job, stored: StoredJob) -> None:
+        stored.state, stored.model, stored.progress = job.state, _plain(job.model), _progress(job)
+        stored.text, stored.result, stored.tokens = _plain(job.partial_text), None, None
+        if job.result is not None:
+            fields = job.result.model_dump(mode="python", by_alias=True, exclude_none=True)
+            stored.result = json.dumps(fields, default=str)
+            tokens = cast("dict[str, Any]", job.result.structured_content or {}).get("tokens")
+            stored.tokens = tokens if isinstance(tokens, int) else None
+
+    # What others ran.
+
+    async def _resume(self) -> None:
+        """Take over what others left; watch those that are at work until they have ended or their lease is over."""
+        if not await self._jobs.exist():
+            return
+        with suppress(DiskError):
+            while True:
+                owners = await self._jobs.owners()
+                waiting = [job for job in await self._jobs.running() if self._may_go_on(job) or not job.resumes]
+                for stored in waiting:
+                    await self._settled(stored, owners)
+                if not any(not self._is_gone(stored, owners) for stored in waiting):
+                    return
+                await asyncio.sleep(_WATCH_SECONDS)
+
+    async def _settled(self, stored: StoredJob, owners: dict[str, JobOwner]) -> Job:
+        """A job whose process has ended goes on here if it may, or ends."""
+        if stored.state != RUNNING or not self._is_gone(stored, owners):
+            return self._seen(stored, gone=False)
+        if self._may_go_on(stored):
+            if (job := await self._taken(stored)) is not None:
+                return job
+        elif not stored.resumes and await self._jobs.take(stored):
+            stored.state, stored.progress = "cut", {**stored.progress, "orphan": True}
+            await self._jobs.end(stored, self._limits)
+        return self._seen(await self._jobs.find(stored.id) or stored, gone=True)
+
+    async def _taken(self, stored: StoredJob) -> Job | None:
+        """Go on with a job; None where another process was quicker, or its tool is not offered."""
+        if not await self._jobs.take(stored):
+            return None
+        if (job := self._go_on(stored, _owner(stored.principal))) is None:
+            await self._jobs.release([stored])
+            return None
+        self._keep_up(job, stored)
+        return job
+
+    def _may_go_on(self, stored: StoredJob) -> bool:
+        same = stored.settings == self._digest
+        return self._settings.jobs.resume == "auto" and stored.resumes and stored.request is not None and same
+
+    def _is_gone(self, stored: StoredJob, owners: dict[str, JobOwner]) -> bool:
+        """Whether nobody works on a job any more: its process has ended, or shows no sign of life for a while."""
+        owner = owners.get(stored.owner)
+        if owner is None or owner.has_ended:
+            return True
+        now = time.monotonic()
+        beats, since = self._beats.get(stored.owner, (-1, now))
+        if beats != owner.beats:
+            beats, since = owner.beats, now
+        self._beats[stored.owner] = (beats, since)
+        return now - since > LEASE_SECONDS
+
+    def _seen(self, stored: StoredJob, gone: bool) -> Job:
+        """A job as a client sees it that did not begin it here."""
+        consent = Consent(stored.tool, "", self._settings.policy, PendingConfirmations(), lambda: False, detached=True)
+        job = Job(stored.tool, stored.model, _owner(stored.principal), Progress(None), consent)
+        job.id, job.goes_on = stored.id, stored.resumes and stored.state == RUNNING
+        _show(job, stored)
+        if stored.state == RUNNING and gone:
+            # Nobody works on it now; it is in the store as running, for the server that may go on with it.
+            job.is_orphan = True
+            job.show("cut", text=stored.text, status=job.status_text, seconds=job.seconds)
+        return job
+
+    def _warn(self, error: DiskError) -> None:
+        if not self._warned:
+            self._warned = True
+            log.warning("%s Until then, jobs end with this process.", error)
+
+
+def _show(job: Job, stored: StoredJob) -> None:
+    progress = stored.progress
+    result = None if stored.result is None else CallToolResult.model_validate_json(stored.result)
+    status, seconds = str(progress.get("status", "")), float(progress.get("seconds", 0))
+    job.is_orphan = bool(progress.get("orphan"))
+    job.progress.done, job.progress.total = progress.get("done", 0.0), progress.get("total")
+    job.show(cast("JobState", stored.state), text=stored.text, status=status, seconds=seconds, result=result)
+
+
+def _update(job: Job, stored: StoredJob) -> JobUpdate:
+    text = _plain(job.partial_text)
+    return JobUpdate(
+        job.id, stored.fence, _plain(job.model), _progress(job), None if len(text) == len(stored.text) else text
+    )
+
+
+def _progress(job: Job) -> dict[str, Any]:
+    return {
+        "status": job.status_text,
+        "seconds": round(job.seconds, 1),
+        "done": job.progress.done,
+        "total": job.progress.total,
+        "agreed": sorted(job.consent.granted_keys | job.consent.confirmed_keys),
+        "orphan": job.is_orphan,
+    }
+
+
+def may_repeat(arguments: dict[str, Any]) -> bool:
+    """Whether running a call again that repeats some of its work costs nothing: no model of it is on ollama.com."""
+    named = arguments.get("models", [arguments.get("model", "")])
+    return not any(isinstance(name, str) and name and parse_name(name).is_cloud for name in named)
+
+
+def _principal(owner: str | None) -> str:
+    """Whose a job is in the store. A session ends with its process: after that, its job is known by its id."""
+    if owner == EVERYBODY:
+        return _LOCAL
+    return owner if owner is not None and owner.startswith("token ") else ""
+
+
+def _owner(principal: str) -> str | None:
+    return EVERYBODY if principal == _LOCAL else principal or None
+
+
+def _plain(text: str) -> str:
+    # Half a surrogate pair, which a model may write, has no place in the file.
+    return text.encode("utf-8", "replace").decode()
