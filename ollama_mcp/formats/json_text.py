@@ -93,17 +93,3 @@ def json_line(value: Any) -> str:
 def _visible_in_json(match: re.Match[str]) -> str:
     character = match[0]
     return json.dumps(character)[1:-1] if is_hidden(character) else character
-
-
-def rough_bytes(value: object) -> int:
-    """The rough size of a JSON value. Of a list of numbers only the length counts: vectors have thousands."""
-    match value:
-        case str():
-            return len(value)
-        case dict():
-            return sum(rough_bytes(item) for item in cast("dict[str, object]", value).values())
-        case list():
-            items = cast("list[object]", value)
-            return 8 * len(items) if items and isinstance(items[0], float) else sum(map(rough_bytes, items))
-        case _:
-            return 8

@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from ollama_mcp.server.guidance.guidance import Guidance
     from ollama_mcp.server.job_storage import JobStorage
     from ollama_mcp.server.registry import ToolSpec
-    from ollama_mcp.store.jobs import StoredJob
 
 NAME = "ollama"
 JOB_TOOL = "ollama_job"
@@ -222,7 +221,7 @@ class OllamaServer(GuidedServer):
                             next_step="The user can add the toolset 'system' to tools.toolsets in the settings.",
                         )
                     job = Job(name, str(checked.get("model", "")), caller.owner, progress, call.consent)
-                    work = self._run(tool, call, checked, context)
+                    work = self._run(tool, call, checked, context, job)
                     # Without the tool that gives a job's result, work is better waited for.
                     if not tool.is_long or JOB_TOOL not in self.bound_tools:
                         result = await work
@@ -257,32 +256,16 @@ class OllamaServer(GuidedServer):
         if self.store.path is None:
             return None
         from ollama_mcp.server.durable_jobs import DurableJobs
+        from ollama_mcp.server.going_on import Continuation
 
-        return DurableJobs(self.store.jobs, self.jobs, self.ollama_settings, self._roots, self._go_on)
+        def roots() -> tuple[str, ...]:
+            return self.access.read_rules.environment.roots if "access" in self.__dict__ else ()
 
-    def _roots(self) -> tuple[str, ...]:
-        return self.access.read_rules.environment.roots if "access" in self.__dict__ else ()
-
-    def _go_on(self, stored: StoredJob, owner: str | None) -> Job | None:
-        """Run a job again that another process left; None where its tool is not offered."""
-        from ollama_mcp.server.going_on import job_again, run_again
-
-        tool = self.bound_tools.get(stored.tool)
-        if tool is None:
-            return None
-
-        async def run(call: Call, arguments: dict[str, Any]) -> CallToolResult:
-            try:
-                return await self._run(tool, call, tool.arguments.check(arguments), None)
-            except Exception as error:
-                return await self._failure(error, tool.name)
-
-        job, call, arguments = job_again(stored, owner, tool, partial(self._call, None))
-        self.jobs.go_on(job, run_again(run, call, arguments))
-        return job
+        again = Continuation(self.jobs, self.bound_tools, partial(self._call, None), self._run, self._failure)
+        return DurableJobs(self.store.jobs, self.jobs, self.ollama_settings, roots, again.go_on)
 
     async def _run(
-        self, tool: BoundTool, call: Call, arguments: dict[str, Any], context: Context[None, Any] | None
+        self, tool: BoundTool, call: Call, arguments: dict[str, Any], context: Context[None, Any] | None, job: Job
     ) -> CallToolResult:
         """Run the tool and return its result, or its error as one: a job has no call that could report it.
 
@@ -298,6 +281,8 @@ class OllamaServer(GuidedServer):
                 # Mostly nobody listens, and no prompt was asked for, which would show the host as it was.
                 if self.updates.listeners or "guidance" in self.__dict__:
                     await notify_changes(self, tool.name)
+                if call.afterwards:
+                    await self.jobs.conclude(job, result, call.afterwards)
                 return result
             except NeedsInput:
                 raise

@@ -36,6 +36,7 @@ _RETRY_SECONDS = 5.0
 # A client waits for the answer that names the job.
 _ADD_SECONDS = 2.0
 _CANCEL_SECONDS = 10.0
+_CLOSE_SECONDS = 2.0
 _POLL_SECONDS = 0.1
 _MOST_REQUEST_BYTES = 4_000_000
 _LOCAL = "local"
@@ -92,6 +93,21 @@ class DurableJobs:
             else:
                 self._running[job.id] = (job, stored)
 
+    async def conclude(self, job: Job, result: CallToolResult) -> bool:
+        """Write the result of a job; see `JobStorage`."""
+        await self.written(job)
+        if (pair := self._running.get(job.id)) is None:
+            return True
+        stored = pair[1]
+        _describe_end(stored, job, "failed" if result.is_error else "done", result)
+        try:
+            return await self._jobs.end(stored, self._limits)
+        except DiskError as error:
+            # Written again when the work has ended.
+            stored.state = RUNNING
+            self._warn(error)
+            return True
+
     def end(self, job: Job) -> None:
         """Begin to write how a job ended; see `JobStorage`."""
         self._write(job, self._end(job))
@@ -102,13 +118,15 @@ class DurableJobs:
             if stored is None:
                 # It never ran as a job, or could not be kept until now.
                 stored = StoredJob(job.id, job.tool, "", _principal(job.owner), None, self._digest, False)
-                self._describe_end(job, stored)
+                _describe_end(stored, job, job.state, job.result)
                 await self._jobs.add(stored)
+            elif stored.state != RUNNING:
+                return
             elif job.is_orphan and stored.resumes:
                 stored.progress, stored.text = _progress(job), _plain(job.partial_text)
                 await self._jobs.release([stored])
             else:
-                self._describe_end(job, stored)
+                _describe_end(stored, job, job.state, job.result)
                 if not await self._jobs.end(stored, self._limits):
                     log.warning("Job %s was taken over by another process; what this one did is not kept.", job.id)
                     self._manager.lose(job)
@@ -124,7 +142,7 @@ class DurableJobs:
     async def find(self, job_id: str, owner: str | None) -> Job | None:
         """A job of another process; see `JobStorage`."""
         try:
-            stored = await self._jobs.find(job_id) if await self._jobs.exist() else None
+            stored = await self._jobs.find(_plain(job_id)) if await self._jobs.exist() else None
             if stored is None or stored.principal not in ("", _principal(owner)):
                 return None
             return await self._settled(stored, await self._jobs.owners())
@@ -186,7 +204,10 @@ class DurableJobs:
                 task.cancel()
                 await asyncio.wait({task})
         if self._writes:
-            await asyncio.wait(self._writes.values())
+            # A store that is locked must not hold up the end of the process.
+            _, late = await asyncio.wait(self._writes.values(), timeout=_CLOSE_SECONDS)
+            for task in late:
+                task.cancel()
 
     # What this process runs.
 
@@ -212,8 +233,8 @@ class DurableJobs:
         """Write how far the jobs are, for as long as there are any, and learn what others did to them."""
         while self._running:
             await asyncio.sleep(FLUSH_SECONDS)
-            ended = {job_id for job_id, (job, _) in self._running.items() if job.ended_at is not None}
-            updates = [_update(*pair) for job_id, pair in self._running.items() if job_id not in ended]
+            pairs = [pair for pair in self._running.values() if pair[1].state == RUNNING and pair[0].ended_at is None]
+            updates = [_update(*pair) for pair in pairs]
             try:
                 news = await self._jobs.update(updates)
             except DiskError as error:
@@ -234,20 +255,12 @@ class DurableJobs:
     def _request(self, job: Job) -> dict[str, Any] | None:
         """What is needed to run it again; None where that must not be."""
         arguments = job.arguments
-        if not job.goes_on or arguments is None:
+        job.goes_on = job.goes_on and arguments is not None and (job.resumes or _may_repeat(arguments))
+        if not job.goes_on:
             return None
         request = {"arguments": arguments, "roots": list(self._roots())}
         job.goes_on = len(json.dumps(request)) <= _MOST_REQUEST_BYTES
         return request if job.goes_on else None
-
-    def _describe_end(self, job: Job, stored: StoredJob) -> None:
-        stored.state, stored.model, stored.progress = job.state, _plain(job.model), _progress(job)
-        stored.text, stored.result, stored.tokens = _plain(job.partial_text), None, None
-        if job.result is not None:
-            fields = job.result.model_dump(mode="python", by_alias=True, exclude_none=True)
-            stored.result = json.dumps(fields, default=str)
-            tokens = cast("dict[str, Any]", job.result.structured_content or {}).get("tokens")
-            stored.tokens = tokens if isinstance(tokens, int) else None
 
     # What others ran.
 
@@ -337,6 +350,16 @@ def _update(job: Job, stored: StoredJob) -> JobUpdate:
     )
 
 
+def _describe_end(stored: StoredJob, job: Job, state: JobState, result: CallToolResult | None) -> None:
+    stored.state, stored.model, stored.progress = state, _plain(job.model), _progress(job)
+    stored.text, stored.result, stored.tokens = _plain("" if result else job.partial_text), None, None
+    if result is not None:
+        fields = result.model_dump(mode="python", by_alias=True, exclude_none=True)
+        stored.result = json.dumps(fields, default=str)
+        tokens = cast("dict[str, Any]", result.structured_content or {}).get("tokens")
+        stored.tokens = tokens if isinstance(tokens, int) else None
+
+
 def _progress(job: Job) -> dict[str, Any]:
     return {
         "status": job.status_text,
@@ -348,7 +371,7 @@ def _progress(job: Job) -> dict[str, Any]:
     }
 
 
-def may_repeat(arguments: dict[str, Any]) -> bool:
+def _may_repeat(arguments: dict[str, Any]) -> bool:
     """Whether running a call again that repeats some of its work costs nothing: no model of it is on ollama.com."""
     named = arguments.get("models", [arguments.get("model", "")])
     return not any(isinstance(name, str) and name and parse_name(name).is_cloud for name in named)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from mcp.types import CallToolResult
 
 Job = TypeVar("Job")
 
@@ -12,6 +15,10 @@ class JobStorage(Protocol[Job]):
 
     async def add(self, job: Job) -> None:
         """Keep a job before the answer leaves that names it; where it cannot be kept, `unkept` says why."""
+        ...
+
+    async def conclude(self, job: Job, result: CallToolResult) -> bool:
+        """Write the result of a job whose work is about to end; False where it is another process's by now."""
         ...
 
     def end(self, job: Job) -> None:

@@ -9,16 +9,16 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from mcp.types import CallToolResult, TextContent
+from mcp.types import CallToolResult
 
-from ollama_mcp.errors import Busy, InvalidArgument
+from ollama_mcp.errors import Busy, InvalidArgument, OllamaMCPError
 from ollama_mcp.server.caller import Caller
 from ollama_mcp.server.confirmation import Consent
-from ollama_mcp.server.result_budget import text_piece
+from ollama_mcp.server.result_budget import rough_bytes, text_piece
 from ollama_mcp.work.progress import Progress, newest
 
 if TYPE_CHECKING:
@@ -101,12 +101,7 @@ class Job:
     @property
     def kept_bytes(self) -> int:
         """Roughly how many bytes are kept for it."""
-        if self.result is None:
-            return len(self._final_text)
-        from ollama_mcp.formats.json_text import rough_bytes
-
-        texts = [block.text for block in self.result.content if isinstance(block, TextContent)]
-        return rough_bytes(texts) + rough_bytes(self.result.structured_content)
+        return len(self._final_text) if self.result is None else rough_bytes(self.result)
 
     def finish(self, state: JobState, result: CallToolResult | None) -> None:
         """Keep the result or the text so far, and release the task and its progress."""
@@ -217,7 +212,9 @@ class JobManager:
         task.add_done_callback(self._tasks.discard)
         try:
             if background:
-                await _wait_for_first(task, job.progress.moved if asks_midway else job.progress.begun, _ASKING_SECONDS)
+                from ollama_mcp.work.threads import wait_for_first
+
+                await wait_for_first(task, job.progress.moved if asks_midway else job.progress.begun, _ASKING_SECONDS)
             else:
                 await asyncio.wait({task}, timeout=caller.patience)
             # Without room for another job the call keeps waiting: losing the work would be worse than a late answer.
@@ -279,6 +276,21 @@ class JobManager:
                 next_step="ollama_job(action='list') lists the jobs.",
             )
         return job
+
+    async def conclude(self, job: Job, result: CallToolResult, afterwards: list[Callable[[], Awaitable[None]]]) -> None:
+        """Keep the result of work that ends, and do then what needed it to be kept.
+
+        Raises:
+            CancelledError: Another process has taken the job over: it needs what this one would remove.
+        """
+        if job.id and self._storage is not None and not await self._storage.conclude(job, result):
+            self.lose(job)
+            raise asyncio.CancelledError
+        for step in afterwards:
+            try:
+                await step()
+            except OllamaMCPError as error:
+                log.warning("%s", error)
 
     async def go_on_with(self, job: Job) -> Job:
         """Run a job again whose process has ended, as the user asks for; any other stays as it is."""
@@ -385,12 +397,3 @@ class JobManager:
                 break
             ended, size = ended[1:], size - job.kept_bytes
             del self._jobs[job.id]
-
-
-async def _wait_for_first(task: asyncio.Task[Any], event: asyncio.Event, seconds: float) -> None:
-    """Wait until a task ends, an event is set, or the time is up, whichever comes first."""
-    waiting = asyncio.create_task(event.wait())
-    try:
-        await asyncio.wait({task, waiting}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        waiting.cancel()

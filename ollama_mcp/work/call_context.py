@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,7 @@ class CallContext:
         habits: The models that this caller named before.
         started: When the call began, on the monotonic clock.
         resumed: Whether it goes on with a job that another process began.
+        afterwards: What is to be done once the result is kept, so that what it was made from is not needed any more.
     """
 
     settings: Settings
@@ -49,6 +50,9 @@ class CallContext:
     habits: ModelHabits
     started: float = field(default_factory=time.monotonic, kw_only=True)
     resumed: bool = field(default=False, kw_only=True)
+    afterwards: list[Callable[[], Awaitable[None]]] = field(
+        default_factory=list[Callable[[], Awaitable[None]]], kw_only=True
+    )
 
     @property
     def client(self) -> OllamaClient:
