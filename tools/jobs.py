@@ -77,7 +77,7 @@ async def ollama_job(
     else:
         if action == "resume":
             job = await call.jobs.go_on_with(job)
-        await call.jobs.follow(job, call.caller, call.progress)
+        job = await call.jobs.follow(job, call.caller, call.progress)
     if action == "status" or job.state == "running":
         return JobList(jobs=[_row(job)], note=_next_step(job))
     if job.result is None:

@@ -282,7 +282,8 @@ class OllamaServer(GuidedServer):
                 if self.updates.listeners or "guidance" in self.__dict__:
                     await notify_changes(self, tool.name)
                 if call.afterwards:
-                    await self.jobs.conclude(job, result, call.afterwards)
+                    await self.jobs.conclude(job, result)
+                    await call.run_afterwards()
                 return result
             except NeedsInput:
                 raise

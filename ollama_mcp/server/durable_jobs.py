@@ -6,19 +6,28 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from mcp.types import CallToolResult
 
 from ollama_mcp.errors import DiskError
-from ollama_mcp.formats.model_names import parse_name
-from ollama_mcp.server.caller import EVERYBODY
 from ollama_mcp.server.confirmation import Consent, PendingConfirmations
-from ollama_mcp.server.jobs import Job, JobManager, JobState
+from ollama_mcp.server.job_rows import (
+    describe_end,
+    may_repeat,
+    owner_of,
+    plain,
+    principal_of,
+    progress_of,
+    show,
+    update_of,
+)
+from ollama_mcp.server.jobs import Job, JobManager
 from ollama_mcp.server.settings_digest import settings_digest
-from ollama_mcp.store.jobs import RUNNING, JobUpdate, KeepLimits, StoredJob
+from ollama_mcp.store.jobs import RUNNING, KeepLimits, StoredJob
 from ollama_mcp.work.progress import Progress
 
 if TYPE_CHECKING:
@@ -39,7 +48,6 @@ _CANCEL_SECONDS = 10.0
 _CLOSE_SECONDS = 2.0
 _POLL_SECONDS = 0.1
 _MOST_REQUEST_BYTES = 4_000_000
-_LOCAL = "local"
 
 GoOn = Callable[[StoredJob, str | None], Job | None]
 
@@ -73,11 +81,11 @@ class DurableJobs:
     async def add(self, job: Job) -> None:
         """Keep a job; see `JobStorage`."""
         stored = StoredJob(
-            job.id, job.tool, _plain(job.model), _principal(job.owner), self._request(job), self._digest, job.goes_on
+            job.id, job.tool, plain(job.model), principal_of(job.owner), self._request(job), self._digest, job.goes_on
         )
-        stored.progress, stored.text = _progress(job), _plain(job.partial_text)
+        stored.progress, stored.text = progress_of(job), plain(job.partial_text)
         job.unkept = "the store is busy"
-        write = self._write(job, self._add(job, stored))
+        write = self._write(job, partial(self._add, job, stored))
         await asyncio.wait({write}, timeout=_ADD_SECONDS)
 
     async def _add(self, job: Job, stored: StoredJob) -> None:
@@ -99,7 +107,7 @@ class DurableJobs:
         if (pair := self._running.get(job.id)) is None:
             return True
         stored = pair[1]
-        _describe_end(stored, job, "failed" if result.is_error else "done", result)
+        describe_end(stored, job, "failed" if result.is_error else "done", result)
         try:
             return await self._jobs.end(stored, self._limits)
         except DiskError as error:
@@ -110,23 +118,23 @@ class DurableJobs:
 
     def end(self, job: Job) -> None:
         """Begin to write how a job ended; see `JobStorage`."""
-        self._write(job, self._end(job))
+        self._write(job, partial(self._end, job))
 
     async def _end(self, job: Job) -> None:
         _, stored = self._running.pop(job.id, (job, None))
         try:
             if stored is None:
                 # It never ran as a job, or could not be kept until now.
-                stored = StoredJob(job.id, job.tool, "", _principal(job.owner), None, self._digest, False)
-                _describe_end(stored, job, job.state, job.result)
-                await self._jobs.add(stored)
+                stored = StoredJob(job.id, job.tool, "", principal_of(job.owner), None, self._digest, False)
+                describe_end(stored, job, job.state, job.result)
+                await self._jobs.add(stored, self._limits)
             elif stored.state != RUNNING:
                 return
             elif job.is_orphan and stored.resumes:
-                stored.progress, stored.text = _progress(job), _plain(job.partial_text)
+                stored.progress, stored.text = progress_of(job), plain(job.partial_text)
                 await self._jobs.release([stored])
             else:
-                _describe_end(stored, job, job.state, job.result)
+                describe_end(stored, job, job.state, job.result)
                 if not await self._jobs.end(stored, self._limits):
                     log.warning("Job %s was taken over by another process; what this one did is not kept.", job.id)
                     self._manager.lose(job)
@@ -142,8 +150,8 @@ class DurableJobs:
     async def find(self, job_id: str, owner: str | None) -> Job | None:
         """A job of another process; see `JobStorage`."""
         try:
-            stored = await self._jobs.find(_plain(job_id)) if await self._jobs.exist() else None
-            if stored is None or stored.principal not in ("", _principal(owner)):
+            stored = await self._jobs.find(plain(job_id)) if await self._jobs.exist() else None
+            if stored is None or stored.principal not in ("", principal_of(owner)):
                 return None
             return await self._settled(stored, await self._jobs.owners())
         except DiskError as error:
@@ -155,7 +163,7 @@ class DurableJobs:
         if not await self._jobs.exist():
             return []
         try:
-            owners, found = await self._jobs.owners(), await self._jobs.listed(_principal(owner))
+            owners, found = await self._jobs.owners(), await self._jobs.listed(principal_of(owner))
             return [await self._listed(stored, owners) for stored in found]
         except DiskError as error:
             self._warn(error)
@@ -167,23 +175,31 @@ class DurableJobs:
         whole = await self._jobs.find(stored.id) if gone else None
         return self._seen(stored, gone) if whole is None else await self._settled(whole, owners)
 
-    async def refresh(self, job: Job) -> None:
+    async def refresh(self, job: Job) -> Job:
         """Bring a job that is elsewhere up to date; see `JobStorage`."""
         with suppress(DiskError):
             stored = await self._jobs.find(job.id)
             if stored is None:
                 job.show("cut", text=job.partial_text, status="no longer kept", seconds=job.seconds)
-            elif stored.state != RUNNING or not self._is_gone(stored, await self._jobs.owners()):
-                _show(job, stored)
+            else:
+                return await self._settled(stored, await self._jobs.owners())
+        return job
 
     async def cancel(self, job: Job) -> None:
         """Have a job stopped; see `JobStorage`."""
+        stored = await self._jobs.find(job.id)
+        if stored is not None and self._is_gone(stored, await self._jobs.owners()):
+            if await self._jobs.take(stored):
+                stored.state, stored.progress = "cancelled", {**stored.progress, "orphan": True}
+                await self._jobs.end(stored, self._limits)
+        else:
+            await self._jobs.ask_to_cancel(job.id)
         deadline = time.monotonic() + _CANCEL_SECONDS
-        await self._jobs.ask_to_cancel(job.id)
-        while job.is_elsewhere and time.monotonic() < deadline:
-            await self.refresh(job)
-            if job.is_elsewhere:
-                await asyncio.sleep(_POLL_SECONDS)
+        while (stored := await self._jobs.find(job.id)) is not None:
+            if stored.state != RUNNING or time.monotonic() > deadline:
+                show(job, stored)
+                return
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def go_on_with(self, job: Job) -> Job | None:
         """Run a job again whose process has ended; see `JobStorage`."""
@@ -211,14 +227,14 @@ class DurableJobs:
 
     # What this process runs.
 
-    def _write(self, job: Job, work: Any) -> asyncio.Task[None]:
+    def _write(self, job: Job, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         """Write in a task of its own, after what is being written of the same job."""
         before = self._writes.get(job.id)
 
         async def write() -> None:
             if before is not None:
                 await asyncio.wait({before})
-            await work
+            await work()
 
         task = self._writes[job.id] = asyncio.create_task(write())
         task.add_done_callback(lambda done: self._writes.get(job.id) is done and self._writes.pop(job.id))
@@ -234,7 +250,7 @@ class DurableJobs:
         while self._running:
             await asyncio.sleep(FLUSH_SECONDS)
             pairs = [pair for pair in self._running.values() if pair[1].state == RUNNING and pair[0].ended_at is None]
-            updates = [_update(*pair) for pair in pairs]
+            updates = [update_of(*pair) for pair in pairs]
             try:
                 news = await self._jobs.update(updates)
             except DiskError as error:
@@ -255,7 +271,7 @@ class DurableJobs:
     def _request(self, job: Job) -> dict[str, Any] | None:
         """What is needed to run it again; None where that must not be."""
         arguments = job.arguments
-        job.goes_on = job.goes_on and arguments is not None and (job.resumes or _may_repeat(arguments))
+        job.goes_on = job.goes_on and arguments is not None and (job.resumes or may_repeat(arguments))
         if not job.goes_on:
             return None
         request = {"arguments": arguments, "roots": list(self._roots())}
@@ -269,6 +285,7 @@ class DurableJobs:
         if not await self._jobs.exist():
             return
         with suppress(DiskError):
+            await self._jobs.tidy(self._limits)
             while True:
                 owners = await self._jobs.owners()
                 waiting = [job for job in await self._jobs.running() if self._may_go_on(job) or not job.resumes]
@@ -294,7 +311,7 @@ class DurableJobs:
         """Go on with a job; None where another process was quicker, or its tool is not offered."""
         if not await self._jobs.take(stored):
             return None
-        if (job := self._go_on(stored, _owner(stored.principal))) is None:
+        if (job := self._go_on(stored, owner_of(stored.principal))) is None:
             await self._jobs.release([stored])
             return None
         self._keep_up(job, stored)
@@ -319,9 +336,9 @@ class DurableJobs:
     def _seen(self, stored: StoredJob, gone: bool) -> Job:
         """A job as a client sees it that did not begin it here."""
         consent = Consent(stored.tool, "", self._settings.policy, PendingConfirmations(), lambda: False, detached=True)
-        job = Job(stored.tool, stored.model, _owner(stored.principal), Progress(None), consent)
+        job = Job(stored.tool, stored.model, owner_of(stored.principal), Progress(None), consent)
         job.id, job.goes_on = stored.id, stored.resumes and stored.state == RUNNING
-        _show(job, stored)
+        show(job, stored)
         if stored.state == RUNNING and gone:
             # Nobody works on it now; it is in the store as running, for the server that may go on with it.
             job.is_orphan = True
@@ -332,62 +349,3 @@ class DurableJobs:
         if not self._warned:
             self._warned = True
             log.warning("%s Until then, jobs end with this process.", error)
-
-
-def _show(job: Job, stored: StoredJob) -> None:
-    progress = stored.progress
-    result = None if stored.result is None else CallToolResult.model_validate_json(stored.result)
-    status, seconds = str(progress.get("status", "")), float(progress.get("seconds", 0))
-    job.is_orphan = bool(progress.get("orphan"))
-    job.progress.done, job.progress.total = progress.get("done", 0.0), progress.get("total")
-    job.show(cast("JobState", stored.state), text=stored.text, status=status, seconds=seconds, result=result)
-
-
-def _update(job: Job, stored: StoredJob) -> JobUpdate:
-    text = _plain(job.partial_text)
-    return JobUpdate(
-        job.id, stored.fence, _plain(job.model), _progress(job), None if len(text) == len(stored.text) else text
-    )
-
-
-def _describe_end(stored: StoredJob, job: Job, state: JobState, result: CallToolResult | None) -> None:
-    stored.state, stored.model, stored.progress = state, _plain(job.model), _progress(job)
-    stored.text, stored.result, stored.tokens = _plain("" if result else job.partial_text), None, None
-    if result is not None:
-        fields = result.model_dump(mode="python", by_alias=True, exclude_none=True)
-        stored.result = json.dumps(fields, default=str)
-        tokens = cast("dict[str, Any]", result.structured_content or {}).get("tokens")
-        stored.tokens = tokens if isinstance(tokens, int) else None
-
-
-def _progress(job: Job) -> dict[str, Any]:
-    return {
-        "status": job.status_text,
-        "seconds": round(job.seconds, 1),
-        "done": job.progress.done,
-        "total": job.progress.total,
-        "agreed": sorted(job.consent.granted_keys | job.consent.confirmed_keys),
-        "orphan": job.is_orphan,
-    }
-
-
-def _may_repeat(arguments: dict[str, Any]) -> bool:
-    """Whether running a call again that repeats some of its work costs nothing: no model of it is on ollama.com."""
-    named = arguments.get("models", [arguments.get("model", "")])
-    return not any(isinstance(name, str) and name and parse_name(name).is_cloud for name in named)
-
-
-def _principal(owner: str | None) -> str:
-    """Whose a job is in the store. A session ends with its process: after that, its job is known by its id."""
-    if owner == EVERYBODY:
-        return _LOCAL
-    return owner if owner is not None and owner.startswith("token ") else ""
-
-
-def _owner(principal: str) -> str | None:
-    return EVERYBODY if principal == _LOCAL else principal or None
-
-
-def _plain(text: str) -> str:
-    # Half a surrogate pair, which a model may write, has no place in the file.
-    return text.encode("utf-8", "replace").decode()

@@ -37,8 +37,8 @@ class JobStorage(Protocol[Job]):
         """The jobs of an owner that are kept, newest first."""
         ...
 
-    async def refresh(self, job: Job) -> None:
-        """Bring a job that is elsewhere up to date."""
+    async def refresh(self, job: Job) -> Job:
+        """A job that is elsewhere as it is now, which may be here by now."""
         ...
 
     async def cancel(self, job: Job) -> None:

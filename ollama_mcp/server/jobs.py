@@ -9,13 +9,13 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from mcp.types import CallToolResult
 
-from ollama_mcp.errors import Busy, InvalidArgument, OllamaMCPError
+from ollama_mcp.errors import Busy, InvalidArgument
 from ollama_mcp.server.caller import Caller
 from ollama_mcp.server.confirmation import Consent
 from ollama_mcp.server.result_budget import rough_bytes, text_piece
@@ -249,7 +249,7 @@ class JobManager:
         task.add_done_callback(partial(self._on_end, job, "cancelled"))
 
     def lose(self, job: Job) -> None:
-        """Stop the work on a job that another process has taken over, and forget it: the store has it."""
+        """Stop and forget a job that another process has taken over: the store has it."""
         job.is_lost = True
         self._jobs.pop(job.id, None)
         if job.task is not None:
@@ -264,12 +264,9 @@ class JobManager:
         job = self._jobs.get(job_id) or self._read.get(job_id)
         if job is None and self._storage is not None:
             found = await self._storage.find(job_id, caller.owner)
-            # Meanwhile it may have begun to go on here.
-            job = self._jobs.get(job_id) or found
-            if job is not None and job.ended_at is not None and not job.goes_on:
-                self._read[job_id] = job
-                while len(self._read) > _MOST_READ:
-                    del self._read[next(iter(self._read))]
+            job = self._jobs.get(job_id) or found  # which may have begun to go on here meanwhile
+            if job is not None:
+                self._remember(job)
         if job is None or job.owner not in (None, caller.owner):
             raise InvalidArgument(
                 f"There is no job {job_id[:80]!r}, or its result is no longer kept.",
@@ -277,8 +274,8 @@ class JobManager:
             )
         return job
 
-    async def conclude(self, job: Job, result: CallToolResult, afterwards: list[Callable[[], Awaitable[None]]]) -> None:
-        """Keep the result of work that ends, and do then what needed it to be kept.
+    async def conclude(self, job: Job, result: CallToolResult) -> None:
+        """Keep the result of work that ends, before what it was made from is removed.
 
         Raises:
             CancelledError: Another process has taken the job over: it needs what this one would remove.
@@ -286,11 +283,6 @@ class JobManager:
         if job.id and self._storage is not None and not await self._storage.conclude(job, result):
             self.lose(job)
             raise asyncio.CancelledError
-        for step in afterwards:
-            try:
-                await step()
-            except OllamaMCPError as error:
-                log.warning("%s", error)
 
     async def go_on_with(self, job: Job) -> Job:
         """Run a job again whose process has ended, as the user asks for; any other stays as it is."""
@@ -321,8 +313,8 @@ class JobManager:
         mine = [job for job in reversed(self._jobs.values()) if job.owner == caller.owner]
         return mine + [job for job in kept if job.id not in self._jobs]
 
-    async def follow(self, job: Job, caller: Caller, progress: Progress) -> None:
-        """Wait for the end of a job as long as the client waits, and report its progress as that of this call."""
+    async def follow(self, job: Job, caller: Caller, progress: Progress) -> Job:
+        """Wait for a job as long as the client does, with its progress; returns it, which may be here only by now."""
         deadline = None if caller.patience is None else time.monotonic() + caller.patience
         async with progress.phase(job.status_text if job.state == "running" else ""):
             while (job.task or job.is_elsewhere) and (deadline is None or time.monotonic() < deadline):
@@ -333,15 +325,17 @@ class JobManager:
                     await asyncio.wait({task}, timeout=max(0.0, left))
                 elif self._storage is not None:
                     await asyncio.sleep(max(0.0, left))
-                    await self._storage.refresh(job)
-                await progress.update(job.progress.done, lambda: job.status_text, job.progress.total)
+                    job = await self._storage.refresh(job)
+                await progress.update(job.progress.done, lambda shown=job: shown.status_text, job.progress.total)
+        self._remember(job)
+        return job
 
     async def cancel(self, job: Job) -> None:
         """Stop the work of a job and wait until its request to the host is closed."""
         if (task := job.task) is not None:
             task.cancel()
             await asyncio.wait({task})
-        elif job.state == "running" and self._storage is not None:
+        elif self._storage is not None and (job.state == "running" or (job.is_orphan and job.goes_on)):
             await self._storage.cancel(job)
 
     async def aclose(self) -> None:
@@ -361,6 +355,13 @@ class JobManager:
             await self._storage.aclose()
         self._jobs.clear()
 
+    def _remember(self, job: Job) -> None:
+        """Keep an ended job of another process for a while: what is cut of its result is named by its id."""
+        if job.id not in self._jobs and job.ended_at is not None and not job.goes_on:
+            self._read[job.id] = job
+            while len(self._read) > _MOST_READ:
+                del self._read[next(iter(self._read))]
+
     def _has_room(self) -> bool:
         return sum(job.task is not None for job in self._jobs.values()) < self._limit
 
@@ -368,7 +369,6 @@ class JobManager:
         """Keep the outcome of work that no call waits for. A cut call is kept only if it has text."""
         result = None if task.cancelled() or task.exception() else task.result()
         if job.is_lost:
-            # Whoever follows it finds it in the store from now on.
             job.show("running", text=job.partial_text, status=job.status_text, seconds=job.seconds)
             job.task = None
             return

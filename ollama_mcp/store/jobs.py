@@ -140,9 +140,16 @@ class Jobs:
         path = self._database.path
         return path is not None and await asyncio.to_thread(path.exists)
 
-    async def add(self, job: StoredJob) -> None:
-        """Keep a job, running by this process or ended."""
+    async def add(self, job: StoredJob, keep: KeepLimits | None = None) -> None:
+        """Keep a job, running by this process or, within limits, ended."""
         await self._database.run(partial(_add, job=job, me=self.me))
+        if keep is not None:
+            await self.tidy(keep)
+
+    async def tidy(self, keep: KeepLimits) -> None:
+        """Delete the jobs that are beyond the limits."""
+        if await self._database.run(partial(_tidy, me=self.me, keep=keep)):
+            await release_space(self._database)
 
     async def update(self, updates: Sequence[JobUpdate]) -> JobNews:
         """Tell that this process lives and how far its running jobs are; returns what others did to them."""
@@ -224,6 +231,11 @@ def _end(connection: Connection, *, me: str, job: StoredJob, keep: KeepLimits) -
         values = (job.state, job.model, _json(job.progress), job.text, job.result, job.tokens, now)
         kept = connection.execute(_END, (*values, job.id, me, job.fence)).rowcount == 1
         return kept, _drop(connection, me, keep, now)
+
+
+def _tidy(connection: Connection, *, me: str, keep: KeepLimits) -> bool:
+    with transaction(connection):
+        return _drop(connection, me, keep, time.time())
 
 
 def _drop(connection: Connection, me: str, keep: KeepLimits, now: float) -> bool:

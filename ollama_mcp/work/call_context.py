@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from ollama_mcp.store import Store
     from ollama_mcp.work.choosing import ModelHabits
     from ollama_mcp.work.progress import Progress
+
+log = logging.getLogger(__name__)
 
 _SHORT_CALL_SECONDS = 1.0
 _POLL_SECONDS = 5.0
@@ -67,6 +70,14 @@ class CallContext:
     def keep_alive(self, given: float | str | None) -> float | str | None:
         """The keep_alive to send: the caller's, else the settings', else none, since it changes the model for all."""
         return given if given is not None else self.settings.defaults.keep_alive
+
+    async def run_afterwards(self) -> None:
+        """Do what was left for after the result was kept; what fails is logged, since the result is there."""
+        for step in self.afterwards:
+            try:
+                await step()
+            except OllamaMCPError as error:
+                log.warning("%s", error)
 
     def report_waiting(self, model: str, earlier: Callable[[], int], *, about: str = "") -> Callable[[], None]:
         """Find out, beside the call, what it waits for before the model's first word, and report that as progress.

@@ -278,3 +278,33 @@ async def test_ids_that_are_none_are_refused(simulator: Simulator, kept: dict[st
         job_of(await client.call_tool("ollama_chat", BACKGROUND))
         for action in ("result", "cancel", "resume"):
             error(await client.call_tool(JOB, {"action": action, "id": job}), "invalid_argument")
+
+
+async def test_a_job_that_waits_for_a_server_can_be_cancelled(simulator: Simulator, kept: dict[str, Any], path: Path):
+    simulator.script(MODEL, Answer("1", hold=asyncio.Event()))
+    settings: dict[str, Any] = {**kept, "jobs": {"resume": "off"}}
+    async with connected(simulator.url, **settings) as client:
+        job = job_of(await client.call_tool("ollama_batch", BATCH))
+        await until(lambda: simulator.in_flight)
+    before = chats(simulator)
+    async with connected(simulator.url, **settings) as client:
+        await client.call_tool(JOB, {"action": "cancel", "id": job})
+        assert data(await client.call_tool(JOB, {}))["jobs"][0]["state"] == "cancelled"
+    assert query(path, "SELECT state, request FROM jobs") == [("cancelled", None)]
+    async with connected(simulator.url, **kept) as client:
+        assert "Ended with its server" in text(await client.call_tool(JOB, result_of(job)))
+    assert chats(simulator) == before
+
+
+async def test_who_waits_for_a_job_of_a_server_that_ends_gets_it_from_his_own(
+    simulator: Simulator, kept: dict[str, Any]
+):
+    simulator.script(MODEL, Answer("1", hold=asyncio.Event()))
+    async with connected(simulator.url, **kept) as other:
+        async with connected(simulator.url, **kept) as client:
+            job = job_of(await client.call_tool("ollama_batch", BATCH))
+            await until(lambda: simulator.in_flight)
+            waiting = asyncio.create_task(other.call_tool(JOB, result_of(job)))
+            # So that it is waited for before its server ends.
+            assert data(await other.call_tool(JOB, {}))["jobs"][0]["state"] == "running"
+        assert data(await waiting)["done"] == 3
