@@ -205,6 +205,7 @@ async def test_what_the_user_agreed_to_holds_when_the_job_goes_on(kept: dict[str
     assert len(user.questions) == 1
 
 
+@pytest.mark.slow
 async def test_two_hundred_jobs_at_once_are_neither_lost_nor_mixed_up(
     simulator: Simulator, kept: dict[str, Any], path: Path
 ):
@@ -257,6 +258,7 @@ def a_folder(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(":memory:")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoil", [locked, newer, a_folder], ids=lambda spoil: spoil.__name__)
 async def test_where_the_store_cannot_be_used_a_job_lives_in_its_process_and_says_so(
     simulator: Simulator, kept: dict[str, Any], path: Path, spoil: Callable[[Path], sqlite3.Connection]
