@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Characters of all answers that are shown; and of one answer, at most and at least: fewer would say nothing.
 TOTAL_CHARS, MAX_ANSWER_CHARS, MIN_ANSWER_CHARS = 12_000, 3_000, 300
-WRITES = Hints(read_only=False, destructive=True, opens_with_urls=True, only_writes_output=True)
+WRITES = Hints(read_only=False, destructive=True, opens_with_urls=True, only_writes_output=True, restarts=True)
 
 
 class Reply(BaseModel):

@@ -1,5 +1,6 @@
 """Create a model from another one, from a Modelfile, or from model files."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
@@ -65,7 +66,7 @@ class Created(Data):
         return "\n".join([done, *format_notes(self.note.split("\n") if self.note else [])])
 
 
-@tool(title="Create a model", toolset="models", hints=DESTROYS)
+@tool(title="Create a model", toolset="models", hints=replace(DESTROYS, restarts=True))
 async def ollama_create_model(
     call: Call,
     model: Annotated[str, Field(description="Name of the new model.")],

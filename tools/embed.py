@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import combinations
 from operator import mul
@@ -56,7 +57,7 @@ class Embeddings(Data):
         return "\n".join([*parts, self.note] if self.note else parts)
 
 
-@tool(title="Embed texts", toolset="inference", hints=INFERS)
+@tool(title="Embed texts", toolset="inference", hints=replace(INFERS, restarts=True))
 async def ollama_embed(
     call: Call,
     input: Annotated[list[str], Field(min_length=1)],

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from ollama_mcp import READS, Call, Data, InvalidArgument, tool
 from ollama_mcp.formats.durations import format_seconds
 from ollama_mcp.server.formatting import format_bytes, format_table
-from ollama_mcp.server.jobs import Job
+from ollama_mcp.server.job import Job
 
 
 class JobRow(BaseModel):
@@ -62,7 +62,7 @@ class JobList(Data):
 async def ollama_job(
     call: Call,
     action: Annotated[
-        Literal["list", "status", "result", "cancel"], Field(description="status and result wait for the end.")
+        Literal["list", "status", "result", "cancel", "resume"], Field(description="All but list and cancel wait.")
     ] = "list",
     id: Annotated[str, Field(description="Job id, from a result or list.")] = "",
     offset: Annotated[int, Field(ge=0, description="Where result goes on.")] = 0,
@@ -76,11 +76,13 @@ async def ollama_job(
         return await _list(call)
     if not id:
         raise InvalidArgument("id is required.", next_step="ollama_job(action='list') names the jobs.")
-    job = call.jobs.get(id, call.caller)
+    job = await call.jobs.get(id, call.caller)
     if action == "cancel":
         await call.jobs.cancel(job)
     else:
-        await call.jobs.follow(job, call.caller, call.progress)
+        if action == "resume":
+            job = await call.jobs.go_on_with(job)
+        job = await call.jobs.follow(job, call.caller, call.progress)
     if action == "status" or job.state == "running":
         return JobList(jobs=[_row(job)], note=_next_step(job))
     if job.result is None:
@@ -92,7 +94,7 @@ async def ollama_job(
 async def _list(call: Call) -> JobList:
     from ollama_mcp.work.batch import unfinished_batches
 
-    jobs = [_row(job) for job in call.jobs.list_for(call.caller)]
+    jobs = [_row(job) for job in await call.jobs.list_for(call.caller)]
     # All clients over HTTP would see the files that others work on.
     batches = await unfinished_batches(call.store) if call.settings.transport == "stdio" else []
     if not batches:
@@ -140,11 +142,17 @@ def _next_step(job: Job) -> str:
 
 def _partial_result(job: Job) -> CallToolResult:
     """What stopped work had written, with the note about it in a block of its own, so that neither is mistaken."""
-    note = f"Stopped after {job.seconds:.0f} s; " + (
+    how = "Ended with its server" if job.is_orphan else "Stopped"
+    note = f"{how} after {job.seconds:.0f} s; " + (
         "this is the text so far." if job.partial_text else "there was no text yet."
     )
     # A transfer has no text that is worth returning; that its work was not lost is what matters.
-    if job.resumes:
+    if job.is_orphan and job.goes_on:
+        note = (
+            f"Its server ended: {job.status_text}. ollama_job(action='resume', id='{job.id}') goes on with it; so does "
+            "the next server with the same settings and folder, unless jobs.resume is off or ask."
+        )
+    elif job.resumes:
         note = f"Stopped: {job.status_text}. The same {job.tool} call resumes."
     texts = [job.partial_text, note] if job.partial_text else [note]
     return CallToolResult(content=[TextContent(type="text", text=text) for text in texts])

@@ -1,5 +1,6 @@
 """Search in files and texts by meaning."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field
@@ -41,7 +42,7 @@ class Ranked(Data):
         return "\n".join([head, format_table(("score", "place", "row", "excerpt"), cells), *format_notes(self.notes)])
 
 
-@tool(title="Find by meaning", toolset="work", hints=INFERS)
+@tool(title="Find by meaning", toolset="work", hints=replace(INFERS, restarts=True))
 async def ollama_rank(
     call: Call,
     query: str,

@@ -49,12 +49,14 @@ class Access:
         """Find the files of a pattern, path or folder as `ollama_mcp.access.globs.find` does; call it in a thread."""
         return find(pattern, purpose, self.read_rules, limit)
 
-    def prepare_output(self, text: str, suffixes: Sequence[str], *, overwrite: bool = False) -> Output:
+    def prepare_output(
+        self, text: str, suffixes: Sequence[str], *, overwrite: bool = False, again: bool = False
+    ) -> Output:
         """Check where results go as `ollama_mcp.access.output.prepare_output` does; call it in a thread.
 
         A relative path or bare file name starts from the first folder that may be written to and has its folder.
         """
-        return prepare_output(text, suffixes, self.read_rules, self.write_rules, overwrite=overwrite)
+        return prepare_output(text, suffixes, self.read_rules, self.write_rules, overwrite=overwrite, again=again)
 
     async def fetch(self, url: str) -> bytes:
         """Return the body at a public address as `ollama_mcp.access.fetch.fetch` does."""

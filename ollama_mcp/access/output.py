@@ -7,7 +7,7 @@ import io
 import os
 import stat
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import TracebackType
 
 from ollama_mcp.access.descriptors import open_folder, path_of_descriptor
@@ -43,13 +43,14 @@ class Output:
         path: Its real absolute path.
         folder: Descriptor of its folder; None on Windows, which has none, so paths are used instead.
         overwrite: Whether an existing file of that name may be replaced.
+        again: Whether an earlier process may have written it already: a file of the same content is then left alone.
     """
 
-    def __init__(self, path: str, folder: int | None, *, overwrite: bool) -> None:
+    def __init__(self, path: str, folder: int | None, *, overwrite: bool, again: bool = False) -> None:
         self.path = path
         self._folder_path, self._name = os.path.split(path)
         self._folder = folder
-        self._overwrite = overwrite
+        self._overwrite, self._again = overwrite, again
 
     def __enter__(self) -> Output:
         return self
@@ -84,7 +85,10 @@ class Output:
                 written = _write_chunks(descriptor, chunks)
                 # Producing the chunks takes time, in which the folder may have been moved.
                 self._check_folder()
-                self._publish(temporary)
+                if self._again and self._has_content_of(temporary):
+                    self._remove(temporary)
+                else:
+                    self._publish(temporary)
             except BaseException:
                 self._remove(temporary)
                 raise
@@ -113,7 +117,7 @@ class Output:
             raise _write_failed(self.path, error) from error
         if stat.S_ISDIR(status.st_mode):
             raise InvalidArgument(f"{quoted(self.path)} is a folder.", next_step="Give the name of a file in it.")
-        if not self._overwrite:
+        if not self._overwrite and not self._again:
             raise _already_exists(self.path)
         if not stat.S_ISREG(status.st_mode) and not stat.S_ISLNK(status.st_mode):
             raise NotAllowed(
@@ -156,6 +160,24 @@ class Output:
             os.unlink(target, dir_fd=folder)
             raise
 
+    def _has_content_of(self, temporary: str) -> bool:
+        try:
+            with ExitStack() as opened:
+                files = [opened.enter_context(self._open_to_read(name)) for name in (self._name, temporary)]
+                if len({os.fstat(file.fileno()).st_size for file in files}) > 1:
+                    return False
+                while chunk := files[0].read(_BUFFER_BYTES):
+                    if chunk != files[1].read(_BUFFER_BYTES):
+                        return False
+        except OSError:
+            return False
+        return True
+
+    def _open_to_read(self, name: str) -> io.BufferedReader:
+        # Not blocking: a pipe of that name is no file of ours.
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        return io.BufferedReader(io.FileIO(os.open(self._at(name), flags, dir_fd=self._folder)))
+
     def _remove(self, temporary: str) -> None:
         with suppress(OSError):
             os.unlink(self._at(temporary), dir_fd=self._folder)
@@ -168,7 +190,13 @@ class Output:
 
 
 def prepare_output(
-    text: str, suffixes: Sequence[str], rules: ReadRules, write_rules: WriteRules, *, overwrite: bool = False
+    text: str,
+    suffixes: Sequence[str],
+    rules: ReadRules,
+    write_rules: WriteRules,
+    *,
+    overwrite: bool = False,
+    again: bool = False,
 ) -> Output:
     """Check where results are to be written, before the work that produces them. Call it in a thread.
 
@@ -182,6 +210,7 @@ def prepare_output(
         rules: The rules of the client.
         write_rules: What may be written.
         overwrite: Whether an existing file may be replaced; a symlink is replaced itself, not its target.
+        again: Whether an earlier process may have written it already; see `Output`.
 
     Raises:
         InvalidArgument: The name is invalid, has another ending, or the file exists, or its folder does not.
@@ -200,13 +229,13 @@ def prepare_output(
     # Again, for percent-encoded characters of a file: URI.
     check_output_name(path, suffixes)
     try:
-        return _prepare(path, rules, write_rules, overwrite=overwrite)
+        return _prepare(path, rules, write_rules, overwrite=overwrite, again=again)
     except OSError as error:
         # A folder that is replaced while its path is resolved.
         raise _write_failed(path, error) from error
 
 
-def _prepare(path: str, rules: ReadRules, write_rules: WriteRules, *, overwrite: bool) -> Output:
+def _prepare(path: str, rules: ReadRules, write_rules: WriteRules, *, overwrite: bool, again: bool) -> Output:
     folder, name = os.path.split(path)
     folder = os.path.realpath(existing_path(folder, lambda: write_rules.checker(rules)))
     # A first check by path, so that an error never reveals whether a folder outside exists.
@@ -215,7 +244,7 @@ def _prepare(path: str, rules: ReadRules, write_rules: WriteRules, *, overwrite:
     if is_inside(folder, default) and default in write_rules.folders(rules.environment):
         _make_folder(default)
     descriptor, real = _open_folder(folder)
-    output = Output(os.path.join(real, name), descriptor, overwrite=overwrite)
+    output = Output(os.path.join(real, name), descriptor, overwrite=overwrite, again=again)
     try:
         write_rules.check(output.path, rules, requested=path)
         output.check_writable()

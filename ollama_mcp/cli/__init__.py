@@ -1,4 +1,4 @@
-"""The command line: `ollama-mcp-server [serve]`, warm, demo, tune, config, allow, tools, call, token, simulate.
+"""The command line: `ollama-mcp-server [serve]`, warm, demo, tune, store, config, allow, tools, call, token, simulate.
 
 What is imported at the top is all that stands between a host and its first answer, so it is a little of the standard
 library and `front`.
@@ -25,6 +25,7 @@ _COMMANDS = {
     "warm": ("warm", "warm"),
     "demo": ("demo", "demo"),
     "tune": ("tune", "tune"),
+    "store": ("store", "store"),
     "config": ("config", "config"),
     "allow": ("config", "allow"),
     "tools": ("tools", "list_tools"),

@@ -54,6 +54,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     tune = command("tune", "Measure how many requests at a time a model is worth, for work.parallel=auto.", settings)
     tune.add_argument("--model", default="", help="the model; otherwise the one that ollama_chat would use")
+    store = command("store", "Show what the server has kept on disk, or delete it.", settings)
+    store.add_argument("action", choices=["show", "purge"])
     config = command("config", "Show, describe or check the settings.", settings)
     config.add_argument("action", choices=["show", "schema", "check"])
     tools = command("tools", "List the offered tools.", settings)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, overload
@@ -23,7 +22,7 @@ from ollama_mcp.errors import NotAllowed, OllamaMCPError
 from ollama_mcp.hosts import HostPool, open_pool
 from ollama_mcp.hosts.model_activity import ActiveCalls
 from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL, spend_tokens
-from ollama_mcp.server.arguments import check_defaults, names_relative_path
+from ollama_mcp.server.arguments import check_defaults
 from ollama_mcp.server.bound_tool import BACKGROUND, BoundTool
 from ollama_mcp.server.call import Call
 from ollama_mcp.server.caller import Caller, caller_of, progress_sender
@@ -34,11 +33,13 @@ from ollama_mcp.server.failures import failure_result, internal_error, with_sugg
 from ollama_mcp.server.guidance import GuidedServer, UpdateBus, notify_changes, register_guidance
 from ollama_mcp.server.icons import server_icons
 from ollama_mcp.server.instructions import build_instructions
-from ollama_mcp.server.jobs import Job, JobManager
+from ollama_mcp.server.job import Job
+from ollama_mcp.server.jobs import JobManager
 from ollama_mcp.server.preload import Preloader
 from ollama_mcp.server.registry import load_tools
 from ollama_mcp.server.result_budget import fit_result
 from ollama_mcp.server.sdk import hidden
+from ollama_mcp.server.server_access import ServerAccess
 from ollama_mcp.server.tasks.extension import serve_task_subscriptions
 from ollama_mcp.server.toolsets import enabled_toolsets, not_offered, select_tools
 from ollama_mcp.settings import Settings
@@ -51,10 +52,8 @@ if TYPE_CHECKING:
     from mcp.server.caching import CacheableMethod
 
     from ollama_mcp.access import Access
-    from ollama_mcp.server.auth.personal import PersonalRules
-    from ollama_mcp.server.elicitation import UserQuestion
-    from ollama_mcp.server.folders import GrantedFolders
     from ollama_mcp.server.guidance.guidance import Guidance
+    from ollama_mcp.server.job_storage import JobStorage
     from ollama_mcp.server.registry import ToolSpec
     from ollama_mcp.server.replicas import Replicas
 
@@ -101,7 +100,7 @@ class OllamaServer(GuidedServer):
         self.store.usage.listener = None if settings.transport == "stdio" else spend_tokens
         self._habits: dict[str, ModelHabits] = {}
         keep = settings.jobs
-        self.jobs = JobManager(keep.limit, keep.keep_seconds, keep.keep_cut_seconds, keep.keep_bytes)
+        self.jobs = JobManager(keep.limit, keep.keep_seconds, keep.keep_cut_seconds, keep.keep_bytes, self._job_storage)
         self._replicas: Replicas | None = None
         if settings.state.secret:
             from ollama_mcp.server.replicas import open_replicas
@@ -109,10 +108,8 @@ class OllamaServer(GuidedServer):
             self._replicas = open_replicas(settings)
         self._confirmations = PendingConfirmations(self._replicas and self._replicas.codes)
         self._forms = Forms(settings.policy.answer_seconds, self._replicas and consent_question)
-        self._allowed = allowed
+        self._access = ServerAccess(settings, allowed)
         self._preloader = Preloader()
-        # Only over stdio a client and this process see the same files.
-        self._asked_roots = settings.transport != "stdio" or not settings.read.client_roots
         # Our own, so that what a job changes is told too: it has no request any more.
         self.updates = UpdateBus()
         check_defaults(settings)
@@ -173,27 +170,10 @@ class OllamaServer(GuidedServer):
 
         return Guidance(self.ollama_settings, self.hosts, self.store, self.offered_tools, self.call_tool)
 
-    @cached_property
-    def _folders(self) -> GrantedFolders:
-        from ollama_mcp.access import allowed_folders_file
-        from ollama_mcp.server.folders import GrantedFolders
-
-        return GrantedFolders(self._allowed or allowed_folders_file())
-
-    @cached_property
+    @property
     def access(self) -> Access:
-        """What this server may read and fetch; made with the first file or address."""
-        from ollama_mcp.access import Access, ReadRules, RuntimeEnvironment, WriteRules
-
-        facts = replace(RuntimeEnvironment.current(), over_http=self.ollama_settings.transport != "stdio")
-        rules = ReadRules(self.ollama_settings.read, facts, self._folders)
-        return Access(rules, self.ollama_settings.urls, write_rules=WriteRules.from_settings(self.ollama_settings))
-
-    @cached_property
-    def _personal(self) -> PersonalRules:
-        from ollama_mcp.server.auth.personal import PersonalRules
-
-        return PersonalRules(self.ollama_settings, self._folders)
+        """What this server may read and fetch."""
+        return self._access.access
 
     async def aclose(self) -> None:
         """End all work, close all connections, write down what was learnt and counted."""
@@ -205,6 +185,8 @@ class OllamaServer(GuidedServer):
     async def list_tools(self) -> list[Tool]:
         """The tools that the client is offered; fixed from the start, in a fixed order."""
         self._preloader.schedule()
+        if self.store.path is not None:
+            self.jobs.schedule_resume()
         return [tool.wire for tool in self.offered_tools().values()]
 
     @overload
@@ -248,11 +230,9 @@ class OllamaServer(GuidedServer):
             granted: set[str] = set()
             if context is not None and context.request_state:
                 granted = self._forms.take_answer(context)
-            capabilities = None if self._asked_roots or context is None else context.client_capabilities
-            if capabilities is not None and capabilities.roots is not None and names_relative_path(arguments):
-                await self._learn_roots(context)
+            await self._access.prepare(arguments, context)
             while True:
-                call = self._call(tool, context, caller, progress, granted)
+                call = self._call(context, tool, caller, progress, granted)
                 call.consent.code = code
                 checked = tool.arguments.check(arguments)
                 background = bool(checked.pop(BACKGROUND, False))
@@ -265,7 +245,7 @@ class OllamaServer(GuidedServer):
                             next_step="The user can add the toolset 'system' to tools.toolsets in the settings.",
                         )
                     job = Job(name, str(checked.get("model", "")), caller.owner, progress, call.consent)
-                    run = partial(self._run, tool, call, checked, context)
+                    run = partial(self._run, tool, call, checked, context, job)
                     if principal is not None:
                         from ollama_mcp.server.auth.scopes import within_limits
 
@@ -274,6 +254,7 @@ class OllamaServer(GuidedServer):
                         result = await run()
                     else:
                         job.arguments, job.resumes = arguments, tool.spec.hints.resumes
+                        job.goes_on = job.resumes or tool.spec.hints.restarts
                         if caller.has_tasks:
                             from ollama_mcp.server.tasks.work import run_for_task
 
@@ -289,6 +270,8 @@ class OllamaServer(GuidedServer):
                         answer = cast("CallToolResult", created_task(job, self.ollama_settings.jobs))
                     else:
                         answer = self.result_of(job, result or tool.handover(job), caller)
+                    if job.id:
+                        await self.jobs.written(job)
                     return answer
                 except NeedsInput as pause:
                     assert context is not None
@@ -309,8 +292,18 @@ class OllamaServer(GuidedServer):
         # A list of jobs would push out what it lists.
         return self.jobs.kept_id(result) or ("" if job.tool == JOB_TOOL else self.jobs.keep(job, result))
 
+    def _job_storage(self) -> JobStorage[Job] | None:
+        """Where jobs are kept; None where nothing outlives the process."""
+        if self.store.path is None:
+            return None
+        from ollama_mcp.server.durable_jobs import DurableJobs
+        from ollama_mcp.server.going_on import Continuation
+
+        again = Continuation(self.jobs, self.bound_tools, partial(self._call, None), self._run, self._failure)
+        return DurableJobs(self.store.jobs, self.jobs, self.ollama_settings, lambda: self._access.roots, again.go_on)
+
     async def _run(
-        self, tool: BoundTool, call: Call, arguments: dict[str, Any], context: Context[None, Any] | None
+        self, tool: BoundTool, call: Call, arguments: dict[str, Any], context: Context[None, Any] | None, job: Job
     ) -> CallToolResult:
         """Run the tool and return its result, or its error as one: a job has no call that could report it.
 
@@ -326,15 +319,18 @@ class OllamaServer(GuidedServer):
                 # Mostly nobody listens, and no prompt was asked for, which would show the host as it was.
                 if self.updates.listeners or "guidance" in self.__dict__:
                     await notify_changes(self, tool.name)
+                if call.afterwards:
+                    await self.jobs.conclude(job, result)
+                    await call.run_afterwards()
                 return result
             except NeedsInput:
                 raise
             except NotAllowed as error:
                 from ollama_mcp.access import FolderNotAllowed
 
-                if isinstance(error, FolderNotAllowed) and await self._learn_roots(context):
+                if isinstance(error, FolderNotAllowed) and await self._access.learn_roots(context):
                     continue
-                if question := self._folder_question(error, call):
+                if question := self._access.permission_question(error, call):
                     raise NeedsInput(question) from None
                 return await self._failure(error, tool.name)
             except Exception as error:
@@ -344,15 +340,15 @@ class OllamaServer(GuidedServer):
                 return await self._failure(error, tool.name)
 
     def _call(
-        self, tool: BoundTool, context: Context[None, Any] | None, caller: Caller, progress: Progress, granted: set[str]
+        self, context: Context[None, Any] | None, tool: BoundTool, caller: Caller, progress: Progress, granted: set[str]
     ) -> Call:
         """The context of a call."""
         policy = self.ollama_settings.policy
         principal = CURRENT_PRINCIPAL.get()
         return Call(
-            settings=self.ollama_settings if principal is None else self._personal.of(principal)[0],
+            settings=self._access.settings_of(principal),
             hosts=self.hosts,
-            make_access=lambda: self.access if principal is None else self._personal.of(principal)[1],
+            make_access=partial(self._access.access_of, principal),
             store=self.store,
             progress=progress,
             in_use=self.in_use,
@@ -373,26 +369,6 @@ class OllamaServer(GuidedServer):
                 del self._habits[next(iter(self._habits))]
             self._habits[caller.owner] = habits
         return habits
-
-    def _folder_question(self, error: NotAllowed, call: Call) -> UserQuestion | None:
-        """The question whether a refused folder may be read; None where nobody can be asked, or is to be."""
-        if self.ollama_settings.transport != "stdio" or not call.consent.has_forms or call.consent.detached:
-            return None
-        return self._folders.permission_question(error)
-
-    async def _learn_roots(self, context: Context[None, Any] | None) -> bool:
-        """Ask the client for its roots, once and only when they matter; whether there are any."""
-        if self._asked_roots:
-            return False
-        from ollama_mcp.server.folders import client_roots
-
-        self._asked_roots = True
-        roots = await client_roots(context)
-        rules = self.access.read_rules
-        self.access = replace(
-            self.access, read_rules=replace(rules, environment=replace(rules.environment, roots=roots))
-        )
-        return bool(roots)
 
     async def _failure(self, error: Exception, tool: str) -> CallToolResult:
         if isinstance(error, OllamaMCPError):

@@ -23,7 +23,7 @@ from ollama_mcp.work.chat.result import Answer
 
 if TYPE_CHECKING:
     from ollama_mcp.server.caller import Caller
-    from ollama_mcp.server.jobs import Job
+    from ollama_mcp.server.job import Job
 
 BACKGROUND = "background"
 # As many as `server.arguments` keeps.
@@ -162,6 +162,8 @@ class BoundTool:
         note = f"The call continues as job {job.id}. {fetch} waits for it and returns the whole result."
         if not job.partial_text:
             note += f" So far: {job.status_text}."
+        if job.unkept:
+            note += f" It ends with this server: it is not in the store ({job.unkept})."
         if self.spec.hints.resumes:
             note += f" If this server stops first, the same {self.name} call resumes where it stopped."
         meta = {f"{META}/job": {"id": job.id}}

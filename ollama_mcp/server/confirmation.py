@@ -157,6 +157,7 @@ class Consent:
         detached: Whether the call has been answered while its work goes on, so that nobody can be asked.
         inputs: Asks the client of a task; None where the call cannot become one.
         code: The code that came as `confirm`, or "".
+        confirmed_keys: Keys of the questions that `confirm: true` answered for this call.
     """
 
     tool: str
@@ -168,6 +169,7 @@ class Consent:
     detached: bool = False
     inputs: TaskInputs | None = None
     code: str = ""
+    confirmed_keys: set[str] = field(default_factory=set[str])
     _passed: list[Confirmation] = field(default_factory=list[Confirmation])
 
     @property
@@ -234,3 +236,4 @@ class Consent:
         self.confirmations.check(
             asked, consequence, confirmed=confirmed, passed=self._passed, by_host=by_host, code=self.code
         )
+        self.confirmed_keys.add(question.key)

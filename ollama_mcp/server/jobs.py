@@ -8,147 +8,76 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
-from datetime import datetime
+from collections.abc import Callable, Coroutine
 from functools import cached_property, partial
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any
 
-from mcp.types import CallToolResult, ErrorData, TextContent
+from mcp.types import CallToolResult
 
 from ollama_mcp.errors import Busy, InvalidArgument
-from ollama_mcp.server.call_subject import subject_of
 from ollama_mcp.server.caller import Caller
-from ollama_mcp.server.confirmation import Consent
+from ollama_mcp.server.job import Job, JobState
 from ollama_mcp.server.job_ids import new_job_id
-from ollama_mcp.server.result_budget import text_piece
-from ollama_mcp.work.progress import Progress, newest
+from ollama_mcp.work.progress import Progress
+
+if TYPE_CHECKING:
+    from ollama_mcp.server.job_storage import JobStorage
 
 log = logging.getLogger(__name__)
 
-JobState = Literal["running", "done", "failed", "cancelled", "cut"]
 Work = Coroutine[Any, Any, CallToolResult]
 
 # How long a background call waits until its work is past the point where it may ask the user: a job can ask nobody.
 _ASKING_SECONDS = 5.0
 _FOLLOW_INTERVAL_SECONDS = 0.5
-
-
-class Job:
-    """The work of one long call.
-
-    Args:
-        tool: Name of the tool.
-        model: The model that it works on, or "".
-        owner: The client that may see it; None for every client that knows its id.
-        progress: Where the work reports.
-        consent: The consent of the call; nobody can be asked once the call has been answered.
-
-    Attributes:
-        id: "" until the work is a job.
-        arguments: What the tool was called with; None once it has ended.
-        resumes: Whether repeating the call continues work that was stopped.
-        error: The JSON-RPC error that ended the work, which the result tells in words.
-    """
-
-    def __init__(self, tool: str, model: str, owner: str | None, progress: Progress, consent: Consent) -> None:
-        self.id = ""
-        self.tool, self.owner = tool, owner
-        self._model = model
-        self.progress = progress
-        self.consent = consent
-        self.arguments: dict[str, Any] | None = None
-        self.resumes = False
-        self.error: ErrorData | None = None
-        self._about = ""
-        self.state: JobState = "running"
-        self.result: CallToolResult | None = None
-        self.task: asyncio.Task[CallToolResult] | None = None
-        self.ended_at: float | None = None
-        self._started_at = time.monotonic()
-        self._final_text = self._final_status = ""
-
-    @property
-    def model(self) -> str:
-        """The model that was named, or chosen since."""
-        return self._model or self.progress.model
-
-    @cached_property
-    def created_at(self) -> float:
-        """When the call began, in seconds of the wall clock."""
-        return time.time() - (time.monotonic() - self._started_at)
-
-    @property
-    def about(self) -> str:
-        """What it is about, in at most 80 characters."""
-        return self._about if self.arguments is None else subject_of(self.arguments)
-
-    @property
-    def began_at(self) -> datetime:
-        """When it began, by the clock on the wall as it is now."""
-        return datetime.fromtimestamp(self.created_at).astimezone()
-
-    @property
-    def seconds(self) -> float:
-        """How long it has run."""
-        return (self.ended_at or time.monotonic()) - self._started_at
-
-    @property
-    def partial_text(self) -> str:
-        """What the model has written so far; "" once there is a result."""
-        return self.progress.text() if self.ended_at is None else self._final_text
-
-    @property
-    def status_text(self) -> str:
-        """Its newest progress, in under 200 characters."""
-        return newest(self.progress.described()) if self.ended_at is None else self._final_status
-
-    @property
-    def kept_bytes(self) -> int:
-        """Roughly how many bytes are kept for it."""
-        if self.result is None:
-            return len(self._final_text)
-        texts = [block.text for block in self.result.content if isinstance(block, TextContent)]
-        return _json_bytes(texts) + _json_bytes(self.result.structured_content)
-
-    def finish(self, state: JobState, result: CallToolResult | None) -> None:
-        """Keep the result or the text so far, and release the task and its progress."""
-        self._final_text, self._final_status = ("" if result else self.partial_text), self.status_text
-        self.state, self.result, self.ended_at = state, result, time.monotonic()
-        self._model, self._about, self.progress = self.model, self.about, Progress(None)
-        self.task = self.arguments = None
-
-    def read_on(self, result: CallToolResult, offset: int, limit: int | None) -> CallToolResult:
-        """A part of its result's text from a character on, within `limit` bytes of JSON.
-
-        Raises:
-            InvalidArgument: The text ends before that.
-        """
-        piece = text_piece(result, self.id, offset, limit)
-        if piece is None:
-            raise InvalidArgument(
-                f"offset is {offset:,}, but the result of job {self.id} ends before that.",
-                next_step=f"ollama_job(action='result', id='{self.id}') begins at its beginning.",
-            )
-        return piece
+_MOST_READ = 8
+# The client's first requests come first, and what is loaded in the background after them.
+RESUME_DELAY_SECONDS = 1.5
 
 
 class JobManager:
-    """The jobs of one server process.
+    """The jobs of one server process, and those of others that use the same store.
 
     Args:
         limit: Most jobs that run at once, and most ended ones that are kept.
         keep_seconds: How long the result of a job is kept.
         keep_cut_seconds: How long the text of a cancelled call or job is kept.
         keep_bytes: Roughly how many bytes all kept results may take.
+        make_storage: Returns where jobs are kept, asked with the first job; None where nothing outlives the process.
     """
 
-    def __init__(self, limit: int, keep_seconds: float, keep_cut_seconds: float, keep_bytes: int) -> None:
+    def __init__(
+        self,
+        limit: int,
+        keep_seconds: float,
+        keep_cut_seconds: float,
+        keep_bytes: int,
+        make_storage: Callable[[], JobStorage[Job] | None] = lambda: None,
+    ) -> None:
         self._limit, self._keep_bytes = limit, keep_bytes
         self._keep_seconds = {"cut": keep_cut_seconds, "cancelled": keep_cut_seconds}
         self._default_keep_seconds = keep_seconds
+        self._make_storage = make_storage
+        self._is_closing = False
+        self._resume_timer: asyncio.TimerHandle | None = None
         self._jobs: dict[str, Job] = {}
+        # Ended jobs of other processes that were asked for.
+        self._read: dict[str, Job] = {}
         # asyncio holds tasks only weakly.
         self._tasks: set[asyncio.Task[CallToolResult]] = set()
+
+    @cached_property
+    def _storage(self) -> JobStorage[Job] | None:
+        return self._make_storage()
+
+    def schedule_resume(self) -> None:
+        """Go on, a while after the first client's first requests, with what earlier processes left."""
+        if self._resume_timer is None:
+            self._resume_timer = asyncio.get_running_loop().call_later(RESUME_DELAY_SECONDS, self._resume)
+
+    def _resume(self) -> None:
+        if self._storage is not None and not self._is_closing:
+            self._storage.resume()
 
     async def run(
         self, job: Job, work: Work, caller: Caller, *, background: bool, asks_midway: bool
@@ -180,7 +109,9 @@ class JobManager:
         task.add_done_callback(self._tasks.discard)
         try:
             if background:
-                await _wait_for_first(task, job.progress.moved if asks_midway else job.progress.begun, _ASKING_SECONDS)
+                from ollama_mcp.work.threads import wait_for_first
+
+                await wait_for_first(task, job.progress.moved if asks_midway else job.progress.begun, _ASKING_SECONDS)
             else:
                 await asyncio.wait({task}, timeout=caller.patience)
             # Without room for another job the call keeps waiting: losing the work would be worse than a late answer.
@@ -197,15 +128,41 @@ class JobManager:
         job.progress.detach()
         self._jobs[job.id] = job
         task.add_done_callback(partial(self._on_end, job, "cancelled"))
+        if self._storage is not None:
+            try:
+                await self._storage.add(job)
+            except asyncio.CancelledError:
+                task.cancel()
+                raise
         return None
 
-    def get(self, job_id: str, caller: Caller) -> Job:
-        """The job of that id.
+    def go_on(self, job: Job, work: Work) -> None:
+        """Run the work of a job that another process left; it is in the store already."""
+        task = job.task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self._jobs[job.id] = job
+        task.add_done_callback(partial(self._on_end, job, "cancelled"))
+
+    def lose(self, job: Job) -> None:
+        """Stop and forget a job that another process has taken over: the store has it."""
+        job.is_lost = True
+        self._jobs.pop(job.id, None)
+        if job.task is not None:
+            job.task.cancel()
+
+    async def get(self, job_id: str, caller: Caller) -> Job:
+        """The job of that id, whichever process began it.
 
         Raises:
             InvalidArgument: No job of that id is kept that this client may see.
         """
-        job = self._jobs.get(job_id)
+        job = self._jobs.get(job_id) or self._read.get(job_id)
+        if job is None and self._storage is not None:
+            found = await self._storage.find(job_id, caller.owner)
+            job = self._jobs.get(job_id) or found  # which may have begun to go on here meanwhile
+            if job is not None:
+                self._remember(job)
         if job is None or job.owner not in (None, caller.owner):
             raise InvalidArgument(
                 f"There is no job {job_id[:80]!r}, or its result is no longer kept.",
@@ -213,9 +170,25 @@ class JobManager:
             )
         return job
 
+    async def conclude(self, job: Job, result: CallToolResult) -> None:
+        """Keep the result of work that ends, before what it was made from is removed.
+
+        Raises:
+            CancelledError: Another process has taken the job over: it needs what this one would remove.
+        """
+        if job.id and self._storage is not None and not await self._storage.conclude(job, result):
+            self.lose(job)
+            raise asyncio.CancelledError
+
+    async def go_on_with(self, job: Job) -> Job:
+        """Run a job again whose process has ended, as the user asks for; any other stays as it is."""
+        if job.task is not None or not job.goes_on or self._storage is None:
+            return job
+        return await self._storage.go_on_with(job) or job
+
     def kept_id(self, result: CallToolResult) -> str:
         """The id of the job whose result this very object is, or ""."""
-        return next((job.id for job in self._jobs.values() if job.result is result), "")
+        return next((job.id for job in (*self._jobs.values(), *self._read.values()) if job.result is result), "")
 
     def keep(self, job: Job, result: CallToolResult) -> str:
         """Keep the whole result of a call that gets a part of it, as an ended job, and return the job's id."""
@@ -223,31 +196,49 @@ class JobManager:
         self._add_ended(job)
         return job.id
 
-    def list_for(self, caller: Caller) -> list[Job]:
+    async def written(self, job: Job) -> None:
+        """Wait until a job is in the store, before the answer leaves that names it."""
+        if self._storage is not None:
+            await self._storage.written(job)
+
+    async def list_for(self, caller: Caller) -> list[Job]:
         """The jobs of a client, newest first; empty for a client that cannot be told from others."""
         if caller.owner is None:
             return []
-        return [job for job in reversed(self._jobs.values()) if job.owner == caller.owner]
+        kept = await self._storage.listed(caller.owner) if self._storage is not None else []
+        mine = [job for job in reversed(self._jobs.values()) if job.owner == caller.owner]
+        return mine + [job for job in kept if job.id not in self._jobs]
 
-    async def follow(self, job: Job, caller: Caller, progress: Progress) -> None:
-        """Wait for the end of a job as long as the client waits, and report its progress as that of this call."""
+    async def follow(self, job: Job, caller: Caller, progress: Progress) -> Job:
+        """Wait for a job as long as the client does, with its progress; returns it, which may be here only by now."""
         deadline = None if caller.patience is None else time.monotonic() + caller.patience
-        async with progress.phase(job.status_text if job.task else ""):
-            while (task := job.task) is not None and (deadline is None or time.monotonic() < deadline):
+        async with progress.phase(job.status_text if job.state == "running" else ""):
+            while (job.task or job.is_elsewhere) and (deadline is None or time.monotonic() < deadline):
                 left = _FOLLOW_INTERVAL_SECONDS
                 if deadline is not None:
                     left = min(left, deadline - time.monotonic())
-                await asyncio.wait({task}, timeout=max(0.0, left))
-                await progress.update(job.progress.done, lambda: job.status_text, job.progress.total)
+                if (task := job.task) is not None:
+                    await asyncio.wait({task}, timeout=max(0.0, left))
+                elif self._storage is not None:
+                    await asyncio.sleep(max(0.0, left))
+                    job = await self._storage.refresh(job)
+                await progress.update(job.progress.done, lambda shown=job: shown.status_text, job.progress.total)
+        self._remember(job)
+        return job
 
     async def cancel(self, job: Job) -> None:
         """Stop the work of a job and wait until its request to the host is closed."""
         if (task := job.task) is not None:
             task.cancel()
             await asyncio.wait({task})
+        elif self._storage is not None and (job.state == "running" or (job.is_orphan and job.goes_on)):
+            await self._storage.cancel(job)
 
     async def aclose(self) -> None:
-        """Cancel all work and wait for its end."""
+        """Cancel all work and wait for its end; what is in the store can be read, or goes on, with the next start."""
+        self._is_closing = True
+        if self._resume_timer is not None:
+            self._resume_timer.cancel()
         for job in self._jobs.values():
             if job.task is not None:
                 log.warning("%s of %s is cancelled, since the server stops: %s", job.tool, job.model, job.status_text)
@@ -255,7 +246,17 @@ class JobManager:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # Not made for this: without a job there is nothing to write.
+        if "_storage" in self.__dict__ and self._storage is not None:
+            await self._storage.aclose()
         self._jobs.clear()
+
+    def _remember(self, job: Job) -> None:
+        """Keep an ended job of another process for a while: what is cut of its result is named by its id."""
+        if job.id not in self._jobs and job.ended_at is not None and not job.goes_on:
+            self._read[job.id] = job
+            while len(self._read) > _MOST_READ:
+                del self._read[next(iter(self._read))]
 
     def _has_room(self) -> bool:
         return sum(job.task is not None for job in self._jobs.values()) < self._limit
@@ -263,6 +264,12 @@ class JobManager:
     def _on_end(self, job: Job, unfinished: JobState, task: asyncio.Task[CallToolResult]) -> None:
         """Keep the outcome of work that no call waits for. A cut call is kept only if it has text."""
         result = None if task.cancelled() or task.exception() else task.result()
+        if job.is_lost:
+            job.show("running", text=job.partial_text, status=job.status_text, seconds=job.seconds, about=job.about)
+            job.task = None
+            return
+        if self._is_closing and result is None:
+            unfinished, job.is_orphan = "cut", True
         job.finish(unfinished if result is None else "failed" if result.is_error else "done", result)
         if job.id or job.partial_text:
             self._add_ended(job)
@@ -271,6 +278,8 @@ class JobManager:
         """Keep an ended job for its time, within the limits of number and size."""
         job.id = job.id or new_job_id(job.tool, job.arguments)
         self._jobs[job.id] = job
+        if self._storage is not None:
+            self._storage.end(job)
         seconds = self._keep_seconds.get(job.state, self._default_keep_seconds)
         asyncio.get_running_loop().call_later(seconds, self._jobs.pop, job.id, None)
         self._drop_oldest()
@@ -284,26 +293,3 @@ class JobManager:
                 break
             ended, size = ended[1:], size - job.kept_bytes
             del self._jobs[job.id]
-
-
-async def _wait_for_first(task: asyncio.Task[Any], event: asyncio.Event, seconds: float) -> None:
-    """Wait until a task ends, an event is set, or the time is up, whichever comes first."""
-    waiting = asyncio.create_task(event.wait())
-    try:
-        await asyncio.wait({task, waiting}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        waiting.cancel()
-
-
-def _json_bytes(value: object) -> int:
-    """The rough size of a JSON value. Of a list of numbers only the length counts: vectors have thousands."""
-    match value:
-        case str():
-            return len(value)
-        case dict():
-            return sum(_json_bytes(item) for item in cast("dict[str, object]", value).values())
-        case list():
-            items = cast("list[object]", value)
-            return 8 * len(items) if items and isinstance(items[0], float) else sum(map(_json_bytes, items))
-        case _:
-            return 8

@@ -33,6 +33,7 @@ class Hints:
         only_writes_output: Changes nothing but the file that an argument names, which is not offered
             (`RequiresSetting`) where the settings are read-only; the tool is then.
         resumes: The same call resumes where an earlier one was stopped.
+        restarts: A job that its server left begins again with the next one: nothing is lost by that but time.
         on_one_host: Changes what a host has, so that of several one must be named.
     """
 
@@ -43,6 +44,7 @@ class Hints:
     opens_with_urls: bool = False
     only_writes_output: bool = False
     resumes: bool = False
+    restarts: bool = False
     on_one_host: bool = False
 
 

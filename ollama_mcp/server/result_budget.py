@@ -111,6 +111,26 @@ def json_bytes(value: object, most: int) -> int:
     return total
 
 
+def rough_bytes(result: CallToolResult) -> int:
+    """The rough size of a result. Of a list of numbers only the length counts: vectors have thousands."""
+    return _rough_bytes([block.text for block in result.content if isinstance(block, TextContent)]) + _rough_bytes(
+        result.structured_content
+    )
+
+
+def _rough_bytes(value: object) -> int:
+    match value:
+        case str():
+            return len(value)
+        case dict():
+            return sum(_rough_bytes(item) for item in cast("dict[str, object]", value).values())
+        case list():
+            items = cast("list[object]", value)
+            return 8 * len(items) if items and isinstance(items[0], float) else sum(map(_rough_bytes, items))
+        case _:
+            return 8
+
+
 def fit_json_text(value: dict[str, Any], most: int, note: str) -> str:
     """An object as JSON text within `most` bytes of JSON, in which its quotes are escaped; `note` says that it is cut.
 

@@ -171,9 +171,14 @@ class JobSettings(SettingsSection):
         "do so when the client would wait no longer.",
     )
     limit: int = Field(default=20, ge=1, description="Jobs that run at once; the same number of finished ones is kept.")
-    keep_seconds: float = Field(default=3_600.0, gt=0, description="Seconds that the result of a job is kept.")
+    resume: Literal["auto", "ask", "off"] = Field(
+        default="auto",
+        description="Jobs of a server that ended: 'auto' continues what repeats nothing but time, 'ask' waits for "
+        "ollama_job(action='resume'), 'off' only keeps what there is.",
+    )
+    keep_seconds: float = Field(default=604_800.0, gt=0, description="Seconds that the result of a job is kept.")
     keep_cut_seconds: float = Field(
-        default=600.0, gt=0, description="Seconds that the text of a cancelled call or job is kept."
+        default=86_400.0, gt=0, description="Seconds that the text of a cancelled call or job is kept."
     )
     keep_bytes: int = Field(default=20_000_000, ge=0, description="Approximate size of all kept results, in bytes.")
 

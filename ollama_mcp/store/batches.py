@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ollama_mcp.errors import DiskError
-from ollama_mcp.store.writes import transaction
+from ollama_mcp.store.writes import release_space, transaction
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -29,7 +29,6 @@ _SECONDS_PER_DAY = 86_400
 _PAGE_ROWS = 500
 _PAGE_BYTES = 4_000_000
 _DELETED_ROWS = 1_000
-_FREED_PAGES = 2_000
 # How exactly it is recorded when a run was last used; a finer value would write more often.
 _TOUCH_SECONDS = 3_600
 
@@ -192,7 +191,7 @@ class BatchRun:
             await asyncio.wait([self._writer])
         chosen = sorted(rows)
         self.done, self.failed = await self._database.run(partial(_discard, run=self._id, rows=chosen))
-        await _release_space(self._database)
+        await release_space(self._database)
 
     async def reset(self) -> None:
         """Delete all records, so that the run starts anew. They are overwritten, as with `remove`.
@@ -201,7 +200,7 @@ class BatchRun:
             DiskError: The store cannot be used.
         """
         await _delete_records(self._database, self._id)
-        await _release_space(self._database)
+        await release_space(self._database)
         self.done = self.failed = 0
 
     async def remove(self) -> None:
@@ -267,17 +266,12 @@ async def _delete_run(database: Database, run: int) -> None:
     """
     await _delete_records(database, run)
     await database.run(lambda connection: connection.execute("DELETE FROM runs WHERE id = ?", (run,)).rowcount)
-    await _release_space(database)
+    await release_space(database)
 
 
 async def _delete_records(database: Database, run: int) -> None:
     # In steps, so that others can write in between and the write-ahead log stays short.
     while await database.run(lambda connection: connection.execute(_DELETE, (run, _DELETED_ROWS)).rowcount):
-        pass
-
-
-async def _release_space(database: Database) -> None:
-    while await database.run_or_default(_vacuum_step, False):
         pass
 
 
@@ -369,17 +363,3 @@ def _page(connection: Connection, run: int, after: int) -> list[RowResult]:
     # An open cursor keeps its read transaction, which stops others from truncating the write-ahead log.
     cursor.close()
     return page
-
-
-def _vacuum_step(connection: Connection) -> bool:
-    """Give some free pages back to the disk, and truncate the log after the last; return whether more remain."""
-    before = _free_pages(connection)
-    connection.execute(f"PRAGMA incremental_vacuum({_FREED_PAGES})").fetchall()
-    if 0 < _free_pages(connection) < before:
-        return True
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    return False
-
-
-def _free_pages(connection: Connection) -> int:
-    return connection.execute("PRAGMA freelist_count").fetchone()[0]

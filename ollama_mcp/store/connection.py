@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ollama_mcp.errors import DiskError
+from ollama_mcp.store.backups import back_up, drop_old_backups
 from ollama_mcp.store.tables import APPLICATION_ID, MIGRATIONS
 from ollama_mcp.store.writes import transaction
 
@@ -166,6 +167,7 @@ def open_store_file(path: Path) -> tuple[sqlite3.Connection, FileIdentity | None
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         _prepare(connection, os.fspath(path))
+        drop_old_backups(path)
         return connection, file_identity(path)
     except BaseException:
         connection.close()
@@ -296,6 +298,9 @@ def _migrate(connection: sqlite3.Connection, path: str) -> None:
     with transaction(connection):
         # Checked again: another process may have migrated it before the lock was ours.
         _check_is_ours(connection, path)
+        if path and (version := _version(connection)) and version < len(MIGRATIONS):
+            # An earlier version of this server refuses the file from now on; nobody else can write it meanwhile.
+            back_up(path, version)
         for step in MIGRATIONS[_version(connection) :]:
             for statement in step:
                 connection.execute(statement)

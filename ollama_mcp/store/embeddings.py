@@ -8,7 +8,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ollama_mcp.store.writes import transaction
+from ollama_mcp.store.writes import release_space, transaction
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -63,6 +63,16 @@ class EmbeddingCache:
             is_full = await self._database.run_or_default(work, False)
             while is_full:
                 is_full = await self._database.run_or_default(partial(_evict, max_bytes=self._max_bytes), False)
+
+    async def clear(self) -> None:
+        """Delete all vectors, in steps.
+
+        Raises:
+            DiskError: The store cannot be used.
+        """
+        while await self._database.run(partial(_evict, max_bytes=0)):
+            pass
+        await release_space(self._database)
 
 
 def _today() -> int:

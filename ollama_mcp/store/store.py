@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from ollama_mcp.store.usage import UsageCounter
 
 if TYPE_CHECKING:
     from ollama_mcp.settings import Settings
+    from ollama_mcp.store.content import Held
+    from ollama_mcp.store.jobs import Jobs
 
 _MEMORY = ":memory:"
 
@@ -41,6 +44,13 @@ class Store:
         self.batches = Batches(self._database)
         self.tunings = Tunings(self._database)
 
+    @cached_property
+    def jobs(self) -> Jobs:
+        """The jobs; imported with the first of them, since most calls become none."""
+        from ollama_mcp.store.jobs import Jobs
+
+        return Jobs(self._database)
+
     @classmethod
     def from_settings(cls, settings: Settings) -> Store:
         """Return the store of a server; it is in memory if the server may not write."""
@@ -48,6 +58,32 @@ class Store:
         in_memory = settings.read_only or section.path == _MEMORY
         path = None if in_memory else _store_file(section.path)
         return cls(path, usage=section.usage, embeddings_mb=section.embeddings_mb)
+
+    async def held(self) -> list[Held]:
+        """What the store holds, by kind.
+
+        Raises:
+            DiskError: The store cannot be used.
+        """
+        from ollama_mcp.store.content import held
+
+        return await held(self._database)
+
+    async def purge_jobs(self) -> int:
+        """Delete the jobs that nobody works on; returns how many.
+
+        Raises:
+            DiskError: The store cannot be used.
+        """
+        from ollama_mcp.store.content import purge_jobs
+
+        return await purge_jobs(self._database)
+
+    def copies(self) -> list[Path]:
+        """The copies of the file that were made before its schema was changed."""
+        from ollama_mcp.store.backups import backups
+
+        return backups(self.path) if self.path is not None else []
 
     async def aclose(self) -> None:
         """Write what is pending and close the file; a store that was never used creates no file."""

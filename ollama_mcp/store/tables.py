@@ -49,4 +49,18 @@ _TUNINGS = (
     ) WITHOUT ROWID""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_MODELS_AND_USAGE, _EMBEDDINGS, _BATCHES, _TUNINGS)
+# `ended` counts the jobs that ended, so that their order depends on no clock.
+_JOBS = (
+    """CREATE TABLE job_owners (
+        id TEXT PRIMARY KEY, machine TEXT NOT NULL, pid INTEGER NOT NULL, born TEXT NOT NULL, beats INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE jobs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, tool TEXT NOT NULL, model TEXT NOT NULL,
+        principal TEXT NOT NULL, request TEXT, settings TEXT NOT NULL, resumes INTEGER NOT NULL, state TEXT NOT NULL,
+        owner TEXT NOT NULL, fence INTEGER NOT NULL, cancel INTEGER NOT NULL DEFAULT 0, progress TEXT NOT NULL,
+        text TEXT NOT NULL, result TEXT, tokens INTEGER, touched REAL NOT NULL, ended INTEGER
+    )""",
+    "CREATE INDEX running_jobs ON jobs (owner) WHERE state = 'running'",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_MODELS_AND_USAGE, _EMBEDDINGS, _BATCHES, _TUNINGS, _JOBS)

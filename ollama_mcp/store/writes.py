@@ -1,4 +1,4 @@
-"""How the store writes: in transactions, and for frequent changes some moments later."""
+"""How the store writes: in transactions, for frequent changes some moments later; and how it gives space back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
+    from ollama_mcp.store.database import Database
+
 DELAY_SECONDS = 2.0
+_FREED_PAGES = 2_000
 
 
 @contextmanager
@@ -62,3 +65,23 @@ class WriteBehind:
         self.timer = None
         # Held, since the event loop keeps only a weak reference to a task.
         self._task = asyncio.ensure_future(self._write())
+
+
+async def release_space(database: Database) -> None:
+    """Give the pages of what was deleted back to the disk, in steps, so that others can write in between."""
+    while await database.run_or_default(_vacuum_step, False):
+        pass
+
+
+def _vacuum_step(connection: Connection) -> bool:
+    """Give some free pages back to the disk, and truncate the log after the last; return whether more remain."""
+    before = _free_pages(connection)
+    connection.execute(f"PRAGMA incremental_vacuum({_FREED_PAGES})").fetchall()
+    if 0 < _free_pages(connection) < before:
+        return True
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return False
+
+
+def _free_pages(connection: Connection) -> int:
+    return connection.execute("PRAGMA freelist_count").fetchone()[0]

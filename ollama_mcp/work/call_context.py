@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from ollama_mcp.store import Store
     from ollama_mcp.work.choosing import ModelHabits
     from ollama_mcp.work.progress import Progress
+
+log = logging.getLogger(__name__)
 
 _SHORT_CALL_SECONDS = 1.0
 _POLL_SECONDS = 5.0
@@ -37,6 +40,8 @@ class CallContext:
         in_use: The models that calls of this server use now.
         habits: The models that this caller named before.
         started: When the call began, on the monotonic clock.
+        resumed: Whether it goes on with a job that another process began.
+        afterwards: What is to be done once the result is kept, so that what it was made from is not needed any more.
     """
 
     settings: Settings
@@ -47,6 +52,10 @@ class CallContext:
     in_use: ActiveCalls
     habits: ModelHabits
     started: float = field(default_factory=time.monotonic, kw_only=True)
+    resumed: bool = field(default=False, kw_only=True)
+    afterwards: list[Callable[[], Awaitable[None]]] = field(
+        default_factory=list[Callable[[], Awaitable[None]]], kw_only=True
+    )
 
     @property
     def client(self) -> OllamaClient:
@@ -61,6 +70,14 @@ class CallContext:
     def keep_alive(self, given: float | str | None) -> float | str | None:
         """The keep_alive to send: the caller's, else the settings', else none, since it changes the model for all."""
         return given if given is not None else self.settings.defaults.keep_alive
+
+    async def run_afterwards(self) -> None:
+        """Do what was left for after the result was kept; what fails is logged, since the result is there."""
+        for step in self.afterwards:
+            try:
+                await step()
+            except OllamaMCPError as error:
+                log.warning("%s", error)
 
     def report_waiting(self, model: str, earlier: Callable[[], int], *, about: str = "") -> Callable[[], None]:
         """Find out, beside the call, what it waits for before the model's first word, and report that as progress.

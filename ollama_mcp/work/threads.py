@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -47,3 +47,12 @@ async def open_in_thread(opening: Callable[[], C]) -> C:
 def _close(task: asyncio.Task[C]) -> None:
     if not task.cancelled() and task.exception() is None:
         task.result().close()
+
+
+async def wait_for_first(task: asyncio.Task[Any], event: asyncio.Event, seconds: float) -> None:
+    """Wait until a task ends, an event is set, or the time is up, whichever comes first."""
+    waiting = asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait({task, waiting}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()

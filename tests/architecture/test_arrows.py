@@ -36,7 +36,7 @@ OF_TOOLS = {
     "ollama_mcp.hosts.vulnerabilities",
     "ollama_mcp.server.model_creation",
     "ollama_mcp.server.failures",
-    "ollama_mcp.server.jobs",
+    "ollama_mcp.server.job",
     "ollama_mcp.server.transfers",
     "ollama_mcp.server.formatting",
     "ollama_mcp.server.types",

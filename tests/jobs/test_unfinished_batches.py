@@ -39,8 +39,11 @@ async def test_a_batch_that_a_server_works_on_is_a_job_and_not_unfinished(simula
         job = (started.meta or {})["ollama-mcp-server/job"]["id"]
         await until(lambda: len(_chats(simulator)) > asked)
         assert "unfinished_batches" not in data(await client.call_tool(JOB, {}))
-        assert data(await other.call_tool(JOB, {})) == {"jobs": []}
+        seen = data(await other.call_tool(JOB, {}))
+        assert [(row["id"], row["state"]) for row in seen["jobs"]] == [(job, "running")]
+        assert "unfinished_batches" not in seen
         gate.set()
+        assert "3 of 3 rows" in texts(await other.call_tool(JOB, {"action": "result", "id": job}))[0]
         assert "3 of 3 rows" in texts(await client.call_tool(JOB, {"action": "result", "id": job}))[0]
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mcp.server import ServerRequestContext
 
     from ollama_mcp.server.app import OllamaServer
-    from ollama_mcp.server.jobs import Job
+    from ollama_mcp.server.job import Job
 
 
 async def get(server: OllamaServer, context: ServerRequestContext[Any, Any], task_id: str) -> dict[str, Any]:
@@ -66,6 +66,6 @@ async def _requested(server: OllamaServer, context: ServerRequestContext[Any, An
     if request is not None and decode_header_value(request.headers.get(MCP_NAME_HEADER)) != task_id:
         raise MCPError(HEADER_MISMATCH, f"{MCP_NAME_HEADER} header does not match the request body's 'taskId'")
     try:
-        return server.jobs.get(task_id, caller), caller
+        return await server.jobs.get(task_id, caller), caller
     except InvalidArgument as error:
         raise MCPError(INVALID_PARAMS, str(error)) from None

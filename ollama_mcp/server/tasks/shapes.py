@@ -10,7 +10,7 @@ from mcp.types import INTERNAL_ERROR, ErrorData
 if TYPE_CHECKING:
     from ollama_mcp.server.app import OllamaServer
     from ollama_mcp.server.caller import Caller
-    from ollama_mcp.server.jobs import Job
+    from ollama_mcp.server.job import Job
     from ollama_mcp.settings.model import JobSettings
 
 TaskStatus = Literal["working", "input_required", "completed", "cancelled", "failed"]
@@ -24,6 +24,8 @@ def status_of(job: Job) -> TaskStatus:
     if job.state == "running":
         inputs = job.consent.inputs
         return "input_required" if inputs is not None and inputs.requests else "working"
+    if job.is_waiting:
+        return "working"
     if job.error is None and job.result is not None:
         return "completed"
     return "cancelled" if job.error is None and job.state in ("cancelled", "cut") else "failed"
@@ -57,7 +59,7 @@ def detailed_task(server: OllamaServer, job: Job, caller: Caller) -> dict[str, A
 def _task(job: Job, keep: JobSettings) -> dict[str, Any]:
     """The fields that every task has."""
     status = status_of(job)
-    ended = job.state != "running"
+    ended = status not in ("working", "input_required")
     created_at = job.created_at
     inputs = job.consent.inputs
     updated_at = created_at + job.seconds if ended else max(created_at, inputs.changed_at if inputs else 0.0)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ollama_mcp.server.app import OllamaServer
     from ollama_mcp.server.caller import Caller
-    from ollama_mcp.server.jobs import Job
+    from ollama_mcp.server.job import Job
 
 # As the SDK bounds its own streams: how many there are, and what one whose client reads nothing may leave unread.
 _MAX_STREAMS = 1_024
@@ -96,7 +96,7 @@ async def listen_to_tasks(
 
 async def _found(server: OllamaServer, task_id: str, caller: Caller) -> Job | None:
     try:
-        return server.jobs.get(task_id, caller)
+        return await server.jobs.get(task_id, caller)
     except InvalidArgument:
         return None
 
@@ -113,7 +113,7 @@ async def _watch(server: OllamaServer, task_id: str, caller: Caller, meta: dict[
             told = state
             notification = TaskNotification(params={**task, "_meta": meta})
             unsent.put_nowait(cast("ServerNotification", notification))
-        if job.state != "running":
+        if task["status"] not in ("working", "input_required"):
             return
         ends = [asyncio.create_task(changed.wait())]
         try:

@@ -14,7 +14,7 @@ from ollama_mcp.server.tasks.inputs import TaskInputs
 
 if TYPE_CHECKING:
     from ollama_mcp.server.elicitation import Forms
-    from ollama_mcp.server.jobs import Job
+    from ollama_mcp.server.job import Job
 
 
 def run_for_task(

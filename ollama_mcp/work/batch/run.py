@@ -131,7 +131,7 @@ async def _run(call: CallContext, spec: BatchSpec, source: RowSource, output: Ou
             totals = await _write_output(call, OutputWriter(spec, source, checkpoint, last), output, progress)
             # Rows that failed can be asked for again without the others, where the store outlives this process.
             if last == total and not (totals.failed and call.store.batches.persistent):
-                await checkpoint.remove()
+                call.afterwards.append(checkpoint.remove)
     notes = [*upgraded, *tuned, *processor.notes, *source.notes, *_notes(call, spec, progress, totals, total)]
     return BatchReport(model, output.path if output is not None else "", total, progress, totals, notes)
 
@@ -141,7 +141,9 @@ async def _open_output(call: CallContext, spec: BatchSpec) -> AsyncGenerator[Out
     if not spec.output:
         yield None
         return
-    prepare = partial(call.access.prepare_output, spec.output, spec.suffixes, overwrite=spec.overwrite)
+    prepare = partial(
+        call.access.prepare_output, spec.output, spec.suffixes, overwrite=spec.overwrite, again=call.resumed
+    )
     with await open_in_thread(prepare) as output:
         yield output
 
