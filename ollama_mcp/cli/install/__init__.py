@@ -75,8 +75,6 @@ def uninstall(options: argparse.Namespace) -> int:
 
 def _each(chosen: list[HostApp], options: argparse.Namespace, machine: Machine, act: Act) -> int:
     """Act on each host; one that fails does not stop the others."""
-    if options.file and len(chosen) != 1:
-        raise InvalidArgument("--file is one host's file.", next_step="Name one host before it.")
     code = 0
     for host in chosen:
         try:
@@ -111,6 +109,11 @@ def _said(done: Done, *, is_dry: bool) -> str:
 
 
 def _chosen(options: argparse.Namespace) -> list[HostApp]:
+    """The hosts that are named.
+
+    Raises:
+        InvalidArgument: A name is none of a host, or --file belongs to no single one.
+    """
     known = {host.key: host for host in HOSTS}
     names: list[str] = options.hosts
     for name in names:
@@ -121,6 +124,8 @@ def _chosen(options: argparse.Namespace) -> list[HostApp]:
                 f"There is no host {name!r}.",
                 next_step=f"{hint}Known: {', '.join(known)}; for any other: `install --print`.",
             )
+    if options.file and len(names) != 1:
+        raise InvalidArgument("--file is one host's file.", next_step="Name one host before it.")
     return [known[name] for name in dict.fromkeys(names)]
 
 

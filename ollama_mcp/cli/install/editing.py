@@ -150,13 +150,14 @@ class _Tree:
     def __init__(self, form: Format, text: str) -> None:
         self._is_toml = form == "toml"
         self._mark = "\ufeff" if text.startswith("\ufeff") else ""
-        self._newline = "\r\n" if "\r\n" in text else "\n"
-        text = text.removeprefix("\ufeff")
+        is_dos = 0 < text.count("\n") == text.count("\r\n")
+        self._newline = "\r\n" if is_dos else "\n"
+        text = text.removeprefix("\ufeff").replace("\r\n", "\n" if is_dos else "\r\n")
         self._root: Any = self._toml(text) if self._is_toml else self._yaml(text)
         self._comments = ""
         if self._root is None:
             # Nothing but comments, which the tree of an empty text does not hold.
-            self._root, self._comments = {}, text.rstrip() + self._newline if text.strip() else ""
+            self._root, self._comments = {}, text.rstrip() + "\n" if text.strip() else ""
 
     def plain(self) -> Any:
         return self._root.unwrap() if self._is_toml else _plain(self._root)
@@ -233,13 +234,14 @@ class _Tree:
         return tomlkit.table(is_super)
 
     def _text(self) -> str:
+        stream = StringIO()
         if self._is_toml:
             import tomlkit
 
-            return self._mark + tomlkit.dumps(self._root)
-        stream = StringIO()
-        self._writer.dump(self._root, stream)
-        return self._mark + self._comments + stream.getvalue().replace("\n", self._newline)
+            tomlkit.dump(self._root, stream)
+        else:
+            self._writer.dump(self._root, stream)
+        return self._mark + (self._comments + stream.getvalue()).replace("\n", self._newline)
 
 
 def _writer() -> Any:

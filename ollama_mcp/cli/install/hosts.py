@@ -143,7 +143,7 @@ HOSTS: tuple[HostApp, ...] = (
         "zed",
         "Zed",
         # On macOS too it is ~/.config.
-        ("{xdg}/Zed/settings.json", "{xdg}/zed/settings.json"),
+        ("{xdg}/zed/settings.json", "{xdg}/Zed/settings.json"),
         container=("context_servers",),
         fixed={"source": "custom"},
         program="zed",
@@ -179,7 +179,7 @@ HOSTS: tuple[HostApp, ...] = (
     HostApp(
         "opencode",
         "opencode",
-        ("{xdg}/opencode/opencode.jsonc", "{xdg}/opencode/opencode.json"),
+        ("{xdg}/opencode/opencode.json", "{xdg}/opencode/opencode.jsonc"),
         container=("mcp",),
         form=Form(args="", env="environment"),
         # Milliseconds.
