@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cli.support import Ran, run
-from tests.packaging.conftest import offered_tools
+from tests.cli.support import Ran, environment, run
+from tests.packaging.conftest import ROOT, offered_tools, path_with_uv
 
 
 def is_empty(folder: Path) -> bool:
@@ -100,3 +102,51 @@ async def test_a_file_of_another_place_can_be_named(tmp_path: Path) -> None:
     ran = await install(tmp_path, "cursor", "--file", file, "--name", "local", "--dry-run")
     assert ran.code == 0 and f"would be added in {file}" in ran.out and '+    "local": {' in ran.out
     assert is_empty(tmp_path)
+
+
+@pytest.mark.slow
+async def test_by_uvx_it_writes_uvx_with_where_it_came_from(tmp_path: Path) -> None:
+    path = path_with_uv(tmp_path / "uv")
+    kept = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    uvx = [os.path.join(path.partition(os.pathsep)[0], "uvx"), "--from", str(ROOT), "ollama-mcp-server"]
+    printed = await asyncio.to_thread(
+        subprocess.run,
+        [*uvx, "install", "--print"],
+        env={**kept, "PATH": path},
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+        timeout=300,
+    )
+    entry = json.loads(printed.stdout)["mcpServers"]["ollama"]
+    assert [entry["command"], *entry["args"]] == uvx
+    assert "ollama_chat" in await offered_tools(entry["command"], *entry["args"], folder=tmp_path, variables=kept)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+async def test_on_a_terminal_it_asks_which_folders_may_be_read(tmp_path: Path) -> None:
+    for name in (".cursor", "my notes", "more"):
+        (tmp_path / name).mkdir()
+    ours, theirs = os.openpty()
+    os.write(ours, b"~/my notes; ~/more\n")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "ollama_mcp", "install", "cursor"),
+        stdin=theirs,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=theirs,
+        env=environment(HOME=str(tmp_path), XDG_CONFIG_HOME=""),
+    )
+    os.close(theirs)
+    out, _ = await asyncio.wait_for(process.communicate(), 150)
+    asked = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert process.returncode == 0 and b"added" in out
+    assert "Folders whose files local models may read" in asked
+    entry = json.loads((tmp_path / ".cursor/mcp.json").read_text())["mcpServers"]["ollama"]
+    assert entry["args"] == ["--folders", str(tmp_path / "my notes"), str(tmp_path / "more")]
+
+
+async def test_without_a_home_nothing_is_changed() -> None:
+    ran = await run("install", "cursor", "--dry-run", HOME="")
+    assert ran.code == 1 and "There is no home folder: HOME is ''" in ran.err
