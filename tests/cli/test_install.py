@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from ollama_mcp.cli.install.change import Target, Wanted, is_there, locate
+from ollama_mcp.cli.install.editing import Place
 from ollama_mcp.cli.install.files import BACKUP_SUFFIX, ConfigFile
 from ollama_mcp.cli.install.hosts import HOSTS, HostApp
 from ollama_mcp.cli.install.machine import Machine
@@ -166,7 +169,7 @@ BROKEN = {
         "\x00",
     ],
     "toml": ["a = ", "[mcp_servers\n", "mcp_servers = 1\n", "a = 1\na = 2\n"],
-    "yaml": ["a: [", "- a\n", "a: 1\na: 2\n", "extensions: 1\n", "\ta: b\n"],
+    "yaml": ["a: [", "- a\n", "a: 1\na: 2\n", "extensions: 1\n", "a: 2024-99-99\n", "\ta: b\n"],
 }
 
 
@@ -206,6 +209,29 @@ def _is_refused(target: Target, error: type[Exception], said: str) -> None:
             act()
     assert target.path.read_bytes() == before
     assert [one.name for one in target.path.parent.iterdir()] == [target.path.name]
+
+
+KEYS = st.text(min_size=1, max_size=3)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(
+    st.dictionaries(KEYS, JSON, max_size=4),
+    st.none() | st.dictionaries(KEYS, JSON, max_size=3),
+    st.sampled_from([None, 1, 4, "\t"]),
+)
+def test_any_json_gets_the_entry_and_nothing_else(
+    rest: dict[str, Any], servers: dict[str, Any] | None, indent: int | str | None
+) -> None:
+    rest = {**rest, **({} if servers is None else {"servers": servers})}
+    place = Place("json", ("servers",), "ollama")
+    changed = place.set(json.dumps(rest, indent=indent), {"command": "x"})
+    assert json.loads(changed) == {**rest, "servers": {**(servers or {}), "ollama": {"command": "x"}}}
+    assert json.loads(place.remove(changed)) == {**rest, "servers": servers or {}}
 
 
 def test_bytes_that_are_no_utf8_are_left_alone(tmp_path: Path) -> None:

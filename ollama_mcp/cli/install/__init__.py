@@ -145,7 +145,11 @@ def _wanted(options: argparse.Namespace) -> Wanted:
         options.config = os.path.abspath(os.path.expanduser(options.config))
     loaded = load_from_options(options)
     host = loaded.settings.host
-    return Wanted(own_words(), to_arguments(options), normalize_host_url(host) if host else "", options.name)
+    wanted = Wanted(own_words(), to_arguments(options), normalize_host_url(host) if host else "", options.name)
+    for word in (*wanted.program, *wanted.options, wanted.name):
+        if not word.isprintable():
+            raise InvalidArgument(f"{word!r} has characters that no configuration file can hold.")
+    return wanted
 
 
 def _folder(folder: str) -> str:

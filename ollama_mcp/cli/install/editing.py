@@ -217,7 +217,7 @@ class _Tree:
         try:
             _, indent, offset = cast("Any", util).load_yaml_guess_indent(text)
             root = self._writer.load(text)
-        except YAMLError as error:
+        except (YAMLError, ValueError) as error:  # ValueError: a date that is none
             mark = getattr(error, "problem_mark", None)
             where = f"line {mark.line + 1}: " if mark else ""
             raise EditError(f"{where}{getattr(error, 'problem', None) or 'no YAML'}") from None
