@@ -18,6 +18,7 @@ from ollama_mcp.cli.install.change import Target, Wanted, is_there, locate
 from ollama_mcp.cli.install.editing import Place
 from ollama_mcp.cli.install.files import BACKUP_SUFFIX, ConfigFile
 from ollama_mcp.cli.install.hosts import HOSTS, HostApp
+from ollama_mcp.cli.install.launch import options_of
 from ollama_mcp.cli.install.machine import Machine
 from ollama_mcp.errors import DiskError, InvalidArgument
 
@@ -141,6 +142,33 @@ def test_an_update_changes_the_program_and_keeps_options_and_what_its_user_added
     assert host.words(entry) == [*KEEP.program, *ODD]
     assert host.variables(entry) == {"OLLAMA_HOST": "http://gpu:11434"} and entry["mine"] is True
     assert target.install(KEEP).verb == "unchanged"
+
+
+@pytest.mark.parametrize(
+    ("start", "found"),
+    [
+        ("uvx ollama-mcp-server", []),
+        ("/bin/uvx --from /a/ollama-mcp-server ollama-mcp-server --read-only", ["--read-only"]),
+        ("uv run --no-dev --project /a/ollama-mcp-server ollama-mcp-server --folders x", ["--folders", "x"]),
+        ("pipx run --spec /a ollama-mcp-server", []),
+        ("python3.11 -m ollama_mcp --read-only", ["--read-only"]),
+        ("/a/.venv/bin/python /a/ollama_mcp_server.py --read-only", ["--read-only"]),
+        ("C:\\\\a\\\\Ollama-MCP-Server.exe --read-only", ["--read-only"]),
+        ("npx -y ollama-mcp-server", None),
+        ("docker run ollama-mcp-server", None),
+        ("uvx other", None),
+        ("", None),
+    ],
+)
+def test_an_entry_is_ours_where_it_starts_this_server(start: str, found: list[str] | None) -> None:
+    assert options_of(start.split()) == found
+
+
+def test_packages_that_its_user_added_to_uvx_stay(tmp_path: Path) -> None:
+    words = ["--with", "pypdf>=6", "--from", "git+https://old", "ollama-mcp-server", "--read-only"]
+    target = put(tmp_path, BY_KEY["cursor"], json.dumps({"mcpServers": {"ollama": {"command": "uvx", "args": words}}}))
+    target.install(Wanted(["/bin/uvx", "--from", "git+https://new", "ollama-mcp-server"], [], "", "ollama"))
+    assert read(target)["args"] == ["--with", "pypdf>=6", "--from", "git+https://new", *words[4:]]
 
 
 def test_a_time_limit_that_its_user_set_stays(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from ollama_mcp.cli.install import own_command
 from ollama_mcp.cli.install.editing import EditError, Entry
 from ollama_mcp.cli.install.files import ConfigFile
 from ollama_mcp.cli.install.hosts import HostApp, Launch
-from ollama_mcp.cli.install.launch import options_of
+from ollama_mcp.cli.install.launch import options_of, with_packages_of
 from ollama_mcp.cli.install.machine import Machine
 from ollama_mcp.errors import DiskError, InvalidArgument
 
@@ -38,9 +38,12 @@ class Wanted:
 
     def launch(self, host: HostApp, old: Entry | None) -> Launch:
         """What the host is to start in place of an old entry."""
-        options = self.options or (options_of(host.words(old)) if old else None) or []
-        kept = host.variables(old).get(_HOST_VARIABLE) if old else None
-        return Launch([*self.program, *options], {_HOST_VARIABLE: self.ollama or kept or _DEFAULT_HOST})
+        words = host.words(old or {})
+        options = self.options or options_of(words) or []
+        kept = host.variables(old or {}).get(_HOST_VARIABLE)
+        return Launch(
+            [*with_packages_of(words, self.program), *options], {_HOST_VARIABLE: self.ollama or kept or _DEFAULT_HOST}
+        )
 
 
 @dataclass(frozen=True)

@@ -51,11 +51,23 @@ def options_of(words: list[str]) -> list[str] | None:
     if runner == NAME:
         return words[1:]
     for number, word in enumerate(words[1:], start=1):
-        if (_base(word) in (NAME, _FILE) and words[number - 1] not in ("--from", "--spec", "--project", "--with")) or (
-            word == _MODULE and words[number - 1] == "-m"
-        ):
+        if (
+            _base(word) in (NAME, _FILE)
+            and words[number - 1] not in ("--from", "--spec", "--project", "--directory", "--with")
+        ) or (word == _MODULE and words[number - 1] == "-m"):
             return words[number + 1 :]
     return None
+
+
+def with_packages_of(old: list[str], program: list[str]) -> list[str]:
+    """The words of a program, with what an entry that runs by uvx too has added by --with."""
+    options = options_of(old)
+    if options is None or {_base(old[0]), _base(program[0])} != {"uvx"}:
+        return program
+    words = old[: len(old) - len(options)]
+    added = [part for at, word in enumerate(words) if word == "--with" for part in words[at : at + 2]]
+    added += [word for word in words if word.startswith("--with=")]
+    return [program[0], *added, *program[1:]]
 
 
 def _base(word: str) -> str:
