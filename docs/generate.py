@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from bundles.manifests import manifests
+from ollama_mcp.cli.install.hosts import HOSTS
 from ollama_mcp.cli.tools import tool_list_tokens
 from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.settings import Settings
@@ -43,6 +44,9 @@ def _generated() -> dict[Path, str]:
         ROOT / "config.json": json.dumps(values, indent=2) + "\n",
         ROOT / "docs/config.schema.json": json.dumps(schema, indent=2) + "\n",
         ROOT / "docs/settings.md": _between(page, "settings", settings_table()),
+        ROOT / "docs/install.md": _between(
+            (ROOT / "docs/install.md").read_text(encoding="utf-8"), "hosts", host_table()
+        ),
         ROOT / "README.md": _between(readme, "tools", tool_table()),
         **{ROOT / path: text for path, text in manifests().items()},
     }
@@ -77,6 +81,27 @@ def settings_table() -> str:
         meaning = (info.description or "").replace("|", "\\|")
         rows.append(f"| `{path}` | `{variable_name(path)}` | `{json.dumps(value)}` | {meaning} |")
     return "\n".join(rows)
+
+
+def host_table() -> str:
+    """The table of the hosts that `install` knows, of docs/install.md."""
+    rows = ["| host | name | file | key |", "|---|---|---|---|"]
+    for host in HOSTS:
+        # A name that differs by case only is the same file where it is another.
+        files = list({file.lower(): f"`{_path(file)}`" for file in reversed(host.files)}.values())
+        rows.append(f"| {host.title} | `{host.key}` | {' or '.join(reversed(files))} | `{'.'.join(host.container)}` |")
+    return "\n".join(rows)
+
+
+def _path(pattern: str) -> str:
+    for start, shown in (
+        ("{home}", "~"),
+        ("{xdg}", "~/.config"),
+        ("{local}", "%LOCALAPPDATA%"),
+        ("{APPDATA}", "%APPDATA%"),
+    ):
+        pattern = pattern.replace(start, shown)
+    return pattern.replace("{C", "$C").replace("}/", "/") if pattern.startswith("{C") else pattern
 
 
 def _first_sentence(text: str | None) -> str:

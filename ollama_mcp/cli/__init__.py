@@ -1,4 +1,4 @@
-"""The command line: `ollama-mcp-server [serve]`, warm, demo, tune, store, config, allow, tools, call, token, simulate.
+"""The command line: `ollama-mcp-server [serve]` and the other commands of `--help`.
 
 What is imported at the top is all that stands between a host and its first answer, so it is a little of the standard
 library and `front`.
@@ -31,6 +31,9 @@ _COMMANDS = {
     "tools": ("tools", "list_tools"),
     "call": ("tools", "call_tool"),
     "token": ("token", "token"),
+    "install": ("install", "install"),
+    "update": ("install", "update"),
+    "uninstall": ("install", "uninstall"),
 }
 
 

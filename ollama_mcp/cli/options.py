@@ -16,6 +16,7 @@ from ollama_mcp.settings import LoadedSettings, SettingsError, load_settings
 _EPILOG = """\
 Examples:
   ollama-mcp-server                                     serve over stdio (what MCP hosts run)
+  ollama-mcp-server install cursor                      add it to a host; --print for any other
   ollama-mcp-server demo                                see a client use the server
   ollama-mcp-server --toolsets inference --read-only    offer less
   ollama-mcp-server call ollama_chat model=llama3.2 prompt='Hi'
@@ -78,8 +79,23 @@ def build_parser() -> argparse.ArgumentParser:
     token.add_argument("action", choices=["add", "list", "revoke"])
     token.add_argument("name", nargs="?", default="", help="whose token it is")
     token.add_argument("--scope", metavar="A,B", default="read,use", help="of read, use, manage, files (read,use)")
+    install = command("install", "Add this server, with the options given here, to MCP hosts.", settings)
+    _install_options(install)
+    install.add_argument("--print", action="store_true", default=False, help="what to add by hand; change nothing")
+    _install_options(
+        command("update", "Let hosts start the server as it is installed now (all that have it).", settings)
+    )
+    _install_options(command("uninstall", "Remove this server from MCP hosts."))
     command("simulate", "Run a simulated Ollama that needs no model (simulate --help).")
     return parser
+
+
+def _install_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("hosts", nargs="*", default=[], metavar="HOST", help="such as claude-desktop, cursor, vscode")
+    command.add_argument("--all", action="store_true", default=False, help="all hosts that are found")
+    command.add_argument("--dry-run", action="store_true", default=False, help="show what would change")
+    command.add_argument("--name", default="ollama", help="name of the server there (ollama)")
+    command.add_argument("--file", default="", help="the host's configuration file, where it is not the usual one")
 
 
 def _settings_options() -> argparse.ArgumentParser:

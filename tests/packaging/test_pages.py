@@ -26,6 +26,7 @@ PAGES = [
     "CONTRIBUTING.md",
     "AGENTS.md",
     "docs/images.md",
+    "docs/install.md",
     "docs/settings.md",
     "docs/transports.md",
     "docs/work.md",
@@ -33,7 +34,9 @@ PAGES = [
 README = ROOT / "README.md"
 _FENCED = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?://)([^)#]+)")
-_COMMAND = re.compile(r"ollama-mcp-server ((?:warm|demo|tune|config|tools|call|allow)\b[^`#\n&|]*)")
+_COMMAND = re.compile(
+    r"ollama-mcp-server ((?:warm|demo|tune|config|tools|call|allow|(?:un)?install|update)\b[^`#\n&|]*)"
+)
 _FILE = re.compile(r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|md|json)|(?:[\w.-]+/)+)`")
 _ELSEWHERE = {"~/.cursor/mcp.json", ".vscode/mcp.json", ".mcp.json", "allowed.json", "prompts/"}
 
