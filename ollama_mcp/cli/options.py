@@ -17,6 +17,7 @@ _EPILOG = """\
 Examples:
   ollama-mcp-server                                     serve over stdio (what MCP hosts run)
   ollama-mcp-server demo                                see a client use the server
+  ollama-mcp-server doctor                              find what is wrong, and what to do
   ollama-mcp-server --toolsets inference --read-only    offer less
   ollama-mcp-server call ollama_chat model=llama3.2 prompt='Hi'
   ollama-mcp-server config show                         every setting and where it came from
@@ -52,6 +53,8 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--simulator", action="store_true", default=False, help="use the simulator even if Ollama answers"
     )
+    doctor = command("doctor", "Check everything between a host and a model's answer, with what to do.", settings)
+    _output_options(doctor)
     tune = command("tune", "Measure how many requests at a time a model is worth, for work.parallel=auto.", settings)
     tune.add_argument("--model", default="", help="the model; otherwise the one that ollama_chat would use")
     config = command("config", "Show, describe or check the settings.", settings)
@@ -78,6 +81,12 @@ def build_parser() -> argparse.ArgumentParser:
     token.add_argument("--scope", metavar="A,B", default="read,use", help="of read, use, manage, files (read,use)")
     command("simulate", "Run a simulated Ollama that needs no model (simulate --help).")
     return parser
+
+
+def _output_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", default=False, help="print JSON")
+    parser.add_argument("--no-color", action="store_true", default=False, help="no colours, as with NO_COLOR set")
+    parser.add_argument("--quiet", action="store_true", default=False, help="print only what matters")
 
 
 def _settings_options() -> argparse.ArgumentParser:
