@@ -1,4 +1,4 @@
-"""The command line: `ollama-mcp-server [serve]`, warm, demo, doctor, tune, config, allow, tools, call, token...
+"""The command line: `ollama-mcp-server [serve]`, ask, doctor, demo, warm, tune, config, allow, tools, call...
 
 What is imported at the top is all that stands between a host and its first answer, so it is a little of the standard
 library and `front`.
@@ -31,6 +31,7 @@ _COMMANDS = {
     "call": ("tools", "call_tool"),
     "token": ("token", "token"),
     "doctor": ("doctor", "doctor"),
+    "ask": ("ask", "ask"),
 }
 
 

@@ -17,6 +17,7 @@ _EPILOG = """\
 Examples:
   ollama-mcp-server                                     serve over stdio (what MCP hosts run)
   ollama-mcp-server demo                                see a client use the server
+  git diff | ollama-mcp-server ask "Review this"        ask a local model from the shell
   ollama-mcp-server doctor                              find what is wrong, and what to do
   ollama-mcp-server --toolsets inference --read-only    offer less
   ollama-mcp-server call ollama_chat model=llama3.2 prompt='Hi'
@@ -53,6 +54,13 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--simulator", action="store_true", default=False, help="use the simulator even if Ollama answers"
     )
+    ask = command("ask", "Ask a local model; what is piped in is read as a file.", settings)
+    ask.add_argument("prompt", nargs="*", default=[], help="what to ask; without it, what is piped in")
+    ask.add_argument("-f", "--file", metavar="FILE", action="append", default=[], help="a file, folder or glob to read")
+    ask.add_argument("-m", "--model", default="", help="the model; otherwise the one that ollama_chat would use")
+    ask.add_argument("--system", default="", help="instructions for the model")
+    ask.add_argument("--schema", metavar="JSON", default="", help="a JSON Schema, or its file: the answer is such JSON")
+    _output_options(ask)
     doctor = command("doctor", "Check everything between a host and a model's answer, with what to do.", settings)
     _output_options(doctor)
     tune = command("tune", "Measure how many requests at a time a model is worth, for work.parallel=auto.", settings)
