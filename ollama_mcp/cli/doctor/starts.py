@@ -53,7 +53,10 @@ _REQUESTS = (
 
 async def check_own_start(arguments: Sequence[str]) -> Check:
     """Start this server as a host would, with the options that shape it."""
-    return await check_start("start", [sys.executable, "-m", "ollama_mcp", "--no-cache", *arguments], {})
+    from ollama_mcp.cli.demo import import_path
+
+    words = [sys.executable, "-m", "ollama_mcp", "--no-cache", *arguments]
+    return await check_start("start", words, {"PYTHONPATH": import_path()})
 
 
 async def check_hosts(home: Path) -> AsyncGenerator[Check]:
