@@ -34,6 +34,9 @@ _COMMANDS = {
     "install": ("install", "install"),
     "update": ("install", "update"),
     "uninstall": ("install", "uninstall"),
+    "doctor": ("doctor", "doctor"),
+    "ask": ("ask", "ask"),
+    "models": ("tools", "models"),
 }
 
 
@@ -85,6 +88,10 @@ def _prepare(arguments: list[str]) -> Serve:
 def _parsed(arguments: list[str]) -> argparse.Namespace:
     from ollama_mcp.cli.options import build_parser
 
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:2], "--help"]
+    elif arguments[:1] == ["version"]:
+        arguments = ["--version"]
     options = build_parser().parse_args(arguments)
     options.command_line = arguments
     return options

@@ -88,7 +88,7 @@ async def _with_client(console: Console, url: str, arguments: list[str], simulat
             env={
                 **os.environ,
                 "OLLAMA_HOST": url,
-                "PYTHONPATH": _import_path(),
+                "PYTHONPATH": import_path(),
                 **_demo_settings(letters, real=simulator is None),
             },
         )
@@ -125,7 +125,7 @@ def _demo_settings(letters: Path, *, real: bool) -> dict[str, str]:
     return settings if real else settings | {"OLLAMA_MCP_STORE__PATH": ":memory:", "OLLAMA_MCP_WORK__PARALLEL": "1"}
 
 
-def _import_path() -> str:
+def import_path() -> str:
     """PYTHONPATH of the server process: first the folder that this package was imported from."""
     import ollama_mcp
 

@@ -6,9 +6,11 @@ It uses argparse, since a server's start cannot wait for the import of a larger 
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import os
-from typing import Any
+import re
+from typing import Any, NoReturn
 
 from ollama_mcp import __version__
 from ollama_mcp.settings import LoadedSettings, SettingsError, load_settings
@@ -18,16 +20,40 @@ Examples:
   ollama-mcp-server                                     serve over stdio (what MCP hosts run)
   ollama-mcp-server install cursor                      add it to a host; --print for any other
   ollama-mcp-server demo                                see a client use the server
+  git diff | ollama-mcp-server ask "Review this"        ask a local model from the shell
+  ollama-mcp-server doctor                              find what is wrong, and what to do
   ollama-mcp-server --toolsets inference --read-only    offer less
   ollama-mcp-server call ollama_chat model=llama3.2 prompt='Hi'
   ollama-mcp-server config show                         every setting and where it came from
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that names what a misspelt command or choice is closest to."""
+
+    def error(self, message: str) -> NoReturn:
+        match = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        if match:
+            close = difflib.get_close_matches(match[1], re.findall(r"[\w-]+", match[2]), n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else f"`{self.prog} --help` lists what there is."
+            message = f"there is no {match[1]!r}. {hint}"
+        super().error(message)
+
+
+class _ToolHelp(argparse.Action):
+    """`--help` after the name of a tool is about the tool."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, *_: object) -> None:
+        if not getattr(namespace, "tool", ""):
+            parser.print_help()
+            parser.exit()
+        namespace.help = True
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands. `command` of its result is "serve" where none is given."""
     settings = _settings_options()
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="ollama-mcp-server",
         description="MCP server for Ollama: every operation of its API as a typed tool.",
         epilog=_EPILOG,
@@ -39,10 +65,15 @@ def build_parser() -> argparse.ArgumentParser:
     # Not `dest="command"`: without a command argparse would set it to None, over the default.
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command_name")
 
-    def command(name: str, summary: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    def command(name: str, summary: str, *parents: _Parser, add_help: bool = True) -> argparse.ArgumentParser:
         # Options given before the command's name must survive, so sub-parsers set nothing that was not typed.
         sub = commands.add_parser(
-            name, help=summary, description=summary, parents=list(parents), argument_default=argparse.SUPPRESS
+            name,
+            help=summary,
+            description=summary,
+            parents=list(parents),
+            argument_default=argparse.SUPPRESS,
+            add_help=add_help,
         )
         sub.set_defaults(command=name)
         return sub
@@ -53,6 +84,19 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--simulator", action="store_true", default=False, help="use the simulator even if Ollama answers"
     )
+    ask = command("ask", "Ask a local model; what is piped in is read as a file.", settings)
+    ask.add_argument("prompt", nargs="*", default=[], help="what to ask; without it, what is piped in")
+    ask.add_argument("-f", "--file", metavar="FILE", action="append", default=[], help="a file, folder or glob to read")
+    ask.add_argument("-m", "--model", default="", help="the model; otherwise the one that ollama_chat would use")
+    ask.add_argument("--system", default="", help="instructions for the model")
+    ask.add_argument("--schema", metavar="JSON", default="", help="a JSON Schema, or its file: the answer is such JSON")
+    _output_options(ask)
+    doctor = command("doctor", "Check everything between a host and a model's answer, with what to do.", settings)
+    _output_options(doctor)
+    models = command("models", "List, show, download or delete models.", settings)
+    models.add_argument("action", nargs="?", choices=["list", "show", "pull", "rm"], default="list")
+    models.add_argument("model", nargs="?", default="", help="its name")
+    models.add_argument("--json", action="store_true", default=False, help="print JSON")
     tune = command("tune", "Measure how many requests at a time a model is worth, for work.parallel=auto.", settings)
     tune.add_argument("--model", default="", help="the model; otherwise the one that ollama_chat would use")
     store = command("store", "Show what the server has kept on disk, or delete it.", settings)
@@ -64,7 +108,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--tokens", action="store_true", default=False, help="with the tokens that each costs in a tool list"
     )
     tools.add_argument("--json", action="store_true", default=False, help="as the wire definition")
-    call = command("call", "Call one tool from the shell.", settings)
+    call = command("call", "Call one tool from the shell.", settings, add_help=False)
+    call.add_argument("-h", "--help", nargs=0, action=_ToolHelp, default=False, help="show this, or a tool's arguments")
+    call.add_argument("--json", action="store_true", default=False, help="print the result's data as JSON")
     call.add_argument("tool", help="name of the tool")
     call.add_argument(
         "arguments",
@@ -86,6 +132,8 @@ def build_parser() -> argparse.ArgumentParser:
         command("update", "Let hosts start the server as it is installed now (all that have it).", settings)
     )
     _install_options(command("uninstall", "Remove this server from MCP hosts."))
+    command("version", "Print the version (--version).")
+    command("help", "Show this, or the help of a command: help COMMAND.")
     command("simulate", "Run a simulated Ollama that needs no model (simulate --help).")
     return parser
 
@@ -98,9 +146,15 @@ def _install_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--file", default="", help="the host's configuration file, where it is not the usual one")
 
 
-def _settings_options() -> argparse.ArgumentParser:
+def _output_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", default=False, help="print JSON")
+    parser.add_argument("--no-color", action="store_true", default=False, help="no colours, as with NO_COLOR set")
+    parser.add_argument("--quiet", action="store_true", default=False, help="print only what matters")
+
+
+def _settings_options() -> _Parser:
     # Without help: a parent's -h would clash with that of the parser it is added to.
-    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    options = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     group = options.add_argument_group("settings")
     group.add_argument("--config", metavar="FILE", help="config file to use")
     group.add_argument("--ollama", metavar="HOST", help="address of Ollama, as in OLLAMA_HOST")
@@ -113,8 +167,8 @@ def _settings_options() -> argparse.ArgumentParser:
     return options
 
 
-def _serve_options() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+def _serve_options() -> _Parser:
+    options = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     group = options.add_argument_group("transport")
     group.add_argument("--transport", choices=["stdio", "http", "sse"], help="how clients connect (stdio)")
     group.add_argument("--bind", metavar="ADDRESS", help="address to listen on (127.0.0.1); others need a token")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import difflib
 import json
 import sys
 from typing import Any
@@ -19,6 +20,13 @@ from ollama_mcp.server.bound_tool import BACKGROUND
 from ollama_mcp.server.confirmation import ACTIONS
 from ollama_mcp.server.failures import failure_result
 from ollama_mcp.server.results import META
+
+_TOOL_OF_ACTION = {
+    "list": "ollama_list_models",
+    "show": "ollama_show_model",
+    "pull": "ollama_pull_model",
+    "rm": "ollama_delete_model",
+}
 
 
 def list_tools(options: argparse.Namespace) -> int:
@@ -39,8 +47,10 @@ def list_tools(options: argparse.Namespace) -> int:
 def call_tool(options: argparse.Namespace) -> int:
     """Call one tool. Text blocks go to stdout, those of an error to stderr, with exit code 1.
 
-    On a terminal, progress is shown on stderr, and what needs the user's yes is asked.
+    On a terminal, progress is shown on stderr, and what needs the user's yes is asked. --help describes the tool.
     """
+    if getattr(options, "help", False):
+        return _describe(options)
     loaded = load_from_options(options)
     settings = loaded.settings
     if _is_terminal() and settings.policy.push == "ask":
@@ -49,12 +59,49 @@ def call_tool(options: argparse.Namespace) -> int:
     server = OllamaServer(settings, api_key=cloud_key(), allowed=loaded.config_file)
     server.tools_listed_by = f"`{command('tools')}`"
     result = asyncio.run(_call(server, options))
+    if options.json and not result.is_error and result.structured_content is not None:
+        print(json.dumps(result.structured_content, ensure_ascii=False, indent=2))
+        return 0
     # stdout is for the answer alone, so that it can be piped on.
     stream = sys.stderr if result.is_error else sys.stdout
     for block in result.content:
         if isinstance(block, TextContent):
             print(block.text, file=stream)
     return 1 if result.is_error else 0
+
+
+def models(options: argparse.Namespace) -> int:
+    """List, show, download or delete models, by the tools for that; see `call_tool`."""
+    options.tool = _TOOL_OF_ACTION[options.action]
+    if bool(options.model) is (options.action == "list"):
+        raise InvalidArgument(f"models {options.action} takes {'no' if options.model else 'the name of a'} model.")
+    options.arguments = [json.dumps({"model": options.model})] if options.model else []
+    return call_tool(options)
+
+
+def _describe(options: argparse.Namespace) -> int:
+    """Print a tool's description and its arguments, from the schema that hosts get."""
+    server = OllamaServer(load_from_options(options).settings, api_key=cloud_key())
+    tools = {tool.name: tool for tool in asyncio.run(server.list_tools())}
+    tool = tools.get(options.tool)
+    if tool is None:
+        close = difflib.get_close_matches(options.tool, list(tools), n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"`{command('tools')}` lists them."
+        raise InvalidArgument(f"There is no tool {options.tool!r}.", next_step=hint)
+    print(f"{tool.name}: {tool.title}\n\n{tool.description}\n\nArguments, as NAME=VALUE:")
+    for name, schema in tool.input_schema.get("properties", {}).items():
+        needed = " (required)" if name in tool.input_schema.get("required", ()) else ""
+        print(f"  {name:14} {_kind(schema):20} {schema.get('description', '')}{needed}".rstrip())
+    return 0
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    """The kind of value that a schema takes, in a word or two."""
+    if "enum" in schema:
+        return "|".join(map(str, schema["enum"]))
+    if "anyOf" in schema:
+        return "|".join(dict.fromkeys(map(_kind, schema["anyOf"])))
+    return str(schema.get("type", "JSON"))
 
 
 async def _call(server: OllamaServer, options: argparse.Namespace) -> CallToolResult:

@@ -191,7 +191,7 @@ class OllamaServer(GuidedServer):
 
     @overload
     async def call_tool(
-        self, name: str, arguments: dict[str, Any], *, report: Send | None = None
+        self, name: str, arguments: dict[str, Any], *, report: Send | Progress | None = None
     ) -> CallToolResult: ...
 
     @overload
@@ -205,7 +205,7 @@ class OllamaServer(GuidedServer):
         arguments: dict[str, Any],
         context: Context[None, Any] | None = None,
         *,
-        report: Send | None = None,
+        report: Send | Progress | None = None,
     ) -> CallToolResult | InputRequiredResult:
         """Call a tool; whatever goes wrong becomes a result that an agent can act on.
 
@@ -222,8 +222,8 @@ class OllamaServer(GuidedServer):
                 from ollama_mcp.server.auth.scopes import check_scope
 
                 check_scope(principal, tool.spec)
-            send = report or progress_sender(context)
-            progress, caller = Progress(send), caller_of(context, self.ollama_settings, has_progress=send is not None)
+            progress = report if isinstance(report, Progress) else Progress(report or progress_sender(context))
+            caller = caller_of(context, self.ollama_settings, has_progress=progress.send is not None)
             code = ""
             if self._replicas is not None:
                 arguments, code = self._replicas.split_code(arguments)
