@@ -194,7 +194,7 @@ class StoreSettings(SettingsSection):
     usage: bool = Field(
         default=True, description="Count calls and tokens by model; the counts never leave this machine."
     )
-    embeddings_mb: int = Field(default=1_000, ge=1, description="Megabytes of embeddings that are kept.")
+    embeddings_mb: int = Field(default=1_000, ge=1, description="Megabytes of embeddings that are kept; of words half.")
 
 
 class StateSettings(SettingsSection):
