@@ -55,6 +55,7 @@ async def ollama_rank(
     k: Annotated[int, Field(ge=1, description="How many places.")] = 10,
     model: _Model = "",
     mode: Annotated[Literal["auto", "words", "meaning"], Field(description="auto: both.")] = "auto",
+    rerank: Annotated[bool, Field(description="A model judges the best 40.")] = False,
     excerpts: Annotated[bool, Field(description="Show how each begins.")] = False,
     background: Background = False,
 ) -> Ranked:
@@ -62,7 +63,7 @@ async def ollama_rank(
     # Work is imported with the first call, so that listing the tools stays fast.
     from ollama_mcp.work.rank import rank
 
-    found = await rank(call, query, files=files, texts=texts, count=k, model=model, mode=mode)
+    found = await rank(call, query, files=files, texts=texts, count=k, model=model, mode=mode, rerank=rerank)
     return Ranked(
         model=found.model or None,
         passages=found.passages,
@@ -77,7 +78,7 @@ def _match(ranked: "RankedPlace", *, with_excerpt: bool) -> Match:
     is_text = ranked.place.text_index >= 0
     return Match(
         score=ranked.score,
-        by=ranked.by,
+        by=ranked.by or None,
         place=None if is_text else str(ranked.place),
         row=ranked.place.row or None,
         index=ranked.place.text_index if is_text else None,

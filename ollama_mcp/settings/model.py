@@ -182,6 +182,9 @@ class WorkSettings(SettingsSection):
     largest_gb: float = Field(
         default=16.0, gt=0, description="Largest model, in gigabytes on disk, that is chosen where a call names none."
     )
+    judge_seconds: float = Field(
+        default=20.0, gt=0, description="Seconds in which `rerank` of ollama_rank has places judged; the rest stays."
+    )
 
 
 class StoreSettings(SettingsSection):

@@ -16,6 +16,7 @@ from ollama_mcp.work.files import ReadResult, UnreadFile, read_files, read_optio
 from ollama_mcp.work.progress import counted
 from ollama_mcp.work.rank.corpus import Corpus, Place
 from ollama_mcp.work.rank.fusion import MEANING, WORDS, Found, best_places, fuse
+from ollama_mcp.work.rank.judging import MAX_JUDGED, judge
 from ollama_mcp.work.rank.meaning import DEFAULT_CONTEXT_LENGTH, EmbeddingModel, embedding_model, search_meaning
 from ollama_mcp.work.rank.words import search_words
 
@@ -41,7 +42,7 @@ class RankedPlace:
         score: In one call comparable: of both searches from 0 to 1 by rank, of words BM25, of meaning the cosine.
         place: Where it is.
         excerpt: How the text there begins, on one line.
-        by: What found it: "words", "meaning", or both.
+        by: What found it: "words", "meaning", or both; and "judged", whose score is the probability that it fits.
     """
 
     score: float
@@ -78,6 +79,7 @@ async def rank(
     count: int = 10,
     model: str = "",
     mode: SearchMode = "auto",
+    rerank: bool = False,
 ) -> Ranking:
     """Find the places in files and texts that a query is about.
 
@@ -89,6 +91,7 @@ async def rank(
         count: Number of places; at most limits.listed.
         model: The embedding model, or "".
         mode: words (any of the query's), meaning (nearest vectors), or auto: both, or words where no model can embed.
+        rerank: Whether a model judges the best places one by one.
 
     Raises:
         OllamaMCPError: There is nothing to search or too much, the model cannot embed, or the host fails.
@@ -109,11 +112,22 @@ async def rank(
         await asyncio.to_thread(corpus.add, result.documents, texts)
         listed = min(count, call.settings.limits.listed)
         found, embedded, about = await _search(call, chosen, query, corpus, mode, max(listed, _DEPTH))
+        if rerank and (candidates := [*found, *_others(corpus, found)]):
+            found, judged = await judge(call, query, candidates, corpus)
+            about += judged
     places = [RankedPlace(one.score, one.place, _excerpt(corpus.texts[one.key]), one.by) for one in found[:listed]]
     notes += [*_unread_notes(result), *about]
     if count > listed:
         notes.append(f"At most {listed} places are listed (setting limits.listed).")
     return Ranking(chosen.name if chosen else "", places, corpus.passages, embedded, notes)
+
+
+def _others(corpus: Corpus, found: Sequence[Found]) -> list[Found]:
+    """The places that no search found: of a few texts, all are judged."""
+    if corpus.passages > MAX_JUDGED:
+        return []
+    known = {one.place for one in found}
+    return [one for one in best_places(corpus, ((0.0, key) for key in corpus.texts), "") if one.place not in known]
 
 
 async def _embedding_model(call: CallContext, name: str, mode: SearchMode, notes: list[str]) -> EmbeddingModel | None:
