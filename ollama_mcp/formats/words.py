@@ -36,12 +36,14 @@ def words_of(text: str) -> Iterator[str]:
             yield from _name(name)
 
 
-def is_identifier(text: str) -> bool:
-    """Whether a text holds a name that is no plain word: with a digit, a joiner or a capital inside."""
-    return any(
-        any(char in JOINERS or char.isdigit() for char in name) or any(char.isupper() for char in name[1:])
-        for name in _NAME.findall(text)
-    )
+def identifier_share(text: str) -> float:
+    """The share of the names in a text that are no plain words: with a digit, a joiner or a capital inside."""
+    names: list[str] = _NAME.findall(text)
+    return sum(map(_is_identifier, names)) / max(1, len(names))
+
+
+def _is_identifier(name: str) -> bool:
+    return any(char in JOINERS or char.isdigit() for char in name) or any(char.isupper() for char in name[1:])
 
 
 def _name(name: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from ollama_mcp.access.quoting import quoted
 from ollama_mcp.errors import InvalidArgument, ModelNotFound, Unsupported
 from ollama_mcp.formats.tokens import estimate_tokens
-from ollama_mcp.formats.words import is_identifier
+from ollama_mcp.formats.words import identifier_share
 from ollama_mcp.work.cloud_policy import check_cloud_policy
 from ollama_mcp.work.files import ReadResult, UnreadFile, read_files, read_optional_files, receipts
 from ollama_mcp.work.progress import counted
@@ -27,8 +27,9 @@ EXCERPT_CHARS = 160
 _MAX_RECEIPTS = 3
 # Of each search, what the fusion sees: a place far down in both is not what was asked for.
 _DEPTH = 100
-# A name is what it is: what holds it goes before what only resembles it.
-_IDENTIFIER_WEIGHT = 3.0
+# How much words count beside meaning, by the share of names among them. A name is what it is: what holds it goes
+# before what only resembles it. Measured with `bench/search.py`.
+_WORDS_WEIGHT, _WITH_NAMES, _NAMES_ALONE = 1.0, 3.0, 20.0
 _NO_WORDS = "this Python's SQLite has no FTS5, or the store cannot be used"
 
 SearchMode = Literal["auto", "words", "meaning"]
@@ -165,8 +166,12 @@ async def _search(
     if hits is None:
         return near.found, near.embedded, [*near.notes, f"Meaning alone was searched: {_NO_WORDS}."]
     by_words = await asyncio.to_thread(best_places, corpus, hits[:count], WORDS)
-    weights = {WORDS: _IDENTIFIER_WEIGHT if is_identifier(query) else 1.0, MEANING: 1.0}
-    return fuse([by_words, near.found], weights), near.embedded, near.notes
+    return fuse([by_words, near.found], {WORDS: _weight(query), MEANING: 1.0}), near.embedded, near.notes
+
+
+def _weight(query: str) -> float:
+    share = identifier_share(query)
+    return _NAMES_ALONE if share == 1 else _WITH_NAMES if share else _WORDS_WEIGHT
 
 
 def _check_arguments(query: str, files: Sequence[str], texts: Sequence[str]) -> None:
