@@ -81,7 +81,7 @@ async def measure(path: Path, passages: int) -> dict[str, float]:
     await store.aclose()
     assert not missing
     query = bytes(vectors.data[: 4 * DIMENSIONS])
-    (score, place, _), *_ = nearest(vectors, query, corpus, NEAREST)
+    (score, place, *_), *_ = nearest(vectors, query, corpus, NEAREST)
     assert (place.text_index, round(score, 3)) == (0, 1.0)
     matrix = numpy.frombuffer(vectors.data, numpy.dtype("<f4")).reshape(-1, DIMENSIONS)
     wanted = numpy.frombuffer(query, numpy.dtype("<f4"))

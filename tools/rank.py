@@ -1,7 +1,7 @@
-"""Search in files and texts by meaning."""
+"""Search in files and texts, by words and by meaning."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field
 
@@ -20,6 +20,7 @@ class Match(BaseModel):
     """A passage: lines of a file, as `files` of other tools take them, or the index of a text; of a table, a row."""
 
     score: float
+    by: str | None = None
     place: str | None = None
     row: int | None = None
     index: int | None = None
@@ -27,9 +28,9 @@ class Match(BaseModel):
 
 
 class Ranked(Data):
-    """The nearest passages, the nearest first."""
+    """The passages that fit best, the best first."""
 
-    model: str
+    model: str | None = None
     passages: int
     embedded: int
     rows: list[Match]
@@ -37,12 +38,16 @@ class Ranked(Data):
 
     def as_text(self) -> str:
         new = f"{self.embedded:,} embedded now" if self.embedded else "all embedded before"
-        head = f"Nearest of {self.passages:,} passages by {self.model} ({new})."
-        cells = ((f"{row.score:.4f}", row.place or f"texts[{row.index}]", row.row, row.excerpt) for row in self.rows)
-        return "\n".join([head, format_table(("score", "place", "row", "excerpt"), cells), *format_notes(self.notes)])
+        how = f"by {self.model} ({new})" if self.model else "by their words"
+        head = f"Best of {self.passages:,} passages {how}."
+        columns = ("score", "place", "row", "excerpt", "by")
+        cells = (
+            (f"{row.score:.4f}", row.place or f"texts[{row.index}]", row.row, row.excerpt, row.by) for row in self.rows
+        )
+        return "\n".join([head, format_table(columns, cells), *format_notes(self.notes)])
 
 
-@tool(title="Find by meaning", toolset="work", hints=replace(INFERS, restarts=True))
+@tool(title="Search files and texts", toolset="work", hints=replace(INFERS, restarts=True))
 async def ollama_rank(
     call: Call,
     query: str,
@@ -50,16 +55,18 @@ async def ollama_rank(
     texts: list[str] = [],
     k: Annotated[int, Field(ge=1, description="How many places.")] = 10,
     model: _Model = "",
+    mode: Annotated[Literal["auto", "words", "meaning"], Field(description="auto: both.")] = "auto",
+    rerank: Annotated[bool, Field(description="A model judges the best 40.")] = False,
     excerpts: Annotated[bool, Field(description="Show how each begins.")] = False,
     background: Background = False,
 ) -> Ranked:
-    """Search files or texts by meaning: the places nearest to a query. Similarity of pairs: ollama_embed."""
+    """Search files or texts by words and meaning: the places nearest to a query. Similarity of pairs: ollama_embed."""
     # Work is imported with the first call, so that listing the tools stays fast.
     from ollama_mcp.work.rank import rank
 
-    found = await rank(call, query, files=files, texts=texts, count=k, model=model)
+    found = await rank(call, query, files=files, texts=texts, count=k, model=model, mode=mode, rerank=rerank)
     return Ranked(
-        model=found.model,
+        model=found.model or None,
         passages=found.passages,
         embedded=found.embedded,
         rows=[_match(place, with_excerpt=excerpts) for place in found.places],
@@ -72,6 +79,7 @@ def _match(ranked: "RankedPlace", *, with_excerpt: bool) -> Match:
     is_text = ranked.place.text_index >= 0
     return Match(
         score=ranked.score,
+        by=ranked.by or None,
         place=None if is_text else str(ranked.place),
         row=ranked.place.row or None,
         index=ranked.place.text_index if is_text else None,

@@ -194,6 +194,9 @@ class WorkSettings(SettingsSection):
     largest_gb: float = Field(
         default=16.0, gt=0, description="Largest model, in gigabytes on disk, that is chosen where a call names none."
     )
+    judge_seconds: float = Field(
+        default=20.0, gt=0, description="Seconds in which `rerank` of ollama_rank has places judged; the rest stays."
+    )
 
 
 class StoreSettings(SettingsSection):
@@ -206,7 +209,7 @@ class StoreSettings(SettingsSection):
     usage: bool = Field(
         default=True, description="Count calls and tokens by model; the counts never leave this machine."
     )
-    embeddings_mb: int = Field(default=1_000, ge=1, description="Megabytes of embeddings that are kept.")
+    embeddings_mb: int = Field(default=1_000, ge=1, description="Megabytes of embeddings that are kept; of words half.")
 
 
 class StateSettings(SettingsSection):

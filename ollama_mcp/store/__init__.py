@@ -1,4 +1,4 @@
-"""What outlives a call, in one SQLite file: batch checkpoints, embeddings, observations of models, usage counts."""
+"""What outlives a call, in one SQLite file: batch checkpoints, embeddings, words, notes on models, usage counts."""
 
 from ollama_mcp.store.batches import Batches, BatchRun, CheckpointLost, RowResult
 from ollama_mcp.store.embeddings import EmbeddingCache
@@ -6,6 +6,7 @@ from ollama_mcp.store.models import ModelStats
 from ollama_mcp.store.store import Store
 from ollama_mcp.store.tunings import Limit, Tuning, Tunings
 from ollama_mcp.store.usage import UsageCounter, UsageRow, UsageSummary, UsageTotals
+from ollama_mcp.store.words import WordHits, WordIds, WordIndex
 
 __all__ = [
     "BatchRun",
@@ -22,4 +23,7 @@ __all__ = [
     "UsageRow",
     "UsageSummary",
     "UsageTotals",
+    "WordHits",
+    "WordIds",
+    "WordIndex",
 ]

@@ -63,4 +63,14 @@ _JOBS = (
     "CREATE INDEX running_jobs ON jobs (owner) WHERE state = 'running'",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_MODELS_AND_USAGE, _EMBEDDINGS, _BATCHES, _TUNINGS, _JOBS)
+# The words themselves are in a virtual table, which `words.py` makes where SQLite can.
+_WORDS = (
+    """CREATE TABLE word_keys (
+        hash BLOB PRIMARY KEY, id INTEGER NOT NULL, bytes INTEGER NOT NULL, used INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE UNIQUE INDEX word_keys_by_id ON word_keys (id)",
+    "CREATE TABLE word_state (bytes INTEGER NOT NULL, generation INTEGER NOT NULL)",
+    "INSERT INTO word_state VALUES (0, 0)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_MODELS_AND_USAGE, _EMBEDDINGS, _BATCHES, _TUNINGS, _JOBS, _WORDS)

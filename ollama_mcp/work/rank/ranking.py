@@ -1,47 +1,38 @@
-"""A search from query to nearest places: choose the model, read the files, embed what is new, search."""
+"""A search from query to places: read the files, search by words and by meaning, make one order of both."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Literal
 
 from ollama_mcp.access.quoting import quoted
-from ollama_mcp.errors import InvalidArgument, Unsupported
-from ollama_mcp.formats.model_names import parse_name
+from ollama_mcp.errors import InvalidArgument, ModelNotFound, Unsupported
 from ollama_mcp.formats.tokens import estimate_tokens
-from ollama_mcp.hosts.model_cards import capabilities_of, default_options
-from ollama_mcp.work.choosing import choose
+from ollama_mcp.formats.words import identifier_share
 from ollama_mcp.work.cloud_policy import check_cloud_policy
 from ollama_mcp.work.files import ReadResult, UnreadFile, read_files, read_optional_files, receipts
-from ollama_mcp.work.model_watch import ModelWatch
 from ollama_mcp.work.progress import counted
 from ollama_mcp.work.rank.corpus import Corpus, Place
-from ollama_mcp.work.rank.embedder import Embedder, prefixes_of
-from ollama_mcp.work.rank.vector_index import (
-    BYTES_PER_NUMBER,
-    CACHE_BYTES,
-    IndexCache,
-    VectorIndex,
-    check_numpy,
-    nearest,
-)
+from ollama_mcp.work.rank.fusion import MEANING, WORDS, Found, best_places, fuse
+from ollama_mcp.work.rank.judging import MAX_JUDGED, judge
+from ollama_mcp.work.rank.meaning import DEFAULT_CONTEXT_LENGTH, EmbeddingModel, embedding_model, search_meaning
+from ollama_mcp.work.rank.words import search_words
 
 if TYPE_CHECKING:
-    from ollama_mcp.api import ModelCard
-    from ollama_mcp.store import Store
     from ollama_mcp.work.call_context import CallContext
 
 EXCERPT_CHARS = 160
 _MAX_RECEIPTS = 3
-_REPLACED = "Vectors of two models cannot be compared. Make the same call again."
-# For a model whose card names no context length: most embedding models take at least so many tokens.
-_DEFAULT_CONTEXT_LENGTH = 512
+# Of each search, what the fusion sees: a place far down in both is not what was asked for.
+_DEPTH = 100
+# How much words count beside meaning, by the share of names among them. A name is what it is: what holds it goes
+# before what only resembles it. Measured with `bench/search.py`.
+_WORDS_WEIGHT, _WITH_NAMES, _NAMES_ALONE = 1.0, 3.0, 20.0
+_NO_WORDS = "this Python's SQLite has no FTS5, or the store cannot be used"
 
-# By store, so that a cache lives as long as its server, and several servers in one process share none.
-_caches: WeakKeyDictionary[Store, IndexCache] = WeakKeyDictionary()
+SearchMode = Literal["auto", "words", "meaning"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +40,16 @@ class RankedPlace:
     """A place that was found.
 
     Args:
-        score: The cosine to the query; 1 is the same meaning.
+        score: In one call comparable: of both searches from 0 to 1 by rank, of words BM25, of meaning the cosine.
         place: Where it is.
         excerpt: How the text there begins, on one line.
+        by: What found it: "words", "meaning", or both; and "judged", whose score is the probability that it fits.
     """
 
     score: float
     place: Place
     excerpt: str
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +57,8 @@ class Ranking:
     """The outcome of a search.
 
     Args:
-        model: The embedding model.
-        places: The nearest first.
+        model: The embedding model; "" where words alone were searched.
+        places: The best first.
         passages: Number of passages that were searched.
         embedded: Number of those that were embedded now; the vectors of the others were stored before.
         notes: What the agent should know.
@@ -86,8 +79,10 @@ async def rank(
     texts: Sequence[str] = (),
     count: int = 10,
     model: str = "",
+    mode: SearchMode = "auto",
+    rerank: bool = False,
 ) -> Ranking:
-    """Find the places in files and texts that are nearest to a query in meaning.
+    """Find the places in files and texts that a query is about.
 
     Args:
         call: The context of the call.
@@ -96,43 +91,87 @@ async def rank(
         texts: Texts, in addition to the files.
         count: Number of places; at most limits.listed.
         model: The embedding model, or "".
+        mode: words (any of the query's), meaning (nearest vectors), or auto: both, or words where no model can embed.
+        rerank: Whether a model judges the best places one by one.
 
     Raises:
         OllamaMCPError: There is nothing to search or too much, the model cannot embed, or the host fails.
     """
     _check_arguments(query, files, texts)
-    chosen = await choose(call, model, "embed")
-    card = await call.hosts.card(chosen.model)
-    _check_model(chosen.model, card)
-    if files:
-        await check_cloud_policy(call, chosen.model, "cloud_files")
+    notes: list[str] = []
+    chosen = await _embedding_model(call, model, mode, notes)
+    if files and chosen is not None:
+        await check_cloud_policy(call, chosen.name, "cloud_files")
     result = await _read_files(call, files, required=not texts)
-    prefixes = prefixes_of(chosen.model, card)
-    limits = call.settings.limits
-    corpus = Corpus(prefixes.passage, context_length=_context_length(call, card), max_passages=limits.passages)
-    digest = "" if parse_name(chosen.model).is_cloud else (await call.hosts.installed_model(chosen.model)).digest
-    # The space of the store for the model's vectors: by digest, since a name may get another model; a cloud model has
-    # none here.
-    space = f"{digest or parse_name(chosen.model).key} normalised"
-    watch = ModelWatch(call, chosen.model, digest, _REPLACED)
+    corpus = Corpus(
+        chosen.prefixes.passage if chosen else "",
+        context_length=chosen.context_length if chosen else DEFAULT_CONTEXT_LENGTH,
+        max_passages=call.settings.limits.passages,
+    )
     sources = counted(len(result.documents) + len(texts), "text")
-    async with call.progress.phase(f"searching {sources} with {chosen.model}"):
-        cache_key = await asyncio.to_thread(_fill_corpus, corpus, result, texts, space)
-        embedder = Embedder(call, chosen.model, space, watch)
-        vector = await embedder.embed_query(prefixes.query + query.strip())
-        index = await _index(call, embedder, corpus, cache_key, len(vector) // BYTES_PER_NUMBER)
-        # Where all passages were stored before, the query's vector alone is new.
-        await embedder.keep()
-        found = await asyncio.to_thread(nearest, index, vector, corpus, min(count, limits.listed))
-    places = [RankedPlace(score, place, _excerpt(corpus.texts[key])) for score, place, key in found]
-    notes = [
-        *([chosen.note] if chosen.note else []),
-        *_unread_notes(result),
-        *_left_out_notes(corpus, index, chosen.model),
-    ]
-    if count > limits.listed:
-        notes.append(f"At most {limits.listed} places are listed (setting limits.listed).")
-    return Ranking(chosen.model, places, corpus.passages, embedder.embedded, notes)
+    async with call.progress.phase(f"searching {sources} with {chosen.name if chosen else 'words'}"):
+        await asyncio.to_thread(corpus.add, result.documents, texts)
+        listed = min(count, call.settings.limits.listed)
+        found, embedded, about = await _search(call, chosen, query, corpus, mode, max(listed, _DEPTH))
+        if rerank and (candidates := [*found, *_others(corpus, found)]):
+            found, judged = await judge(call, query, candidates, corpus)
+            about += judged
+    places = [RankedPlace(one.score, one.place, _excerpt(corpus.texts[one.key]), one.by) for one in found[:listed]]
+    notes += [*_unread_notes(result), *about]
+    if count > listed:
+        notes.append(f"At most {listed} places are listed (setting limits.listed).")
+    return Ranking(chosen.name if chosen else "", places, corpus.passages, embedded, notes)
+
+
+def _others(corpus: Corpus, found: Sequence[Found]) -> list[Found]:
+    """The places that no search found: of a few texts, all are judged."""
+    if corpus.passages > MAX_JUDGED:
+        return []
+    known = {one.place for one in found}
+    return [one for one in best_places(corpus, ((0.0, key) for key in corpus.texts), "") if one.place not in known]
+
+
+async def _embedding_model(call: CallContext, name: str, mode: SearchMode, notes: list[str]) -> EmbeddingModel | None:
+    """The model to search by meaning; None where words alone are searched, and says in `notes` why."""
+    if mode == "words":
+        return None
+    try:
+        chosen = await embedding_model(call, name)
+    except ModelNotFound as error:
+        if mode == "meaning" or name or call.settings.defaults.embed:
+            raise
+        notes.append(f"Words alone were searched, since no model here can embed. {error.next_step}")
+        return None
+    notes += [chosen.note] if chosen.note else []
+    return chosen
+
+
+async def _search(
+    call: CallContext, model: EmbeddingModel | None, query: str, corpus: Corpus, mode: SearchMode, count: int
+) -> tuple[list[Found], int, list[str]]:
+    """The places in their order, how many passages were embedded, and what should be known."""
+    # By meaning first: passages that are too long for the model are halved, and these are the places then.
+    near = await search_meaning(call, model, query, corpus, count) if model is not None else None
+    if near is not None and mode == "meaning":
+        return near.found, near.embedded, near.notes
+    hits = await search_words(call, query, corpus)
+    if near is None:
+        if hits is None:
+            raise Unsupported(
+                f"Words cannot be searched: {_NO_WORDS}.",
+                next_step="Leave mode out and name an embedding model (ollama_list_models(capability='embedding')).",
+            )
+        by_words = await asyncio.to_thread(best_places, corpus, hits[:count], WORDS)
+        return by_words, 0, [] if by_words else ["No passage holds any word of the query."]
+    if hits is None:
+        return near.found, near.embedded, [*near.notes, f"Meaning alone was searched: {_NO_WORDS}."]
+    by_words = await asyncio.to_thread(best_places, corpus, hits[:count], WORDS)
+    return fuse([by_words, near.found], {WORDS: _weight(query), MEANING: 1.0}), near.embedded, near.notes
+
+
+def _weight(query: str) -> float:
+    share = identifier_share(query)
+    return _NAMES_ALONE if share == 1 else _WITH_NAMES if share else _WORDS_WEIGHT
 
 
 def _check_arguments(query: str, files: Sequence[str], texts: Sequence[str]) -> None:
@@ -140,20 +179,6 @@ def _check_arguments(query: str, files: Sequence[str], texts: Sequence[str]) -> 
         raise InvalidArgument("The query is empty.", next_step="Say what to look for.")
     if not files and not texts:
         raise InvalidArgument("There is nothing to search.", next_step="Give files or texts.")
-
-
-def _check_model(model: str, card: ModelCard) -> None:
-    """Refuse a chat model.
-
-    Servers before v0.30 embed with chat models too, but a search with such vectors finds next to nothing.
-    """
-    capabilities = capabilities_of(card)
-    if "completion" in capabilities and "embedding" not in capabilities:
-        raise Unsupported(
-            f"{model} is not an embedding model; it has: {', '.join(capabilities)}.",
-            model=model,
-            detail="does not support embeddings",
-        )
 
 
 async def _read_files(call: CallContext, files: Sequence[str], *, required: bool) -> ReadResult:
@@ -164,46 +189,6 @@ async def _read_files(call: CallContext, files: Sequence[str], *, required: bool
         result = await read(call.access, files, call.settings)
     result.unread.extend(UnreadFile(path, "[invalid_argument] it is an image") for path in result.images)
     return result
-
-
-def _context_length(call: CallContext, card: ModelCard) -> int:
-    """The context in tokens: the model's own, or less if the model's options or the settings say so."""
-    limits: list[Any] = [
-        card.context_length or _DEFAULT_CONTEXT_LENGTH,
-        {**default_options(card), **call.settings.defaults.options}.get("num_ctx"),
-    ]
-    return min(number for number in limits if isinstance(number, int) and number > 0)
-
-
-def _fill_corpus(corpus: Corpus, result: ReadResult, texts: Sequence[str], space: str) -> bytes:
-    corpus.add(result.documents, texts)
-    check_numpy(len(corpus.texts))
-    return corpus.cache_key(space)
-
-
-async def _index(
-    call: CallContext, embedder: Embedder, corpus: Corpus, cache_key: bytes, dimensions: int
-) -> VectorIndex:
-    cache = _caches.setdefault(call.store, IndexCache(CACHE_BYTES))
-    index = cache.get(cache_key)
-    if index is not None:
-        # This corpus is new; its passages are halved in the same order, or the index would not match it.
-        await asyncio.to_thread(corpus.halve, index.halved)
-        return index
-    index = VectorIndex(dimensions)
-    await embedder.embed_corpus(corpus, index)
-    cache.put(cache_key, index)
-    return index
-
-
-def _left_out_notes(corpus: Corpus, index: VectorIndex, model: str) -> list[str]:
-    """A note on the passages that could not be searched, by their places: the first few, and how many more."""
-    places = sorted(place for key in index.left_out for place in corpus.places[key])
-    if not places:
-        return []
-    named = ", ".join(map(str, places[:_MAX_RECEIPTS]))
-    more = f" and {len(places) - _MAX_RECEIPTS:,} more" if len(places) > _MAX_RECEIPTS else ""
-    return [f"Not searched, since {model} computed no usable vector (NaN or the like) for it: {named}{more}."]
 
 
 def _excerpt(text: str) -> str:

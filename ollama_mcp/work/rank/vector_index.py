@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from ollama_mcp._command import how_to_install
 from ollama_mcp.errors import BadAnswer, InvalidArgument
+from ollama_mcp.work.rank.fusion import MEANING, Found, best_places
 
 if TYPE_CHECKING:
     from ollama_mcp.store import EmbeddingCache
-    from ollama_mcp.work.rank.corpus import Corpus, Place
+    from ollama_mcp.work.rank.corpus import Corpus
 
 BYTES_PER_NUMBER = 4
 CACHE_BYTES = 512_000_000
@@ -145,11 +146,8 @@ def check_numpy(passages: int) -> None:
         )
 
 
-def nearest(index: VectorIndex, query: bytes, corpus: Corpus, count: int) -> list[tuple[float, Place, bytes]]:
-    """Return the places nearest to a query: cosine, place and the key of the passage there, the nearest first.
-
-    Blocking, call it in a thread. Of several passages at one place (of a long text or line) the nearest counts; equally
-    near places come in reading order.
+def nearest(index: VectorIndex, query: bytes, corpus: Corpus, count: int) -> list[Found]:
+    """Return the places nearest to a query by their cosine, the nearest first; blocking, call it in a thread.
 
     Args:
         index: Vectors of the corpus.
@@ -161,7 +159,7 @@ def nearest(index: VectorIndex, query: bytes, corpus: Corpus, count: int) -> lis
     candidates = count
     while True:
         candidates = min(candidates, len(index.rows))
-        found = _best_places(index, corpus, search(candidates))
+        found = best_places(corpus, ((score, index.rows[row]) for score, row in search(candidates)), MEANING)
         if len(found) >= count or candidates == len(index.rows):
             return found[:count]
         candidates *= _CANDIDATES_FACTOR
@@ -201,20 +199,3 @@ def _search_in_python(index: VectorIndex, query: bytes) -> Search:
         return [(score, row) for row, score in enumerate(scores) if score >= lowest]
 
     return search
-
-
-def _best_places(
-    index: VectorIndex, corpus: Corpus, found: Sequence[tuple[float, int]]
-) -> list[tuple[float, Place, bytes]]:
-    best: dict[Place, tuple[float, bytes]] = {}
-    for score, row in found:
-        key = index.rows[row]
-        # As it is shown: places whose scores look equal come in reading order, with numpy and without it.
-        rounded = round(score, 4)
-        for place in corpus.places[key]:
-            # A text of the call is one place, whatever its length; a file is not.
-            merged = place._replace(first_line=0, last_line=0) if place.text_index >= 0 else place
-            if merged not in best or best[merged][0] < rounded:
-                best[merged] = rounded, key
-    ordered = sorted(best.items(), key=lambda item: (-item[1][0], item[0]))
-    return [(score, place, key) for place, (score, key) in ordered]

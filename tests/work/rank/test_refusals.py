@@ -116,9 +116,13 @@ async def test_a_chat_model_is_refused_and_embedding_models_are_named(release: s
     assert not sent(simulator)
 
 
-async def test_without_an_embedding_model_one_is_proposed():
+async def test_without_an_embedding_model_words_are_searched_and_one_is_proposed():
+    asked = {"query": "cat", "texts": [STOCKS, CAT]}
     async with Simulator(version="latest", models=["chat"]) as simulator, connected(simulator.url) as client:
-        words = error(await client.call_tool("ollama_rank", {"query": "cat", "texts": [CAT]}), "model_not_found")
+        found = data(await client.call_tool("ollama_rank", asked))
+        words = error(await client.call_tool("ollama_rank", {**asked, "mode": "meaning"}), "model_not_found")
+    assert places(found) == ["texts[1]"] and "model" not in found
+    assert "Words alone" in found["notes"][0] and "nomic-embed-text" in found["notes"][0]
     assert "nomic-embed-text" in words
 
 

@@ -105,13 +105,13 @@ async def test_passages_that_the_server_finds_too_long_are_cut_further_and_the_s
     small = "all-minilm"
     many = [letters(560, seed) for seed in range(5)]
     async with Simulator(version="latest", models=[small]) as simulator, connected(simulator.url) as client:
-        found = await ranked(client, many[3][:300], texts=[*many, CAT], model=small)
+        found = await ranked(client, many[3][:300], texts=[*many, CAT], model=small, mode="meaning")
         assert found["rows"][0]["index"] == 3
         assert (found["passages"], found["embedded"]) == (11, 11)
         asked = len(sent(simulator))
         # Once out of memory, once out of the store.
-        again = await ranked(client, many[3][:300], texts=[*many, CAT], model=small)
-        more = await ranked(client, many[3][:300], texts=[*many, CAT, STOCKS], model=small)
+        again = await ranked(client, many[3][:300], texts=[*many, CAT], model=small, mode="meaning")
+        more = await ranked(client, many[3][:300], texts=[*many, CAT, STOCKS], model=small, mode="meaning")
         assert again["rows"] == found["rows"] and again["passages"] == 11
         assert more["rows"][:6] == found["rows"][:6] and more["embedded"] == 1
         assert len(sent(simulator)) == asked + 1
@@ -139,7 +139,13 @@ async def test_a_server_without_embed_is_served_by_its_older_endpoint():
 async def test_a_passage_without_a_usable_vector_is_left_out_by_its_place(simulator: Simulator, folder: Path):
     simulator.faults.add(Fault("status", path="/api/embed", contains="hammer", text="json: unsupported value: NaN"))
     async with reader(simulator, folder) as client:
-        arguments = {"query": "a cat", "files": [str(folder)], "texts": [STOCKS, "hammer"], "model": MODEL}
+        arguments = {
+            "query": "a cat",
+            "files": [str(folder)],
+            "texts": [STOCKS, "hammer"],
+            "model": MODEL,
+            "mode": "meaning",
+        }
         first = data(await client.call_tool("ollama_rank", arguments))
         again = data(await client.call_tool("ollama_rank", arguments))
     assert sorted(places(first)) == [f"{folder}/animals.md:1-8", f"{folder}/money.md:1-2", "texts[0]"]

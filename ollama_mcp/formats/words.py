@@ -1,0 +1,94 @@
+"""The words of a text for a search: identifiers whole and in parts, Chinese and Japanese as pairs of characters."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+# What may join the parts of one name: `snake_case.py`, `a/b`, `v0.30.1`, `std::vector`, `TS-999`, `a@b.org`; C++, C#.
+JOINERS = "_-./\\:@+#"
+_NAME = re.compile(r"\w+(?:[-./\\:@+#]+\w+)*(?:[+#]+(?!\w))?")
+_PARTS = re.compile(r"[-./\\:@+#]+")
+_HUMPS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_A-Za-z]+")
+_VERSION = re.compile(r"[vV](?=\d)")
+# Scripts that write no spaces (Unicode blocks): Kana, CJK with its extensions, Thai to Khmer.
+_SPACELESS = re.compile(
+    "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1780-\u17ff\U00020000-\U0003ffff]+"
+)
+# A token of a megabyte is no word that anybody asks for.
+_MAX_CHARS = 100
+
+
+def words_of(text: str) -> Iterator[str]:
+    """Yield the words of a text in order, as they are compared: lower-case, without accents, plurals of English cut.
+
+    A name comes whole, then in its parts: `ModelCard.fromJSON` is `modelcard.fromjson`, `modelcard`, `model`, `card`,
+    and so on. No word holds a space or a quotation mark.
+    """
+    for match in _NAME.finditer(text):
+        name = match.group()
+        if not name.isascii():
+            name = unicodedata.normalize("NFKC", name)
+        if not name.isascii() and _SPACELESS.search(name):
+            yield from _mixed(name)
+        else:
+            yield from _name(name)
+
+
+def identifier_share(text: str) -> float:
+    """The share of the names in a text that are no plain words: with a digit, a joiner or a capital inside."""
+    names: list[str] = _NAME.findall(text)
+    return sum(map(_is_identifier, names)) / max(1, len(names))
+
+
+def _is_identifier(name: str) -> bool:
+    return any(char in JOINERS or char.isdigit() for char in name) or any(char.isupper() for char in name[1:])
+
+
+def _name(name: str) -> Iterator[str]:
+    if name.isalpha() and (name.islower() or name[1:].islower()):
+        yield _plain(name)
+        return
+    pieces = list(filter(None, _PARTS.split(name)))
+    words = [name]
+    for piece in pieces if len(pieces) > 1 else [name]:
+        humps = _HUMPS.findall(piece)
+        words += [piece, *(humps if len(humps) > 1 else [])]
+    if _VERSION.match(name):
+        words.append(name[1:])
+    yield from dict.fromkeys(map(_plain, words))
+
+
+def _mixed(name: str) -> Iterator[str]:
+    """Pairs of characters where a script has no spaces, and names between them."""
+    at = 0
+    for run in _SPACELESS.finditer(name):
+        yield from _names_in(name[at : run.start()])
+        at, chars = run.end(), run.group()
+        yield from (chars[place : place + 2] for place in range(len(chars) - 1))
+        # For queries of one character.
+        yield from chars
+    yield from _names_in(name[at:])
+
+
+def _names_in(text: str) -> Iterator[str]:
+    for match in _NAME.finditer(text):
+        yield from _name(match.group())
+
+
+def _plain(word: str) -> str:
+    word = word[:_MAX_CHARS].casefold()
+    if not word.isascii():
+        word = "".join(char for char in unicodedata.normalize("NFKD", word) if not unicodedata.combining(char))
+        return unicodedata.normalize("NFC", word)
+    return _singular(word) if word.isalpha() else word
+
+
+def _singular(word: str) -> str:
+    """Harman's S stemmer (1991): what is cut is the plural alone, so that names stay apart."""
+    if len(word) < 4 or not word.endswith("s") or word.endswith(("ss", "us", "is")):
+        return word
+    if word.endswith("ies") and not word.endswith(("eies", "aies")):
+        return f"{word[:-3]}y"
+    return word[:-1]
