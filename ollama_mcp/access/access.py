@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ class Access:
         network: Connects to a literal address; the system's network by default.
         tls: Which certificates are trusted when fetching; certifi's list by default.
         write_rules: Which files may be written.
+        fetched: Is told of each fetch: from which server, and how many bytes came.
     """
 
     read_rules: ReadRules
@@ -40,6 +41,7 @@ class Access:
     network: httpcore.AsyncNetworkBackend | None = None
     tls: ssl.SSLContext | None = None
     write_rules: WriteRules = field(default_factory=WriteRules)
+    fetched: Callable[[str, int], None] | None = None
 
     def open_file(self, text: str, purpose: Purpose) -> OpenedFile:
         """Open a file as `ollama_mcp.access.files.open_file` does; call it in a thread."""
@@ -61,4 +63,6 @@ class Access:
         # The HTTP stack is loaded with the first fetch: most servers fetch nothing.
         from ollama_mcp.access.fetch import fetch
 
-        return await fetch(url, self.urls, resolver=self.resolver, network=self.network, tls=self.tls)
+        return await fetch(
+            url, self.urls, resolver=self.resolver, network=self.network, tls=self.tls, fetched=self.fetched
+        )

@@ -216,6 +216,8 @@ class ApiResponse:
 class HttpSession:
     """Sends requests to one host over connections of its own; see OllamaClient for the arguments."""
 
+    response_type = ApiResponse
+
     def __init__(
         self,
         base_url: str,
@@ -296,7 +298,7 @@ class HttpSession:
                         content=request.body,
                         extensions=self._extensions,
                     )
-                    answer = ApiResponse(self, request, await transport.handle_async_request(message), ticket)
+                    answer = self.response_type(self, request, await transport.handle_async_request(message), ticket)
                     try:
                         await answer.raise_for_status()
                     except BaseException:

@@ -1,4 +1,4 @@
-"""The command line: `ollama-mcp-server [serve]`, warm, demo, tune, config, allow, tools, call, token, simulate.
+"""The command line: `ollama-mcp-server [serve]`, warm, demo, tune, config, allow, tools, call, token, ledger, simulate.
 
 What is imported at the top is all that stands between a host and its first answer, so it is a little of the standard
 library and `front`.
@@ -30,6 +30,7 @@ _COMMANDS = {
     "tools": ("tools", "list_tools"),
     "call": ("tools", "call_tool"),
     "token": ("token", "token"),
+    "ledger": ("ledger", "ledger"),
 }
 
 

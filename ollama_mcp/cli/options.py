@@ -76,6 +76,9 @@ def build_parser() -> argparse.ArgumentParser:
     token.add_argument("action", choices=["add", "list", "revoke"])
     token.add_argument("name", nargs="?", default="", help="whose token it is")
     token.add_argument("--scope", metavar="A,B", default="read,use", help="of read, use, manage, files (read,use)")
+    ledger = command("ledger", "Print the rows that the ledger has of calls, as JSON lines.", settings)
+    ledger.add_argument("action", choices=["export"])
+    ledger.add_argument("--since", metavar="DATE", default="", help="from this date or time on")
     command("simulate", "Run a simulated Ollama that needs no model (simulate --help).")
     return parser
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ollama_mcp.errors import ApiError, InvalidArgument, ModelNotFound, OllamaMCPError, Unsupported
-from ollama_mcp.formats.model_names import parse_name, same_model
+from ollama_mcp.formats.model_names import model_key, parse_name, same_model
 from ollama_mcp.formats.options import OPTIONS
 from ollama_mcp.hosts.config import CLOUD_URL, HostConfig, single_host
 from ollama_mcp.hosts.model_activity import LoadedModelTracker
@@ -19,6 +19,7 @@ from ollama_mcp.hosts.ttl_cache import CoalescingTTLCache
 
 if TYPE_CHECKING:
     from ollama_mcp.api import ClientTimeouts, ModelCard, ModelSummary, OllamaClient, RunningModel
+    from ollama_mcp.api.metering import Meter
     from ollama_mcp.settings import Settings
 
 CARD_TTL_SECONDS = 30.0
@@ -36,7 +37,10 @@ class HostPool:
         config: How the host is reached.
         url: Its address, for messages.
         queue: The requests that run a model on it.
+        meter: Is told of each exchange with the host; set before the first.
     """
+
+    meter: Meter | None = None
 
     def __init__(
         self, settings: Settings, *, api_key: str = "", cloud_url: str = CLOUD_URL, host: HostConfig | None = None
@@ -92,6 +96,11 @@ class HostPool:
     def differences(self) -> list[str]:
         """What the hosts have under the same name that is not the same."""
         return []
+
+    def measure(self, meter: Meter) -> None:
+        """Tell a meter of each exchange with a host from now on; call it before the first."""
+        for one in (self, *self.members):
+            one.meter = meter
 
     def client(self) -> OllamaClient:
         """The client of the host that serves the next call."""
@@ -261,6 +270,13 @@ class HostPool:
         except OllamaMCPError:
             return []
 
+    def known_digest(self, model: str) -> str:
+        """The digest of a model as this process last saw it; "" where it did not."""
+        key = model_key(model)
+        if found := self.loaded_models.known(key):
+            return found.digest
+        return next((one.digest for one in self.tags_cache.last or () if model_key(one.name) == key), "")
+
     async def ready(self) -> bool:
         """Whether an Ollama answers, cached for a second, since anybody local may ask as often as they like."""
         if time.monotonic() - self._ready_checked_at > READY_TTL_SECONDS:
@@ -307,6 +323,7 @@ class HostPool:
             timeouts=self._timeouts(),
             admission=self.queue if queued else None,
             revive=revive,
+            meter=self.meter,
         )
 
     def _timeouts(self) -> ClientTimeouts:

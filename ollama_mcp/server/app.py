@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from ollama_mcp.server.elicitation import UserQuestion
     from ollama_mcp.server.folders import GrantedFolders
     from ollama_mcp.server.guidance.guidance import Guidance
+    from ollama_mcp.server.observation import Observer
     from ollama_mcp.server.registry import ToolSpec
 
 NAME = "ollama"
@@ -91,6 +92,7 @@ class OllamaServer(GuidedServer):
         self.hosts = hosts or open_pool(settings, api_key=api_key)
         self.in_use = ActiveCalls()
         self.store = Store.from_settings(settings)
+        self.observer = self._open_observer()
         self._habits: dict[str, ModelHabits] = {}
         keep = settings.jobs
         self.jobs = JobManager(keep.limit, keep.keep_seconds, keep.keep_cut_seconds, keep.keep_bytes)
@@ -173,12 +175,16 @@ class OllamaServer(GuidedServer):
 
         facts = replace(RuntimeEnvironment.current(), over_http=self.ollama_settings.transport != "stdio")
         rules = ReadRules(self.ollama_settings.read, facts, self._folders)
-        return Access(rules, self.ollama_settings.urls, write_rules=WriteRules.from_settings(self.ollama_settings))
+        write_rules = WriteRules.from_settings(self.ollama_settings)
+        access = Access(rules, self.ollama_settings.urls, write_rules=write_rules)
+        return access if self.observer is None else self.observer.observed(access)
 
     async def aclose(self) -> None:
         """End all work, close all connections, write down what was learnt and counted."""
         self._preloader.cancel()
         await self.jobs.aclose()
+        if self.observer is not None:
+            await self.observer.aclose()
         await self.hosts.aclose()
         await self.store.aclose()
 
@@ -241,11 +247,12 @@ class OllamaServer(GuidedServer):
                             next_step="The user can add the toolset 'system' to tools.toolsets in the settings.",
                         )
                     job = Job(name, str(checked.get("model", "")), caller.owner, progress, call.consent)
+                    work = self._run if self.observer is None else partial(self.observer.run, self._run)
                     if not goes_on:
-                        result = await self._run(tool, call, checked, context)
+                        result = await work(tool, call, checked, context)
                     else:
                         job.arguments, job.resumes = checked, tool.spec.hints.resumes
-                        run = partial(self._run, tool, call, checked, context)
+                        run = partial(work, tool, call, checked, context)
                         if caller.has_tasks:
                             from ollama_mcp.server.tasks.work import run_for_task
 
@@ -268,7 +275,16 @@ class OllamaServer(GuidedServer):
                         return self._forms.input_required(pause.question, granted)
                     granted.add(await self._forms.ask(context, pause.question, progress))
         except Exception as error:
+            if self.observer is not None:
+                self.observer.refused(name if name in self._specs else "", error)
             return await self._failure(error, name)
+
+    def _open_observer(self) -> Observer | None:
+        if not self.ollama_settings.ledger.enabled:
+            return None
+        from ollama_mcp.server.observation import open_observer
+
+        return open_observer(self.ollama_settings, self.store, self.hosts)
 
     def result_of(self, job: Job, result: CallToolResult, caller: Caller) -> CallToolResult:
         """The result of a job, or of a call that may be kept as one, as far as its client takes it."""

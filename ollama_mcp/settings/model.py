@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ollama_mcp.settings.access import AudioSettings, ImageSettings, ReadSettings, UrlSettings, WriteSettings
 from ollama_mcp.settings.auth import AuthSettings
 from ollama_mcp.settings.hosts import HostName, HostSettings
+from ollama_mcp.settings.observation import LedgerSettings
 
 TOOLSETS: tuple[str, ...] = ("inference", "models", "work", "system", "blobs", "web", "legacy")
 DEFAULT_TOOLSETS: tuple[str, ...] = ("inference", "models", "work", "system")
@@ -269,6 +270,7 @@ class Settings(SettingsSection):
     jobs: JobSettings = Field(default_factory=JobSettings)
     work: WorkSettings = Field(default_factory=WorkSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
+    ledger: LedgerSettings = Field(default_factory=LedgerSettings)
     images: ImageSettings = Field(default_factory=ImageSettings)
     audio: AudioSettings = Field(default_factory=AudioSettings)
     read: ReadSettings = Field(default_factory=ReadSettings)
