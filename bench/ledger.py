@@ -55,7 +55,7 @@ async def _chat(server: Process, calls: int) -> None:
 async def run(pairs: int, calls: int) -> list[tuple[float, float]]:
     """Pairs of CPU seconds: without and with the ledger."""
     found: list[tuple[float, float]] = []
-    with running("ollama_mcp.simulator", "--port", "0") as ollama:
+    with running("ollama_mcp.simulator", "--port", "0", "--latency", "0", "--load", "0") as ollama:
         for pair in range(pairs):
             options: dict[bool, tuple[str, ...]] = {False: (), True: ("--set", "ledger.enabled=true")}
             seconds = {on: await measure(ollama, calls, *options[on]) for on in (bool(pair % 2), not pair % 2)}

@@ -33,6 +33,7 @@ class Access:
         tls: Which certificates are trusted when fetching; certifi's list by default.
         write_rules: Which files may be written.
         fetched: Is told of each fetch: from which server, and how many bytes came.
+        off: Which setting has turned fetching off, where it is another than `urls`: "network is 'off'".
     """
 
     read_rules: ReadRules
@@ -42,6 +43,7 @@ class Access:
     tls: ssl.SSLContext | None = None
     write_rules: WriteRules = field(default_factory=WriteRules)
     fetched: Callable[[str, int], None] | None = None
+    off: str = ""
 
     def open_file(self, text: str, purpose: Purpose) -> OpenedFile:
         """Open a file as `ollama_mcp.access.files.open_file` does; call it in a thread."""
@@ -64,5 +66,11 @@ class Access:
         from ollama_mcp.access.fetch import fetch
 
         return await fetch(
-            url, self.urls, resolver=self.resolver, network=self.network, tls=self.tls, fetched=self.fetched
+            url,
+            self.urls,
+            resolver=self.resolver,
+            network=self.network,
+            tls=self.tls,
+            fetched=self.fetched,
+            off=self.off,
         )

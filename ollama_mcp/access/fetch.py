@@ -44,6 +44,7 @@ async def fetch(
     network: httpcore.AsyncNetworkBackend | None = None,
     tls: ssl.SSLContext | None = None,
     fetched: Callable[[str, int], None] | None = None,
+    off: str = "",
 ) -> bytes:
     """Return the body at an http(s) address of the public internet.
 
@@ -57,6 +58,7 @@ async def fetch(
         network: Connects to a literal address that was checked; the system's network by default.
         tls: Which certificates are trusted; certifi's list by default.
         fetched: Is told of each request before it is sent, with 0 bytes, and of the bytes that came.
+        off: Which other setting has turned fetching off, as "network is 'off'".
 
     Raises:
         NotAllowed: Fetching is off, or this address may not be fetched.
@@ -64,7 +66,7 @@ async def fetch(
     """
     if not settings.enabled:
         raise NotAllowed(
-            f"{_redacted(text)} is not fetched: setting urls.enabled is off.",
+            f"{_redacted(text)} is not fetched: setting {off or 'urls.enabled is off'}.",
             next_step="Save it to a file and give its path, or ask the user to turn the setting on.",
         )
     url = _checked_url(text, settings)

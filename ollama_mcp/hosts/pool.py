@@ -301,12 +301,16 @@ class HostPool:
     def _open_client(self, config: HostConfig, *, queued: bool = True) -> OllamaClient:
         from ollama_mcp.api import OllamaClient
 
-        settings, revive, guard = self._settings, None, None
+        settings, revive, guard, network = self._settings, None, None, None
         # Most servers let everything pass, and load none of this.
-        if settings.read_only or settings.transport != "stdio":
+        if settings.network != "full":
+            from ollama_mcp.hosts.network_guard import NetworkGuard
+
+            network = NetworkGuard(settings, self, config.url, is_cloud=not queued)
+        if settings.read_only or settings.transport != "stdio" or network is not None:
             from ollama_mcp.hosts.principal_guard import open_guard
 
-            guard = open_guard(settings)
+            guard = open_guard(settings, network)
         if settings.autostart and queued:
             from ollama_mcp.hosts.autostart import Autostart
 

@@ -20,11 +20,31 @@ _WEB_PATHS = frozenset(
 )
 
 
-def open_guard(settings: Settings) -> Guard | None:
-    """The guard of a host's requests under the settings; None where everything may be sent."""
+def open_guard(settings: Settings, network: Guard | None = None) -> Guard | None:
+    """The guard of a host's requests under the settings; None where everything may be sent.
+
+    Args:
+        settings: The settings of this start.
+        network: What the setting `network` does not let pass, which is asked last.
+    """
+    guard: Guard | None = None
     if settings.transport != "stdio":
-        return PrincipalGuard(settings)
-    return ReadOnlyGuard(settings.defaults.keep_alive) if settings.read_only else None
+        guard = PrincipalGuard(settings)
+    elif settings.read_only:
+        guard = ReadOnlyGuard(settings.defaults.keep_alive)
+    return _Both(guard, network) if guard is not None and network is not None else guard or network
+
+
+class _Both:
+    """Lets pass what two guards let pass."""
+
+    def __init__(self, first: Guard, second: Guard) -> None:
+        self._first, self._second = first, second
+
+    async def check(self, request: ApiRequest) -> None:
+        """Return if the request may be sent; raises what the guards do."""
+        await self._first.check(request)
+        await self._second.check(request)
 
 
 class PrincipalGuard:

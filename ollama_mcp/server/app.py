@@ -173,10 +173,12 @@ class OllamaServer(GuidedServer):
         """What this server may read and fetch; made with the first file or address."""
         from ollama_mcp.access import Access, ReadRules, RuntimeEnvironment, WriteRules
 
-        facts = replace(RuntimeEnvironment.current(), over_http=self.ollama_settings.transport != "stdio")
-        rules = ReadRules(self.ollama_settings.read, facts, self._folders)
-        write_rules = WriteRules.from_settings(self.ollama_settings)
-        access = Access(rules, self.ollama_settings.urls, write_rules=write_rules)
+        settings = self.ollama_settings
+        facts = replace(RuntimeEnvironment.current(), over_http=settings.transport != "stdio")
+        rules = ReadRules(settings.read, facts, self._folders)
+        write_rules = WriteRules.from_settings(settings)
+        off = "" if settings.network == "full" else f"network is {settings.network!r}"
+        access = Access(rules, settings.effective_urls, write_rules=write_rules, off=off)
         return access if self.observer is None else self.observer.observed(access)
 
     async def aclose(self) -> None:

@@ -258,6 +258,12 @@ class Settings(SettingsSection):
     read_only: bool = Field(
         default=False, description="Offer only tools that change nothing; overrides every other setting."
     )
+    network: Literal["full", "registry", "off"] = Field(
+        default="full",
+        description="Whom this server, and Ollama for it, may reach beside the hosts: 'full': whoever the other "
+        "settings allow; 'registry': only policy.registries, to download models; 'off': nobody. Without 'full' "
+        "there are no cloud models, web tools, URLs or push.",
+    )
     web: bool = Field(
         default=False, description="Offer ollama_web_search and ollama_web_fetch through a signed-in Ollama."
     )
@@ -287,3 +293,8 @@ class Settings(SettingsSection):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="What is logged on stderr."
     )
+
+    @property
+    def effective_urls(self) -> UrlSettings:
+        """The settings of URLs as `network` leaves them."""
+        return self.urls if self.network == "full" else self.urls.model_copy(update={"enabled": False})
