@@ -2,8 +2,8 @@
 
     python -m bench.ledger [--pairs 7] [--calls 1000]
 
-CPU seconds and not time, so that another program's load matters little; the two servers of a pair run one after the
-other, in turns which is first. The figure that counts is the median of the pairs' ratios.
+CPU seconds and not time, so that another program's load matters little; the two servers of a pair run at the same time
+and are called in turns. The figure that counts is the median of the pairs' ratios.
 """
 
 from __future__ import annotations
@@ -13,12 +13,16 @@ import asyncio
 import statistics
 import sys
 import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bench.clients import Process, running
 
 MODEL = "llama3.2:3b"
-WARM_CALLS, IN_FLIGHT = 50, 10
+WARM_CALLS, BLOCK, IN_FLIGHT = 50, 50, 10
+# What is left to the store is written after two seconds.
+WRITE_SECONDS = 3.0
 
 
 def cpu_seconds(pid: int) -> float:
@@ -27,8 +31,9 @@ def cpu_seconds(pid: int) -> float:
     return sum(int(one.read_text(encoding="ascii").split()[0]) for one in threads) / 1e9
 
 
-async def measure(ollama: str, calls: int, *options: str) -> float:
-    """CPU seconds of a server for so many warm chats, the writing of what they leave included."""
+@asynccontextmanager
+async def serving(ollama: str, *options: str) -> AsyncGenerator[Process]:
+    """A server that has answered some calls."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "ollama_mcp", "--set", f"store.path={folder}/store.sqlite3", *options]
         server = Process(command, ollama, Path(folder))
@@ -36,13 +41,24 @@ async def measure(ollama: str, calls: int, *options: str) -> float:
             await server.start()
             await server.handshake()
             await _chat(server, WARM_CALLS)
-            before = cpu_seconds(server.pid)
-            await _chat(server, calls)
-            # What was left to the store is written after two seconds.
-            await asyncio.sleep(3)
-            return cpu_seconds(server.pid) - before
+            await asyncio.sleep(WRITE_SECONDS)
+            yield server
         finally:
             await server.close()
+
+
+async def measure(ollama: str, calls: int) -> tuple[float, float]:
+    """CPU seconds of two servers for so many warm chats, without and with the ledger, its writing included."""
+    async with serving(ollama) as without, serving(ollama, "--set", "ledger.enabled=true") as with_ledger:
+        servers = (without, with_ledger)
+        before = [cpu_seconds(server.pid) for server in servers]
+        # In turns: what else the machine does changes from second to second.
+        for block in range(0, calls, BLOCK):
+            for server in servers if block // BLOCK % 2 else reversed(servers):
+                await _chat(server, BLOCK)
+        await asyncio.sleep(WRITE_SECONDS)
+        first, second = (cpu_seconds(server.pid) - at for server, at in zip(servers, before, strict=True))
+        return first, second
 
 
 async def _chat(server: Process, calls: int) -> None:
@@ -57,10 +73,8 @@ async def run(pairs: int, calls: int) -> list[tuple[float, float]]:
     found: list[tuple[float, float]] = []
     with running("ollama_mcp.simulator", "--port", "0", "--latency", "0", "--load", "0") as ollama:
         for pair in range(pairs):
-            options: dict[bool, tuple[str, ...]] = {False: (), True: ("--set", "ledger.enabled=true")}
-            seconds = {on: await measure(ollama, calls, *options[on]) for on in (bool(pair % 2), not pair % 2)}
-            found.append((seconds[False], seconds[True]))
-            print(f"pair {pair + 1}: {seconds[False]:.2f} s without, {seconds[True]:.2f} s with", file=sys.stderr)
+            found.append(await measure(ollama, calls))
+            print("pair {}: {:.3f} s without, {:.3f} s with".format(pair + 1, *found[-1]), file=sys.stderr)
     return found
 
 

@@ -6,7 +6,7 @@ A server that measures nothing loads none of this.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -81,13 +81,6 @@ class Meter(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class MeteredRequest(ApiRequest):
-    """A request that knows its exchange."""
-
-    exchange: Exchange | None = None
-
-
 class MeteredResponse(ApiResponse):
     """An answer whose bytes are counted as they are read."""
 
@@ -95,12 +88,11 @@ class MeteredResponse(ApiResponse):
         self, session: MeteredSession, request: ApiRequest, response: httpx.Response, ticket: Ticket | None = None
     ) -> None:
         super().__init__(session, request, response, ticket)
-        assert isinstance(request, MeteredRequest) and request.exchange is not None
-        self._exchange, self._meter, self._tail = request.exchange, session.meter, b""
+        self._exchange, self._meter, self._tail = session.exchange_of(request), session.meter, b""
         self._exchange.is_streamed = "ndjson" in self.content_type
         self._is_closed = False
         if request.path in MODEL_PATHS:
-            self.ticket = _CountedTicket(ticket, request.exchange)
+            self.ticket = _CountedTicket(ticket, self._exchange)
 
     async def read_chunk(self) -> bytes | None:
         """The next bytes as they come; None at the end."""
@@ -146,27 +138,35 @@ class MeteredSession(HttpSession):
     def __init__(self, base_url: str, *, meter: Meter, **arguments: Any) -> None:
         super().__init__(base_url, **arguments)
         self.meter = meter
+        # By the identity of the request, while it is being sent.
+        self._exchanges: dict[int, Exchange] = {}
+
+    def exchange_of(self, request: ApiRequest) -> Exchange:
+        """The exchange of a request that is being sent."""
+        return self._exchanges[id(request)]
 
     async def send(self, request: ApiRequest) -> ApiResponse:
         """Send a request; see HttpSession."""
         exchange = Exchange(self.name, self.base_url, request.method, request.path, request.model or "", monotonic())
+        if request.body is not None and not isinstance(request.body, bytes):
+            request = replace(request, body=_counted(request.body, exchange))
         self.meter.begin(exchange)
-        given = {field.name: getattr(request, field.name) for field in fields(ApiRequest)}
+        self._exchanges[id(request)] = exchange
         try:
-            return await super().send(MeteredRequest(**given, exchange=exchange))
+            return await super().send(request)
         except BaseException as error:
             exchange.error = error.kind if isinstance(error, OllamaMCPError) else "cancelled"
             exchange.ended = monotonic()
             self.meter.end(exchange)
             raise
+        finally:
+            del self._exchanges[id(request)]
 
     async def _send(self, request: ApiRequest, ticket: Ticket | None) -> ApiResponse:
-        assert isinstance(request, MeteredRequest) and request.exchange is not None
-        request.exchange.sent = monotonic()
-        if request.body is not None and not isinstance(request.body, bytes):
-            request = replace(request, body=_counted(request.body, request.exchange))
-        elif request.body:
-            request.exchange.bytes_out += len(request.body)
+        exchange = self.exchange_of(request)
+        exchange.sent = monotonic()
+        if isinstance(request.body, bytes):
+            exchange.bytes_out += len(request.body)
         return await super()._send(request, ticket)
 
 

@@ -282,7 +282,7 @@ class OllamaServer(GuidedServer):
             return await self._failure(error, name)
 
     def _open_observer(self) -> Observer | None:
-        if not self.ollama_settings.ledger.enabled:
+        if not self.ollama_settings.is_observed:
             return None
         from ollama_mcp.server.observation import open_observer
 
@@ -391,6 +391,8 @@ class OllamaServer(GuidedServer):
 
 @asynccontextmanager
 async def _lifespan(server: MCPServer[None]) -> AsyncGenerator[None]:
+    if isinstance(server, OllamaServer) and server.observer is not None:
+        server.observer.start()
     try:
         yield
     finally:

@@ -58,6 +58,14 @@ class Recorder(Protocol):
         """A call is over."""
         ...
 
+    def start(self) -> None:
+        """The server begins to serve."""
+        ...
+
+    def stop(self) -> None:
+        """The server has ended; it does not wait for long."""
+        ...
+
 
 class Observer:
     """Follows each call from its beginning to its end, and what it exchanges with hosts.
@@ -69,11 +77,16 @@ class Observer:
     """
 
     def __init__(self, ledger: Ledger | None, recorders: Sequence[Recorder], hosts: HostPool) -> None:
-        self._ledger, self._recorders, self._hosts = ledger, recorders, hosts
+        self._ledger, self.recorders, self._hosts = ledger, recorders, hosts
         # What no call asked for: lists of models, checks of hosts.
         self._outside = LedgerRow(LOCAL_USER, "")
         if ledger is not None:
             ledger.prepare = self._prepare
+
+    def start(self) -> None:
+        """The server begins to serve."""
+        for recorder in self.recorders:
+            recorder.start()
 
     async def run(
         self, run: Run, tool: BoundTool, call: Call, arguments: dict[str, Any], context: Context[None, Any] | None
@@ -111,12 +124,12 @@ class Observer:
 
     def begin(self, exchange: Exchange) -> None:
         """An exchange with a host begins."""
-        for recorder in self._recorders:
+        for recorder in self.recorders:
             recorder.begin(exchange)
 
     def end(self, exchange: Exchange) -> None:
         """It is over: its sums belong to the call that it was made for."""
-        for recorder in self._recorders:
+        for recorder in self.recorders:
             recorder.end(exchange)
         sums = self._row().traffic_with(exchange.host, exchange.address, exchange.model)
         sums.requests += 1
@@ -146,7 +159,7 @@ class Observer:
         return self._outside
 
     def _add(self, row: LedgerRow) -> None:
-        for recorder in self._recorders:
+        for recorder in self.recorders:
             recorder.called(row)
         if self._ledger is not None:
             self._add_digests([row])
@@ -175,11 +188,21 @@ class Observer:
         """Write the last rows; call it before the hosts are closed."""
         if self._ledger is not None:
             await self._ledger.flush()
+        for recorder in self.recorders:
+            await asyncio.to_thread(recorder.stop)
 
 
 def open_observer(settings: Settings, store: Store, hosts: HostPool) -> Observer | None:
     """The observer that the settings ask for; None where they ask for none. The hosts tell it of their exchanges."""
     recorders: list[Recorder] = []
+    if settings.metrics.port is not None:
+        from ollama_mcp.server.metrics import Metrics
+
+        recorders.append(Metrics(hosts, settings.metrics.port))
+    if settings.tracing:
+        from ollama_mcp.server.tracing import Tracing
+
+        recorders.append(Tracing())
     if store.ledger is None and not recorders:
         return None
     observer = Observer(store.ledger, recorders, hosts)

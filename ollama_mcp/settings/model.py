@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ollama_mcp.settings.access import AudioSettings, ImageSettings, ReadSettings, UrlSettings, WriteSettings
 from ollama_mcp.settings.auth import AuthSettings
 from ollama_mcp.settings.hosts import HostName, HostSettings
-from ollama_mcp.settings.observation import LedgerSettings
+from ollama_mcp.settings.observation import LedgerSettings, MetricsSettings
 
 TOOLSETS: tuple[str, ...] = ("inference", "models", "work", "system", "blobs", "web", "legacy")
 DEFAULT_TOOLSETS: tuple[str, ...] = ("inference", "models", "work", "system")
@@ -277,6 +277,11 @@ class Settings(SettingsSection):
     work: WorkSettings = Field(default_factory=WorkSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
     ledger: LedgerSettings = Field(default_factory=LedgerSettings)
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+    tracing: bool = Field(
+        default=False,
+        description="Send OpenTelemetry spans where the OTEL_ variables say (extra `otel`; docs/observability.md).",
+    )
     images: ImageSettings = Field(default_factory=ImageSettings)
     audio: AudioSettings = Field(default_factory=AudioSettings)
     read: ReadSettings = Field(default_factory=ReadSettings)
@@ -293,6 +298,14 @@ class Settings(SettingsSection):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="What is logged on stderr."
     )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="How it is logged: a line, or a JSON object."
+    )
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether anything is told of the server's work beside its log."""
+        return self.ledger.enabled or self.metrics.port is not None or self.tracing
 
     @property
     def effective_urls(self) -> UrlSettings:

@@ -23,10 +23,15 @@ _DELETED_ROWS = 1_000
 MAX_PENDING = 10_000
 _MAX_NAME_CHARS = 120
 
-_INSERT = "INSERT INTO ledger (at, who, tool, outcome, seconds, traffic) VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO ledger (at, who, tool, outcome, seconds, traffic, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _PAGE = "SELECT id, at, who, tool, outcome, seconds, traffic FROM ledger WHERE id > ? AND at >= ? ORDER BY id LIMIT ?"
-_DELETE_OLD = "DELETE FROM ledger WHERE id IN (SELECT id FROM ledger WHERE at < ? ORDER BY id LIMIT ?)"
-_DELETE_FIRST = "DELETE FROM ledger WHERE id IN (SELECT id FROM ledger ORDER BY id LIMIT ?)"
+# Rows come nearly in the order of time, so that only the first ones are looked at.
+_DELETE_OLD = """DELETE FROM ledger WHERE id IN (
+    SELECT id FROM (SELECT id, at FROM ledger ORDER BY id LIMIT ?) WHERE at < ?) RETURNING bytes"""
+_DELETE_FIRST = "DELETE FROM ledger WHERE id IN (SELECT id FROM ledger ORDER BY id LIMIT ?) RETURNING bytes"
+_RESIZE = "UPDATE ledger_size SET bytes = bytes + ? RETURNING bytes"
+# What a row takes beside its text of traffic.
+_ROW_BYTES = 80
 
 
 @dataclass(slots=True)
@@ -159,12 +164,20 @@ def _page(connection: Connection, *, after: int, since: float) -> list[tuple[Any
 
 
 def _add(connection: Connection, *, rows: list[LedgerRow], oldest: float, most: float) -> bool:
+    values = [_values(row) for row in rows]
     with transaction(connection):
-        connection.executemany(_INSERT, [_values(row) for row in rows])
-        connection.execute(_DELETE_OLD, (oldest, _DELETED_ROWS + len(rows)))
-        while connection.execute("SELECT bytes FROM ledger_size").fetchone()[0] > most:
-            connection.execute(_DELETE_FIRST, (_DELETED_ROWS,))
+        connection.executemany(_INSERT, values)
+        change = sum(row[-1] for row in values)
+        change -= _deleted(connection, _DELETE_OLD, (_DELETED_ROWS + len(rows), oldest))
+        size = connection.execute(_RESIZE, (change,)).fetchone()[0]
+        while size > most and (freed := _deleted(connection, _DELETE_FIRST, (_DELETED_ROWS,))):
+            size = connection.execute(_RESIZE, (-freed,)).fetchone()[0]
     return True
+
+
+def _deleted(connection: Connection, statement: str, values: tuple[float, ...]) -> int:
+    """Delete rows; how many bytes they had."""
+    return sum(size for (size,) in connection.execute(statement, values).fetchall())
 
 
 def _values(row: LedgerRow) -> tuple[Any, ...]:
@@ -183,4 +196,5 @@ def _values(row: LedgerRow) -> tuple[Any, ...]:
         for (host, address, model), one in row.traffic.items()
     ]
     text = json.dumps(traffic)
-    return row.at, row.who[:_MAX_NAME_CHARS], row.tool[:_MAX_NAME_CHARS], row.outcome, round(row.seconds, 3), text
+    names = row.who[:_MAX_NAME_CHARS], row.tool[:_MAX_NAME_CHARS], row.outcome
+    return row.at, *names, round(row.seconds, 3), text, _ROW_BYTES + len(text)

@@ -53,16 +53,10 @@ _TUNINGS = (
 _LEDGER = (
     """CREATE TABLE ledger (
         id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, who TEXT NOT NULL, tool TEXT NOT NULL,
-        outcome TEXT NOT NULL, seconds REAL NOT NULL, traffic TEXT NOT NULL
+        outcome TEXT NOT NULL, seconds REAL NOT NULL, traffic TEXT NOT NULL, bytes INTEGER NOT NULL
     )""",
     "CREATE TABLE ledger_size (bytes INTEGER NOT NULL)",
     "INSERT INTO ledger_size VALUES (0)",
-    """CREATE TRIGGER ledger_added AFTER INSERT ON ledger BEGIN
-        UPDATE ledger_size SET bytes = bytes + 80 + length(new.traffic);
-    END""",
-    """CREATE TRIGGER ledger_deleted AFTER DELETE ON ledger BEGIN
-        UPDATE ledger_size SET bytes = bytes - 80 - length(old.traffic);
-    END""",
     """CREATE TRIGGER ledger_unchanged BEFORE UPDATE ON ledger BEGIN
         SELECT RAISE(ABORT, 'the ledger is only added to');
     END""",
