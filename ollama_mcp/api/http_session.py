@@ -33,6 +33,8 @@ _MAX_ERROR_BODY = 64 * 2**10
 # Bytes from which a body is parsed in a thread, so that the event loop is not blocked.
 _PARSE_IN_THREAD = 64 * 2**10
 _MAX_CACHED_URLS = 32
+# A shorter value of a header is no secret, and would be found in any text.
+_MIN_SECRET = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +201,7 @@ class ApiResponse:
         except (ApiError, TimeoutError):
             # The status is the error to report, not a connection that broke or stalled after it.
             pass
-        return bytes(body[:limit])
+        return self._session.without_secrets(bytes(body[:limit]))
 
     async def discard(self) -> None:
         """Close a response that is an error; the request itself goes on to count as in flight."""
@@ -242,6 +244,7 @@ class HttpSession:
         self._admission = admission
         self._revive = revive
         self._retries = Retries()
+        self._secrets = [one.encode() for one in (api_key or "", *headers.values()) if len(one) >= _MIN_SECRET]
         self._headers: Mapping[str, str] = build_headers(headers, api_key)
         self._transport: FreeListTransport | None = None
         self._urls: dict[str, httpx.URL] = {}
@@ -258,6 +261,12 @@ class HttpSession:
     def describe(self, request: ApiRequest) -> RequestInfo:
         """What errors of the request name."""
         return RequestInfo(self.base_url, self.name, request.method, request.path, request.model)
+
+    def without_secrets(self, body: bytes) -> bytes:
+        """What a message may quote: a proxy may repeat the headers that it got."""
+        for secret in self._secrets:
+            body = body.replace(secret, b"(hidden)")
+        return body
 
     async def send(self, request: ApiRequest) -> ApiResponse:
         """Send a request and return its response, of which only the head has been read.
@@ -332,7 +341,7 @@ class HttpSession:
                 return await asyncio.to_thread(model.from_body, body)
             return model.from_body(body)
         except ValueError as error:
-            shown = f"{error_mapping.quote_body(body)} is not the expected JSON{_place_of(error)}"
+            shown = f"{error_mapping.quote_body(self.without_secrets(body))} is not the expected JSON{_place_of(error)}"
             what = shown if body.strip() else "the response is empty"
             raise error_mapping.unexpected_response(self.describe(request), what, 200) from None
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # Where the counts stand in an answer that is one JSON object. In a text of the model the quotes would be escaped.
 _COUNTS = re.compile(rb'"(?P<name>prompt_eval_count|eval_count|input_tokens|output_tokens)":\s*(?P<count>\d{1,12})')
 _TAIL_BYTES = 512
+# The answers whose counts no stream tells.
+_COUNTED_AT_THE_END = MODEL_PATHS - {"/api/chat", "/api/generate"}
 _READ = frozenset((b"prompt_eval_count", b"input_tokens"))
 
 
@@ -42,12 +44,12 @@ class Exchange:
         sent: When its turn in the queue came; None before.
         first_byte: When the first bytes of the answer's body came.
         ended: When its answer was closed.
-        is_streamed: Whether the answer comes token by token.
         bytes_out: Bytes of the request's body that were sent.
         bytes_in: Bytes of the answer's body that came.
         prompt_tokens: Tokens that the model read.
         tokens: Tokens that it wrote.
         error: Kind of the failure, or "".
+        answer: The answer, once its head has come.
         span: What a meter keeps of it.
     """
 
@@ -60,13 +62,18 @@ class Exchange:
     sent: float | None = None
     first_byte: float | None = None
     ended: float = 0.0
-    is_streamed: bool = False
     bytes_out: int = 0
     bytes_in: int = 0
     prompt_tokens: int = 0
     tokens: int = 0
     error: str = ""
+    answer: ApiResponse | None = None
     span: Any = None
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the answer comes token by token."""
+        return self.answer is not None and "ndjson" in self.answer.content_type
 
 
 class Meter(Protocol):
@@ -89,8 +96,8 @@ class MeteredResponse(ApiResponse):
     ) -> None:
         super().__init__(session, request, response, ticket)
         self._exchange, self._meter, self._tail = session.exchange_of(request), session.meter, b""
-        self._exchange.is_streamed = "ndjson" in self.content_type
-        self._is_closed = False
+        self._exchange.answer = self
+        self._is_closed, self._keeps_tail = False, request.path in _COUNTED_AT_THE_END
         if request.path in MODEL_PATHS:
             self.ticket = _CountedTicket(ticket, self._exchange)
 
@@ -103,7 +110,7 @@ class MeteredResponse(ApiResponse):
             if exchange.first_byte is None:
                 exchange.first_byte = monotonic()
             exchange.bytes_in += len(chunk)
-            if not exchange.is_streamed:
+            if self._keeps_tail:
                 self._tail = (self._tail + chunk)[-_TAIL_BYTES:]
         return chunk
 
@@ -118,7 +125,7 @@ class MeteredResponse(ApiResponse):
 
     def _end(self) -> None:
         exchange = self._exchange
-        if not (exchange.prompt_tokens or exchange.tokens) and exchange.path in MODEL_PATHS:
+        if self._keeps_tail:
             for found in _COUNTS.finditer(self._tail):
                 if found["name"] in _READ:
                     exchange.prompt_tokens = int(found["count"])

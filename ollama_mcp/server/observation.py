@@ -162,7 +162,9 @@ class Observer:
         for recorder in self.recorders:
             recorder.called(row)
         if self._ledger is not None:
-            self._add_digests([row])
+            for (_, _, model), sums in row.traffic.items():
+                if model:
+                    sums.digest = self._hosts.known_digest(model)
             self._ledger.add(row)
 
     async def _prepare(self, rows: list[LedgerRow]) -> None:
