@@ -14,16 +14,18 @@ from tests.server.test_read_only import ALLOWED, ARGUMENTS, USER_TOOLS, owned
 from tests.support import connected, texts
 
 # What the tool of the user would change, and with which keep_alive it would load, unload or pin a model.
-CHANGES = [*(("copy", None), ("delete", None), ("blob", None), ("create", None), ("pull", None), ("push", None))]
-CHANGES += [("unload", None), *((what, value) for what in ("generate", "embed", "embeddings") for value in (0, -1))]
+CHANGES: list[tuple[str, float | None]] = [
+    *((what, None) for what in ("copy", "delete", "blob", "create", "pull", "push", "unload")),
+    *((what, value) for what in ("generate", "embed", "embeddings") for value in (0, -1)),
+]
 
 
-def settings(folder: Path) -> dict[str, Any]:
-    """A server that offers all, the tool of a user too, and may change nothing."""
+def settings(folder: Path, *, read_only: bool = True) -> dict[str, Any]:
+    """A server that offers all, the tool of a user too."""
     (folder / "mine").mkdir()
     (folder / "mine" / "mine.py").write_text(USER_TOOLS, encoding="utf-8")
     tools = {"toolsets": ["all"], "folders": [str(folder / "mine")]}
-    return {"read_only": True, "web": True, "tools": tools, **ALLOWED}
+    return {"read_only": read_only, "web": True, "tools": tools, **ALLOWED}
 
 
 async def call_everything(client: Client, names: set[str]) -> None:
@@ -55,7 +57,7 @@ async def test_over_http_with_the_token_of_an_admin(simulator: Simulator, tmp_pa
 
 async def test_without_it_the_same_calls_do_change_it(simulator: Simulator, tmp_path: Path):
     before = owned(simulator)
-    async with connected(simulator.url, **{**settings(tmp_path), "read_only": False}) as client:
+    async with connected(simulator.url, **settings(tmp_path, read_only=False)) as client:
         for what, keep_alive in CHANGES:
             await client.call_tool("my_change", {"what": what, "keep_alive": keep_alive})
     assert owned(simulator) != before

@@ -61,16 +61,16 @@ def no_canary(*said: object) -> None:
 
 async def everything(client: Client) -> list[str]:
     """What a client sees of the calls, with their progress, and of the resources."""
-    progress: list[str] = []
+    told: list[str] = []
 
-    async def note(done: float, total: float | None, message: str | None) -> None:
-        progress.append(message or "")
+    async def note(progress: float, total: float | None, message: str | None) -> None:
+        told.append(message or "")
 
     said = [
         (await client.call_tool(name, arguments, progress_callback=note)).model_dump_json() for name, arguments in CALLS
     ]
     uris = [resource.uri for resource in (await client.list_resources()).resources]
-    return [*said, *progress, *[await _read(client, uri) for uri in uris]]
+    return [*said, *told, *[await _read(client, uri) for uri in uris]]
 
 
 async def _read(client: Client, uri: str) -> str:
@@ -118,15 +118,17 @@ async def test_the_log_of_a_server_over_http_has_no_token(
     simulator: Simulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.DEBUG)
+    said: list[str] = []
     async with team_at(simulator.url, tmp_path) as team:
         for era in ERAS:
             async with team.client("user", era) as client:
-                said = [(await client.call_tool("ollama_chat", {"model": MODEL, "prompt": "Hi"})).model_dump_json()]
+                result = await client.call_tool("ollama_chat", {"model": MODEL, "prompt": "Hi"})
+                said.append(result.model_dump_json())
         await team.peer.post(modern(1, "server/discover"), "modern", Authorization="Bearer CANARYWRONG")
         secrets = list(team.secrets.values())
     # The client is this process too, and its HTTP library logs what it sends.
     logged = "\n".join(line for line in caplog.text.splitlines() if "httpx2" not in line and "httpcore2" not in line)
-    assert not [secret for secret in secrets if secret in logged or secret in said[0]]
+    assert not [secret for secret in secrets if secret in logged or secret in "".join(said)]
     no_canary(logged)
 
 
