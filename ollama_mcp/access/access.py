@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import httpcore
 
     from ollama_mcp.access.network import Resolver
+    from ollama_mcp.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Access:
         network: Connects to a literal address; the system's network by default.
         tls: Which certificates are trusted when fetching; certifi's list by default.
         write_rules: Which files may be written.
+        fetched: Is told of each fetch: from which server, and how many bytes came.
+        off: Which setting has turned fetching off, where it is another than `urls`: "network is 'off'".
     """
 
     read_rules: ReadRules
@@ -40,6 +43,17 @@ class Access:
     network: httpcore.AsyncNetworkBackend | None = None
     tls: ssl.SSLContext | None = None
     write_rules: WriteRules = field(default_factory=WriteRules)
+    fetched: Callable[[str, int], None] | None = None
+    off: str = ""
+
+    @classmethod
+    def from_settings(
+        cls, settings: Settings, read_rules: ReadRules, fetched: Callable[[str, int], None] | None = None
+    ) -> Access:
+        """The access of the settings, under rules for reading that are made by the caller."""
+        off = "" if settings.network == "full" else f"network is {settings.network!r}"
+        write_rules = WriteRules.from_settings(settings)
+        return cls(read_rules, settings.effective_urls, write_rules=write_rules, fetched=fetched, off=off)
 
     def open_file(self, text: str, purpose: Purpose) -> OpenedFile:
         """Open a file as `ollama_mcp.access.files.open_file` does; call it in a thread."""
@@ -63,4 +77,12 @@ class Access:
         # The HTTP stack is loaded with the first fetch: most servers fetch nothing.
         from ollama_mcp.access.fetch import fetch
 
-        return await fetch(url, self.urls, resolver=self.resolver, network=self.network, tls=self.tls)
+        return await fetch(
+            url,
+            self.urls,
+            resolver=self.resolver,
+            network=self.network,
+            tls=self.tls,
+            fetched=self.fetched,
+            off=self.off,
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from typing import cast
@@ -43,6 +43,8 @@ async def fetch(
     resolver: Resolver | None = None,
     network: httpcore.AsyncNetworkBackend | None = None,
     tls: ssl.SSLContext | None = None,
+    fetched: Callable[[str, int], None] | None = None,
+    off: str = "",
 ) -> bytes:
     """Return the body at an http(s) address of the public internet.
 
@@ -55,6 +57,8 @@ async def fetch(
         resolver: Returns the addresses of a host; the system's resolver by default.
         network: Connects to a literal address that was checked; the system's network by default.
         tls: Which certificates are trusted; certifi's list by default.
+        fetched: Is told of each request before it is sent, with 0 bytes, and of the bytes that came.
+        off: Which other setting has turned fetching off, as "network is 'off'".
 
     Raises:
         NotAllowed: Fetching is off, or this address may not be fetched.
@@ -62,7 +66,7 @@ async def fetch(
     """
     if not settings.enabled:
         raise NotAllowed(
-            f"{_redacted(text)} is not fetched: setting urls.enabled is off.",
+            f"{_redacted(text)} is not fetched: setting {off or 'urls.enabled is off'}.",
             next_step="Save it to a file and give its path, or ask the user to turn the setting on.",
         )
     url = _checked_url(text, settings)
@@ -70,7 +74,7 @@ async def fetch(
     tls = tls or await asyncio.to_thread(_public_certificates)
     try:
         async with asyncio.timeout(settings.timeout), _pool(settings, resolver, network, tls) as pool:
-            return await _get(pool, url, settings)
+            return await _get(pool, url, settings, fetched or (lambda server, size: None))
     except TimeoutError:
         raise _failed(text, f"it took longer than {settings.timeout:g} s (setting urls.timeout)") from None
     except HostNotPublic:
@@ -155,14 +159,20 @@ async def _pool(
         yield pool
 
 
-async def _get(pool: httpcore.AsyncConnectionPool, url: httpx.URL, settings: UrlSettings) -> bytes:
+async def _get(
+    pool: httpcore.AsyncConnectionPool, url: httpx.URL, settings: UrlSettings, fetched: Callable[[str, int], None]
+) -> bytes:
     """Send GET requests, following redirects, and return the body of the last response."""
     for _ in range(settings.max_redirects + 1):
         target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
         headers = [(b"Host", url.netloc), *_HEADERS]
+        server = f"{url.scheme}://{url.netloc.decode('ascii')}"
+        fetched(server, 0)
         async with pool.stream(b"GET", target, headers=headers) as response:
             if response.status not in _REDIRECTS:
-                return await _read_body(response, str(url), settings)
+                body = await _read_body(response, str(url), settings)
+                fetched(server, len(body))
+                return body
             url = _redirect_target(url, response, settings)
     raise _failed(str(url), f"more than {settings.max_redirects} redirects (setting urls.max_redirects)")
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         Stats,
         ToolCall,
     )
-    from ollama_mcp.api.http_session import ClientTimeouts
+    from ollama_mcp.api.host_config import ClientTimeouts
     from ollama_mcp.api.inference_streams import ChatStream, ChunkStream, GenerateStream
     from ollama_mcp.api.read_only import ReadOnlyGuard
     from ollama_mcp.api.requests import (
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "client": "OllamaClient",
     "events": "ChatChunk ChatResponse Chunk GenerateChunk GenerateResponse ProgressEvent Stats ToolCall",
-    "http_session": "ClientTimeouts",
+    "host_config": "ClientTimeouts",
     "inference_streams": "ChatStream ChunkStream GenerateStream",
     "read_only": "ReadOnlyGuard",
     "requests": (

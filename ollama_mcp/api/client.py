@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from ollama_mcp.api import responses
 from ollama_mcp.api.error_mapping import quote_body, unexpected_response
 from ollama_mcp.api.events import ChatChunk, GenerateChunk, ProgressEvent
-from ollama_mcp.api.http_session import ApiRequest, ClientTimeouts, HttpSession
+from ollama_mcp.api.host_config import ClientTimeouts
+from ollama_mcp.api.http_session import ApiRequest, HttpSession
 from ollama_mcp.api.inference_streams import ChatStream, GenerateStream
 from ollama_mcp.api.requests import ChatRequest, EmbeddingsRequest, GenerateRequest, RegistryRequest, encode_json
 from ollama_mcp.api.stream import ProgressStream
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ollama_mcp.api.admission import Admission
     from ollama_mcp.api.events import Json
     from ollama_mcp.api.http_session import ApiResponse, RequestInfo
+    from ollama_mcp.api.metering import Meter
     from ollama_mcp.api.read_only import Guard
     from ollama_mcp.api.requests import CreateRequest, DecisionRequest, EmbedRequest, ModelRequest, RequestModel
     from ollama_mcp.api.responses import (
@@ -69,6 +71,7 @@ class OllamaClient:
         guard: Refuses what may not be sent, with NotAllowed; None sends everything.
         admission: Queues what runs a model; None sends at once.
         revive: Tries to start a host that refuses connections; returns whether to try again.
+        meter: Is told of each exchange with the host; None measures nothing.
         session: Sends the requests; None makes one from the other arguments.
     """
 
@@ -86,9 +89,15 @@ class OllamaClient:
         guard: Guard | None = None,
         admission: Admission | None = None,
         revive: Callable[[], Awaitable[bool]] | None = None,
+        meter: Meter | None = None,
         session: HttpSession | None = None,
     ) -> None:
-        self._session = session or HttpSession(
+        make: Callable[..., HttpSession] = HttpSession
+        if meter is not None:
+            from ollama_mcp.api.metering import MeteredSession
+
+            make = partial(MeteredSession, meter=meter)
+        self._session = session or make(
             base_url,
             name=name,
             api_key=api_key,

@@ -1,10 +1,11 @@
-"""A host's base URL, headers and TLS context, validated before anything is sent."""
+"""A host's base URL, headers, time limits and TLS context, validated before anything is sent."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import ssl
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -17,6 +18,23 @@ if TYPE_CHECKING:
 
 # RFC 9110, 5.6.2: what a header's name is made of.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTimeouts:
+    """Limits in seconds; None means no limit.
+
+    Attributes:
+        connect: TCP and TLS.
+        first_byte: From the request to the head of the response. Ollama sends nothing while it loads a model.
+        idle: Between two lines of a stream, or two pieces of another response.
+        total: Calls that run no model, from start to end.
+    """
+
+    connect: float | None = 5.0
+    first_byte: float | None = None
+    idle: float | None = 300.0
+    total: float | None = 30.0
 
 
 def normalize_base_url(text: str) -> str:

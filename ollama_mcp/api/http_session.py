@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ollama_mcp.api import error_mapping
 from ollama_mcp.api.admission import MODEL_PATHS
-from ollama_mcp.api.host_config import build_headers, create_tls_context, normalize_base_url
+from ollama_mcp.api.host_config import ClientTimeouts, build_headers, create_tls_context, normalize_base_url
 from ollama_mcp.api.retries import Retries
 from ollama_mcp.errors import ApiError, Busy, InvalidArgument, NotInTime
 from ollama_mcp.formats.escaping import escape
@@ -33,23 +33,8 @@ _MAX_ERROR_BODY = 64 * 2**10
 # Bytes from which a body is parsed in a thread, so that the event loop is not blocked.
 _PARSE_IN_THREAD = 64 * 2**10
 _MAX_CACHED_URLS = 32
-
-
-@dataclass(frozen=True, slots=True)
-class ClientTimeouts:
-    """Limits in seconds; None means no limit.
-
-    Attributes:
-        connect: TCP and TLS.
-        first_byte: From the request to the head of the response. Ollama sends nothing while it loads a model.
-        idle: Between two lines of a stream, or two pieces of another response.
-        total: Calls that run no model, from start to end.
-    """
-
-    connect: float | None = 5.0
-    first_byte: float | None = None
-    idle: float | None = 300.0
-    total: float | None = 30.0
+# A shorter value of a header is no secret, and would be found in any text.
+_MIN_SECRET = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +187,7 @@ class ApiResponse:
         except (ApiError, TimeoutError):
             # The status is the error to report, not a connection that broke or stalled after it.
             pass
-        return bytes(body[:limit])
+        return self._session.without_secrets(bytes(body[:limit]))
 
     async def discard(self) -> None:
         """Close a response that is an error; the request itself goes on to count as in flight."""
@@ -218,6 +203,8 @@ class ApiResponse:
 
 class HttpSession:
     """Sends requests to one host over connections of its own; see OllamaClient for the arguments."""
+
+    response_type = ApiResponse
 
     def __init__(
         self,
@@ -243,6 +230,7 @@ class HttpSession:
         self._admission = admission
         self._revive = revive
         self._retries = Retries()
+        self._secrets = [one.encode() for one in (api_key or "", *headers.values()) if len(one) >= _MIN_SECRET]
         self._headers: Mapping[str, str] = build_headers(headers, api_key)
         self._transport: FreeListTransport | None = None
         self._urls: dict[str, httpx.URL] = {}
@@ -259,6 +247,12 @@ class HttpSession:
     def describe(self, request: ApiRequest) -> RequestInfo:
         """What errors of the request name."""
         return RequestInfo(self.base_url, self.name, request.method, request.path, request.model)
+
+    def without_secrets(self, body: bytes) -> bytes:
+        """What a message may quote: a proxy may repeat the headers that it got."""
+        for secret in self._secrets:
+            body = body.replace(secret, b"(hidden)")
+        return body
 
     async def send(self, request: ApiRequest) -> ApiResponse:
         """Send a request and return its response, of which only the head has been read.
@@ -296,7 +290,7 @@ class HttpSession:
                     message = transport.build_request(
                         request.method, url, self._headers, request.body, request.size, limits
                     )
-                    answer = ApiResponse(self, request, await transport.handle_async_request(message), ticket)
+                    answer = self.response_type(self, request, await transport.handle_async_request(message), ticket)
                     try:
                         await answer.raise_for_status()
                     except BaseException:
@@ -332,7 +326,7 @@ class HttpSession:
                 return await asyncio.to_thread(model.from_body, body)
             return model.from_body(body)
         except ValueError as error:
-            shown = f"{error_mapping.quote_body(body)} is not the expected JSON{_place_of(error)}"
+            shown = f"{error_mapping.quote_body(self.without_secrets(body))} is not the expected JSON{_place_of(error)}"
             what = shown if body.strip() else "the response is empty"
             raise error_mapping.unexpected_response(self.describe(request), what, 200) from None
 

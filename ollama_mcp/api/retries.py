@@ -19,7 +19,8 @@ from ollama_mcp.api import error_mapping
 from ollama_mcp.errors import Busy
 
 if TYPE_CHECKING:
-    from ollama_mcp.api.http_session import ApiRequest, ClientTimeouts, RequestInfo
+    from ollama_mcp.api.host_config import ClientTimeouts
+    from ollama_mcp.api.http_session import ApiRequest, RequestInfo
 
 ATTEMPTS = 3
 # Seconds: the first wait after a lost connection, and after a host that has no room; the longest.

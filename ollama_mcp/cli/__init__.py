@@ -37,6 +37,7 @@ _COMMANDS = {
     "doctor": ("doctor", "doctor"),
     "ask": ("ask", "ask"),
     "models": ("tools", "models"),
+    "ledger": ("ledger", "ledger"),
 }
 
 

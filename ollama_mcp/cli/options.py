@@ -134,6 +134,9 @@ def build_parser() -> argparse.ArgumentParser:
     _install_options(command("uninstall", "Remove this server from MCP hosts."))
     command("version", "Print the version (--version).")
     command("help", "Show this, or the help of a command: help COMMAND.")
+    ledger = command("ledger", "Print the rows that the ledger has of calls, as JSON lines.", settings)
+    ledger.add_argument("action", choices=["export"])
+    ledger.add_argument("--since", metavar="DATE", default="", help="from this date or time on")
     command("simulate", "Run a simulated Ollama that needs no model (simulate --help).")
     return parser
 

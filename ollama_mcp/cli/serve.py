@@ -54,6 +54,10 @@ def _load(options: argparse.Namespace) -> tuple[Settings, Serve]:
     # Before the SDK sets up logging of its own. On stderr, since stdout belongs to the protocol.
     line_format = "%(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr, format=line_format)
+    if settings.log_format == "json":
+        from ollama_mcp.cli.json_log import log_as_json
+
+        log_as_json()
     from ollama_mcp.server.sdk import import_sdk
 
     import_sdk(over_http=settings.transport != "stdio")

@@ -16,7 +16,7 @@ from ollama_mcp.errors import (
     NotAllowed,
     Unreachable,
 )
-from ollama_mcp.formats.model_names import parse_name
+from ollama_mcp.formats.model_names import model_key, parse_name
 from ollama_mcp.hosts.call_scope import current_call
 from ollama_mcp.hosts.choice import DEFAULT_REQUEST_SECONDS, Outlook, choose, estimated_load
 from ollama_mcp.hosts.config import CLOUD_URL, HostConfig
@@ -228,6 +228,12 @@ class Fleet(HostPool):
                 if other is None or (model.context_length or 0) < (other.context_length or 0):
                     found[key] = model
         return visible(list(found.values()))
+
+    def known_digest(self, model: str) -> str:
+        """The digest that this call means by a name; "" where no host was seen to have it."""
+        key = model_key(model)
+        having = (found.digest for one in self.chosen_from if (found := self._models(one).get(key)) is not None)
+        return current_call().digests.get(key) or next(having, "")
 
     async def unload(self, model: str) -> None:
         """Unload a model wherever it is loaded."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from ollama_mcp.api.admission import MODEL_PATHS
 from ollama_mcp.api.client import OllamaClient
-from ollama_mcp.api.http_session import ApiRequest, ApiResponse, ClientTimeouts, HttpSession, RequestInfo
+from ollama_mcp.api.host_config import ClientTimeouts
+from ollama_mcp.api.http_session import ApiRequest, ApiResponse, HttpSession, RequestInfo
 from ollama_mcp.errors import (
     ApiError,
     Busy,

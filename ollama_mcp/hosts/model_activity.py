@@ -86,6 +86,10 @@ class LoadedModelTracker:
             return None
         return found
 
+    def known(self, key: str) -> RunningModel | None:
+        """The model of that key as it was last seen in memory."""
+        return (self._cache.last or {}).get(key) or (self._recent.last or {}).get(key)
+
     def requested_num_ctx(self, model: str) -> int | None:
         """The num_ctx of this process's last request to the model."""
         return self._requested.get(parse_name(model).key)

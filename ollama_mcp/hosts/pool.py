@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ollama_mcp.errors import ApiError, InvalidArgument, ModelNotFound, OllamaMCPError, Unsupported
-from ollama_mcp.formats.model_names import parse_name, same_model
+from ollama_mcp.formats.model_names import model_key, parse_name, same_model
 from ollama_mcp.formats.options import OPTIONS
 from ollama_mcp.hosts.config import CLOUD_URL, HostConfig, single_host
 from ollama_mcp.hosts.model_activity import LoadedModelTracker
@@ -21,6 +21,7 @@ from ollama_mcp.hosts.ttl_cache import CoalescingTTLCache
 
 if TYPE_CHECKING:
     from ollama_mcp.api import ClientTimeouts, ModelCard, ModelSummary, OllamaClient, RunningModel
+    from ollama_mcp.api.metering import Meter
     from ollama_mcp.hosts.principal_guard import PrincipalGuard
     from ollama_mcp.settings import Settings
 
@@ -41,7 +42,10 @@ class HostPool:
         config: How the host is reached.
         url: Its address, for messages.
         queue: The requests that run a model on it.
+        meter: Is told of each exchange with the host; set before the first.
     """
+
+    meter: Meter | None = None
 
     def __init__(
         self, settings: Settings, *, api_key: str = "", cloud_url: str = CLOUD_URL, host: HostConfig | None = None
@@ -99,6 +103,11 @@ class HostPool:
     def differences(self) -> list[str]:
         """What the hosts have under the same name that is not the same."""
         return []
+
+    def measure(self, meter: Meter) -> None:
+        """Tell a meter of each exchange with a host from now on; call it before the first."""
+        for one in (self, *self.members):
+            one.meter = meter
 
     def client(self) -> OllamaClient:
         """The client of the host that serves the next call."""
@@ -280,6 +289,13 @@ class HostPool:
         """What judges requests by whoever they are made for."""
         return self._open_principal_guard(self.config.name)
 
+    def known_digest(self, model: str) -> str:
+        """The digest of a model as this process last saw it; "" where it did not."""
+        key = model_key(model)
+        if found := self.loaded_models.known(key):
+            return found.digest
+        return next((one.digest for one in self.tags_cache.last or () if model_key(one.name) == key), "")
+
     async def ready(self) -> bool:
         """Whether an Ollama answers, cached for a second, since anybody local may ask as often as they like."""
         if time.monotonic() - self._ready_checked_at > READY_TTL_SECONDS:
@@ -318,6 +334,11 @@ class HostPool:
             guard = self.principal_guard if queued else self._open_principal_guard("")
         elif settings.read_only:
             guard = ReadOnlyGuard(settings.defaults.keep_alive)
+        # Most servers let everything pass, and load none of this.
+        if settings.network != "full":
+            from ollama_mcp.hosts.network_guard import NetworkGuard
+
+            guard = NetworkGuard(settings, self, config.url, is_cloud=not queued, before=guard)
         if settings.autostart and queued:
             from ollama_mcp.hosts.autostart import Autostart
 
@@ -334,6 +355,7 @@ class HostPool:
             timeouts=self._timeouts(),
             admission=self.queue if queued else None,
             revive=revive,
+            meter=self.meter,
         )
 
     def _timeouts(self) -> ClientTimeouts:

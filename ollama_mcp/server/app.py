@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from ollama_mcp.access import Access
     from ollama_mcp.server.guidance.guidance import Guidance
     from ollama_mcp.server.job_storage import JobStorage
+    from ollama_mcp.server.observation import Observer
     from ollama_mcp.server.registry import ToolSpec
     from ollama_mcp.server.replicas import Replicas
 
@@ -98,6 +99,12 @@ class OllamaServer(GuidedServer):
         self.in_use = ActiveCalls()
         self.store = Store.from_settings(settings)
         self.store.usage.listener = None if settings.transport == "stdio" else spend_tokens
+        self.observer: Observer | None = None
+        if settings.is_observed:
+            from ollama_mcp.server.observation import open_observer
+
+            self.observer = open_observer(settings, self.store, self.hosts)
+        self._work = self._run if self.observer is None else partial(self.observer.run, self._run)
         self._habits: dict[str, ModelHabits] = {}
         keep = settings.jobs
         self.jobs = JobManager(keep.limit, keep.keep_seconds, keep.keep_cut_seconds, keep.keep_bytes, self._job_storage)
@@ -108,7 +115,7 @@ class OllamaServer(GuidedServer):
             self._replicas = open_replicas(settings)
         self._confirmations = PendingConfirmations(self._replicas and self._replicas.codes)
         self._forms = Forms(settings.policy.answer_seconds, self._replicas and consent_question)
-        self._access = ServerAccess(settings, allowed)
+        self._access = ServerAccess(settings, allowed, self.observer and self.observer.fetched)
         self._preloader = Preloader()
         # Our own, so that what a job changes is told too: it has no request any more.
         self.updates = UpdateBus()
@@ -179,6 +186,8 @@ class OllamaServer(GuidedServer):
         """End all work, close all connections, write down what was learnt and counted."""
         self._preloader.cancel()
         await self.jobs.aclose()
+        if self.observer is not None:
+            await self.observer.aclose()
         await self.hosts.aclose()
         await self.store.aclose()
 
@@ -245,7 +254,7 @@ class OllamaServer(GuidedServer):
                             next_step="The user can add the toolset 'system' to tools.toolsets in the settings.",
                         )
                     job = Job(name, str(checked.get("model", "")), caller.owner, progress, call.consent)
-                    run = partial(self._run, tool, call, checked, context, job)
+                    run = partial(self._work, tool, call, checked, context, job)
                     if principal is not None:
                         from ollama_mcp.server.auth.scopes import within_limits
 
@@ -279,6 +288,8 @@ class OllamaServer(GuidedServer):
                         return self._forms.input_required(pause.question, granted)
                     granted.add(await self._forms.ask(context, pause.question, progress))
         except Exception as error:
+            if self.observer is not None:
+                self.observer.refused(name if name in self._specs else "", error)
             return await self._failure(error, name)
 
     def result_of(self, job: Job, result: CallToolResult, caller: Caller) -> CallToolResult:
@@ -299,7 +310,7 @@ class OllamaServer(GuidedServer):
         from ollama_mcp.server.durable_jobs import DurableJobs
         from ollama_mcp.server.going_on import Continuation
 
-        again = Continuation(self.jobs, self.bound_tools, partial(self._call, None), self._run, self._failure)
+        again = Continuation(self.jobs, self.bound_tools, partial(self._call, None), self._work, self._failure)
         return DurableJobs(self.store.jobs, self.jobs, self.ollama_settings, lambda: self._access.roots, again.go_on)
 
     async def _run(
@@ -378,6 +389,8 @@ class OllamaServer(GuidedServer):
 
 @asynccontextmanager
 async def _lifespan(server: MCPServer[None]) -> AsyncGenerator[None]:
+    if isinstance(server, OllamaServer) and server.observer is not None:
+        server.observer.start()
     try:
         yield
     finally:

@@ -75,7 +75,7 @@ class BoundTool:
                 read_only_hint=hints.read_only or writes_nothing,
                 destructive_hint=hints.destructive and not writes_nothing,
                 idempotent_hint=hints.idempotent,
-                open_world_hint=hints.open_world or (hints.opens_with_urls and self.settings.urls.enabled),
+                open_world_hint=hints.open_world or (hints.opens_with_urls and self.settings.effective_urls.enabled),
             ),
             # A host that shows tools only after a search for them (Claude Code) shows this one without.
             _meta={"anthropic/alwaysLoad": True} if self.name in self.settings.tools.always_load else None,

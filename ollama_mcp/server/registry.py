@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 import sys
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -121,6 +123,7 @@ def load_tools(folders: Iterable[str] = ()) -> dict[str, ToolSpec]:
     looks = {_skeleton(name): name for name in specs}
     for folder in folders:
         path = Path(folder).expanduser()
+        _warn_of_others(path)
         for spec in _load_folder(path, f"{USER_TOOLS}{path.name}_", strict=False):
             if spec.name in specs:
                 log.warning("tool %r of %s is skipped: a tool of that name already exists", spec.name, path)
@@ -129,6 +132,18 @@ def load_tools(folders: Iterable[str] = ()) -> dict[str, ToolSpec]:
             else:
                 specs[spec.name] = spec
     return specs
+
+
+def _warn_of_others(folder: Path) -> None:
+    """Say where other users could put their code into this process."""
+    if sys.platform == "win32":
+        return
+    for one in (folder, *sorted(folder.glob("*.py"))):
+        with suppress(OSError):
+            found = one.stat()
+            # A sticky folder, such as /tmp, lets others add files too.
+            if found.st_mode & 0o022 or found.st_uid not in (0, os.getuid()):
+                log.warning("others can write %s, whose code runs with your permissions: chmod go-w, chown", one)
 
 
 def _skeleton(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -28,10 +29,13 @@ class ServerAccess:
     Args:
         settings: The settings of this start.
         allowed: File with the folders allowed at the command line; the user's own by default.
+        fetched: Is told of each fetch, as by `Access`.
     """
 
-    def __init__(self, settings: Settings, allowed: Path | None) -> None:
-        self._settings = settings
+    def __init__(
+        self, settings: Settings, allowed: Path | None, fetched: Callable[[str, int], None] | None = None
+    ) -> None:
+        self._settings, self._fetched = settings, fetched
         self._allowed = allowed
         # Only over stdio a client and this process see the same files.
         self._asked_roots = settings.transport != "stdio" or not settings.read.client_roots
@@ -39,11 +43,11 @@ class ServerAccess:
     @cached_property
     def access(self) -> Access:
         """What may be read and fetched by who has no token."""
-        from ollama_mcp.access import Access, ReadRules, RuntimeEnvironment, WriteRules
+        from ollama_mcp.access import Access, ReadRules, RuntimeEnvironment
 
         facts = replace(RuntimeEnvironment.current(), over_http=self._settings.transport != "stdio")
         rules = ReadRules(self._settings.read, facts, self._folders)
-        return Access(rules, self._settings.urls, write_rules=WriteRules.from_settings(self._settings))
+        return Access.from_settings(self._settings, rules, self._fetched)
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -97,4 +101,4 @@ class ServerAccess:
     def _personal(self) -> PersonalRules:
         from ollama_mcp.server.auth.personal import PersonalRules
 
-        return PersonalRules(self._settings, self._folders)
+        return PersonalRules(self._settings, self._folders, self._fetched)

@@ -10,6 +10,13 @@ from ollama_mcp.server.registry import ToolSpec
 from ollama_mcp.settings import Settings, SettingsError
 from ollama_mcp.settings.model import DEFAULT_TOOLSETS, TOOLSETS
 
+# The tools that cannot work under a setting of `network`.
+_WITHOUT_NETWORK: dict[str, frozenset[str]] = {
+    "full": frozenset(),
+    "registry": frozenset(("ollama_push_model",)),
+    "off": frozenset(("ollama_push_model", "ollama_pull_model")),
+}
+
 
 def enabled_toolsets(settings: Settings, *, cloud_key: bool) -> set[str]:
     """The toolsets that the settings enable, with `default` and `all` expanded.
@@ -27,7 +34,7 @@ def enabled_toolsets(settings: Settings, *, cloud_key: bool) -> set[str]:
             chosen.add(name)
         else:
             raise _unknown_name("tools.toolsets", "toolset", name, [*TOOLSETS, "default", "all"])
-    return chosen
+    return chosen if settings.network == "full" else chosen - {"web"}
 
 
 def select_tools(specs: dict[str, ToolSpec], settings: Settings, *, cloud_key: bool) -> dict[str, ToolSpec]:
@@ -48,10 +55,14 @@ def select_tools(specs: dict[str, ToolSpec], settings: Settings, *, cloud_key: b
                 raise _unknown_name(setting, "tool", name, list(specs))
     # Toolsets of the user's own tool files, which are enabled by the setting that names their folder.
     custom = {spec.toolset for spec in specs.values()} - set(TOOLSETS)
+    without = _WITHOUT_NETWORK[settings.network]
+    if settings.network != "full":
+        without |= {name for name, spec in specs.items() if spec.toolset == "web"}
     return {
         name: spec
         for name, spec in specs.items()
-        if (spec.toolset in toolsets or spec.toolset in custom or name in settings.tools.include)
+        if name not in without
+        and (spec.toolset in toolsets or spec.toolset in custom or name in settings.tools.include)
         and name not in settings.tools.exclude
         and (spec.hints.read_only or spec.hints.only_writes_output or not settings.read_only)
     }
@@ -64,7 +75,7 @@ def not_offered(
     if name in known:
         return NotAllowed(
             f"{name} is not offered by this server's settings.",
-            next_step="The user can change read_only, tools.toolsets, tools.include or tools.exclude.",
+            next_step="The user can change read_only, network, tools.toolsets, tools.include or tools.exclude.",
         )
     close = difflib.get_close_matches(name, list(offered), n=1)
     hint = f"Did you mean {close[0]}?" if close else f"{listed_by} names the offered tools."

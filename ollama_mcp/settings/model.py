@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, field_validato
 from ollama_mcp.settings.access import AudioSettings, ImageSettings, ReadSettings, UrlSettings, WriteSettings
 from ollama_mcp.settings.auth import AuthSettings, PrincipalSettings
 from ollama_mcp.settings.hosts import HostName, HostSettings
+from ollama_mcp.settings.observation import LedgerSettings, MetricsSettings
 
 TOOLSETS: tuple[str, ...] = ("inference", "models", "work", "system", "blobs", "web", "legacy")
 DEFAULT_TOOLSETS: tuple[str, ...] = ("inference", "models", "work", "system")
@@ -297,6 +298,12 @@ class Settings(SettingsSection):
     read_only: bool = Field(
         default=False, description="Offer only tools that change nothing; overrides every other setting."
     )
+    network: Literal["full", "registry", "off"] = Field(
+        default="full",
+        description="Whom this server, and Ollama for it, may reach beside the hosts: 'full': whoever the other "
+        "settings allow; 'registry': only policy.registries, to download models; 'off': nobody. Without 'full' "
+        "there are no cloud models, web tools, URLs or push.",
+    )
     web: bool = Field(
         default=False, description="Offer ollama_web_search and ollama_web_fetch through a signed-in Ollama."
     )
@@ -310,6 +317,12 @@ class Settings(SettingsSection):
     work: WorkSettings = Field(default_factory=WorkSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
     state: StateSettings = Field(default_factory=StateSettings)
+    ledger: LedgerSettings = Field(default_factory=LedgerSettings)
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+    tracing: bool = Field(
+        default=False,
+        description="Send OpenTelemetry spans where the OTEL_ variables say (extra `otel`; docs/observability.md).",
+    )
     images: ImageSettings = Field(default_factory=ImageSettings)
     audio: AudioSettings = Field(default_factory=AudioSettings)
     read: ReadSettings = Field(default_factory=ReadSettings)
@@ -330,3 +343,16 @@ class Settings(SettingsSection):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="What is logged on stderr."
     )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="How it is logged: a line, or a JSON object."
+    )
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether anything is told of the server's work beside its log."""
+        return self.ledger.enabled or self.metrics.port is not None or self.tracing
+
+    @property
+    def effective_urls(self) -> UrlSettings:
+        """The settings of URLs as `network` leaves them."""
+        return self.urls if self.network == "full" else self.urls.model_copy(update={"enabled": False})

@@ -18,8 +18,10 @@ from ollama_mcp.store.words import WordIndex
 
 if TYPE_CHECKING:
     from ollama_mcp.settings import Settings
+    from ollama_mcp.settings.observation import LedgerSettings
     from ollama_mcp.store.content import Held
     from ollama_mcp.store.jobs import Jobs
+    from ollama_mcp.store.ledger import Ledger
 
 _MEMORY = ":memory:"
 
@@ -36,9 +38,12 @@ class Store:
         embeddings_mb: The most megabytes of embeddings that are kept, and half as many of words.
     """
 
+    ledger: Ledger | None = None
+    """The rows of calls; None where the settings want none."""
+
     def __init__(self, path: Path | None, *, usage: bool = True, embeddings_mb: int = 1_000) -> None:
         self.path = path
-        self._database = Database(path)
+        self._database = self._ledger_database = Database(path)
         self.models = ModelStats(self._database)
         self.usage = UsageCounter(self._database, enabled=usage)
         self.embeddings = EmbeddingCache(self._database, embeddings_mb)
@@ -60,7 +65,28 @@ class Store:
         section = settings.store
         in_memory = settings.read_only or section.path == _MEMORY
         path = None if in_memory else _store_file(section.path)
-        return cls(path, usage=section.usage, embeddings_mb=section.embeddings_mb)
+        store = cls(path, usage=section.usage, embeddings_mb=section.embeddings_mb)
+        if settings.ledger.enabled:
+            # Who asks for it wants it of a server that may change nothing, too.
+            kept = None if section.path == _MEMORY else _store_file(section.path)
+            store.open_ledger(settings.ledger, kept)
+        return store
+
+    @classmethod
+    def for_ledger(cls, settings: Settings) -> Store:
+        """The store of the settings for reading its ledger, whether rows are added to it now or not."""
+        path = None if settings.store.path == _MEMORY else _store_file(settings.store.path)
+        store = cls(path, usage=False)
+        store.open_ledger(settings.ledger, path)
+        return store
+
+    def open_ledger(self, limits: LedgerSettings, path: Path | None) -> None:
+        """Keep a ledger in a file: in this store's own database where that is its file."""
+        from ollama_mcp.store.ledger import Ledger
+
+        if path != self.path:
+            self._ledger_database = Database(path)
+        self.ledger = Ledger(self._ledger_database, days=limits.days, megabytes=limits.megabytes)
 
     async def held(self) -> list[Held]:
         """What the store holds, by kind.
@@ -93,6 +119,10 @@ class Store:
         # The database last: the others still write.
         await self.models.aclose()
         await self.usage.aclose()
+        if self.ledger is not None:
+            await self.ledger.aclose()
+            if self._ledger_database is not self._database:
+                await self._ledger_database.aclose()
         await self._database.aclose()
 
 

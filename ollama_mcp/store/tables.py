@@ -73,4 +73,17 @@ _WORDS = (
     "INSERT INTO word_state VALUES (0, 0)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_MODELS_AND_USAGE, _EMBEDDINGS, _BATCHES, _TUNINGS, _JOBS, _WORDS)
+# The rows of the ledger can be added and deleted, and never be changed.
+_LEDGER = (
+    """CREATE TABLE ledger (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, who TEXT NOT NULL, tool TEXT NOT NULL,
+        outcome TEXT NOT NULL, seconds REAL NOT NULL, traffic TEXT NOT NULL, bytes INTEGER NOT NULL
+    )""",
+    "CREATE TABLE ledger_size (bytes INTEGER NOT NULL)",
+    "INSERT INTO ledger_size VALUES (0)",
+    """CREATE TRIGGER ledger_unchanged BEFORE UPDATE ON ledger BEGIN
+        SELECT RAISE(ABORT, 'the ledger is only added to');
+    END""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_MODELS_AND_USAGE, _EMBEDDINGS, _BATCHES, _TUNINGS, _JOBS, _WORDS, _LEDGER)

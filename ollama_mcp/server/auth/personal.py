@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ollama_mcp.access import Access, AllowedFolders, ReadRules, RuntimeEnvironment, WriteRules
+from ollama_mcp.access import Access, AllowedFolders, ReadRules, RuntimeEnvironment
 from ollama_mcp.hosts.recent import RecentDict
 
 if TYPE_CHECKING:
@@ -21,10 +22,13 @@ class PersonalRules:
     Args:
         settings: The settings of this start.
         allowed: Folders allowed at the command line.
+        fetched: Is told of each fetch, as by `Access`.
     """
 
-    def __init__(self, settings: Settings, allowed: AllowedFolders) -> None:
-        self._settings = settings
+    def __init__(
+        self, settings: Settings, allowed: AllowedFolders, fetched: Callable[[str, int], None] | None = None
+    ) -> None:
+        self._settings, self._fetched = settings, fetched
         self._allowed = allowed
         self._kept: RecentDict[tuple[str, frozenset[str]], tuple[Settings, Access]] = RecentDict(_MAX_KEPT)
 
@@ -37,7 +41,7 @@ class PersonalRules:
             has_own = settings.read is not self._settings.read
             facts = replace(RuntimeEnvironment.current(), over_http=True, has_token=principal.may("files"))
             rules = ReadRules(settings.read, facts, None if has_own else self._allowed)
-            self._kept[key] = settings, Access(rules, settings.urls, write_rules=WriteRules.from_settings(settings))
+            self._kept[key] = settings, Access.from_settings(settings, rules, self._fetched)
         return self._kept[key]
 
 

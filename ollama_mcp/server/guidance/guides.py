@@ -237,7 +237,7 @@ def vision_guide(settings: Settings) -> str:
         ("bytes of a file", f"{images.max_bytes:,}"),
         ("pixels", f"{images.max_megapixels:g} million ({images.max_megapixels_jpeg:g} million in a baseline JPEG)"),
         ("longest edge that is sent", f"{images.max_edge} pixels; larger images are reduced"),
-        ("addresses (http, https)", "are fetched" if settings.urls.enabled else "are off in the settings"),
+        ("addresses (http, https)", "are fetched" if settings.effective_urls.enabled else "are off in the settings"),
     )
     return f"{VISION}\n\n## Limits here\n\n{_markdown_table(('what', 'limit'), rows)}"
 

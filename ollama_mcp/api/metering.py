@@ -1,0 +1,200 @@
+"""Measures what goes to a host and comes from it: a session that tells a meter of each exchange.
+
+A server that measures nothing loads none of this.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ollama_mcp.api.admission import MODEL_PATHS
+from ollama_mcp.api.http_session import ApiRequest, ApiResponse, HttpSession
+from ollama_mcp.errors import OllamaMCPError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator
+
+    import httpx
+
+    from ollama_mcp.api.admission import Ticket
+    from ollama_mcp.api.events import Stats
+
+# Where the counts stand in an answer that is one JSON object. In a text of the model the quotes would be escaped.
+_COUNTS = re.compile(rb'"(?P<name>prompt_eval_count|eval_count|input_tokens|output_tokens)":\s*(?P<count>\d{1,12})')
+_TAIL_BYTES = 512
+# The answers whose counts no stream tells.
+_COUNTED_AT_THE_END = MODEL_PATHS - {"/api/chat", "/api/generate"}
+_READ = frozenset((b"prompt_eval_count", b"input_tokens"))
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request and its answer.
+
+    Attributes:
+        host: The host's name.
+        address: Its URL.
+        method: Of HTTP.
+        path: The endpoint.
+        model: The model of the request, or "".
+        started: When it began, on the monotonic clock.
+        sent: When its turn in the queue came; None before.
+        first_byte: When the first bytes of the answer's body came.
+        ended: When its answer was closed.
+        bytes_out: Bytes of the request's body that were sent.
+        bytes_in: Bytes of the answer's body that came.
+        prompt_tokens: Tokens that the model read.
+        tokens: Tokens that it wrote.
+        error: Kind of the failure, or "".
+        answer: The answer, once its head has come.
+        span: What a meter keeps of it.
+    """
+
+    host: str
+    address: str
+    method: str
+    path: str
+    model: str
+    started: float
+    sent: float | None = None
+    first_byte: float | None = None
+    ended: float = 0.0
+    bytes_out: int = 0
+    bytes_in: int = 0
+    prompt_tokens: int = 0
+    tokens: int = 0
+    error: str = ""
+    answer: ApiResponse | None = None
+    span: Any = None
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the answer comes token by token."""
+        return self.answer is not None and "ndjson" in self.answer.content_type
+
+
+class Meter(Protocol):
+    """Is told of each exchange."""
+
+    def begin(self, exchange: Exchange) -> None:
+        """It begins: nothing was sent yet."""
+        ...
+
+    def end(self, exchange: Exchange) -> None:
+        """It is over."""
+        ...
+
+
+class MeteredResponse(ApiResponse):
+    """An answer whose bytes are counted as they are read."""
+
+    def __init__(
+        self, session: MeteredSession, request: ApiRequest, response: httpx.Response, ticket: Ticket | None = None
+    ) -> None:
+        super().__init__(session, request, response, ticket)
+        self._exchange, self._meter, self._tail = session.exchange_of(request), session.meter, b""
+        self._exchange.answer = self
+        self._is_closed, self._keeps_tail = False, request.path in _COUNTED_AT_THE_END
+        if request.path in MODEL_PATHS:
+            self.ticket = _CountedTicket(ticket, self._exchange)
+
+    async def read_chunk(self) -> bytes | None:
+        """The next bytes as they come; None at the end."""
+        is_counted = self._peeked is not None
+        chunk = await super().read_chunk()
+        if chunk and not is_counted:
+            exchange = self._exchange
+            if exchange.first_byte is None:
+                exchange.first_byte = monotonic()
+            exchange.bytes_in += len(chunk)
+            if self._keeps_tail:
+                self._tail = (self._tail + chunk)[-_TAIL_BYTES:]
+        return chunk
+
+    async def aclose(self) -> None:
+        """Close it as any answer is closed, and end the exchange."""
+        try:
+            await super().aclose()
+        finally:
+            if not self._is_closed:
+                self._is_closed = True
+                self._end()
+
+    def _end(self) -> None:
+        exchange = self._exchange
+        if self._keeps_tail:
+            for found in _COUNTS.finditer(self._tail):
+                if found["name"] in _READ:
+                    exchange.prompt_tokens = int(found["count"])
+                else:
+                    exchange.tokens = int(found["count"])
+        if self._error is not None:
+            exchange.error = "interrupted"
+        exchange.ended = monotonic()
+        self._meter.end(exchange)
+
+
+class MeteredSession(HttpSession):
+    """A session that tells a meter of all that it sends; arguments as of HttpSession."""
+
+    response_type = MeteredResponse
+
+    def __init__(self, base_url: str, *, meter: Meter, **arguments: Any) -> None:
+        super().__init__(base_url, **arguments)
+        self.meter = meter
+        # By the identity of the request, while it is being sent.
+        self._exchanges: dict[int, Exchange] = {}
+
+    def exchange_of(self, request: ApiRequest) -> Exchange:
+        """The exchange of a request that is being sent."""
+        return self._exchanges[id(request)]
+
+    async def send(self, request: ApiRequest) -> ApiResponse:
+        """Send a request; see HttpSession."""
+        exchange = Exchange(self.name, self.base_url, request.method, request.path, request.model or "", monotonic())
+        if request.body is not None and not isinstance(request.body, bytes):
+            request = replace(request, body=_counted(request.body, exchange))
+        self.meter.begin(exchange)
+        self._exchanges[id(request)] = exchange
+        try:
+            return await super().send(request)
+        except BaseException as error:
+            exchange.error = error.kind if isinstance(error, OllamaMCPError) else "cancelled"
+            exchange.ended = monotonic()
+            self.meter.end(exchange)
+            raise
+        finally:
+            del self._exchanges[id(request)]
+
+    async def _send(self, request: ApiRequest, ticket: Ticket | None) -> ApiResponse:
+        exchange = self.exchange_of(request)
+        exchange.sent = monotonic()
+        if isinstance(request.body, bytes):
+            exchange.bytes_out += len(request.body)
+        return await super()._send(request, ticket)
+
+
+class _CountedTicket:
+    """The place of a request in a queue, if it has one, which takes note of the answer's counts."""
+
+    def __init__(self, ticket: Ticket | None, exchange: Exchange) -> None:
+        self._ticket, self._exchange = ticket, exchange
+
+    def leave(self, error: BaseException | None = None) -> None:
+        if self._ticket is not None:
+            self._ticket.leave(error)
+
+    def record(self, stats: Stats) -> None:
+        self._exchange.prompt_tokens = stats.prompt_eval_count or 0
+        self._exchange.tokens = stats.eval_count or 0
+        if self._ticket is not None:
+            self._ticket.record(stats)
+
+
+async def _counted(body: AsyncIterable[bytes], exchange: Exchange) -> AsyncIterator[bytes]:
+    async for part in body:
+        exchange.bytes_out += len(part)
+        yield part

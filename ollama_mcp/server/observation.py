@@ -1,0 +1,219 @@
+"""What is told of the server's work to whoever answers for it: of each call and of each exchange with a host.
+
+A server whose settings ask for none of it loads none of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mcp.shared.exceptions import MCPError
+from mcp.types import CallToolResult
+
+from ollama_mcp.errors import OllamaMCPError
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
+from ollama_mcp.server.elicitation import NeedsInput
+from ollama_mcp.server.results import META
+from ollama_mcp.store.ledger import LedgerRow
+
+if TYPE_CHECKING:
+    from ollama_mcp.api.metering import Exchange
+    from ollama_mcp.hosts import HostPool
+    from ollama_mcp.server.bound_tool import BoundTool
+    from ollama_mcp.settings import Settings
+    from ollama_mcp.store import Store
+    from ollama_mcp.store.ledger import Ledger
+
+
+LOCAL_USER = "local"
+# How long the rows wait for the digests; the end of the process waits for them.
+_DIGEST_SECONDS = 0.5
+# Set where a call begins, inherited by its tasks.
+_CURRENT_ROW: ContextVar[LedgerRow | None] = ContextVar("ledger_row", default=None)
+
+
+class Recorder(Protocol):
+    """Where observations go beside the ledger."""
+
+    def begin(self, exchange: Exchange) -> None:
+        """An exchange with a host begins."""
+        ...
+
+    def end(self, exchange: Exchange) -> None:
+        """It is over."""
+        ...
+
+    def called(self, row: LedgerRow) -> None:
+        """A call is over."""
+        ...
+
+    def start(self) -> None:
+        """The server begins to serve."""
+        ...
+
+    def stop(self) -> None:
+        """The server has ended; it does not wait for long."""
+        ...
+
+
+class Observer:
+    """Follows each call from its beginning to its end, and what it exchanges with hosts.
+
+    Args:
+        ledger: Gets a row of each call; None keeps none.
+        recorders: Are told of all of it.
+        hosts: Know the digests of models.
+    """
+
+    def __init__(self, ledger: Ledger | None, recorders: Sequence[Recorder], hosts: HostPool) -> None:
+        self._ledger, self.recorders, self._hosts = ledger, recorders, hosts
+        # What no call asked for: lists of models, checks of hosts.
+        self._outside = LedgerRow(LOCAL_USER, "")
+        if ledger is not None:
+            ledger.prepare = self._prepare
+
+    def start(self) -> None:
+        """The server begins to serve."""
+        for recorder in self.recorders:
+            recorder.start()
+
+    async def run(
+        self, run: Callable[..., Awaitable[CallToolResult]], tool: BoundTool, *arguments: Any
+    ) -> CallToolResult:
+        """Run a tool's work and record what became of it; raises what it raises."""
+        row = LedgerRow(caller_name(), tool.name)
+        started = time.monotonic()
+        token = _CURRENT_ROW.set(row)
+        row.outcome = "cancelled"
+        try:
+            result = await run(tool, *arguments)
+            row.outcome = outcome_of(result)
+            return result
+        except NeedsInput:
+            row.outcome = "needs_input"
+            raise
+        except Exception as error:
+            row.outcome = _kind(error)
+            raise
+        finally:
+            _CURRENT_ROW.reset(token)
+            row.seconds = time.monotonic() - started
+            self._add(row)
+
+    def refused(self, tool: str, error: Exception) -> None:
+        """Record a call that failed before its work began.
+
+        Args:
+            tool: Its name, "" where there is none of that name: whoever calls may have put anything there.
+            error: What it failed with.
+        """
+        # What work fails with becomes a result, except for what the protocol itself says of a task.
+        if not isinstance(error, MCPError):
+            self._add(LedgerRow(caller_name(), tool, _kind(error)))
+
+    def begin(self, exchange: Exchange) -> None:
+        """An exchange with a host begins."""
+        for recorder in self.recorders:
+            recorder.begin(exchange)
+
+    def end(self, exchange: Exchange) -> None:
+        """It is over: its sums belong to the call that it was made for."""
+        for recorder in self.recorders:
+            recorder.end(exchange)
+        sums = self._row().traffic_with(exchange.host, exchange.address, exchange.model)
+        sums.requests += 1
+        sums.prompt_tokens += exchange.prompt_tokens
+        sums.tokens += exchange.tokens
+        sums.bytes_out += exchange.bytes_out
+        sums.bytes_in += exchange.bytes_in
+
+    def fetched(self, address: str, size: int) -> None:
+        """A server that is no host is asked ("https://example.com", 0), or answered with so many bytes."""
+        sums = self._row().traffic_with("", address, "")
+        sums.requests += not size
+        sums.bytes_in += size
+
+    def _row(self) -> LedgerRow:
+        row = _CURRENT_ROW.get()
+        if row is not None:
+            return row
+        if self._ledger is None:
+            # Nobody would ever take what is summed up there.
+            return LedgerRow(LOCAL_USER, "")
+        self._ledger.schedule()
+        return self._outside
+
+    def _add(self, row: LedgerRow) -> None:
+        for recorder in self.recorders:
+            recorder.called(row)
+        if self._ledger is not None:
+            for (_, _, model), sums in row.traffic.items():
+                if model:
+                    sums.digest = self._hosts.known_digest(model)
+            self._ledger.add(row)
+
+    async def _prepare(self, rows: list[LedgerRow]) -> None:
+        """Before rows are written: ask for digests that no call needed to know, and add what no call asked for."""
+        if not self._add_digests(rows):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_DIGEST_SECONDS):
+                    await self._hosts.installed()
+            self._add_digests(rows)
+        if self._outside.traffic:
+            rows.append(self._outside)
+            self._outside = LedgerRow(LOCAL_USER, "")
+
+    def _add_digests(self, rows: list[LedgerRow]) -> bool:
+        """Whether all are known now."""
+        sums = [(model, one) for row in rows for (_, _, model), one in row.traffic.items()]
+        unknown = [(model, one) for model, one in sums if model and not one.digest]
+        for model, one in unknown:
+            one.digest = self._hosts.known_digest(model)
+        return all(one.digest for _, one in unknown)
+
+    async def aclose(self) -> None:
+        """Write the last rows; call it before the hosts are closed."""
+        if self._ledger is not None:
+            await self._ledger.flush()
+        for recorder in self.recorders:
+            await asyncio.to_thread(recorder.stop)
+
+
+def open_observer(settings: Settings, store: Store, hosts: HostPool) -> Observer | None:
+    """The observer that the settings ask for; None where they ask for none. The hosts tell it of their exchanges."""
+    recorders: list[Recorder] = []
+    if settings.metrics.port is not None:
+        from ollama_mcp.server.metrics import Metrics
+
+        recorders.append(Metrics(hosts, settings.metrics.port))
+    if settings.tracing:
+        from ollama_mcp.server.tracing import Tracing
+
+        recorders.append(Tracing())
+    if store.ledger is None and not recorders:
+        return None
+    observer = Observer(store.ledger, recorders, hosts)
+    hosts.measure(observer)
+    return observer
+
+
+def caller_name() -> str:
+    """Who makes the call that this task works for: the name of the token, or "local" for the user of the process."""
+    principal = CURRENT_PRINCIPAL.get()
+    return LOCAL_USER if principal is None else principal.name
+
+
+def outcome_of(result: CallToolResult) -> str:
+    """The kind of the error that a result tells; "ok" where it tells none."""
+    if not result.is_error:
+        return "ok"
+    return str((result.meta or {}).get(f"{META}/error", {}).get("kind", "internal"))
+
+
+def _kind(error: Exception) -> str:
+    return error.kind if isinstance(error, OllamaMCPError) else "internal"

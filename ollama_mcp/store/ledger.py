@@ -1,0 +1,200 @@
+"""The ledger: a row for each call, which is only ever added to; the oldest are deleted by age and by size."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ollama_mcp.store.writes import WriteBehind, transaction
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+    from ollama_mcp.store.database import Database
+
+_SECONDS_PER_DAY = 86_400
+_PAGE_ROWS = 500
+_DELETED_ROWS = 1_000
+# Rows that wait while the file cannot be written; the oldest are lost beyond.
+MAX_PENDING = 10_000
+_MAX_NAME_CHARS = 120
+
+_INSERT = "INSERT INTO ledger (at, who, tool, outcome, seconds, traffic, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_PAGE = "SELECT id, at, who, tool, outcome, seconds, traffic FROM ledger WHERE id > ? AND at >= ? ORDER BY id LIMIT ?"
+# Rows come nearly in the order of time, so that only the first ones are looked at.
+_DELETE_OLD = """DELETE FROM ledger WHERE id IN (
+    SELECT id FROM (SELECT id, at FROM ledger ORDER BY id LIMIT ?) WHERE at < ?) RETURNING bytes"""
+_DELETE_FIRST = "DELETE FROM ledger WHERE id IN (SELECT id FROM ledger ORDER BY id LIMIT ?) RETURNING bytes"
+_RESIZE = "UPDATE ledger_size SET bytes = bytes + ? RETURNING bytes"
+# What a row takes beside its text of traffic.
+_ROW_BYTES = 80
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What a call exchanged with one host about one model.
+
+    Attributes:
+        requests: Requests.
+        prompt_tokens: Tokens that the model read.
+        tokens: Tokens that it wrote.
+        bytes_out: Bytes of bodies sent there.
+        bytes_in: Bytes of bodies that came from there.
+        digest: Of the model, where it is known.
+    """
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    tokens: int = 0
+    bytes_out: int = 0
+    bytes_in: int = 0
+    digest: str = ""
+
+
+@dataclass(slots=True)
+class LedgerRow:
+    """One call.
+
+    Attributes:
+        who: Name of the token, or "local".
+        tool: The tool; "" for what the server asked a host outside of calls.
+        outcome: "ok", or the kind of the error.
+        seconds: How long it took.
+        traffic: By host, its address and the model.
+        at: When it began, in seconds since 1970.
+    """
+
+    who: str
+    tool: str
+    outcome: str = "ok"
+    seconds: float = 0.0
+    traffic: dict[tuple[str, str, str], Traffic] = field(default_factory=dict[tuple[str, str, str], Traffic])
+    at: float = field(default_factory=time.time)
+
+    def traffic_with(self, host: str, address: str, model: str) -> Traffic:
+        """The sums of one host and model, to be added to."""
+        key = host, address, model
+        found = self.traffic.get(key)
+        if found is None:
+            found = self.traffic[key] = Traffic()
+        return found
+
+
+class Ledger:
+    """Rows of calls. Adding one takes microseconds; the file is written some moments later.
+
+    Args:
+        database: Where they are kept.
+        days: How long.
+        megabytes: How many of them.
+
+    Attributes:
+        prepare: Called before each write: completes the rows, and may add some; never raises.
+        lost: Rows that were lost because the file could not be written.
+    """
+
+    def __init__(self, database: Database, *, days: float, megabytes: float) -> None:
+        self._database = database
+        self._days, self._megabytes = days, megabytes
+        self._pending: list[LedgerRow] = []
+        self._writer = WriteBehind(self._write)
+        self.prepare: Callable[[list[LedgerRow]], Awaitable[None]] | None = None
+        self.lost = 0
+
+    def add(self, row: LedgerRow) -> None:
+        """Add a row; call it in the event loop."""
+        self._pending.append(row)
+        self.schedule()
+
+    def schedule(self) -> None:
+        """Note that there is something to write."""
+        if self._writer.timer is None:
+            self._writer.schedule()
+
+    async def flush(self) -> None:
+        """Write at once what waits."""
+        await self._writer.flush()
+
+    async def entries(self, since: float = 0.0) -> AsyncGenerator[dict[str, Any]]:
+        """Yield the rows since a moment (seconds since 1970), in the order of their writing, as JSON objects.
+
+        Raises:
+            DiskError: The store cannot be used.
+        """
+        after = 0
+        while page := await self._database.run(partial(_page, after=after, since=since)):
+            for number, at, who, tool, outcome, seconds, traffic in page:
+                after = number
+                yield {
+                    "at": _iso(at),
+                    "who": who,
+                    "tool": tool,
+                    "outcome": outcome,
+                    "seconds": seconds,
+                    "traffic": json.loads(traffic),
+                }
+
+    async def aclose(self) -> None:
+        """Write the last rows."""
+        await self.flush()
+
+    async def _write(self) -> None:
+        rows, self._pending = self._pending, []
+        if self.prepare is not None:
+            await self.prepare(rows)
+        if not rows:
+            return
+        write = partial(_add, rows=rows, oldest=time.time() - self._days * _SECONDS_PER_DAY, most=self._megabytes * 1e6)
+        if not await self._database.run_or_default(write, False):
+            waiting = [*rows, *self._pending]
+            self.lost += max(0, len(waiting) - MAX_PENDING)
+            self._pending = waiting[-MAX_PENDING:]
+
+
+def _iso(at: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1000):03d}Z"
+
+
+def _page(connection: Connection, *, after: int, since: float) -> list[tuple[Any, ...]]:
+    return connection.execute(_PAGE, (after, since, _PAGE_ROWS)).fetchall()
+
+
+def _add(connection: Connection, *, rows: list[LedgerRow], oldest: float, most: float) -> bool:
+    values = [_values(row) for row in rows]
+    with transaction(connection):
+        connection.executemany(_INSERT, values)
+        change = sum(row[-1] for row in values)
+        change -= _deleted(connection, _DELETE_OLD, (_DELETED_ROWS + len(rows), oldest))
+        size = connection.execute(_RESIZE, (change,)).fetchone()[0]
+        while size > most and (freed := _deleted(connection, _DELETE_FIRST, (_DELETED_ROWS,))):
+            size = connection.execute(_RESIZE, (-freed,)).fetchone()[0]
+    return True
+
+
+def _deleted(connection: Connection, statement: str, values: tuple[float, ...]) -> int:
+    """Delete rows; how many bytes they had."""
+    return sum(size for (size,) in connection.execute(statement, values).fetchall())
+
+
+def _values(row: LedgerRow) -> tuple[Any, ...]:
+    traffic = [
+        {
+            "host": host,
+            "address": address,
+            "model": model[:_MAX_NAME_CHARS],
+            **({"digest": one.digest} if one.digest else {}),
+            "requests": one.requests,
+            "prompt_tokens": one.prompt_tokens,
+            "tokens": one.tokens,
+            "bytes_out": one.bytes_out,
+            "bytes_in": one.bytes_in,
+        }
+        for (host, address, model), one in row.traffic.items()
+    ]
+    text = json.dumps(traffic)
+    names = row.who[:_MAX_NAME_CHARS], row.tool[:_MAX_NAME_CHARS], row.outcome
+    return row.at, *names, round(row.seconds, 3), text, _ROW_BYTES + len(text)
