@@ -38,7 +38,7 @@ from ollama_mcp.server.jobs import JobManager
 from ollama_mcp.server.preload import Preloader
 from ollama_mcp.server.registry import load_tools
 from ollama_mcp.server.result_budget import fit_result
-from ollama_mcp.server.sdk import hidden
+from ollama_mcp.server.sdk import hidden, remove_tracing
 from ollama_mcp.server.server_access import ServerAccess
 from ollama_mcp.server.tasks.extension import serve_task_subscriptions
 from ollama_mcp.server.toolsets import enabled_toolsets, not_offered, select_tools
@@ -137,6 +137,8 @@ class OllamaServer(GuidedServer):
                 extensions=extensions_of(self),
                 request_state_security=self._replicas and self._replicas.security,
             )
+        if not settings.tracing:
+            remove_tracing(self)
         register_guidance(self)
         serve_task_subscriptions(self)
         if settings.tools.include or settings.tools.exclude or settings.tools.always_load != ToolSettings().always_load:

@@ -54,7 +54,8 @@ def progress_of(job: Job) -> dict[str, Any]:
         "total": job.progress.total,
         "agreed": sorted(job.consent.granted_keys | job.consent.confirmed_keys),
         "orphan": job.is_orphan,
-        "about": plain(job.about),
+        # What is kept of a call is what it can go on by, and never the words of a chat.
+        "about": plain(job.about) if job.goes_on else "",
         "created": job.created_at,
     }
 

@@ -31,10 +31,15 @@ HOLE = "\0"
 # Options that are kept beside Ollama's own.
 BESIDE = {"truncate", "shift", "logprobs", "top_logprobs"}
 # Commands and options of other programs that texts name.
-OF_OLLAMA = {"serve", "signin"}
+OF_OLLAMA = {"pull", "serve", "signin"}
 OF_OTHERS = {"--with", "--python", "--header"}
 # Descriptions and comments on code speak of the program by its name; what a user is told to run does not.
-BY_NAME = {"ollama_mcp/settings/access.py", "ollama_mcp/settings/auth.py", "ollama_mcp/server/transports/stdio.py"}
+BY_NAME = {
+    "ollama_mcp/settings/access.py",
+    "ollama_mcp/settings/auth.py",
+    "ollama_mcp/settings/observation.py",
+    "ollama_mcp/server/transports/stdio.py",
+}
 _TOOL = re.compile(r"\b(ollama_(?!mcp\b)[a-z_]+)\b")
 _HINT = re.compile(r"(?<![\w.%-])([a-z_]+)=(true|false|'[a-z_]+'|\d+)(?!\w)")
 # Where a value is put in: at run time, or by what fills in the texts of error rules.

@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-import pytest
 from mcp.server import MCPServer
 from mcp.server.lowlevel import Server
 
-from ollama_mcp.server.sdk import lowlevel_server, remove_unused_tracing
+from ollama_mcp.server.app import OllamaServer
+from ollama_mcp.server.sdk import lowlevel_server
+from ollama_mcp.settings import Settings
+from ollama_mcp.settings.model import StoreSettings
 from tests.architecture.tree import ROOT, files, imports, parsed, shown
 
 SDK_FILE = ROOT / "ollama_mcp/server/sdk.py"
@@ -87,16 +89,9 @@ def _is(module: str, name: str) -> bool:
     return not name or hasattr(found, name) or bool(import_module(f"{module}.{name}"))
 
 
-def test_tracing_stays_where_somebody_installed_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = MCPServer("x")
-    before = len(server.middleware)
-    with monkeypatch.context() as patched:
-        (tmp_path / "opentelemetry" / "sdk").mkdir(parents=True)
-        patched.syspath_prepend(str(tmp_path))  # pyright: ignore[reportUnknownMemberType]  # pytest's stub says Any
-        remove_unused_tracing(server)
-        assert len(server.middleware) == before
-    remove_unused_tracing(server)
-    assert len(server.middleware) == before - 1
+def test_the_sdk_does_not_trace_where_the_settings_want_no_tracing() -> None:
+    plain = OllamaServer(Settings(store=StoreSettings(path=":memory:")))
+    assert len(plain.middleware) == len(MCPServer("x").middleware) - 1
 
 
 def test_the_tests_that_show_whether_a_fault_of_the_sdk_has_gone_exist() -> None:

@@ -139,7 +139,9 @@ async def test_cancelling_frees_the_host_and_may_be_repeated(simulator: Simulato
     simulator.script(MODEL, answer)
     async with with_tasks(simulator.url) as client:
         name = (await task_of(client, "ollama_chat", {**CHAT, "background": True}))["taskId"]
-        await until(lambda: simulator.in_flight)
+        async with asyncio.timeout(60):
+            while "One two" not in (await asked(client, "tasks/get", name))["statusMessage"]:
+                pass
         for _ in range(2):
             assert await asked(client, "tasks/cancel", name) == {"resultType": "complete"}
             # The request to the host is closed before the answer.

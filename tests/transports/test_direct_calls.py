@@ -17,7 +17,7 @@ from mcp.types import CallToolResult, JSONRPCRequest, TextContent, jsonrpc_messa
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from pydantic import BaseModel
 
-from ollama_mcp.server.sdk import lowlevel_server, remove_unused_tracing
+from ollama_mcp.server.sdk import lowlevel_server, remove_tracing
 from ollama_mcp.server.transports.connection import serve_stream
 from ollama_mcp.server.transports.direct_calls import DirectCalls
 from tests.transports.sample import Journal, sample_server
@@ -101,7 +101,7 @@ class Client:
 async def connected(version: str) -> AsyncGenerator[Client]:
     """A client of that protocol version."""
     core = server()
-    remove_unused_tracing(core)
+    remove_tracing(core)
     to_server, source = anyio.create_memory_object_stream[SessionMessage | Exception](10)
     sink, from_server = anyio.create_memory_object_stream[SessionMessage](10)
     async with to_server, source, sink, from_server, anyio.create_task_group() as group:
@@ -157,7 +157,7 @@ async def test_the_id_of_a_cancelled_call_is_free_again() -> None:
 
 async def test_calls_in_flight_are_told_when_the_connection_ends() -> None:
     core = server()
-    remove_unused_tracing(core)
+    remove_tracing(core)
     to_server, source = anyio.create_memory_object_stream[SessionMessage | Exception](10)
     sink, from_server = anyio.create_memory_object_stream[SessionMessage](10)
     async with to_server, source, sink, from_server, anyio.create_task_group() as group:

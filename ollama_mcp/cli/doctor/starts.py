@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
+from ollama_mcp._command import command
 from ollama_mcp.cli.doctor.check import Check
 
 # The patience of Codex; others wait longer, or show no tools until the server is there.
@@ -106,7 +107,7 @@ async def check_start(name: str, words: Sequence[str], environment: Mapping[str,
         fix = "Remove what prints, such as a print in a tool file or in a script around the server."
         return Check(name, f"{found}; stdout has a line that is no message: {strange!r}", "broken", fix)
     if seconds > PATIENCE_SECONDS:
-        fix = "Run `ollama-mcp-server warm` with the options of the host, or raise its start-up time-out."
+        fix = f"Run `{command('warm')}` with the options of the host, or raise its start-up time-out."
         return Check(name, f"{found}, for which not every host waits", "warning", fix)
     return Check(name, f"{found}, and stdout is clean")
 

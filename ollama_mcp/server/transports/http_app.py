@@ -11,7 +11,7 @@ from mcp.server import MCPServer
 
 from ollama_mcp.server.auth.authenticator import Authenticator
 from ollama_mcp.server.auth.scopes import carry_principal
-from ollama_mcp.server.sdk import lowlevel_server, remove_unused_tracing
+from ollama_mcp.server.sdk import lowlevel_server
 from ollama_mcp.server.transports import MAX_MESSAGE_BYTES
 from ollama_mcp.server.transports.asgi import ASGIApp, Receive, Scope, Send, send_text
 from ollama_mcp.server.transports.cancellation import cancel_abandoned
@@ -60,7 +60,6 @@ def http_application(
         ready: Asked by /readyz.
         auth: Finds out who sends a request; None lets everybody in.
     """
-    remove_unused_tracing(server)
     if auth is not None:
         server.middleware.insert(0, carry_principal)
     # The outermost, so that a cancelled call unwinds the other middleware too.

@@ -12,7 +12,7 @@ from mcp.types import CLIENT_CAPABILITIES_META_KEY, PROTOCOL_VERSION_META_KEY
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
 from ollama_mcp.front import PREFIX
-from ollama_mcp.server.sdk import lowlevel_server, remove_unused_tracing
+from ollama_mcp.server.sdk import lowlevel_server
 from ollama_mcp.server.transports.connection import serve_stream
 from ollama_mcp.server.transports.lines import LineReader, LineWriter
 from ollama_mcp.server.transports.stdio import LineSink, LineSource
@@ -30,7 +30,6 @@ async def start_answers(server: MCPServer) -> dict[str, Any]:
     Raises:
         ValueError: The server refuses a request of a start.
     """
-    remove_unused_tracing(server)
     core = lowlevel_server(server)
     found: dict[str, str] = {}
     negotiated: dict[str, str] = {}

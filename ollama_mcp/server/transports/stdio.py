@@ -26,7 +26,7 @@ from mcp.types import (
     jsonrpc_message_adapter,
 )
 
-from ollama_mcp.server.sdk import lowlevel_server, remove_unused_tracing
+from ollama_mcp.server.sdk import lowlevel_server
 from ollama_mcp.server.transports import MAX_MESSAGE_BYTES
 from ollama_mcp.server.transports.lines import LineEvent, LineReader, LineWriter
 from ollama_mcp.server.transports.pipes import claim_stdio, open_stdio, release_stdio
@@ -69,7 +69,6 @@ async def run_stdio(
         return
 
     raise_open_files()
-    remove_unused_tracing(server)
     core = lowlevel_server(server)
     scope = anyio.CancelScope()
     forced = ForcedEnd(force_seconds)
