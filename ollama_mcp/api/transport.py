@@ -127,7 +127,10 @@ class FreeListTransport(httpx.AsyncBaseTransport):
             await connection.aclose()
         else:
             idle.append((now, connection))
-        while idle and (len(idle) > MAX_IDLE_CONNECTIONS or now - idle[0][0] > KEEPALIVE_SECONDS):
+        # The oldest goes when it is of no use any more, since the newest is taken first.
+        while idle and (
+            len(idle) > MAX_IDLE_CONNECTIONS or now - idle[0][0] > KEEPALIVE_SECONDS or not idle[0][1].socket.is_quiet()
+        ):
             await idle.popleft()[1].aclose()
 
     async def _tls_context(self) -> ssl.SSLContext:

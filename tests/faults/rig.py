@@ -250,12 +250,7 @@ class Rig:
             if attempt % 20 == 0:
                 # A connection that a call found closed, or had to open beside another, goes with the next one.
                 await self.works()
-        import os
-
-        d = f"/proc/{self.server.process.process.pid}/fd"
-        raise AssertionError(
-            f"left over: {counts}, before: {before} {[os.readlink(d + chr(47) + x) for x in os.listdir(d)]}"
-        )
+        raise AssertionError(f"left over: {counts}, before: {before}")
 
 
 @asynccontextmanager

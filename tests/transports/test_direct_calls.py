@@ -170,3 +170,15 @@ async def test_calls_in_flight_are_told_when_the_connection_ends() -> None:
         assert "notifications/progress" in await client.receive()
         await to_server.aclose()
         assert "Connection closed" in await client.receive()
+
+
+async def test_ids_that_the_sdk_takes_for_one_are_both_answered(caplog: pytest.LogCaptureFixture) -> None:
+    async with connected("2025-11-25") as client:
+        for number in (7, "7"):
+            params = {"name": "slow", "arguments": {"seconds": 0.05}}
+            await client.send({"id": number, "method": "tools/call", "params": params})
+        assert "7" in await client.receive()
+        assert "7" in await client.receive()
+        await client.send({"id": 8, "method": "tools/call", "params": {"name": "slow", "arguments": {"seconds": 0}}})
+        assert "slept" in await client.receive()
+    assert not [record for record in caplog.records if record.name == "asyncio"]

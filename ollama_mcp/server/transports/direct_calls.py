@@ -135,8 +135,9 @@ class DirectCalls:
             return False
         if not (self._is_open and self._session.initialize_accepted and version in HANDSHAKE_PROTOCOL_VERSIONS):
             return False
-        entry = self._server.get_request_handler(_METHOD)
-        if entry is None:
+        entry, key = self._server.get_request_handler(_METHOD), coerce_request_id(request.id)
+        # What to do with an id that is given again before its first call has ended is the SDK's to say.
+        if entry is None or key in self._running:
             return False
         try:
             validate_client_request(_METHOD, version, params)
@@ -155,7 +156,6 @@ class DirectCalls:
             protocol_version=version,
         )
         task = asyncio.create_task(self._serve(call, version, partial(entry.handler, context, typed)))
-        key = coerce_request_id(request.id)
         self._running[key] = call, task
         task.add_done_callback(lambda _: self._end(key, call))
         return True
