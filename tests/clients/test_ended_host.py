@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import sys
@@ -19,7 +18,6 @@ pytestmark = [
     pytest.mark.long,
     pytest.mark.timeout(600),
     pytest.mark.skipif(sys.platform == "win32", reason="starts and ends programs as POSIX does"),
-    pytest.mark.skipif(not importlib.util.find_spec("ollama_mcp.store.jobs"), reason="jobs end with their server"),
 ]
 
 MODEL, OTHER = "llama3.2:3b", "gemma3:4b"
