@@ -248,7 +248,9 @@ class Rig:
                 return
             await asyncio.sleep(0.02)
             if attempt % 20 == 0:
-                # A connection that a call found closed, or had to open beside another, goes with the next one.
+                # A connection that a call found closed, or had to open beside another, goes with the next one. The
+                # first may have asked for the loaded models beside its own request; the second knows them.
+                await self.works()
                 await self.works()
         raise AssertionError(f"left over: {counts}, before: {before}")
 
