@@ -32,7 +32,11 @@ class Certificate:
         self._certificate = Path(settings.tls_certificate).expanduser()
         self._key = Path(settings.tls_key).expanduser() if settings.tls_key else None
         self._version = self._files_version()
+        self._current = self._load()
         self.context = self._load()
+        # The only place where a server that runs takes another context, for each connection on its own. To load new
+        # files into a context in use would leave it without its key for a moment, and fail who connects just then.
+        self.context.sni_callback = self._present
         self._warn_of_mode()
 
     def for_uvicorn(self, *_: object) -> ssl.SSLContext:
@@ -61,14 +65,15 @@ class Certificate:
             return
         self._version = version
         try:
-            # Into a context of its own first: the one in use must not get half of a pair.
-            self._load()
-            self.context.load_cert_chain(self._certificate, self._key, _no_password)
+            self._current = self._load()
         except (InvalidArgument, OSError) as error:
             _log.error("the certificate in use stays: %s", error)
             return
         _log.warning("the certificate %s was loaded again", self._certificate)
         self._warn_of_mode()
+
+    def _present(self, connection: ssl.SSLSocket | ssl.SSLObject, *_: object) -> None:
+        connection.context = self._current
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
