@@ -104,7 +104,8 @@ class JobManager:
                 f"{self._limit} jobs are running, which is the limit (setting jobs.limit).",
                 next_step="ollama_job(action='list') lists them; wait for one or cancel it.",
             )
-        task = job.task = asyncio.create_task(work)
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        task = job.task = asyncio.create_task(_wake_at_end(work, ended))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:
@@ -113,7 +114,7 @@ class JobManager:
 
                 await wait_for_first(task, job.progress.moved if asks_midway else job.progress.begun, _ASKING_SECONDS)
             else:
-                await asyncio.wait({task}, timeout=caller.patience)
+                await _wait_until(ended, task, caller.patience)
             # Without room for another job the call keeps waiting: losing the work would be worse than a late answer.
             if not task.done() and not self._has_room():
                 await asyncio.wait({task})
@@ -293,3 +294,28 @@ class JobManager:
                 break
             ended, size = ended[1:], size - job.kept_bytes
             del self._jobs[job.id]
+
+
+async def _wake_at_end(work: Work, ended: asyncio.Future[None]) -> CallToolResult:
+    """Do the work, and wake who waits for its end in the loop's next turn; that of a task comes two turns later."""
+    try:
+        return await work
+    finally:
+        _wake(ended)
+
+
+async def _wait_until(ended: asyncio.Future[None], task: asyncio.Task[CallToolResult], seconds: float | None) -> None:
+    """Wait until the work has ended, or for so many seconds."""
+    # A task that is cancelled before its first step does nothing that could wake.
+    task.add_done_callback(lambda _: _wake(ended))
+    timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, _wake, ended)
+    try:
+        await ended
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+def _wake(ended: asyncio.Future[None]) -> None:
+    if not ended.done():
+        ended.set_result(None)
