@@ -14,11 +14,11 @@ from ollama_mcp.formats.words import identifier_share
 from ollama_mcp.work.cloud_policy import check_cloud_policy
 from ollama_mcp.work.files import ReadResult, UnreadFile, read_files, read_optional_files, receipts
 from ollama_mcp.work.progress import counted
-from ollama_mcp.work.rank.corpus import Corpus, Place
-from ollama_mcp.work.rank.fusion import MEANING, WORDS, Found, best_places, fuse
-from ollama_mcp.work.rank.judging import MAX_JUDGED, judge
-from ollama_mcp.work.rank.meaning import DEFAULT_CONTEXT_LENGTH, EmbeddingModel, embedding_model, search_meaning
-from ollama_mcp.work.rank.words import search_words
+from ollama_mcp.work.search.corpus import Corpus, Place
+from ollama_mcp.work.search.fusion import MEANING, WORDS, Found, best_places, fuse
+from ollama_mcp.work.search.judging import MAX_JUDGED, judge
+from ollama_mcp.work.search.meaning import DEFAULT_CONTEXT_LENGTH, EmbeddingModel, embedding_model, search_meaning
+from ollama_mcp.work.search.words import search_words
 
 if TYPE_CHECKING:
     from ollama_mcp.work.call_context import CallContext
@@ -36,7 +36,7 @@ SearchMode = Literal["auto", "words", "meaning"]
 
 
 @dataclass(frozen=True, slots=True)
-class RankedPlace:
+class FoundPlace:
     """A place that was found.
 
     Args:
@@ -53,7 +53,7 @@ class RankedPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class Ranking:
+class SearchResult:
     """The outcome of a search.
 
     Args:
@@ -65,13 +65,13 @@ class Ranking:
     """
 
     model: str
-    places: list[RankedPlace]
+    places: list[FoundPlace]
     passages: int
     embedded: int
     notes: list[str]
 
 
-async def rank(
+async def search(
     call: CallContext,
     query: str,
     *,
@@ -81,7 +81,7 @@ async def rank(
     model: str = "",
     mode: SearchMode = "auto",
     rerank: bool = False,
-) -> Ranking:
+) -> SearchResult:
     """Find the places in files and texts that a query is about.
 
     Args:
@@ -116,11 +116,11 @@ async def rank(
         if rerank and (candidates := [*found, *_others(corpus, found)]):
             found, judged = await judge(call, query, candidates, corpus)
             about += judged
-    places = [RankedPlace(one.score, one.place, _excerpt(corpus.texts[one.key]), one.by) for one in found[:listed]]
+    places = [FoundPlace(one.score, one.place, _excerpt(corpus.texts[one.key]), one.by) for one in found[:listed]]
     notes += [*_unread_notes(result), *about]
     if count > listed:
         notes.append(f"At most {listed} places are listed (setting limits.listed).")
-    return Ranking(chosen.name if chosen else "", places, corpus.passages, embedded, notes)
+    return SearchResult(chosen.name if chosen else "", places, corpus.passages, embedded, notes)
 
 
 def _others(corpus: Corpus, found: Sequence[Found]) -> list[Found]:

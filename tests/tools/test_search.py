@@ -1,4 +1,4 @@
-"""ollama_rank through a real client: what is nearest comes first, with its place and, on request, how it begins."""
+"""ollama_search through a real client: what is nearest comes first, with its place and, on request, how it begins."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from ollama_mcp._command import how_to_install
 from ollama_mcp.simulator import Simulator
 from tests.support import connected, data, error, text
-from tests.work.rank.client import CAT, MODEL, STOCKS, places, ranked, reader, sent, write_notes
+from tests.work.search.client import CAT, MODEL, STOCKS, places, ranked, reader, sent, write_notes
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 async def test_the_nearest_place_comes_first_with_its_lines_and_no_content(simulator: Simulator, folder: Path):
     async with reader(simulator, folder) as client:
         result = await client.call_tool(
-            "ollama_rank", {"query": "interest rate of the bank", "files": [str(folder)], "model": MODEL}
+            "ollama_search", {"query": "interest rate of the bank", "files": [str(folder)], "model": MODEL}
         )
     found = data(result)
     assert places(found)[0] == f"{folder}/money.md:1-2"
@@ -61,7 +61,7 @@ async def test_excerpts_come_only_on_request_and_are_short(simulator: Simulator,
     (folder / "long.txt").write_text("wide\n\nwords " * 60)
     async with reader(simulator, folder) as client:
         result = await client.call_tool(
-            "ollama_rank",
+            "ollama_search",
             {"query": "wide words", "files": [str(folder)], "excerpts": True, "k": 2, "model": MODEL},
         )
     first, second = data(result)["rows"]
@@ -89,7 +89,7 @@ async def test_a_row_of_a_table_is_a_passage_with_the_number_that_a_batch_gives_
     files = [f"{folder}/table.csv", f"{folder}/table.jsonl"]
     async with reader(simulator, folder) as client:
         result = await client.call_tool(
-            "ollama_rank", {"query": "rate of the bank", "files": files, "excerpts": True, "model": MODEL}
+            "ollama_search", {"query": "rate of the bank", "files": files, "excerpts": True, "model": MODEL}
         )
         found = data(result)
         part = await ranked(client, "rate of the bank", files=[f"{folder}/table.csv:5-6"])
@@ -139,7 +139,7 @@ async def test_ten_megabytes_on_one_line_are_one_place(simulator: Simulator, fol
 
 async def test_without_a_named_model_an_embedding_model_is_chosen_and_named(simulator: Simulator):
     async with connected(simulator.url) as client:
-        found = data(await client.call_tool("ollama_rank", {"query": "cat", "texts": [CAT]}))
+        found = data(await client.call_tool("ollama_search", {"query": "cat", "texts": [CAT]}))
     assert found["model"] == "nomic-embed-text:latest"
     assert "nomic-embed-text:latest" in found["notes"][0]
 
@@ -160,6 +160,6 @@ async def test_without_numpy_too_much_names_the_extra(simulator: Simulator, monk
     monkeypatch.setitem(sys.modules, "numpy", None)
     async with connected(simulator.url) as client:
         arguments = {"query": "cat", "texts": [str(number) for number in range(20_001)], "model": MODEL}
-        words = error(await client.call_tool("ollama_rank", arguments), "invalid_argument")
+        words = error(await client.call_tool("ollama_search", arguments), "invalid_argument")
     assert "20,001 passages" in words and how_to_install("rank") in words
     assert not sent(simulator)

@@ -10,7 +10,7 @@ from ollama_mcp.server.formatting import format_notes, format_table
 from ollama_mcp.server.types import Background, EmbedModel
 
 if TYPE_CHECKING:
-    from ollama_mcp.work.rank import RankedPlace
+    from ollama_mcp.work.search import FoundPlace
 
 # ollama_embed says which models these are; every user pays for the words in every session.
 _Model = Annotated[EmbedModel, Field(description="Embedding model.")]
@@ -27,7 +27,7 @@ class Match(BaseModel):
     excerpt: str | None = None
 
 
-class Ranked(Data):
+class SearchResults(Data):
     """The passages that fit best, the best first."""
 
     model: str | None = None
@@ -48,7 +48,7 @@ class Ranked(Data):
 
 
 @tool(title="Search files and texts", toolset="work", hints=replace(INFERS, restarts=True))
-async def ollama_rank(
+async def ollama_search(
     call: Call,
     query: str,
     files: Annotated[list[str], Field(description="Paths, globs, 'a.py:10-80'.")] = [],
@@ -59,13 +59,13 @@ async def ollama_rank(
     rerank: Annotated[bool, Field(description="A model judges the best 40.")] = False,
     excerpts: Annotated[bool, Field(description="Show how each begins.")] = False,
     background: Background = False,
-) -> Ranked:
+) -> SearchResults:
     """Search files or texts by words and meaning: the places nearest to a query. Similarity of pairs: ollama_embed."""
     # Work is imported with the first call, so that listing the tools stays fast.
-    from ollama_mcp.work.rank import rank
+    from ollama_mcp.work.search import search
 
-    found = await rank(call, query, files=files, texts=texts, count=k, model=model, mode=mode, rerank=rerank)
-    return Ranked(
+    found = await search(call, query, files=files, texts=texts, count=k, model=model, mode=mode, rerank=rerank)
+    return SearchResults(
         model=found.model or None,
         passages=found.passages,
         embedded=found.embedded,
@@ -74,14 +74,14 @@ async def ollama_rank(
     )
 
 
-def _match(ranked: "RankedPlace", *, with_excerpt: bool) -> Match:
+def _match(found: "FoundPlace", *, with_excerpt: bool) -> Match:
     # Without the text itself: the agent pays for excerpts only where it asks for them.
-    is_text = ranked.place.text_index >= 0
+    is_text = found.place.text_index >= 0
     return Match(
-        score=ranked.score,
-        by=ranked.by or None,
-        place=None if is_text else str(ranked.place),
-        row=ranked.place.row or None,
-        index=ranked.place.text_index if is_text else None,
-        excerpt=ranked.excerpt if with_excerpt else None,
+        score=found.score,
+        by=found.by or None,
+        place=None if is_text else str(found.place),
+        row=found.place.row or None,
+        index=found.place.text_index if is_text else None,
+        excerpt=found.excerpt if with_excerpt else None,
     )

@@ -13,7 +13,7 @@ from ollama_mcp.formats.words import words_of
 if TYPE_CHECKING:
     from ollama_mcp.store import Store, WordIds
     from ollama_mcp.work.call_context import CallContext
-    from ollama_mcp.work.rank.corpus import Corpus
+    from ollama_mcp.work.search.corpus import Corpus
 
 # Passages whose words are read at a time, so that the text of a large corpus is not in memory twice.
 _PAGE = 2_000
