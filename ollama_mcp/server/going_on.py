@@ -13,6 +13,7 @@ from ollama_mcp.server.caller import Caller
 from ollama_mcp.server.job import Job
 from ollama_mcp.server.jobs import JobManager
 from ollama_mcp.server.results import META
+from ollama_mcp.settings.model import OLD_TOOL_NAMES
 from ollama_mcp.work.progress import Progress
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class Continuation:
 
         What the user agreed to holds for this call too, and nothing else: nobody can be asked.
         """
-        tool, request = self._tools.get(stored.tool), stored.request or {}
+        tool = self._tools.get(OLD_TOOL_NAMES.get(stored.tool, stored.tool))
+        request = stored.request or {}
         if tool is None or not tool.is_long:
             return None
         progress = Progress(None)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.work.rank.client import write_notes
+from tests.work.search.client import write_notes
 
 
 @pytest.fixture

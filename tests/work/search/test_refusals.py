@@ -1,4 +1,4 @@
-"""What ollama_rank refuses, and what it tells of what it did not read."""
+"""What ollama_search refuses, and what it tells of what it did not read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ollama_mcp.simulator import Simulator
 from ollama_mcp.simulator.library import find_library_model
 from tests.api.raw_server import Connection, RawRequest, by_path, response, serving, version
 from tests.support import connected, data, error
-from tests.work.rank.client import CAT, MODEL, STOCKS, places, ranked, reader, sent
+from tests.work.search.client import CAT, MODEL, STOCKS, places, ranked, reader, sent
 
 
 async def test_files_that_cannot_be_read_are_receipts_and_do_not_sink_the_call(simulator: Simulator, folder: Path):
@@ -55,7 +55,7 @@ async def test_texts_are_searched_where_no_file_can_be_read(simulator: Simulator
     async with reader(simulator, folder) as client:
         found = await ranked(client, "cat", texts=[CAT], files=[f"{folder}/none.md"])
         words = error(
-            await client.call_tool("ollama_rank", {"query": "cat", "files": [f"{folder}/none.md"], "model": MODEL}),
+            await client.call_tool("ollama_search", {"query": "cat", "files": [f"{folder}/none.md"], "model": MODEL}),
             "invalid_argument",
         )
     assert places(found) == ["texts[0]"] and "none.md" in found["notes"][0]
@@ -68,7 +68,7 @@ async def test_a_folder_that_is_not_allowed_stops_the_call_also_beside_texts(sim
     (other / "a.txt").write_text(CAT)
     async with reader(simulator, folder) as client:
         arguments = {"query": "cat", "texts": [CAT], "files": [f"{other}/a.txt"], "model": MODEL}
-        error(await client.call_tool("ollama_rank", arguments), "not_allowed")
+        error(await client.call_tool("ollama_search", arguments), "not_allowed")
     assert not sent(simulator)
 
 
@@ -86,7 +86,7 @@ async def test_wrong_arguments_are_told_before_anything_is_embedded(
     simulator: Simulator, arguments: dict[str, Any], words: str
 ):
     async with connected(simulator.url, limits={"passages": 30}) as client:
-        result = await client.call_tool("ollama_rank", {"model": MODEL, **arguments})
+        result = await client.call_tool("ollama_search", {"model": MODEL, **arguments})
     assert words in error(result, "invalid_argument")
     assert not sent(simulator)
 
@@ -95,9 +95,9 @@ async def test_an_empty_file_and_too_many_files_are_told(simulator: Simulator, f
     (folder / "empty.md").write_text("")
     async with reader(simulator, folder, limits={"files": 3}) as client:
         call = {"query": "cat", "model": MODEL}
-        empty = await client.call_tool("ollama_rank", {**call, "files": [f"{folder}/empty.md"]})
+        empty = await client.call_tool("ollama_search", {**call, "files": [f"{folder}/empty.md"]})
         assert "is empty" in error(empty, "invalid_argument")
-        many = await client.call_tool("ollama_rank", {**call, "files": [str(folder)]})
+        many = await client.call_tool("ollama_search", {**call, "files": [str(folder)]})
         assert "limits.files" in error(many, "invalid_argument")
 
 
@@ -110,7 +110,7 @@ async def test_more_places_than_a_list_may_have_are_cut_with_a_note(simulator: S
 @pytest.mark.parametrize("release", ["latest", "0.17.7"])
 async def test_a_chat_model_is_refused_and_embedding_models_are_named(release: str):
     async with Simulator(version=release) as simulator, connected(simulator.url) as client:
-        result = await client.call_tool("ollama_rank", {"query": "cat", "texts": [CAT], "model": "llama3.2:3b"})
+        result = await client.call_tool("ollama_search", {"query": "cat", "texts": [CAT], "model": "llama3.2:3b"})
     words = error(result, "unsupported")
     assert "not an embedding model" in words and ("nomic-embed-text" in words or "capability='embedding'" in words)
     assert not sent(simulator)
@@ -119,8 +119,8 @@ async def test_a_chat_model_is_refused_and_embedding_models_are_named(release: s
 async def test_without_an_embedding_model_words_are_searched_and_one_is_proposed():
     asked = {"query": "cat", "texts": [STOCKS, CAT]}
     async with Simulator(version="latest", models=["chat"]) as simulator, connected(simulator.url) as client:
-        found = data(await client.call_tool("ollama_rank", asked))
-        words = error(await client.call_tool("ollama_rank", {**asked, "mode": "meaning"}), "model_not_found")
+        found = data(await client.call_tool("ollama_search", asked))
+        words = error(await client.call_tool("ollama_search", {**asked, "mode": "meaning"}), "model_not_found")
     assert places(found) == ["texts[1]"] and "model" not in found
     assert "Words alone" in found["notes"][0] and "nomic-embed-text" in found["notes"][0]
     assert "nomic-embed-text" in words
@@ -130,11 +130,11 @@ async def test_files_go_to_a_model_in_the_cloud_only_where_the_settings_let_them
     simulator.machine.cloud.install(find_library_model("embed"))
     arguments = {"query": "hammer", "model": f"{MODEL}:cloud"}
     async with reader(simulator, folder) as client:
-        refused = await client.call_tool("ollama_rank", {**arguments, "files": [str(folder)], "texts": [CAT]})
+        refused = await client.call_tool("ollama_search", {**arguments, "files": [str(folder)], "texts": [CAT]})
         assert "policy.cloud_files" in error(refused, "not_allowed")
-        assert data(await client.call_tool("ollama_rank", {**arguments, "texts": [CAT]}))["embedded"] == 1
+        assert data(await client.call_tool("ollama_search", {**arguments, "texts": [CAT]}))["embedded"] == 1
     async with reader(simulator, folder, policy={"cloud_files": "allow"}) as client:
-        found = data(await client.call_tool("ollama_rank", {**arguments, "files": [str(folder)]}))
+        found = data(await client.call_tool("ollama_search", {**arguments, "files": [str(folder)]}))
     assert places(found)[0] == f"{folder}/tools.txt:1"
 
 
@@ -160,5 +160,5 @@ async def test_vectors_that_cannot_be_are_a_bad_answer(vectors: list[str], words
         embed=embed,
     )
     async with serving(host) as raw, connected(raw.url) as client:
-        result = await client.call_tool("ollama_rank", {"query": "cat", "texts": [CAT], "model": "m"})
+        result = await client.call_tool("ollama_search", {"query": "cat", "texts": [CAT], "model": "m"})
     assert words in error(result, "bad_answer")

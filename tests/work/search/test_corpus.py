@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.work.files.documents import Document
-from ollama_mcp.work.rank.corpus import MIN_CHARS, PASSAGE_CHARS, Corpus
+from ollama_mcp.work.search.corpus import MIN_CHARS, PASSAGE_CHARS, Corpus
 
 TEXTS = st.lists(st.sampled_from(["word ", "\n", "\n\n", "  ", "sentence. ", "é"]), max_size=300).map("".join)
 

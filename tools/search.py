@@ -10,7 +10,7 @@ from ollama_mcp.server.formatting import format_notes, format_table
 from ollama_mcp.server.types import Background, EmbedModel
 
 if TYPE_CHECKING:
-    from ollama_mcp.work.rank import RankedPlace
+    from ollama_mcp.work.search import FoundPlace
 
 # ollama_embed says which models these are; every user pays for the words in every session.
 _Model = Annotated[EmbedModel, Field(description="Embedding model.")]
@@ -24,10 +24,12 @@ class Match(BaseModel):
     place: str | None = None
     row: int | None = None
     index: int | None = None
+    section: str | None = None
     excerpt: str | None = None
+    matched: list[str] | None = None
 
 
-class Ranked(Data):
+class SearchResults(Data):
     """The passages that fit best, the best first."""
 
     model: str | None = None
@@ -40,15 +42,16 @@ class Ranked(Data):
         new = f"{self.embedded:,} embedded now" if self.embedded else "all embedded before"
         how = f"by {self.model} ({new})" if self.model else "by their words"
         head = f"Best of {self.passages:,} passages {how}."
-        columns = ("score", "place", "row", "excerpt", "by")
+        columns = ("score", "place", "row", "section", "excerpt", "by")
         cells = (
-            (f"{row.score:.4f}", row.place or f"texts[{row.index}]", row.row, row.excerpt, row.by) for row in self.rows
+            (f"{row.score:.4f}", row.place or f"texts[{row.index}]", row.row, row.section, row.excerpt, row.by)
+            for row in self.rows
         )
         return "\n".join([head, format_table(columns, cells), *format_notes(self.notes)])
 
 
 @tool(title="Search files and texts", toolset="work", hints=replace(INFERS, restarts=True))
-async def ollama_rank(
+async def ollama_search(
     call: Call,
     query: str,
     files: Annotated[list[str], Field(description="Paths, globs, 'a.py:10-80'.")] = [],
@@ -57,15 +60,15 @@ async def ollama_rank(
     model: _Model = "",
     mode: Annotated[Literal["auto", "words", "meaning"], Field(description="auto: both.")] = "auto",
     rerank: Annotated[bool, Field(description="A model judges the best 40.")] = False,
-    excerpts: Annotated[bool, Field(description="Show how each begins.")] = False,
+    excerpts: Annotated[bool, Field(description="Show the best lines.")] = True,
     background: Background = False,
-) -> Ranked:
+) -> SearchResults:
     """Search files or texts by words and meaning: the places nearest to a query. Similarity of pairs: ollama_embed."""
     # Work is imported with the first call, so that listing the tools stays fast.
-    from ollama_mcp.work.rank import rank
+    from ollama_mcp.work.search import search
 
-    found = await rank(call, query, files=files, texts=texts, count=k, model=model, mode=mode, rerank=rerank)
-    return Ranked(
+    found = await search(call, query, files=files, texts=texts, count=k, model=model, mode=mode, rerank=rerank)
+    return SearchResults(
         model=found.model or None,
         passages=found.passages,
         embedded=found.embedded,
@@ -74,14 +77,15 @@ async def ollama_rank(
     )
 
 
-def _match(ranked: "RankedPlace", *, with_excerpt: bool) -> Match:
-    # Without the text itself: the agent pays for excerpts only where it asks for them.
-    is_text = ranked.place.text_index >= 0
+def _match(found: "FoundPlace", *, with_excerpt: bool) -> Match:
+    is_text = found.place.text_index >= 0
     return Match(
-        score=ranked.score,
-        by=ranked.by or None,
-        place=None if is_text else str(ranked.place),
-        row=ranked.place.row or None,
-        index=ranked.place.text_index if is_text else None,
-        excerpt=ranked.excerpt if with_excerpt else None,
+        score=found.score,
+        by=found.by or None,
+        place=None if is_text else str(found.place),
+        row=found.place.row or None,
+        index=found.place.text_index if is_text else None,
+        section=found.section or None,
+        excerpt=found.excerpt if with_excerpt else None,
+        matched=(found.matched or None) if with_excerpt else None,
     )

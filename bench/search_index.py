@@ -1,6 +1,6 @@
 """The cost of semantic search: seconds to load the vectors of a corpus, milliseconds to search it, memory.
 
-    python -m bench.rank [--passages 10000 100000]
+    python -m bench.search_index [--passages 10000 100000]
 
 The vectors are random and stored on disk, as after an earlier call; each size is measured in a process of its own. The
 search is compared with a plain NumPy product of the same matrix and query; only the ratio is comparable between
@@ -22,8 +22,8 @@ from pathlib import Path
 
 from bench.upload import resident_bytes
 from ollama_mcp.store import Store
-from ollama_mcp.work.rank.corpus import Corpus
-from ollama_mcp.work.rank.vector_index import VectorIndex, load_stored, nearest
+from ollama_mcp.work.search.corpus import Corpus
+from ollama_mcp.work.search.vector_index import VectorIndex, load_stored, nearest
 
 DIMENSIONS, NEAREST, TRIES = 768, 10, 15
 SPACE = "bench"
@@ -104,7 +104,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "store.sqlite3"
             asyncio.run(write(path, passages))
-            command = [sys.executable, "-m", "bench.rank", "--measure", str(path), "--passages", str(passages)]
+            command = [sys.executable, "-m", "bench.search_index", "--measure", str(path), "--passages", str(passages)]
             found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         times = [f"{found['cut']:.2f}", f"{found['loaded']:.2f}", f"{found['searched']:.1f}", f"{found['bare']:.1f}"]
         ratio = f"{found['searched'] / found['bare']:.2f}"

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ollama_mcp.store import Store
     from ollama_mcp.work.call_context import CallContext
     from ollama_mcp.work.decide.decider import Decider
-    from ollama_mcp.work.rank.corpus import Corpus
-    from ollama_mcp.work.rank.fusion import Found
+    from ollama_mcp.work.search.corpus import Corpus
+    from ollama_mcp.work.search.fusion import Found
 
 # What a model is asked about; the rest keeps its order behind it.
 MAX_JUDGED = 40

@@ -1,4 +1,4 @@
-"""What ollama_rank keeps: a second time only what changed is embedded, and what was too long is known."""
+"""What ollama_search keeps: a second time only what changed is embedded, and what was too long is known."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ollama_mcp.simulator import Fault, Latency, Simulator
 from tests.support import connected, data, error, text
-from tests.work.rank.client import CAT, MODEL, STOCKS, places, ranked, reader, sent
+from tests.work.search.client import CAT, MODEL, STOCKS, places, ranked, reader, sent
 
 
 def letters(count: int, seed: int) -> str:
@@ -28,7 +28,7 @@ async def test_the_second_call_embeds_nothing_even_in_another_process_of_the_ser
     assert extended["embedded"] == 1
     assert [len(inputs) for inputs in sent(simulator)] == [1, 3, 1]
     async with reader(simulator, folder) as client:
-        result = await client.call_tool("ollama_rank", {"query": "cat", "files": [str(folder)], "model": MODEL})
+        result = await client.call_tool("ollama_search", {"query": "cat", "files": [str(folder)], "model": MODEL})
     assert "all embedded before" in text(result)
     assert len(sent(simulator)) == 3
 
@@ -48,7 +48,7 @@ async def test_another_model_behind_the_same_name_embeds_anew(simulator: Simulat
         model = simulator.store.find(MODEL)
         assert model is not None
         simulator.store.remove(model)
-        missing = await client.call_tool("ollama_rank", {"query": "cat", "files": [str(folder)], "model": MODEL})
+        missing = await client.call_tool("ollama_search", {"query": "cat", "files": [str(folder)], "model": MODEL})
         assert MODEL in error(missing, "model_not_found")
         simulator.store.add(replace(model, system="pulled anew"))
         found = await ranked(client, "cat", files=[str(folder)])
@@ -67,7 +67,7 @@ async def test_what_was_embedded_before_the_host_failed_is_kept(simulator: Simul
     simulator.faults.add(Fault("status", path="/api/embed", nth=3, status=500, text="out of memory"))
     async with reader(simulator, folder, limits={"embed_chunk": 1}, work={"parallel": 1}) as client:
         call = {"query": "cat", "files": [str(folder)], "model": MODEL}
-        error(await client.call_tool("ollama_rank", call), "server_error")
+        error(await client.call_tool("ollama_search", call), "server_error")
         found = await ranked(client, "cat", files=[str(folder)])
     assert found["embedded"] == 2
 
@@ -92,7 +92,7 @@ async def test_many_passages_go_in_chunks_and_progress_tells_how_long_it_takes()
     slow = Latency(embed=0.004)
     async with Simulator(version="latest", latency=slow) as simulator, connected(simulator.url) as client:
         arguments = {"query": "number 7", "texts": many, "model": MODEL}
-        found = data(await client.call_tool("ollama_rank", arguments, progress_callback=note))
+        found = data(await client.call_tool("ollama_search", arguments, progress_callback=note))
     assert found["embedded"] == 150 and len(found["rows"]) == 10
     assert sorted(len(inputs) for inputs in sent(simulator)) == [1, 22, 64, 64]
     assert any("of 150 passages, " in message and "left" in message for message in said)
@@ -120,13 +120,13 @@ async def test_passages_that_the_server_finds_too_long_are_cut_further_and_the_s
 async def test_a_model_without_room_for_even_a_few_words_is_an_error(simulator: Simulator):
     async with connected(simulator.url, defaults={"options": {"num_ctx": 8}}) as client:
         arguments = {"query": "a", "texts": [letters(200, 1)], "model": MODEL}
-        error(await client.call_tool("ollama_rank", arguments), "too_long")
+        error(await client.call_tool("ollama_search", arguments), "too_long")
 
 
 async def test_a_query_that_does_not_fit_says_so(simulator: Simulator):
     async with connected(simulator.url) as client:
         arguments = {"query": letters(5_000, 1), "texts": [CAT], "model": MODEL}
-        assert "query is too long" in error(await client.call_tool("ollama_rank", arguments), "too_long")
+        assert "query is too long" in error(await client.call_tool("ollama_search", arguments), "too_long")
 
 
 async def test_a_server_without_embed_is_served_by_its_older_endpoint():
@@ -146,8 +146,8 @@ async def test_a_passage_without_a_usable_vector_is_left_out_by_its_place(simula
             "model": MODEL,
             "mode": "meaning",
         }
-        first = data(await client.call_tool("ollama_rank", arguments))
-        again = data(await client.call_tool("ollama_rank", arguments))
+        first = data(await client.call_tool("ollama_search", arguments))
+        again = data(await client.call_tool("ollama_search", arguments))
     assert sorted(places(first)) == [f"{folder}/animals.md:1-8", f"{folder}/money.md:1-2", "texts[0]"]
     (note,) = first["notes"]
     assert note.endswith(f"for it: texts[1], {folder}/tools.txt:1.")
@@ -158,11 +158,11 @@ async def test_a_query_without_a_usable_vector_is_the_error(simulator: Simulator
     simulator.faults.add(Fault("status", path="/api/embed", contains="hammer", text="json: unsupported value: NaN"))
     async with connected(simulator.url) as client:
         arguments = {"query": "a hammer", "texts": [STOCKS], "model": MODEL}
-        assert "the query" in error(await client.call_tool("ollama_rank", arguments), "bad_answer")
+        assert "the query" in error(await client.call_tool("ollama_search", arguments), "bad_answer")
 
 
 async def test_a_model_without_a_vector_for_any_passage_is_the_error(simulator: Simulator):
     simulator.faults.add(Fault("status", path="/api/embed", contains="fell", text="json: unsupported value: NaN"))
     async with connected(simulator.url) as client:
         arguments = {"query": "a hammer", "texts": [STOCKS], "model": MODEL}
-        assert "no usable vector" in error(await client.call_tool("ollama_rank", arguments), "bad_answer")
+        assert "no usable vector" in error(await client.call_tool("ollama_search", arguments), "bad_answer")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from ollama_mcp.work.rank.corpus import Corpus, Place
+    from ollama_mcp.work.search.corpus import Corpus, Place
 
 WORDS, MEANING = "words", "meaning"
 # How little the first place counts beside those that follow it; the value of the paper.

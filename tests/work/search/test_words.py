@@ -11,7 +11,7 @@ import pytest
 
 from ollama_mcp.simulator import Simulator
 from tests.support import connected, data
-from tests.work.rank.client import CAT, STOCKS, places, ranked, reader, sent
+from tests.work.search.client import CAT, STOCKS, places, ranked, reader, sent
 
 TEXTS = [
     "The call failed with error 0x80070005 once more.",
@@ -41,7 +41,7 @@ TEXTS = [
 )
 async def test_words_find_names_numbers_and_characters_without_a_request(simulator: Simulator, query: str, first: int):
     async with connected(simulator.url) as client:
-        found = data(await client.call_tool("ollama_rank", {"query": query, "texts": TEXTS, "mode": "words"}))
+        found = data(await client.call_tool("ollama_search", {"query": query, "texts": TEXTS, "mode": "words"}))
     assert places(found)[0] == f"texts[{first}]"
     assert {row["by"] for row in found["rows"]} == {"words"} and "model" not in found
     assert not sent(simulator)
@@ -61,16 +61,16 @@ async def test_words_that_are_nowhere_find_nothing_and_say_so(simulator: Simulat
     async with connected(simulator.url) as client:
         for query in ("hippopotamus", "*", '""', "AND OR"):
             asked = {"query": query, "texts": [STOCKS], "mode": "words"}
-            found = data(await client.call_tool("ollama_rank", asked))
+            found = data(await client.call_tool("ollama_search", asked))
             assert found["rows"] == [] and found["notes"] == ["No passage holds any word of the query."]
 
 
 async def test_what_was_searched_before_changes_no_score(simulator: Simulator, folder: Path):
     asked: dict[str, Any] = {"query": "the cat", "texts": TEXTS, "mode": "words"}
     async with reader(simulator, folder) as client:
-        before = data(await client.call_tool("ollama_rank", asked))
-        await client.call_tool("ollama_rank", {**asked, "texts": [f"cat {number} of many" for number in range(500)]})
-        after = data(await client.call_tool("ollama_rank", asked))
+        before = data(await client.call_tool("ollama_search", asked))
+        await client.call_tool("ollama_search", {**asked, "texts": [f"cat {number} of many" for number in range(500)]})
+        after = data(await client.call_tool("ollama_search", asked))
     assert places(after) == places(before) and places(before)[0] == "texts[6]"
 
 

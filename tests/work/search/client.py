@@ -1,4 +1,4 @@
-"""What tests of ollama_rank share: notes about different things, and a client that searches them."""
+"""What tests of ollama_search share: notes about different things, and a client that searches them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def reader(simulator: Simulator, folder: Path, **settings: Any) -> AsyncGe
 
 async def ranked(client: Client, query: str, **arguments: Any) -> dict[str, Any]:
     """What is found, as data."""
-    return data(await client.call_tool("ollama_rank", {"query": query, "model": MODEL, **arguments}))
+    return data(await client.call_tool("ollama_search", {"query": query, "model": MODEL, **arguments}))
 
 
 def sent(simulator: Simulator) -> list[list[str]]:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from ollama_mcp._command import how_to_install
 from ollama_mcp.errors import BadAnswer, InvalidArgument
-from ollama_mcp.work.rank.fusion import MEANING, Found, best_places
+from ollama_mcp.work.search.fusion import MEANING, Found, best_places
 
 if TYPE_CHECKING:
     from ollama_mcp.store import EmbeddingCache
-    from ollama_mcp.work.rank.corpus import Corpus
+    from ollama_mcp.work.search.corpus import Corpus
 
 BYTES_PER_NUMBER = 4
 CACHE_BYTES = 512_000_000

@@ -9,7 +9,7 @@ from mcp import Client
 
 from ollama_mcp.simulator import Answer, Simulator
 from tests.support import connected, data
-from tests.work.rank.client import CAT, STOCKS, places
+from tests.work.search.client import CAT, STOCKS, places
 
 CHAT = "llama3.2:3b"
 TEXTS = [CAT, STOCKS, "A dog barks at night.", "Rain falls."]
@@ -26,7 +26,7 @@ def letters(chances: Sequence[float]) -> list[Answer]:
 
 async def search(client: Client, **arguments: Any) -> dict[str, Any]:
     asked = {"query": "cat", "texts": TEXTS, "rerank": True, "mode": "words", **arguments}
-    return data(await client.call_tool("ollama_rank", asked))
+    return data(await client.call_tool("ollama_search", asked))
 
 
 def judged(simulator: Simulator) -> int:

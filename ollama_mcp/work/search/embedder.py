@@ -12,15 +12,15 @@ from ollama_mcp.errors import ContextOverflow, TooLong, UnsupportedByVersion, Un
 from ollama_mcp.formats.durations import format_seconds
 from ollama_mcp.work.embedding import embed, embed_each, pack_vectors
 from ollama_mcp.work.parallel import parallel_requests
-from ollama_mcp.work.rank.corpus import MIN_CHARS, passage_key
-from ollama_mcp.work.rank.vector_index import load_stored
+from ollama_mcp.work.search.corpus import MIN_CHARS, passage_key
+from ollama_mcp.work.search.vector_index import load_stored
 
 if TYPE_CHECKING:
     from ollama_mcp.api import ModelCard
     from ollama_mcp.work.call_context import CallContext
     from ollama_mcp.work.model_watch import ModelWatch
-    from ollama_mcp.work.rank.corpus import Corpus
-    from ollama_mcp.work.rank.vector_index import VectorIndex
+    from ollama_mcp.work.search.corpus import Corpus
+    from ollama_mcp.work.search.vector_index import VectorIndex
 
 
 class Prefixes(NamedTuple):

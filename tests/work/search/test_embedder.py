@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ollama_mcp.api import ModelCard
-from ollama_mcp.work.rank.embedder import Prefixes, prefixes_of
+from ollama_mcp.work.search.embedder import Prefixes, prefixes_of
 
 NOMIC = Prefixes("search_query: ", "search_document: ")
 SENTENCE = Prefixes("Represent this sentence for searching relevant passages: ")

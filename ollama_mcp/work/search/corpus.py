@@ -10,7 +10,7 @@ from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.tokens import estimate_tokens
 from ollama_mcp.work.files.documents import Document
 from ollama_mcp.work.files.passages import split_document
-from ollama_mcp.work.rank.table_rows import table_rows
+from ollama_mcp.work.search.table_rows import table_rows
 
 # Fixed steps: a text that changes a little is still split as before, and its other passages are found in the store.
 PASSAGE_CHARS = (1_200, 900, 600, 450, 300, 200, 150, 100, 60, 30)

@@ -12,8 +12,8 @@ from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.hosts.model_cards import capabilities_of, default_options
 from ollama_mcp.work.choosing import choose
 from ollama_mcp.work.model_watch import ModelWatch
-from ollama_mcp.work.rank.embedder import Embedder, Prefixes, prefixes_of
-from ollama_mcp.work.rank.vector_index import (
+from ollama_mcp.work.search.embedder import Embedder, Prefixes, prefixes_of
+from ollama_mcp.work.search.vector_index import (
     BYTES_PER_NUMBER,
     CACHE_BYTES,
     IndexCache,
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from ollama_mcp.api import ModelCard
     from ollama_mcp.store import Store
     from ollama_mcp.work.call_context import CallContext
-    from ollama_mcp.work.rank.corpus import Corpus
-    from ollama_mcp.work.rank.fusion import Found
+    from ollama_mcp.work.search.corpus import Corpus
+    from ollama_mcp.work.search.fusion import Found
 
 _MAX_NAMED = 3
 _REPLACED = "Vectors of two models cannot be compared. Make the same call again."

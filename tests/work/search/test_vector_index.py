@@ -8,8 +8,8 @@ import pytest
 
 from ollama_mcp.errors import BadAnswer
 from ollama_mcp.store import Store
-from ollama_mcp.work.rank.corpus import Corpus
-from ollama_mcp.work.rank.vector_index import MAX_INDEXES, IndexCache, VectorIndex, load_stored
+from ollama_mcp.work.search.corpus import Corpus
+from ollama_mcp.work.search.vector_index import MAX_INDEXES, IndexCache, VectorIndex, load_stored
 
 
 def vectors(size: int) -> VectorIndex:
