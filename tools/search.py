@@ -24,7 +24,9 @@ class Match(BaseModel):
     place: str | None = None
     row: int | None = None
     index: int | None = None
+    section: str | None = None
     excerpt: str | None = None
+    matched: list[str] | None = None
 
 
 class SearchResults(Data):
@@ -40,9 +42,10 @@ class SearchResults(Data):
         new = f"{self.embedded:,} embedded now" if self.embedded else "all embedded before"
         how = f"by {self.model} ({new})" if self.model else "by their words"
         head = f"Best of {self.passages:,} passages {how}."
-        columns = ("score", "place", "row", "excerpt", "by")
+        columns = ("score", "place", "row", "section", "excerpt", "by")
         cells = (
-            (f"{row.score:.4f}", row.place or f"texts[{row.index}]", row.row, row.excerpt, row.by) for row in self.rows
+            (f"{row.score:.4f}", row.place or f"texts[{row.index}]", row.row, row.section, row.excerpt, row.by)
+            for row in self.rows
         )
         return "\n".join([head, format_table(columns, cells), *format_notes(self.notes)])
 
@@ -57,7 +60,7 @@ async def ollama_search(
     model: _Model = "",
     mode: Annotated[Literal["auto", "words", "meaning"], Field(description="auto: both.")] = "auto",
     rerank: Annotated[bool, Field(description="A model judges the best 40.")] = False,
-    excerpts: Annotated[bool, Field(description="Show how each begins.")] = False,
+    excerpts: Annotated[bool, Field(description="Show the best lines.")] = True,
     background: Background = False,
 ) -> SearchResults:
     """Search files or texts by words and meaning: the places nearest to a query. Similarity of pairs: ollama_embed."""
@@ -75,7 +78,6 @@ async def ollama_search(
 
 
 def _match(found: "FoundPlace", *, with_excerpt: bool) -> Match:
-    # Without the text itself: the agent pays for excerpts only where it asks for them.
     is_text = found.place.text_index >= 0
     return Match(
         score=found.score,
@@ -83,5 +85,7 @@ def _match(found: "FoundPlace", *, with_excerpt: bool) -> Match:
         place=None if is_text else str(found.place),
         row=found.place.row or None,
         index=found.place.text_index if is_text else None,
+        section=found.section or None,
         excerpt=found.excerpt if with_excerpt else None,
+        matched=(found.matched or None) if with_excerpt else None,
     )

@@ -105,7 +105,6 @@ class Demo:
                 query="I want my money back",
                 files=[str(self.letters.with_name("letter-*.txt"))],
                 k=1,
-                excerpts=True,
             )
         else:
             self.skip("embeddings", "no installed model has the capability 'embedding'")

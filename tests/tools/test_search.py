@@ -1,4 +1,4 @@
-"""ollama_search through a real client: what is nearest comes first, with its place and, on request, how it begins."""
+"""ollama_search through a real client: what is nearest comes first, with its place and its best lines."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from ollama_mcp._command import how_to_install
 from ollama_mcp.simulator import Simulator
+from ollama_mcp.work.search.excerpts import MAX_CHARS
 from tests.support import connected, data, error, text
 from tests.work.search.client import CAT, MODEL, STOCKS, places, ranked, reader, sent, write_notes
 
@@ -19,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
     return write_notes(tmp_path)
 
 
-async def test_the_nearest_place_comes_first_with_its_lines_and_no_content(simulator: Simulator, folder: Path):
+async def test_the_nearest_place_comes_first_with_its_lines(simulator: Simulator, folder: Path):
     async with reader(simulator, folder) as client:
         result = await client.call_tool(
             "ollama_search", {"query": "interest rate of the bank", "files": [str(folder)], "model": MODEL}
@@ -32,7 +33,7 @@ async def test_the_nearest_place_comes_first_with_its_lines_and_no_content(simul
     assert (found["passages"], found["embedded"]) == (3, 3)
     words = text(result)
     assert f"{scores[0]:.4f} | {folder}/money.md:1-2" in words and "3 embedded now" in words
-    assert "bank" not in words and "bank" not in str(found)
+    assert found["rows"][0]["excerpt"] == f"{STOCKS} The bank raised its interest rate."
 
 
 async def test_the_words_that_the_model_was_trained_with_go_before_query_and_passage(
@@ -57,17 +58,51 @@ async def test_texts_are_named_by_their_index_and_mix_with_files_globs_and_range
     assert found["rows"][0]["index"] == 1 and "place" not in found["rows"][0]
 
 
-async def test_excerpts_come_only_on_request_and_are_short(simulator: Simulator, folder: Path):
-    (folder / "long.txt").write_text("wide\n\nwords " * 60)
+async def test_an_excerpt_shows_the_words_of_the_query_where_they_stand_together(simulator: Simulator, folder: Path):
+    filler = "Nothing of interest stands in this line.\n"
+    (folder / "long.txt").write_text(
+        "A token.\n" + 9 * filler + "refresh_token() expired,\n  see the Tokens.\n" + 9 * filler
+    )
+    asked = {"query": "expired refresh token", "files": [f"{folder}/long.txt"], "mode": "words"}
     async with reader(simulator, folder) as client:
-        result = await client.call_tool(
-            "ollama_search",
-            {"query": "wide words", "files": [str(folder)], "excerpts": True, "k": 2, "model": MODEL},
+        result = await client.call_tool("ollama_search", asked)
+        without = await client.call_tool("ollama_search", {**asked, "excerpts": False})
+    row = data(result)["rows"][0]
+    assert "refresh_token() expired, see the Tokens." in row["excerpt"] and row["excerpt"] in text(result)
+    assert row["excerpt"].startswith("…") and row["excerpt"].endswith("…") and len(row["excerpt"]) <= MAX_CHARS
+    assert row["matched"] == ["refresh_token", "expired", "Tokens"]
+    assert not {"excerpt", "matched"} & data(without)["rows"][0].keys() and "expired" not in text(without)
+
+
+async def test_excerpts_of_many_places_stay_within_their_budget(simulator: Simulator):
+    texts = [f"{'Word ' * 60}number{number} 東京" for number in range(100)]
+    async with connected(simulator.url) as client:
+        found = data(
+            await client.call_tool(
+                "ollama_search", {"query": "東京 number7", "texts": texts, "mode": "words", "k": 100}
+            )
         )
-    first, second = data(result)["rows"]
-    assert first["excerpt"].startswith("wide words wide") and len(first["excerpt"]) == 160
-    assert first["excerpt"].endswith("…") and first["excerpt"] in text(result)
-    assert not second["excerpt"].endswith("…")
+    rows = found["rows"]
+    assert len(rows) == 100 and sum(len(row["excerpt"]) for row in rows) <= 8_000
+    assert (rows[0]["index"], rows[0]["matched"]) == (7, ["number7", "東京"])
+
+
+@pytest.mark.parametrize("name", ["plain.md", "with space.md", "r[1]*.md", "no:3-4", "ünï.md", "10-20"])
+async def test_chat_reads_the_places_as_they_were_found(simulator: Simulator, folder: Path, name: str):
+    (folder / name).write_text(f"# Title\n\n{STOCKS * 30}\n\n{CAT}\nIt purrs.\n\n\n{STOCKS * 30}\n")
+    async with reader(simulator, folder) as client:
+        found = data(
+            await client.call_tool("ollama_search", {"query": "purrs", "files": [str(folder)], "mode": "words", "k": 1})
+        )
+        (place,) = places(found)
+        assert place.startswith(f"{folder}/{name}:")
+        answer = await client.call_tool("ollama_chat", {"prompt": "Why?", "files": [place]})
+    assert not answer.is_error
+    sent_text = str(simulator.requests[-1].json["messages"])
+    first, _, last = place.rpartition(":")[2].partition("-")
+    lines = (folder / name).read_text().split("\n")[int(first) - 1 : int(last or first)]
+    assert "It purrs." in lines and all(line in sent_text for line in lines)
+    assert f'lines=\\"{first}-{last or first}\\"' in sent_text or f'lines="{first}-{last or first}"' in sent_text
 
 
 async def test_a_text_that_stands_in_several_places_is_embedded_once_and_ties_come_in_reading_order(
@@ -88,9 +123,7 @@ async def test_a_row_of_a_table_is_a_passage_with_the_number_that_a_batch_gives_
     (folder / "table.jsonl").write_text('{"words": "A dog barks"}\n\n{"words": "Rain and snow"}\n')
     files = [f"{folder}/table.csv", f"{folder}/table.jsonl"]
     async with reader(simulator, folder) as client:
-        result = await client.call_tool(
-            "ollama_search", {"query": "rate of the bank", "files": files, "excerpts": True, "model": MODEL}
-        )
+        result = await client.call_tool("ollama_search", {"query": "rate of the bank", "files": files, "model": MODEL})
         found = data(result)
         part = await ranked(client, "rate of the bank", files=[f"{folder}/table.csv:5-6"])
     best = found["rows"][0]

@@ -15,15 +15,15 @@ from ollama_mcp.work.cloud_policy import check_cloud_policy
 from ollama_mcp.work.files import ReadResult, UnreadFile, read_files, read_optional_files, receipts
 from ollama_mcp.work.progress import counted
 from ollama_mcp.work.search.corpus import Corpus, Place
+from ollama_mcp.work.search.excerpts import chars_for, excerpt_of
 from ollama_mcp.work.search.fusion import MEANING, WORDS, Found, best_places, fuse
 from ollama_mcp.work.search.judging import MAX_JUDGED, judge
 from ollama_mcp.work.search.meaning import DEFAULT_CONTEXT_LENGTH, EmbeddingModel, embedding_model, search_meaning
-from ollama_mcp.work.search.words import search_words
+from ollama_mcp.work.search.words import query_words, search_words
 
 if TYPE_CHECKING:
     from ollama_mcp.work.call_context import CallContext
 
-EXCERPT_CHARS = 160
 _MAX_RECEIPTS = 3
 # Of each search, what the fusion sees: a place far down in both is not what was asked for.
 _DEPTH = 100
@@ -42,13 +42,17 @@ class FoundPlace:
     Args:
         score: In one call comparable: of both searches from 0 to 1 by rank, of words BM25, of meaning the cosine.
         place: Where it is.
-        excerpt: How the text there begins, on one line.
+        section: The headings above it, or the definition that it is in; "" where there is none.
+        excerpt: The part of it with the most words of the query, on one line.
+        matched: The words of the query as they stand in the excerpt.
         by: What found it: "words", "meaning", or both; and "judged", whose score is the probability that it fits.
     """
 
     score: float
     place: Place
+    section: str
     excerpt: str
+    matched: list[str]
     by: str
 
 
@@ -116,7 +120,7 @@ async def search(
         if rerank and (candidates := [*found, *_others(corpus, found)]):
             found, judged = await judge(call, query, candidates, corpus)
             about += judged
-    places = [FoundPlace(one.score, one.place, _excerpt(corpus.texts[one.key]), one.by) for one in found[:listed]]
+    places = await asyncio.to_thread(_found_places, query, corpus, found[:listed])
     notes += [*_unread_notes(result), *about]
     if count > listed:
         notes.append(f"At most {listed} places are listed (setting limits.listed).")
@@ -191,10 +195,13 @@ async def _read_files(call: CallContext, files: Sequence[str], *, required: bool
     return result
 
 
-def _excerpt(text: str) -> str:
-    # Twice the length, since runs of white space shrink to one space.
-    line = " ".join(text[: 2 * EXCERPT_CHARS].split())
-    return line if len(line) <= EXCERPT_CHARS else f"{line[: EXCERPT_CHARS - 1]}…"
+def _found_places(query: str, corpus: Corpus, found: Sequence[Found]) -> list[FoundPlace]:
+    words, chars = dict.fromkeys(query_words(query), 1.0), chars_for(len(found))
+    excerpts = [excerpt_of(corpus.texts[one.key], words, chars) for one in found]
+    return [
+        FoundPlace(one.score, one.place, "", excerpt.text, excerpt.matched, one.by)
+        for one, excerpt in zip(found, excerpts, strict=True)
+    ]
 
 
 def _unread_notes(result: ReadResult) -> list[str]:

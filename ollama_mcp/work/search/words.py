@@ -31,7 +31,7 @@ async def search_words(call: CallContext, query: str, corpus: Corpus) -> list[tu
     Returns:
         Pairs of score (BM25) and the passage's key, the best first; None where there is no index of words.
     """
-    words = await asyncio.to_thread(_query_words, query)
+    words = await asyncio.to_thread(query_words, query)
     cache_key = await asyncio.to_thread(corpus.cache_key, "words")
     cached = _known.setdefault(call.store, OrderedDict())
     # Twice, since another process may evict passages between the two steps.
@@ -67,7 +67,8 @@ def _rows(corpus: Corpus, keys: Sequence[bytes]) -> list[tuple[bytes, str]]:
     return [(key, " ".join(words_of(corpus.full_text(key)))) for key in keys]
 
 
-def _query_words(query: str) -> list[str]:
+def query_words(query: str) -> list[str]:
+    """The words of a query that are looked for."""
     words = dict.fromkeys(words_of(query))
     # Of Chinese and Japanese the pairs say it all; single characters are for queries of one.
     longer = [word for word in words if len(word) > 1 or word.isascii()]
