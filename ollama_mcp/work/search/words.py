@@ -64,7 +64,7 @@ async def _read(call: CallContext, corpus: Corpus) -> WordIds | None:
 
 
 def _rows(corpus: Corpus, keys: Sequence[bytes]) -> list[tuple[bytes, str]]:
-    return [(key, " ".join(words_of(corpus.texts[key]))) for key in keys]
+    return [(key, " ".join(words_of(corpus.full_text(key)))) for key in keys]
 
 
 def query_words(query: str) -> list[str]:
