@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ollama_mcp._paths import default_uploads_folder
 from ollama_mcp.access import Access, AllowedFolders, ReadRules, RuntimeEnvironment
 from ollama_mcp.hosts.recent import RecentDict
 
 if TYPE_CHECKING:
+    from ollama_mcp.access.sent_files import SentFiles
     from ollama_mcp.hosts.principal import Principal
     from ollama_mcp.settings import Settings
 
@@ -41,8 +44,24 @@ class PersonalRules:
             has_own = settings.read is not self._settings.read
             facts = replace(RuntimeEnvironment.current(), over_http=True, has_token=principal.may("files"))
             rules = ReadRules(settings.read, facts, None if has_own else self._allowed)
-            self._kept[key] = settings, Access.from_settings(settings, rules, self._fetched)
+            access = Access.from_settings(settings, rules, self._fetched)
+            self._kept[key] = settings, replace(access, sent=sent_files_of(settings, principal))
         return self._kept[key]
+
+
+def sent_files_of(settings: Settings, principal: Principal) -> SentFiles | None:
+    """What somebody has sent by POST /files; None where that is not allowed."""
+    given = settings.uploads
+    if not given.enabled or not principal.may("files"):
+        return None
+    from ollama_mcp.access.sent_files import SentFiles
+
+    return SentFiles(uploads_folder(settings), principal.name, given.keep_hours * 3_600)
+
+
+def uploads_folder(settings: Settings) -> str:
+    """Where the files that were sent are kept."""
+    return os.path.expanduser(settings.uploads.folder) or str(default_uploads_folder())
 
 
 def _personal(settings: Settings, principal: Principal) -> Settings:
