@@ -14,7 +14,7 @@ from tests.support import error, texts
 
 MODEL = "llama3.2:3b"
 BATCH: dict[str, Any] = {"model": MODEL, "input": ["a", "b"], "prompt": "Say {text}"}
-COMPARE: dict[str, Any] = {"models": [MODEL, "qwen3:4b"], "prompts": ["Hi"]}
+COMPARE: dict[str, Any] = {"models": [MODEL, "qwen3:4b"], "prompt": "Hi"}
 MORE = {name: ["use", "files"] for name in ("ann", "bob", "Ann", "con", "eve")}
 
 
@@ -88,7 +88,7 @@ async def test_an_output_folder_opens_nothing_for_reading(simulator: Simulator, 
     for folder in (results, texts_folder):
         folder.mkdir()
         (folder / "note.txt").write_text("CANARY", encoding="utf-8")
-    limits = {"principals": {"ann": {"output_folder": str(results)}}}
+    limits: dict[str, Any] = {"principals": {"ann": {"output_folder": str(results)}}}
     for over_http in (False, True):
         read = {"over_http": over_http, "text_folders": [str(texts_folder)]}
         async with (
