@@ -6,7 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, field_validator
 
-from ollama_mcp.settings.access import AudioSettings, ImageSettings, ReadSettings, UrlSettings, WriteSettings
+from ollama_mcp.settings.access import (
+    AudioSettings,
+    ImageSettings,
+    ReadSettings,
+    UploadSettings,
+    UrlSettings,
+    WriteSettings,
+)
 from ollama_mcp.settings.auth import AuthSettings, PrincipalSettings
 from ollama_mcp.settings.hosts import HostName, HostSettings
 from ollama_mcp.settings.observation import LedgerSettings, MetricsSettings
@@ -335,6 +342,7 @@ class Settings(SettingsSection):
     read: ReadSettings = Field(default_factory=ReadSettings)
     write: WriteSettings = Field(default_factory=WriteSettings)
     urls: UrlSettings = Field(default_factory=UrlSettings)
+    uploads: UploadSettings = Field(default_factory=UploadSettings)
     transport: Literal["stdio", "http", "sse"] = Field(
         default="stdio", description="How MCP clients reach this server."
     )
