@@ -110,6 +110,7 @@ class Servers:
             "policy.overwrite": "allow",
             "read.upload_folders": [str(self.home / "models")],
             "write.folders": [str(self.home)],
+            "limits.passages": 1_000,
             "urls.enabled": True,
             "urls.ports": [80, 443, self.sink.port],
             "web": True,
