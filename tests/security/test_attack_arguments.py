@@ -55,7 +55,18 @@ async def test_addresses_that_would_add_a_header_or_another_host(target: Target)
     assert not target.sent
 
 
-NO_NAMES = ["../x", "..%2f", "a/../../b", "x\0", "a\r\nb", "a\nERROR forged", "x" * 10_000, "ll\u0430ma", "\u202ex", "@x"]
+NO_NAMES = [
+    "../x",
+    "..%2f",
+    "a/../../b",
+    "x\0",
+    "a\r\nb",
+    "a\nERROR forged",
+    "x" * 10_000,
+    "ll\u0430ma",
+    "\u202ex",
+    "@x",
+]
 
 
 async def test_names_that_are_none(target: Target) -> None:
@@ -120,7 +131,9 @@ async def test_digests_and_file_names_that_are_paths(target: Target) -> None:
         assert result.kind, key
     paths = [one.path for one in target.rig.simulator.requests]
     assert not [path for path in paths if ".." in path or "%2e" in path.lower() or "\0" in path]
-    assert not [body for body in (one.body for one in target.rig.simulator.requests) if b".." in body or b"/etc" in body]
+    assert not [
+        body for body in (one.body for one in target.rig.simulator.requests) if b".." in body or b"/etc" in body
+    ]
 
 
 def _dag(levels: int) -> dict[str, Any]:
