@@ -67,7 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         if not isinstance(error, OllamaMCPError):
             raise
-        print(f"ollama-mcp-server: {error}", file=sys.stderr)
+        from ollama_mcp.cli.advice import in_shell
+
+        print(f"ollama-mcp-server: {in_shell(str(error))}", file=sys.stderr)
         return 2
 
 

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
-import os
 import sys
-import tempfile
-import unicodedata
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mcp.types import CallToolResult, TextContent
+from mcp.types import CallToolResult
 
-from ollama_mcp.cli.options import cloud_key, load_from_options
+from ollama_mcp.cli.calling import call, named, piped_in
+from ollama_mcp.cli.output import Output, for_terminal, texts_of
 from ollama_mcp.cli.progress_line import ProgressLine
 from ollama_mcp.errors import InvalidArgument
-from ollama_mcp.server.app import OllamaServer
-from ollama_mcp.server.results import META
-from ollama_mcp.settings import Settings
 from ollama_mcp.work.progress import Progress
-
-_MAX_PIPED = 50_000_000
 
 
 def ask(options: argparse.Namespace) -> int:
@@ -33,9 +23,9 @@ def ask(options: argparse.Namespace) -> int:
     Raises:
         InvalidArgument: There is nothing to ask, or the schema is none.
     """
-    loaded = load_from_options(options)
-    with _piped_in() as piped:
-        prompt, files = " ".join(options.prompt), [_named(file) for file in options.file]
+    output = Output(options)
+    with piped_in() as piped:
+        prompt, files = " ".join(options.prompt), [named(file) for file in options.file]
         if piped is not None and prompt:
             files.append(str(piped))
         elif piped is not None:
@@ -47,32 +37,25 @@ def ask(options: argparse.Namespace) -> int:
         arguments: dict[str, Any] = {"prompt": prompt, "files": files, "model": options.model, "system": options.system}
         if options.schema:
             arguments["format"] = _schema(options.schema)
-        server = OllamaServer(_with_folders(loaded.settings, files), api_key=cloud_key(), allowed=loaded.config_file)
-        answer = _Answer(streams=not (options.json or options.schema))
-        result = asyncio.run(_call(server, arguments, answer))
-    if options.json:
-        print(json.dumps(_as_json(result), ensure_ascii=False, indent=2))
-    else:
-        answer.finish(result, quiet=options.quiet)
-    return 1 if result.is_error else 0
-
-
-async def _call(server: OllamaServer, arguments: dict[str, Any], answer: _Answer) -> CallToolResult:
-    try:
-        return await server.call_tool("ollama_chat", arguments, report=answer.progress)
-    finally:
+        answer = _Answer(output, streams=not (options.json or options.schema))
+        result = call(options, "ollama_chat", arguments, files=files, report=answer.progress)
         answer.line.clear()
-        await server.aclose()
+    if not options.json:
+        answer.finish(result)
+        return 1 if result.is_error else 0
+    return output.result(result, _as_json)
 
 
 class _Answer:
     """An answer on its way to stdout.
 
     Args:
+        output: Where it goes.
         streams: Whether it is printed while it is written.
     """
 
-    def __init__(self, *, streams: bool) -> None:
+    def __init__(self, output: Output, *, streams: bool) -> None:
+        self._output = output
         self.line = ProgressLine()
         self.progress = Progress(self._report)
         self._streams = streams
@@ -84,16 +67,16 @@ class _Answer:
             if not self._printed:
                 self.line.clear()
             self._print(written)
-        elif self.line.visible and not self._printed:
+        elif self.line.visible and not self._printed and not self._output.is_quiet:
             await self.line.show(done, total, text)
 
-    def finish(self, result: CallToolResult, *, quiet: bool) -> None:
+    def finish(self, result: CallToolResult) -> None:
         """Print what is not printed yet: the rest of the answer; notes and errors on stderr."""
-        blocks = _texts(result)
+        blocks = texts_of(result)
         if result.is_error:
             if self._printed:
                 print(flush=True)
-            print(_plain(blocks[0]), file=sys.stderr)
+            self._output.error(blocks[0])
             return
         whole = blocks[0].removesuffix("\n")
         if not whole.startswith(self._printed.rstrip()):
@@ -102,72 +85,21 @@ class _Answer:
             self._printed = ""
         self._print(whole)
         print(flush=True)
-        if not quiet:
-            for note in blocks[1:]:
-                print(_plain(note.strip()), file=sys.stderr)
+        for note in blocks[1:]:
+            self._output.note(note.strip())
 
     def _print(self, written: str) -> None:
-        print(_plain(written[len(self._printed) :]), end="", flush=True)
+        print(for_terminal(written[len(self._printed) :], sys.stdout.isatty()), end="", flush=True)
         self._printed = written
 
 
-def _plain(text: str) -> str:
-    """The text without what could move the cursor of a terminal; a pipe gets it as it is."""
-    if not sys.stdout.isatty():
-        return text
-    return "".join(one for one in text if one in "\n\t" or unicodedata.category(one) != "Cc")
-
-
-def _texts(result: CallToolResult) -> list[str]:
-    return [block.text for block in result.content if isinstance(block, TextContent)]
-
-
 def _as_json(result: CallToolResult) -> dict[str, Any]:
-    """The result for a program: the answer with its notes, or the error with what was written before it."""
-    blocks = _texts(result)
-    if result.is_error:
-        kind = (result.meta or {}).get(f"{META}/error", {}).get("kind", "internal")
-        return {"error": {"kind": kind, "message": blocks[0]}, "partial": "".join(blocks[1:])}
+    """The answer for a program, with its notes."""
+    blocks = texts_of(result)
     found: dict[str, Any] = {"answer": blocks[0].removesuffix("\n"), "notes": [note.strip() for note in blocks[1:]]}
     if result.structured_content is not None:
         found["data"] = result.structured_content
     return found
-
-
-@contextmanager
-def _piped_in() -> Generator[Path | None]:
-    """A file with what is piped in, which is gone at the end; None where nothing is.
-
-    Raises:
-        InvalidArgument: It is more than a model could read.
-    """
-    if sys.stdin is None or sys.stdin.isatty():
-        yield None
-        return
-    content = sys.stdin.buffer.read(_MAX_PIPED + 1)
-    if len(content) > _MAX_PIPED:
-        raise InvalidArgument(
-            f"More than {_MAX_PIPED:,} bytes are piped in.", next_step="Pipe in less, or name the file with -f."
-        )
-    if not content.strip():
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="ollama-mcp-ask-") as folder:
-        file = Path(os.path.realpath(folder)) / "stdin"
-        file.write_bytes(content)
-        yield file
-
-
-def _named(file: str) -> str:
-    """A file as it was named; by its absolute path where it is there, since servers do not trust any working folder."""
-    return os.path.abspath(file) if os.path.exists(file) else file
-
-
-def _with_folders(settings: Settings, files: list[str]) -> Settings:
-    """The settings with the folders of the files that the user has just named: naming them allows reading them."""
-    named = [file if os.path.isdir(file) else os.path.dirname(file) for file in files if os.path.exists(file)]
-    read = settings.read.model_copy(update={"text_folders": [*settings.read.text_folders, *dict.fromkeys(named)]})
-    return settings.model_copy(update={"read": read})
 
 
 def _schema(text: str) -> Any:

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pydantic_core import to_jsonable_python
@@ -14,6 +14,7 @@ from pydantic_core import to_jsonable_python
 from ollama_mcp._paths import user_config_file
 from ollama_mcp.access import allow_folder, allowed_folders_file
 from ollama_mcp.cli.options import cloud_key, load_from_options
+from ollama_mcp.cli.output import Output
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.settings import LoadedSettings, Settings, SettingsError
 from ollama_mcp.settings.load import SECRET_SETTINGS, iter_settings
@@ -28,7 +29,7 @@ def config(options: argparse.Namespace) -> int:
         return 0
     loaded = load_from_options(options)
     if options.action == "show":
-        _show(loaded)
+        _show(loaded, Output(options))
     else:
         _check(loaded)
     return 0
@@ -42,18 +43,28 @@ def allow(options: argparse.Namespace) -> int:
     return 0
 
 
-def _show(loaded: LoadedSettings) -> None:
+def _show(loaded: LoadedSettings, output: Output) -> None:
+    origins, values = loaded.origins, dict(shown_values(loaded.settings))
+    if output.is_json:
+        rows = [{"name": name, "value": value, "from": origins.get(name, "default")} for name, value in values.items()]
+        output.json({"file": loaded.config_file and str(loaded.config_file), "settings": rows})
+        return
     print(f"# config file: {loaded.config_file or f'none; {user_config_file()} would be read'}")
-    for path, _ in iter_settings():
-        value = _value(loaded.settings, path)
-        # An address may contain a user and a password.
-        shown = (
-            '"(set)"'
-            if path in SECRET_SETTINGS and value
-            else _URL_CREDENTIALS.sub("(set)@", json.dumps(value, ensure_ascii=False, default=to_jsonable_python))
-        )
-        print(f"{path} = {shown}  # {loaded.origins.get(path, 'default')}")
+    for name, value in values.items():
+        print(f"{name} = {json.dumps(value, ensure_ascii=False)}  # {origins.get(name, 'default')}")
     print(f"OLLAMA_API_KEY is {'set' if cloud_key() else 'not set'}.")
+
+
+def shown_values(settings: Settings) -> Iterator[tuple[str, Any]]:
+    """Each setting by its path, with its value as JSON has it; no key and no password."""
+    for path, _ in iter_settings():
+        value = _value(settings, path)
+        if path in SECRET_SETTINGS and value:
+            yield path, "(set)"
+        else:
+            # An address may contain a user and a password.
+            text = json.dumps(value, ensure_ascii=False, default=to_jsonable_python)
+            yield path, json.loads(_URL_CREDENTIALS.sub("(set)@", text))
 
 
 def _check(loaded: LoadedSettings) -> None:

@@ -8,6 +8,7 @@ import sys
 import unicodedata
 
 _CLEAR = "\r\x1b[K"
+_BAR_COLUMNS = 20
 
 
 class ProgressLine:
@@ -23,12 +24,18 @@ class ProgressLine:
     async def show(self, done: float, total: float | None, text: str) -> None:
         """Replace the line; the text, on which no control character is left, is cut to the terminal's width."""
         width = shutil.get_terminal_size().columns - 1
-        print(f"{_CLEAR}{_last_columns(text, width)}", end="", file=sys.stderr, flush=True)
+        bar = _bar(done, total) if total and width > 3 * _BAR_COLUMNS else ""
+        print(f"{_CLEAR}{bar}{_last_columns(text, width - len(bar))}", end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         """Remove the line, so that what is printed next begins at the left edge."""
         if self.visible:
             print(_CLEAR, end="", file=sys.stderr, flush=True)
+
+
+def _bar(done: float, total: float) -> str:
+    full = round(_BAR_COLUMNS * min(done / total, 1))
+    return f"[{'#' * full}{'.' * (_BAR_COLUMNS - full)}] "
 
 
 def _last_columns(text: str, width: int) -> str:

@@ -7,8 +7,10 @@ import asyncio
 from pathlib import Path
 
 from ollama_mcp.cli.options import load_from_options
-from ollama_mcp.server.formatting import format_bytes, format_table
+from ollama_mcp.cli.output import Output
+from ollama_mcp.server.formatting import format_bytes
 from ollama_mcp.store import Store
+from ollama_mcp.store.content import Held
 from ollama_mcp.work.batch.concurrency import is_locked, run_lock
 
 
@@ -18,14 +20,21 @@ def store(options: argparse.Namespace) -> int:
     Raises:
         DiskError: The store cannot be used.
     """
-    kept = Store.from_settings(load_from_options(options).settings)
+    kept, output = Store.from_settings(load_from_options(options).settings), Output(options)
     if (path := kept.path) is None or not path.exists():
+        if output.is_json:
+            output.json({"path": str(path) if path else None, "bytes": 0, "kept": []})
+            return 0
         where = "in memory (store.path, read_only)" if path is None else f"not there yet ({path})"
         print(f"Nothing is kept: the store is {where}.")
     elif options.action == "show":
-        rows = asyncio.run(_held(kept))
+        held = asyncio.run(_held(kept))
+        if output.is_json:
+            output.json({"path": str(path), "bytes": path.stat().st_size, "kept": [one._asdict() for one in held]})
+            return 0
         print(f"{path} ({_size(path)})")
-        print(format_table(("kept", "number", "size"), rows))
+        rows = [(one.kind, one.number, format_bytes(one.size) if one.size else None) for one in held]
+        output.table(("kept", "number", "size"), rows)
         for file in kept.copies():
             print(f"Copy of an older version: {file} ({_size(file)})")
     else:
@@ -39,9 +48,9 @@ def store(options: argparse.Namespace) -> int:
     return 0
 
 
-async def _held(kept: Store) -> list[tuple[str, int, str | None]]:
+async def _held(kept: Store) -> list[Held]:
     try:
-        return [(held.kind, held.number, format_bytes(held.size) if held.size else None) for held in await kept.held()]
+        return await kept.held()
     finally:
         await kept.aclose()
 

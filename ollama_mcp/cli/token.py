@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from ollama_mcp.cli.options import load_from_options
+from ollama_mcp.cli.output import Output
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.hosts.principal import SCOPES
 from ollama_mcp.server.auth.token_file import add_token, default_token_file, read_tokens, revoke_token
@@ -18,7 +19,7 @@ def token(options: argparse.Namespace) -> int:
     configured = load_from_options(options).settings.auth.tokens
     file = Path(configured).expanduser() if configured else default_token_file()
     if options.action == "list":
-        _list(file)
+        _list(file, Output(options))
         return 0
     if not options.name:
         raise InvalidArgument(f"token {options.action} needs a name.", next_step=f"token {options.action} NAME")
@@ -38,6 +39,10 @@ def token(options: argparse.Namespace) -> int:
     return 0
 
 
-def _list(file: Path) -> None:
-    for one in read_tokens(file) if os.path.lexists(file) else ():
-        print(f"{one.name}  {','.join(scope for scope in SCOPES if scope in one.scopes)}  {one.created}")
+def _list(file: Path, output: Output) -> None:
+    tokens = read_tokens(file) if os.path.lexists(file) else []
+    rows = [(one.name, [scope for scope in SCOPES if scope in one.scopes], one.created) for one in tokens]
+    if output.is_json:
+        output.json([{"name": name, "scopes": scopes, "created": created} for name, scopes, created in rows])
+    for name, scopes, created in () if output.is_json else rows:
+        print(f"{name}  {','.join(scopes)}  {created}")

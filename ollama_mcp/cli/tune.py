@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from dataclasses import asdict
 
 from ollama_mcp.access import Access
 from ollama_mcp.cli.options import cloud_key, load_from_options
+from ollama_mcp.cli.output import Output
 from ollama_mcp.cli.progress_line import ProgressLine
 from ollama_mcp.errors import InternalError
 from ollama_mcp.hosts import HostPool
@@ -27,13 +29,13 @@ def tune(options: argparse.Namespace) -> int:
         OllamaMCPError: The model cannot be measured; nothing is kept.
     """
     settings = load_from_options(options).settings
-    asyncio.run(_measure(settings, options.model))
+    asyncio.run(_measure(settings, options.model, Output(options)))
     return 0
 
 
-async def _measure(settings: Settings, name: str) -> None:
+async def _measure(settings: Settings, name: str, output: Output) -> None:
     line, store = ProgressLine(), Store.from_settings(settings)
-    progress = Progress(line.show if line.visible else None)
+    progress = Progress(line.show if line.visible and not output.is_quiet else None)
     hosts = HostPool(settings, api_key=cloud_key())
     try:
         call = CallContext(settings, hosts, _no_access, store, progress, ActiveCalls(), ModelHabits())
@@ -42,6 +44,9 @@ async def _measure(settings: Settings, name: str) -> None:
         line.clear()
         await hosts.aclose()
         await store.aclose()
+    if output.is_json:
+        output.json({"model": model, "host": hosts.url, "is_kept": store.path is not None, **asdict(tuning)})
+        return
     print(f"{model} on {hosts.url}")
     print("\n".join(_table(tuning)))
     print(described(tuning, model))

@@ -43,7 +43,7 @@ from ollama_mcp.server.server_access import ServerAccess
 from ollama_mcp.server.tasks.extension import serve_task_subscriptions
 from ollama_mcp.server.toolsets import enabled_toolsets, not_offered, select_tools
 from ollama_mcp.settings import Settings
-from ollama_mcp.settings.model import ToolSettings
+from ollama_mcp.settings.model import OLD_TOOL_NAMES, ToolSettings
 from ollama_mcp.store import Store
 from ollama_mcp.work.choosing import ModelHabits
 from ollama_mcp.work.progress import Progress, Send
@@ -82,14 +82,9 @@ class OllamaServer(GuidedServer):
         hosts: The host pool; made from the settings by default.
         allowed: File with the folders allowed at the command line; the user's own by default.
 
-    Attributes:
-        tools_listed_by: What lists the tools for whoever calls them.
-
     Raises:
         SettingsError: A toolset or tool that does not exist, or a default that no call could use.
     """
-
-    tools_listed_by = "tools/list"
 
     def __init__(
         self, settings: Settings, *, api_key: str = "", hosts: HostPool | None = None, allowed: Path | None = None
@@ -226,9 +221,9 @@ class OllamaServer(GuidedServer):
         call again; elsewhere it is asked while the call waits. `report` gets the progress of a call without a client.
         """
         try:
-            tool = self.bound_tools.get(name)
+            tool = self.bound_tools.get(name := OLD_TOOL_NAMES.get(name, name))
             if tool is None:
-                raise not_offered(name, self._specs, self.bound_tools, self.tools_listed_by)
+                raise not_offered(name, self._specs, self.bound_tools)
             if (principal := CURRENT_PRINCIPAL.get()) is not None:
                 from ollama_mcp.server.auth.scopes import check_scope
 

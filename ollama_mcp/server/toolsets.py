@@ -68,9 +68,7 @@ def select_tools(specs: dict[str, ToolSpec], settings: Settings, *, cloud_key: b
     }
 
 
-def not_offered(
-    name: str, known: Collection[str], offered: Collection[str], listed_by: str
-) -> InvalidArgument | NotAllowed:
+def not_offered(name: str, known: Collection[str], offered: Collection[str]) -> InvalidArgument | NotAllowed:
     """The error for a tool that the settings leave out, or that does not exist."""
     if name in known:
         return NotAllowed(
@@ -78,7 +76,7 @@ def not_offered(
             next_step="The user can change read_only, network, tools.toolsets, tools.include or tools.exclude.",
         )
     close = difflib.get_close_matches(name, list(offered), n=1)
-    hint = f"Did you mean {close[0]}?" if close else f"{listed_by} names the offered tools."
+    hint = f"Did you mean {close[0]}?" if close else "tools/list names the offered tools."
     return InvalidArgument(f"Unknown tool: {name[:80]!r}.", next_step=hint)
 
 

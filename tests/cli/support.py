@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,3 +46,31 @@ async def run(*arguments: str, **variables: str) -> Ran:
         raise
     assert process.returncode is not None
     return Ran(process.returncode, out.decode(), err.decode())
+
+
+async def on_screen(*arguments: str, typed: str = "", **variables: str) -> tuple[int, str]:
+    """Run the command with a terminal in the place of all three streams; gives its exit code and what is shown."""
+    ours, theirs = os.openpty()
+    try:
+        os.write(ours, typed.encode())
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "ollama_mcp", *arguments),
+            env=environment(TERM="xterm", **variables),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        shown = await asyncio.wait_for(asyncio.to_thread(_read_all, ours), 150)
+        return await process.wait(), shown.replace("\r\n", "\n")
+    finally:
+        os.close(ours)
+
+
+def _read_all(terminal: int) -> str:
+    """What a terminal was sent until nobody has its other end any more."""
+    read = b""
+    with suppress(OSError):  # which is how Linux tells that
+        while part := os.read(terminal, 65_536):
+            read += part
+    return read.decode()

@@ -15,12 +15,12 @@ CALL = "from ollama_mcp.cli import main; raise SystemExit(main())"
 _COMMAND = re.compile(r"`([^`]+)`")
 
 
-async def follow(advice: str, folder: Path) -> tuple[int, str]:
+async def follow(advice: str, folder: Path, **variables: str) -> tuple[int, str]:
     """Run the command that a message names, as a user's terminal would."""
     named = _COMMAND.search(advice)
     assert named is not None, advice
     words = shlex.split(named[1])
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "XDG_CONFIG_HOME": str(folder), **variables}
     process = await asyncio.create_subprocess_exec(
         *words, cwd=folder, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
 import sys
 from collections.abc import AsyncGenerator
 from dataclasses import asdict
@@ -13,6 +11,7 @@ from pathlib import Path
 
 from ollama_mcp.cli.doctor.check import Check, exit_code
 from ollama_mcp.cli.options import cloud_key, load_from_options, to_arguments
+from ollama_mcp.cli.output import Output
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.escaping import escape
 from ollama_mcp.hosts import HostPool, open_pool
@@ -31,13 +30,14 @@ def doctor(options: argparse.Namespace) -> int:
 
 async def _report(options: argparse.Namespace) -> int:
     checks: list[Check] = []
+    output = Output(options)
     async for check in _checks(options):
         checks.append(check)
         if not options.json and not (options.quiet and check.verdict == "ok"):
-            _show(check, is_coloured=_is_coloured(options))
+            _show(check, is_coloured=output.is_coloured and sys.stdout.isatty())
     code = exit_code(checks)
     if options.json:
-        print(json.dumps({"exit_code": code, "checks": [asdict(check) for check in checks]}, indent=2))
+        output.json({"exit_code": code, "checks": [asdict(check) for check in checks]})
     elif not options.quiet:
         print(("All is well.", "It works, with warnings.", "Something is broken.")[code])
     return code
@@ -96,11 +96,6 @@ async def _of_machine(
     yield await check_own_start(to_arguments(options))
     async for check in check_hosts(Path.home()):
         yield check
-
-
-def _is_coloured(options: argparse.Namespace) -> bool:
-    is_plain = options.no_color or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return sys.stdout.isatty() and not is_plain
 
 
 def _show(check: Check, *, is_coloured: bool) -> None:
