@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 
+from ollama_mcp._command import command
 from ollama_mcp.cli.demo_steps import LETTERS, Demo
 from ollama_mcp.cli.options import load_from_options, to_arguments
 from ollama_mcp.errors import OllamaMCPError
@@ -99,7 +101,8 @@ async def _with_client(console: Console, url: str, arguments: list[str], simulat
     if failed:
         console.print(f"[red]{failed} steps failed.[/]")
     else:
-        console.print("[green]All steps succeeded.[/] Add the server to your host: see README.md.")
+        add = escape(command("install HOST"))
+        console.print(f"[green]All steps succeeded.[/] Add the server to your host: `{add}`.")
     return 1 if failed else 0
 
 

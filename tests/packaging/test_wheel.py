@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.types import TextResourceContents
 
+from ollama_mcp._project import REPOSITORY
 from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.settings import Settings
 from tests.packaging.conftest import ROOT, Built, build, empty_home, offered_tools
@@ -48,6 +50,17 @@ def test_nothing_else_lands_at_the_top_of_site_packages(built: Built) -> None:
     (info,) = {name.split("/")[0] for name in built.wheel_names if ".dist-info/" in name}
     assert info.startswith("ollama_mcp_server-")
     assert {name.split("/")[0] for name in built.wheel_names} == {"ollama_mcp", "ollama_mcp_server.py", info}
+
+
+def test_the_package_index_is_told_links_that_work_without_the_files_beside_it(built: Built) -> None:
+    with zipfile.ZipFile(built.wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        told = archive.read(name).decode()
+    assert "Description-Content-Type: text/markdown" in told
+    assert f"]({REPOSITORY}/blob/main/docs/install.md)" in told
+    assert f'src="{REPOSITORY}/raw/main/docs/pictures/how-it-works-light.svg"' in told
+    links = re.findall(r"\]\(([^)]+)\)", told)
+    assert links and all(link.startswith(("https://", "#")) for link in links)
 
 
 @pytest.fixture
