@@ -61,6 +61,9 @@ async def test_what_is_not_exactly_one_known_token_is_unauthorized(simulator: Si
             assert answer.status == 401 or (len(value) > 20_000 and answer.status == 400), value
             assert answer.status == 400 or 'error="invalid_' in (answer.header("www-authenticate") or "")
             assert good.encode() not in answer.body
+        # What no header may have is refused before it is read as one.
+        for value in (f"Bearer {good}\0", f"Bearer {good}\r\n X: y", "Bearer a\rb"):
+            assert (await team.peer.raw(f"{request}Authorization: {value}\n", body)).status in (400, 401), value
         line = f"Authorization: Bearer {good}\n"
         assert (await team.peer.raw(f"{request}{line}{line}", body)).status == 401
         assert (
