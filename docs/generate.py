@@ -17,7 +17,15 @@ from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.settings import Settings
 from ollama_mcp.settings.load import iter_settings, variable_name
 from ollama_mcp.settings.model import TOOLSETS, ToolSettings
+from tests.security.attacks import ATTACKS
 
+_ATTACKS_HEAD = """# Attacks
+
+What was tried against this server, and the tests that run it. Those by files and arguments run against the server as a
+process, over stdio and over HTTP, with secrets in its home, a listener that must see nobody, and a simulated Ollama. A01
+to A65 come from published vulnerabilities and how such servers were broken, B01 to B15 are our own. The page is generated
+from the tables in `tests/security/`.
+"""
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -48,6 +56,7 @@ def _generated() -> dict[Path, str]:
             (ROOT / "docs/install.md").read_text(encoding="utf-8"), "hosts", host_table()
         ),
         ROOT / "README.md": _between(readme, "tools", tool_table()),
+        ROOT / "docs/attacks.md": attack_page(),
         **{ROOT / path: text for path, text in manifests().items()},
     }
 
@@ -68,6 +77,16 @@ def tool_table() -> str:
         cells = (spec.toolset, f"`{tool.name}`", purpose, changes, str(tool_list_tokens(tool)))
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def attack_page() -> str:
+    """docs/attacks.md."""
+    rows = ["| attack | what is tried, and what must come of it | tests below `tests/` |", "|---|---|---|"]
+    for attack in ATTACKS:
+        tests = "; ".join(f"`{one.removeprefix('tests/').replace('::test_', ': ')}`" for one in attack.tests)
+        what = attack.attack + (f" (not run here: {attack.left})" if attack.left else "")
+        rows.append(f"| {attack.id} | {what} | {tests} |")
+    return "\n".join([_ATTACKS_HEAD, *rows, ""])
 
 
 def settings_table() -> str:

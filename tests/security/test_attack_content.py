@@ -13,7 +13,7 @@ import pytest
 from ollama_mcp.simulator import Answer, Simulator
 from tests.api.raw_server import Connection, RawRequest, by_path, response, serving, version
 from tests.cli.support import run
-from tests.faults.rig import MODEL
+from tests.faults.rig import MODEL, Server, rigged
 from tests.security.target import CANARY, Target
 from tests.support import connected, data, texts
 
@@ -103,3 +103,19 @@ async def test_models_with_names_that_move_the_cursor() -> None:
             assert data(result)
             assert not _UNSEEN.search(texts(result)[0]), tool
             assert not [line for line in texts(result)[0].splitlines() if line.startswith("ERROR forged")]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="the limit is POSIX's")
+async def test_a_ledger_without_room_holds_up_no_call(tmp_path: Path) -> None:
+    """A65: its disk is full; the calls go on, and the log says so a few times and not with each."""
+    given = {"store.path": str(tmp_path / "store.sqlite3"), "ledger.enabled": True}
+    server = Server("stdio", given, prefix=("sh", "-c", 'ulimit -f 200; exec "$@"', "sh"))
+    try:
+        async with rigged(server, tmp_path) as rig:
+            for _ in range(200):
+                await rig.works()
+    finally:
+        server.close()
+    told = [line for line in server.process.stderr if "disk" in line or "ledger" in line or "store" in line]
+    assert 0 < len(told) < 20, server.process.stderr
