@@ -290,4 +290,14 @@ ATTACKS = [
         "a model that moves to the cloud once it was judged, under `network` off: it gets nothing",
         tests_in(_NETWORK, "a_model_that_moves_to_the_cloud_once_it_was_judged"),
     ),
+    Attack(
+        "B16",
+        "a namespace or host whose name begins as an allowed pattern: not allowed",
+        tests_in(_CHAINED, "names_that_only_begin_like_an_allowed_model"),
+    ),
+    Attack(
+        "B17",
+        "hosts of others, in lists, errors and proposals: not shown",
+        tests_in(_CHAINED, "hosts_that_others_use"),
+    ),
 ]

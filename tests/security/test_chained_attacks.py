@@ -10,6 +10,7 @@ import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 
+from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.simulator import Simulator
 from tests.observation.test_ledger import exported
 from tests.security.team import EVERYTHING, Vouched, team_at
@@ -187,3 +188,42 @@ async def test_subjects_that_would_break_a_line_of_the_ledger(
     rows = [row for row in exported(path) if row["tool"]]
     assert sorted(row["who"] for row in rows) == sorted(names)
     assert not [line for line in caplog.text.splitlines() if line.startswith(("ERROR forged", '{"who'))]
+
+
+async def test_names_that_only_begin_like_an_allowed_model(simulator: Simulator, tmp_path: Path) -> None:
+    """B16: a namespace or a host whose name begins as a pattern is no model that the pattern allows."""
+    found = simulator.store.find(OTHER)
+    assert found is not None
+    names = ["qwen3evil/x", "qwen3.example/evil/x", "registry.ollama.ai/qwen3evil/x"]
+    for name in names:
+        simulator.store.add(found.renamed(parse_name(name)))
+    allowed = {"user": {"models": ["qwen3*", "re*", "hf.co/*"]}, "other": {"models": ["*"]}}
+    async with team_at(simulator.url, tmp_path, principals=allowed) as team:
+        async with team.client("user") as client:
+            for name in (*names, MODEL, f"registry.ollama.ai/library/{MODEL}", "hf.co.evil/a/b", "hf.com/a/b"):
+                said = await client.call_tool("ollama_generate", {"model": name, "prompt": "Hi"})
+                assert "may not use the model" in error(said, "not_allowed"), name
+            assert not (await client.call_tool("ollama_generate", {"model": OTHER, "prompt": "Hi"})).is_error
+        async with team.client("other") as client:
+            for name in (names[0], MODEL):
+                assert not (await client.call_tool("ollama_generate", {"model": name, "prompt": "Hi"})).is_error
+
+
+async def test_hosts_that_others_use(simulator: Simulator, tmp_path: Path) -> None:
+    """B17: no name, address or model of them is in a list, an error or a proposal, whether they answer or not."""
+    async with Simulator() as gone:
+        url = gone.url
+    async with Simulator(version="latest", models=("gemma3:4b", EMBEDDER)) as second:
+        hosts = {"one": {"url": simulator.url}, "two": {"url": second.url}, "three": {"url": url}}
+        limits = {"user": {"hosts": ["two"]}}
+        async with team_at("", tmp_path, hosts=hosts, principals=limits) as team, team.client("user") as client:
+            said = await everything_shown(client)
+            for name in ("one", "three"):
+                chat = {"model": MODEL, "prompt": "Hi", "host": name}
+                said[f"chat at {name}"] = (await client.call_tool("ollama_chat", chat)).model_dump_json()
+    assert second.url.removeprefix("http://") in str(said)
+    for where, text in said.items():
+        for address in (simulator.url, url):
+            assert address.removeprefix("http://") not in text, where
+        assert OTHER not in text, (where, text)
+    assert not [one for one in simulator.requests if one.path in ("/api/chat", "/api/generate", "/api/embed")]

@@ -228,6 +228,11 @@ def test_a_file_that_others_control_stops_the_start(tmp_path: Path) -> None:
     real, file = tmp_path / "real", tmp_path / "tokens"
     add_token(real, "ann", ["use"])
     file.symlink_to(real)
+    before = real.read_bytes()
+    for change in (lambda: add_token(file, "eve", ["manage"]), lambda: revoke_token(file, "ann")):
+        with pytest.raises(DiskError, match="is a symbolic link"):
+            change()
+    assert real.read_bytes() == before
     cases = {"is a symbolic link": lambda: None, "can be written by others": lambda: _replace(file, real, 0o620)}
     cases["is not a file"] = lambda: _replace_by_pipe(file)
     for why, prepare in cases.items():
