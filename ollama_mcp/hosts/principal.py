@@ -131,7 +131,7 @@ class Principal:
     def may_name(self, model: str) -> bool:
         """Whether a model may be used, by its name alone."""
         limits = self.limits
-        return not self.denies(model) and (not limits.models or matches(model, limits.models))
+        return not self.denies(model) and (not limits.models or matches(model, limits.models, narrowly=True))
 
     def denies(self, model: str) -> bool:
         """Whether the name is one of those that are denied; what is no name is."""
@@ -170,10 +170,11 @@ def limits_for(settings: Settings, name: str) -> PrincipalSettings:
     return settings.principals.get(name) or settings.principals.get(OTHERS) or _NO_LIMITS
 
 
-def matches(model: str, patterns: Sequence[str], *, unless_valid: bool = False) -> bool:
+def matches(model: str, patterns: Sequence[str], *, unless_valid: bool = False, narrowly: bool = False) -> bool:
     """Whether a model's name, as Ollama compares names, matches a pattern; `unless_valid` where it is no name.
 
-    A pattern without a tag stands for every tag.
+    A pattern without a tag stands for every tag. `narrowly`, one that begins with a letter and has no slash is about
+    models of the library: `qwen3*` is no namespace and no host whose name begins so.
     """
     try:
         name = parse_name(model)
@@ -181,7 +182,13 @@ def matches(model: str, patterns: Sequence[str], *, unless_valid: bool = False) 
         return unless_valid
     short = name.short.lower()
     known = (short, short.rpartition(":")[0], name.key)
-    return any(fnmatchcase(one, pattern.strip().lower()) for one in known for pattern in patterns)
+    lowered = [pattern.strip().lower() for pattern in patterns]
+    return any(
+        fnmatchcase(one, pattern)
+        for one in known
+        for pattern in lowered
+        if not (narrowly and "/" in one and "/" not in pattern and not pattern.startswith(("*", "?", "[")))
+    )
 
 
 def visible(models: list[N]) -> list[N]:
