@@ -18,7 +18,7 @@ from ollama_mcp.settings.auth import PrincipalSettings
 if TYPE_CHECKING:
     from ollama_mcp.settings import Settings
 
-Scope = Literal["read", "use", "manage", "files"]
+Scope = Literal["read", "use", "manage", "files", "metrics"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 # Who may use models or manage them has to see which there are: errors and questions name them.

@@ -23,6 +23,10 @@ def http_routes(server: OllamaServer) -> dict[str, Route]:
 
         files = FilesRoute(settings)
         found[PATH] = Route(files, "files", takes_body=True, running=lambda: _tidying(files))
+    if server.observer is not None and settings.metrics.over_http:
+        from ollama_mcp.server.metrics import PATH, Metrics
+
+        found |= {PATH: Route(one.serve, "metrics") for one in server.observer.recorders if isinstance(one, Metrics)}
     return found
 
 
