@@ -26,7 +26,8 @@ def http_routes(server: OllamaServer) -> dict[str, Route]:
     if server.observer is not None and settings.metrics.over_http:
         from ollama_mcp.server.metrics import PATH, Metrics
 
-        found |= {PATH: Route(one.serve, "metrics") for one in server.observer.recorders if isinstance(one, Metrics)}
+        (figures,) = (one for one in server.observer.recorders if isinstance(one, Metrics))
+        found[PATH] = Route(figures.serve, "metrics")
     return found
 
 
