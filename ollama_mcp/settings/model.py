@@ -365,7 +365,7 @@ class Settings(SettingsSection):
     @property
     def is_observed(self) -> bool:
         """Whether anything is told of the server's work beside its log."""
-        return self.ledger.enabled or self.metrics.port is not None or self.tracing
+        return self.ledger.enabled or self.metrics.are_kept or self.tracing
 
     @property
     def effective_urls(self) -> UrlSettings:

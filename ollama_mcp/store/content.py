@@ -23,6 +23,7 @@ _COUNTS = {
     "embeddings": "SELECT count(*), (SELECT bytes FROM embedding_size) FROM embedding_keys",
     "notes on models": "SELECT count(*), 0 FROM models",
     "measurements": "SELECT count(*), 0 FROM tunings",
+    "tokens of a day": "SELECT count(*), 0 FROM spending",
     "usage by model": "SELECT count(*), 0 FROM usage",
 }
 

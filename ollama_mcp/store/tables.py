@@ -86,4 +86,14 @@ _LEDGER = (
     END""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_MODELS_AND_USAGE, _EMBEDDINGS, _BATCHES, _TUNINGS, _JOBS, _WORDS, _LEDGER)
+# The tokens of each principal on a day (UTC, counted from 1970).
+_SPENDING = (
+    """CREATE TABLE spending (
+        day INTEGER, name TEXT, tokens INTEGER NOT NULL, PRIMARY KEY (day, name)
+    ) WITHOUT ROWID""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    *(_MODELS_AND_USAGE, _EMBEDDINGS, _BATCHES, _TUNINGS, _JOBS, _WORDS, _LEDGER),
+    _SPENDING,
+)

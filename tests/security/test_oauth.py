@@ -222,6 +222,7 @@ async def test_bad_tokens_are_unauthorized(
         ({"scope": ABSENT}, 403),
         ({"scope": 7}, 403),
         ({"scope": "files"}, 403),
+        ({"scope": "metrics"}, 403),
         ({"scope": {"read": True}}, 403),
     ],
 )
@@ -319,7 +320,7 @@ async def test_clients_learn_where_to_get_a_token(simulator: Simulator, issuer: 
             assert (answer.status, answer.header("content-type")) == (200, "application/json")
             said = json.loads(answer.body)
             assert (said["resource"], said["authorization_servers"]) == (AUDIENCE, [issuer.url])
-            assert said["scopes_supported"] == ["read", "use", "manage", "files"]
+            assert said["scopes_supported"] == ["read", "use", "manage", "files", "metrics"]
             assert (await ask.peer.raw(f"GET {path} HTTP/1.1\nHost: evil.com\n")).status == 421
         none = await ask.peer.post(modern(1, "tools/list"), "modern")
         assert none.status == 401

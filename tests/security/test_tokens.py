@@ -178,7 +178,7 @@ def test_the_file_has_digests_and_is_for_its_owner_alone(tmp_path: Path) -> None
         with pytest.raises(InvalidArgument, match="no name of a token"):
             add_token(file, name, ["use"])
     for scopes in ([], ["admin"], ["read", "USE"], ["read-all"]):
-        with pytest.raises(InvalidArgument, match=r"Scopes: read, use, manage, files\."):
+        with pytest.raises(InvalidArgument, match=r"Scopes: read, use, manage, files, metrics\."):
             add_token(file, "bob", scopes)
     with pytest.raises(InvalidArgument, match="no token 'bob'"):
         revoke_token(file, "bob")
