@@ -14,7 +14,7 @@ export PYTHONDONTWRITEBYTECODE :=
 OF_PROCESSES = tests/cli/test_doctor.py tests/cli/test_ask.py tests/cli/test_doors.py tests/observation tests/jobs
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-long test-lowest check lint cover golden docs format bench build bundle release audit clean clean-dist
+.PHONY: help run test test-slow test-long test-lowest check lint cover golden docs format bench build site bundle release audit clean clean-dist
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -79,6 +79,11 @@ bench: $(READY) ## Measure start, calls beside servers from npm, throughput, mem
 build: $(READY) ## Build sdist and wheel into dist/
 	$(BIN)/python -m hatchling build
 
+site: $(READY) ## Build the site of docs/ into dist/site; a broken link or anchor fails it
+	@UV_PROJECT_ENVIRONMENT=.venv-site $(UV) sync --quiet --locked --only-group site
+	@NO_MKDOCS_2_WARNING=1 .venv-site/bin/mkdocs build --strict
+	@echo "Open dist/site/index.html"
+
 bundle: $(READY) ## Write the extension of Claude Desktop into dist/
 	$(BIN)/python -m bundles
 
@@ -97,5 +102,5 @@ clean-dist:
 	@rm -rf dist
 
 clean: ## Remove everything that can be made again
-	rm -rf .venv .venv-lowest dist .coverage .coverage.* htmlcov .hypothesis .pytest_cache .ruff_cache
+	rm -rf .venv .venv-lowest .venv-site dist .coverage .coverage.* htmlcov .hypothesis .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -86,7 +86,7 @@ def _quality(ranks: list[int | None]) -> Quality:
 
 async def _rank(client: Client, question: Question, arguments: dict[str, Any]) -> int | None:
     result = await client.call_tool(
-        "ollama_rank", {"query": question.query, "files": [str(ROOT / name) for name in FILES], "k": 10, **arguments}
+        "ollama_search", {"query": question.query, "files": [str(ROOT / name) for name in FILES], "k": 10, **arguments}
     )
     if result.is_error or result.structured_content is None:
         raise RuntimeError(str(result.content))

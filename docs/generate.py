@@ -1,22 +1,23 @@
-"""Writes what is generated: README's tool table, docs/settings.md, the settings' schema, config.json, manifests.
+"""Writes what is generated: pages and parts of pages, the settings' schema, config.json, manifests.
 
 `--check` writes nothing and fails where something is stale.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from pathlib import Path
 
+from bundles.links import cursor_link, lm_studio_link, vscode_link
 from bundles.manifests import manifests
+from docs.making.errors_page import errors_page
+from docs.making.site_index import list_of_pages, llms_txt, with_address
+from docs.making.tools_page import tool_links, tools_page
+from ollama_mcp._project import OWNER, has_placeholder
 from ollama_mcp.cli.install.hosts import HOSTS
-from ollama_mcp.cli.tools import tool_list_tokens
-from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.settings import Settings
 from ollama_mcp.settings.load import iter_settings, variable_name
-from ollama_mcp.settings.model import TOOLSETS, ToolSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,49 +39,53 @@ def _generated() -> dict[Path, str]:
     schema = Settings.model_json_schema()
     schema["properties"]["$schema"] = {"type": "string"}
     values = {"$schema": "./docs/config.schema.json", **Settings().model_dump(mode="json")}
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    page = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
+    pages = {path: with_address(path.read_text(encoding="utf-8")) for path in (ROOT / "docs").glob("*.md")}
+    for path, name, content in (
+        (ROOT / "docs/settings.md", "settings", settings_tables()),
+        (ROOT / "docs/install.md", "hosts", host_table()),
+        (ROOT / "docs/install.md", "buttons", buttons()),
+    ):
+        pages[path] = _between(pages[path], name, content)
+    pages |= {ROOT / "docs/tools.md": tools_page(), ROOT / "docs/errors.md": errors_page()}
+    readme = with_address((ROOT / "README.md").read_text(encoding="utf-8"))
+    for name, content in (("buttons", buttons()), ("tools", tool_links()), ("docs", list_of_pages())):
+        readme = _between(readme, name, content)
+    site = with_address((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     return {
+        ROOT / "mkdocs.yml": site,
         ROOT / "config.json": json.dumps(values, indent=2) + "\n",
         ROOT / "docs/config.schema.json": json.dumps(schema, indent=2) + "\n",
-        ROOT / "docs/settings.md": _between(page, "settings", settings_table()),
-        ROOT / "docs/install.md": _between(
-            (ROOT / "docs/install.md").read_text(encoding="utf-8"), "hosts", host_table()
-        ),
-        ROOT / "README.md": _between(readme, "tools", tool_table()),
+        **pages,
+        ROOT / "docs/llms.txt": llms_txt({path.name: text for path, text in pages.items()}),
+        ROOT / "README.md": readme,
         **{ROOT / path: text for path, text in manifests().items()},
     }
 
 
-def tool_table() -> str:
-    """README's table of all tools."""
-    server = OllamaServer(Settings(tools=ToolSettings(toolsets=["all"])))
-    tools = asyncio.run(server.list_tools())
-    rows = ["| toolset | tool | what it is for | changes anything | tokens |", "|---|---|---|---|--:|"]
-    order = {name: place for place, name in enumerate(TOOLSETS)}
-    specs = {name: tool.spec for name, tool in server.bound_tools.items()}
-    for tool in sorted(tools, key=lambda tool: order.get(specs[tool.name].toolset, 99)):
-        spec = specs[tool.name]
-        changes = "no" if spec.hints.read_only else "after confirm" if spec.hints.destructive else "yes"
-        if "output" in tool.input_schema["properties"]:
-            changes = "only its output"
-        purpose = _first_sentence(tool.description)
-        cells = (spec.toolset, f"`{tool.name}`", purpose, changes, str(tool_list_tokens(tool)))
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
+def buttons() -> str:
+    """The links that install with a click, and what has to be said of them before the first release."""
+    links = (("VS Code", vscode_link()), ("Cursor", cursor_link()), ("LM Studio", lm_studio_link()))
+    line = "Or with a click, without a checkout: " + ", ".join(f"[{name}]({link})" for name, link in links) + "."
+    if has_placeholder():
+        line += f" (Not yet: `{OWNER}` in these links stands for the account of the repository.)"
+    return line
 
 
-def settings_table() -> str:
-    """The table of all settings."""
+def settings_tables() -> str:
+    """A table of each section of the settings; those without a section come first."""
+    sections: dict[str, list[str]] = {}
     defaults = Settings().model_dump(mode="json")
-    rows = ["| setting | environment | default | meaning |", "|---|---|---|---|"]
     for path, info in iter_settings():
         value = defaults
         for name in path.split("."):
             value = value[name]
         meaning = (info.description or "").replace("|", "\\|")
-        rows.append(f"| `{path}` | `{variable_name(path)}` | `{json.dumps(value)}` | {meaning} |")
-    return "\n".join(rows)
+        row = f"| `{path}` | `{variable_name(path)}` | `{json.dumps(value)}` | {meaning} |"
+        sections.setdefault(path.rpartition(".")[0], []).append(row)
+    head = "| setting | environment | default | meaning |\n|---|---|---|---|\n"
+    return "\n\n".join(
+        f"## {name or 'Without a section'}\n\n{head}" + "\n".join(rows) for name, rows in sections.items()
+    )
 
 
 def host_table() -> str:
@@ -102,10 +107,6 @@ def _path(pattern: str) -> str:
     ):
         pattern = pattern.replace(start, shown)
     return pattern.replace("{C", "$C").replace("}/", "/") if pattern.startswith("{C") else pattern
-
-
-def _first_sentence(text: str | None) -> str:
-    return (text or "").split(". ")[0].split(": ")[0].rstrip(".").replace("|", "\\|")
 
 
 def _between(text: str, name: str, content: str) -> str:

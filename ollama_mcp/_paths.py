@@ -50,3 +50,8 @@ def default_store_file() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path(_APP_NAME, appauthor=False) / "store.sqlite3"
+
+
+def default_uploads_folder() -> Path:
+    """Return the folder of files that clients sent where the settings name none, whether it exists or not."""
+    return default_store_file().with_name("uploads")

@@ -16,6 +16,7 @@ from ollama_mcp.hosts import open_pool
 from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.server.auth.authenticator import Authenticator
 from ollama_mcp.server.transports.http import serve_http
+from ollama_mcp.server.transports.routes import http_routes
 from ollama_mcp.settings import Settings
 
 Mode = str
@@ -59,6 +60,7 @@ async def served(
             settings=chosen.http,
             ready=server.hosts.ready,
             auth=auth,
+            routes=http_routes(server),
             listening=address.set_result,
         )
     )

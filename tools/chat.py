@@ -52,7 +52,7 @@ async def ollama_chat(
 ) -> Answer:
     """Ask a local model: the usual way to delegate work (text, files you need not read, images, JSON by format, tool
     calls). The first call loads the model, 5 to 60 s. To continue, send the whole conversation, tool results as role
-    'tool'. Labels: ollama_decide. Many inputs: ollama_batch. Search: ollama_rank. Raw, fill-in: ollama_generate.
+    'tool'. Labels: ollama_decide. Many inputs: ollama_batch. Search: ollama_search. Raw, fill-in: ollama_generate.
     """
     if bool(prompt) == bool(messages):
         raise InvalidArgument("Provide exactly one of prompt and messages.")

@@ -68,7 +68,7 @@ async def ollama_embed(
     keep_alive: KeepAlive | None = None,
     background: Background = False,
 ) -> Embeddings:
-    """Compare a few texts by meaning: similarity of each pair, or raw vectors. To search by a query: ollama_rank."""
+    """Compare a few texts by meaning: similarity of each pair, or raw vectors. To search by a query: ollama_search."""
     call.check_count("embed_inputs", input, argument="input")
     chosen = await call.model(model, "embed")
     name = chosen.model

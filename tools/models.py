@@ -110,7 +110,7 @@ async def ollama_list_models(
     if wanted and capability == "embedding":
         lengths = dict.fromkeys(f"{row.name} {row.embedding_length}" for row in rows if row.embedding_length)
         notes += [f"Numbers per vector: {', '.join(lengths)}."] if lengths else []
-        notes.append("A text longer than the context is refused by ollama_embed, and split by ollama_rank.")
+        notes.append("A text longer than the context is refused by ollama_embed, and split by ollama_search.")
     notes += _notes(len(installed), len(wanted), limit, capability)
     return InstalledModels(models=rows, total=len(wanted), note=" ".join(notes) or None)
 

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 from ollama_mcp.access.files import OpenedFile, open_file
 from ollama_mcp.access.globs import FoundFiles, find
 from ollama_mcp.access.output import Output, prepare_output
+from ollama_mcp.access.path_syntax import SENT
+from ollama_mcp.access.quoting import quoted
 from ollama_mcp.access.read_rules import Purpose, ReadRules
 from ollama_mcp.access.write_rules import WriteRules
+from ollama_mcp.errors import NotAllowed
 from ollama_mcp.settings.access import UrlSettings
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     import httpcore
 
     from ollama_mcp.access.network import Resolver
+    from ollama_mcp.access.sent_files import SentFiles
     from ollama_mcp.settings import Settings
 
 
@@ -35,6 +39,7 @@ class Access:
         write_rules: Which files may be written.
         fetched: Is told of each fetch: from which server, and how many bytes came.
         off: Which setting has turned fetching off, where it is another than `urls`: "network is 'off'".
+        sent: What the client has sent over HTTP; None where it can send nothing.
     """
 
     read_rules: ReadRules
@@ -45,6 +50,7 @@ class Access:
     write_rules: WriteRules = field(default_factory=WriteRules)
     fetched: Callable[[str, int], None] | None = None
     off: str = ""
+    sent: SentFiles | None = None
 
     @classmethod
     def from_settings(
@@ -57,10 +63,14 @@ class Access:
 
     def open_file(self, text: str, purpose: Purpose) -> OpenedFile:
         """Open a file as `ollama_mcp.access.files.open_file` does; call it in a thread."""
+        if text.lstrip().startswith(SENT):
+            return self._sent_files(text).open(text)
         return open_file(text, purpose, self.read_rules)
 
     def find(self, pattern: str, purpose: Purpose, limit: int) -> FoundFiles:
         """Find the files of a pattern, path or folder as `ollama_mcp.access.globs.find` does; call it in a thread."""
+        if pattern.lstrip().startswith(SENT):
+            return self._sent_files(pattern).find(pattern, limit)
         return find(pattern, purpose, self.read_rules, limit)
 
     def prepare_output(
@@ -86,3 +96,11 @@ class Access:
             fetched=self.fetched,
             off=self.off,
         )
+
+    def _sent_files(self, text: str) -> SentFiles:
+        if self.sent is None:
+            raise NotAllowed(
+                f"{quoted(text)} names a file that was sent over HTTP with a token that has the scope 'files'.",
+                next_step="Give a path, or the content itself.",
+            )
+        return self.sent

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from types import TracebackType
 
-from ollama_mcp.access.descriptors import open_folder, path_of_descriptor
+from ollama_mcp.access.descriptors import NEW_FILE, open_folder, path_of_descriptor
 from ollama_mcp.access.folders import is_inside
 from ollama_mcp.access.path_syntax import absolute_path
 from ollama_mcp.access.quoting import quoted, shortened
@@ -19,16 +19,6 @@ from ollama_mcp.access.similar_names import existing_path
 from ollama_mcp.access.write_rules import WriteRules, check_output_name, default_folder, outside_error
 from ollama_mcp.errors import DiskError, InvalidArgument, NotAllowed
 
-# O_EXCL and O_NOFOLLOW: never an existing file, and never through a link.
-_NEW_FILE = (
-    os.O_WRONLY
-    | os.O_CREAT
-    | os.O_EXCL
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-    | getattr(os, "O_NOINHERIT", 0)
-)
 _BUFFER_BYTES = 1 << 20
 _HAS_DIR_FD = os.open in os.supports_dir_fd
 # What `os.link` answers on FAT and some network file systems, which have no hard links.
@@ -80,7 +70,7 @@ class Output:
         temporary = f".ollama-mcp-{os.urandom(8).hex()}.part"
         try:
             self._check_folder()
-            descriptor = os.open(self._at(temporary), _NEW_FILE, 0o600, dir_fd=self._folder)
+            descriptor = os.open(self._at(temporary), NEW_FILE, 0o600, dir_fd=self._folder)
             try:
                 written = _write_chunks(descriptor, chunks)
                 # Producing the chunks takes time, in which the folder may have been moved.
@@ -153,7 +143,7 @@ class Output:
     def _publish_without_link(self, source: str, target: str) -> None:
         # An empty file reserves the name (O_EXCL); then it is replaced.
         folder = self._folder
-        os.close(os.open(target, _NEW_FILE, 0o600, dir_fd=folder))
+        os.close(os.open(target, NEW_FILE, 0o600, dir_fd=folder))
         try:
             os.replace(source, target, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:

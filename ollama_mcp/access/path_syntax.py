@@ -16,6 +16,8 @@ from ollama_mcp.access.quoting import quoted
 from ollama_mcp.errors import InvalidArgument, NotAllowed
 
 MAX_PATH_CHARS = 4096
+SENT = "upload:"
+"""Begins what names a file that was sent over HTTP; as a path it would be an alternate data stream."""
 IS_WINDOWS = sys.platform == "win32"
 
 _DRIVE = re.compile(r"[A-Za-z]:")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,12 +47,15 @@ class WriteRules:
         protected_folders: Folders whose files a program obeys, such as those of the user's own tools and prompts.
         store_file: The file of the store, or "". It is never written to. Its folder is not either, unless the user
             listed that very folder (or one below it) for results.
+        own_name: Name of the client's own folder in each folder of the settings, which is made when it is needed; "":
+            the folders of the settings themselves.
     """
 
     settings: WriteSettings = field(default_factory=WriteSettings)
     read_only: bool = False
     protected_folders: tuple[str, ...] = ()
     store_file: str = ""
+    own_name: str = ""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> WriteRules:
@@ -80,13 +84,22 @@ class WriteRules:
         The user's own come first, then the client's roots, then the working folder if it is a project. If there is
         none of them, the only one is ~/ollama-mcp, which may not exist yet. Over HTTP only the user's own count.
         """
-        found = [canonical_folder(environment.expand_home(folder)) for folder in self.settings.folders]
+        found = [self._own(canonical_folder(environment.expand_home(folder))) for folder in self.settings.folders]
         if not environment.over_http and self.settings.working_folder == "auto":
             home = environment.real_home
             found += [root for root in environment.usable_roots() if not is_hidden(root, home, home)]
             found.append(environment.usable_working_folder(needs_project=True))
         folders = [folder for folder in found if folder is not None]
         return folders if folders or environment.over_http else [default_folder(environment)]
+
+    def _own(self, folder: str | None) -> str | None:
+        if folder is None or not self.own_name:
+            return folder
+        own = os.path.join(folder, self.own_name)
+        with suppress(OSError):
+            os.mkdir(own, 0o700)
+        # Not where a link leads.
+        return own if canonical_folder(own) == own else None
 
     def checker(self, rules: ReadRules) -> PathChecker:
         """Return a checker of the folders below which results may be written, hidden ones excepted."""

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterable
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self, TypeVar
-from urllib.parse import urlsplit
 
 from ollama_mcp.api import responses
 from ollama_mcp.api.error_mapping import quote_body, unexpected_response
@@ -19,6 +18,7 @@ from ollama_mcp.api.requests import ChatRequest, EmbeddingsRequest, GenerateRequ
 from ollama_mcp.api.stream import ProgressStream
 from ollama_mcp.api.versions import Feature, VersionGate, unsupported_feature
 from ollama_mcp.errors import ApiError, BadAnswer, InvalidArgument, ServerError, UnsupportedByVersion
+from ollama_mcp.formats.host_url import is_ollama_com
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
     M = TypeVar("M", bound=JsonResponse)
 
-CLOUD_HOST = "ollama.com"
 # Characters from which a body is encoded in a thread: base64 images take tens of milliseconds.
 _ENCODE_IN_THREAD = 200_000
 _DEFAULT_TIMEOUTS = ClientTimeouts()
@@ -109,7 +108,7 @@ class OllamaClient:
             admission=admission,
             revive=revive,
         )
-        is_cloud = urlsplit(self.base_url).hostname == CLOUD_HOST if cloud is None else cloud
+        is_cloud = is_ollama_com(self.base_url) if cloud is None else cloud
         self._web_path = "/api" if is_cloud else "/api/experimental"
         self._gate = VersionGate(self._fetch_version)
 

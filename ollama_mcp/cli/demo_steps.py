@@ -100,12 +100,11 @@ class Demo:
             await self.call("How similar are these texts?", "ollama_embed", model=embedder, input=_TEXTS)
             await self.call(
                 "Search files by meaning; the places go back into `files`",
-                "ollama_rank",
+                "ollama_search",
                 model=embedder,
                 query="I want my money back",
                 files=[str(self.letters.with_name("letter-*.txt"))],
                 k=1,
-                excerpts=True,
             )
         else:
             self.skip("embeddings", "no installed model has the capability 'embedding'")

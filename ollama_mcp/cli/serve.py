@@ -94,6 +94,7 @@ def _greet() -> None:
 async def _serve_http(server: OllamaServer, kind: Literal["http", "sse"], settings: Settings) -> None:
     from ollama_mcp.server.auth.opening import automatic_token_file, open_authenticator
     from ollama_mcp.server.transports.http import serve_http
+    from ollama_mcp.server.transports.routes import http_routes
 
     http, auth = settings.http, open_authenticator(settings)
     if settings.auth.token:
@@ -109,6 +110,7 @@ async def _serve_http(server: OllamaServer, kind: Literal["http", "sse"], settin
         settings=http,
         ready=server.hosts.ready,
         auth=auth,
+        routes=http_routes(server),
         force_seconds=_FORCE_SECONDS,
         listening=lambda where: print(f"ollama-mcp-server listens at {where}", file=sys.stderr),
     )

@@ -17,6 +17,7 @@ from ollama_mcp.cli.output import Output
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.server.bound_tool import BACKGROUND
+from ollama_mcp.settings.model import OLD_TOOL_NAMES
 
 _TOOL_OF_ACTION = {
     "list": "ollama_list_models",
@@ -65,7 +66,8 @@ def _describe(options: argparse.Namespace) -> int:
     """Print a tool's description and its arguments, from the schema that hosts get."""
     server = OllamaServer(load_from_options(options).settings, api_key=cloud_key())
     tools = {tool.name: tool for tool in asyncio.run(server.list_tools())}
-    tool = tools.get(options.tool)
+    name = str(options.tool)
+    tool = tools.get(OLD_TOOL_NAMES.get(name, name))
     if tool is None:
         close = difflib.get_close_matches(options.tool, list(tools), n=1)
         hint = f"Did you mean {close[0]!r}?" if close else f"`{command('tools')}` lists them."

@@ -8,6 +8,7 @@ from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.escaping import escape
 
 DEFAULT_PORT = 11434
+_CLOUD_DOMAIN = "ollama.com"
 _MAX_QUOTED = 80
 # Default ports.
 _SCHEMES = {"http": 80, "https": 443}
@@ -49,6 +50,14 @@ def normalize_host_url(text: str) -> str:
         )
     host = "127.0.0.1" if not address else _LOOPBACKS.get(host, host)
     return f"{scheme}://{host}:{port}{(slash + path).rstrip('/')}"
+
+
+def is_ollama_com(url: str) -> bool:
+    """Whether an address is ollama.com, or a host below it, however it is written."""
+    from urllib.parse import urlsplit
+
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    return host == _CLOUD_DOMAIN or host.endswith(f".{_CLOUD_DOMAIN}")
 
 
 def _is_ipv6(text: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 # What may join the parts of one name: `snake_case.py`, `a/b`, `v0.30.1`, `std::vector`, `TS-999`, `a@b.org`; C++, C#.
 JOINERS = "_-./\\:@+#"
@@ -34,6 +34,21 @@ def words_of(text: str) -> Iterator[str]:
             yield from _mixed(name)
         else:
             yield from _name(name)
+
+
+def spans_of(text: str, wanted: Container[str]) -> Iterator[tuple[int, int, str]]:
+    """Yield where words stand in a text, in order: first and last offset of the name or pair, and the word."""
+    for match in _NAME.finditer(text):
+        name, start = match.group(), match.start()
+        if name.isascii() or not _SPACELESS.search(name):
+            if (word := next((word for word in words_of(name) if word in wanted), None)) is not None:
+                yield start, match.end(), word
+            continue
+        for length in (2, 1):
+            found = [at for at in range(len(name) - length + 1) if name[at : at + length] in wanted]
+            yield from ((start + at, start + at + length, name[at : at + length]) for at in found)
+            if found:
+                break
 
 
 def identifier_share(text: str) -> float:

@@ -16,10 +16,11 @@ from ollama_mcp.errors import (
     NotAllowed,
     Unreachable,
 )
+from ollama_mcp.formats.host_url import is_ollama_com
 from ollama_mcp.formats.model_names import model_key, parse_name
 from ollama_mcp.hosts.call_scope import current_call
 from ollama_mcp.hosts.choice import DEFAULT_REQUEST_SECONDS, Outlook, choose, estimated_load
-from ollama_mcp.hosts.config import CLOUD_URL, HostConfig
+from ollama_mcp.hosts.config import HostConfig
 from ollama_mcp.hosts.member import Member
 from ollama_mcp.hosts.pool import HostPool
 from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL, visible
@@ -46,7 +47,7 @@ class Fleet(HostPool):
         super().__init__(settings, api_key=api_key, cloud_url=cloud_url, host=configs[0])
         keys: Any = {"api_key": api_key, "cloud_url": cloud_url, "named": self.named, "forget": self.forget}
         self._members = [Member(settings, one, **keys) for one in configs]
-        self.for_auto = [one for one in self._members if one.url != CLOUD_URL] or self._members
+        self.for_auto = [one for one in self._members if not is_ollama_com(one.url)] or self._members
         self.url = ", ".join(one.url for one in self.for_auto)
         self._told: set[tuple[str, ...]] = set()
         self._clock_gap = time.time() - time.monotonic()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 
 from ollama_mcp.api.admission import MODEL_PATHS
 from ollama_mcp.errors import InvalidArgument, NotAllowed
 from ollama_mcp.formats.escaping import escape
+from ollama_mcp.formats.host_url import is_ollama_com
 from ollama_mcp.formats.model_names import parse_name
+from ollama_mcp.hosts.creation import bases_of
 
 if TYPE_CHECKING:
     from ollama_mcp.api import ModelSummary, RunningModel
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ollama_mcp.settings import Settings
 
 M = TypeVar("M", "ModelSummary", "RunningModel")
-_CLOUD_DOMAIN = "ollama.com"
 # How old a card may be: a name may become a cloud model's at any time, and a batch asks for it with each row.
 _CARD_SECONDS = 1.0
 # Ollama answers these itself, whatever the model; other endpoints with a cloud model's name may go on to ollama.com.
@@ -48,8 +47,7 @@ class NetworkGuard:
         self._mode = settings.network
         self._registries = {name.lower() for name in settings.policy.registries}
         self._pool = pool
-        host = urlsplit(url).hostname or ""
-        self._is_cloud = is_cloud or host == _CLOUD_DOMAIN or host.endswith(f".{_CLOUD_DOMAIN}")
+        self._is_cloud = is_cloud or is_ollama_com(url)
 
     async def check(self, request: ApiRequest) -> None:
         """Return if the request stays on the host.
@@ -92,7 +90,7 @@ class NetworkGuard:
         body: dict[str, Any] = msgspec.json.decode(request.body if isinstance(request.body, bytes) else b"{}")
         if body.get("remote_host"):
             raise self._refusal(f"{escape(request.model or 'the model', 80)} would run on another host")
-        for base in _bases(body):
+        for base in bases_of(body):
             if _is_cloud_name(base):
                 raise self._refusal(f"{escape(base, 80)} runs on ollama.com")
             if await self._pool.find_model(base) is None:
@@ -111,11 +109,3 @@ def _is_cloud_name(model: str) -> bool:
     except InvalidArgument:
         # Ollama refuses it.
         return False
-
-
-def _bases(body: dict[str, Any]) -> Collection[str]:
-    """The models that a creation is made from; uploaded files are no names."""
-    named = [str(body.get("from") or "")]
-    lines = str(body.get("modelfile") or "").splitlines()
-    named += [line.split(None, 1)[1].strip().strip('"') for line in lines if line.strip().lower().startswith("from ")]
-    return {name for name in named if name and not name.startswith(("@", "/", "."))}

@@ -9,6 +9,7 @@ from ollama_mcp.api import ReadOnlyGuard
 from ollama_mcp.api.admission import MODEL_PATHS
 from ollama_mcp.errors import NotAllowed, OllamaMCPError
 from ollama_mcp.formats.model_names import same_model
+from ollama_mcp.hosts.creation import bases_of
 from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL, Principal, Scope, denied_model, unrestricted, visible
 from ollama_mcp.hosts.recent import RecentDict
 
@@ -24,7 +25,7 @@ _WEB_PATHS = frozenset(
     ("/api/web_search", "/api/web_fetch", "/api/experimental/web_search", "/api/experimental/web_fetch")
 )
 # Their bodies name further models.
-_NAMING = {"/api/copy": ("source", "destination"), "/api/create": ("from", "model")}
+_NAMING = {"/api/copy": ("source", "destination"), "/api/create": ("model",)}
 M = TypeVar("M", "ModelSummary", "RunningModel")
 _MAX_PARENTS = 4_096
 _MAX_GENERATIONS = 32
@@ -133,6 +134,8 @@ def _models(request: ApiRequest) -> set[str]:
     if request.path in _NAMING and isinstance(request.body, bytes):
         body = cast("dict[str, object]", json.loads(request.body))
         found |= {value for field in _NAMING[request.path] if isinstance(value := body.get(field), str) and value}
+        if request.path == "/api/create":
+            found |= bases_of(body)
     return found
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from ollama_mcp.access import Access, Purpose
+from ollama_mcp.access.path_syntax import SENT
 from ollama_mcp.access.quoting import quoted
 from ollama_mcp.errors import InvalidArgument, OllamaMCPError
 from ollama_mcp.media.file_types import UnusableMedia, image_format, is_audio
@@ -77,7 +78,7 @@ def parse_source(text: str, *, audio: bool = False) -> Source:
         return Source(quoted(re.split(r"[?#]", text, maxsplit=1)[0], MAX_DISPLAY_NAME), "url", text)
     if _is_base64(text, audio):
         return Source(f"base64 text ({_approximate_size(text)})", "base64", text)
-    if _SCHEME.match(text) and not start.startswith("file:"):
+    if _SCHEME.match(text) and not start.startswith(("file:", SENT)):
         raise InvalidArgument(f"{quoted(text, MAX_DISPLAY_NAME)} has an unsupported scheme.", next_step=_ACCEPTED)
     return Source(quoted(text, MAX_DISPLAY_NAME), "path", text)
 

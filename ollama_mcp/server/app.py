@@ -43,7 +43,7 @@ from ollama_mcp.server.server_access import ServerAccess
 from ollama_mcp.server.tasks.extension import serve_task_subscriptions
 from ollama_mcp.server.toolsets import enabled_toolsets, not_offered, select_tools
 from ollama_mcp.settings import Settings
-from ollama_mcp.settings.model import ToolSettings
+from ollama_mcp.settings.model import OLD_TOOL_NAMES, ToolSettings
 from ollama_mcp.store import Store
 from ollama_mcp.work.choosing import ModelHabits
 from ollama_mcp.work.progress import Progress, Send
@@ -221,7 +221,7 @@ class OllamaServer(GuidedServer):
         call again; elsewhere it is asked while the call waits. `report` gets the progress of a call without a client.
         """
         try:
-            tool = self.bound_tools.get(name)
+            tool = self.bound_tools.get(name := OLD_TOOL_NAMES.get(name, name))
             if tool is None:
                 raise not_offered(name, self._specs, self.bound_tools)
             if (principal := CURRENT_PRINCIPAL.get()) is not None:

@@ -18,6 +18,7 @@ from ollama_mcp.server.confirmation import Consent, PendingConfirmations
 from ollama_mcp.server.job import Job
 from ollama_mcp.server.job_rows import (
     describe_end,
+    is_of_caller,
     may_repeat,
     owner_of,
     plain,
@@ -75,7 +76,7 @@ class DurableJobs:
         self._running: dict[str, tuple[Job, StoredJob]] = {}
         self._writes: dict[str, asyncio.Task[None]] = {}
         self._keeping: asyncio.Task[None] | None = None
-        self._resuming: asyncio.Task[None] | None = None
+        self._resuming: set[asyncio.Task[None]] = set()
         self._beats: dict[str, tuple[int, float]] = {}
         self._warned = False
 
@@ -211,12 +212,13 @@ class DurableJobs:
 
     def resume(self) -> None:
         """Begin to go on with what earlier processes left; see `JobStorage`."""
-        if self._resuming is None:
-            self._resuming = asyncio.create_task(self._resume())
+        task = asyncio.create_task(self._resume())
+        self._resuming.add(task)
+        task.add_done_callback(self._resuming.discard)
 
     async def aclose(self) -> None:
         """Write all that is left to write; see `JobStorage`."""
-        for task in (self._resuming, self._keeping):
+        for task in (*self._resuming, self._keeping):
             if task is not None:
                 task.cancel()
                 await asyncio.wait({task})
@@ -292,7 +294,7 @@ class DurableJobs:
                 waiting = [job for job in await self._jobs.running() if self._may_go_on(job) or not job.resumes]
                 for stored in waiting:
                     await self._settled(stored, owners)
-                if not any(not self._is_gone(stored, owners) for stored in waiting):
+                if not any(is_of_caller(one.principal) and not self._is_gone(one, owners) for one in waiting):
                     return
                 await asyncio.sleep(_WATCH_SECONDS)
 
@@ -320,7 +322,8 @@ class DurableJobs:
 
     def _may_go_on(self, stored: StoredJob) -> bool:
         same = stored.settings == self._digest
-        return self._settings.jobs.resume == "auto" and stored.resumes and stored.request is not None and same
+        may = self._settings.jobs.resume == "auto" and stored.resumes and stored.request is not None and same
+        return may and is_of_caller(stored.principal)
 
     def _is_gone(self, stored: StoredJob, owners: dict[str, JobOwner]) -> bool:
         """Whether nobody works on a job any more: its process has ended, or shows no sign of life for a while."""

@@ -6,13 +6,16 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL, LOCAL
 from ollama_mcp.server.bound_tool import BACKGROUND
 from ollama_mcp.server.caller import Caller
 from ollama_mcp.server.job import Job
 from ollama_mcp.server.jobs import JobManager
 from ollama_mcp.server.results import META
+from ollama_mcp.settings.model import OLD_TOOL_NAMES
 from ollama_mcp.work.progress import Progress
 
 if TYPE_CHECKING:
@@ -51,11 +54,14 @@ class Continuation:
 
         What the user agreed to holds for this call too, and nothing else: nobody can be asked.
         """
-        tool, request = self._tools.get(stored.tool), stored.request or {}
+        tool = self._tools.get(OLD_TOOL_NAMES.get(stored.tool, stored.tool))
+        request = stored.request or {}
         if tool is None or not tool.is_long:
             return None
         progress = Progress(None)
-        call = self._make(tool, Caller(owner), progress, set(stored.progress.get("agreed", ())))
+        principal = CURRENT_PRINCIPAL.get()
+        caller = Caller(owner, principal=LOCAL if principal is None else principal.name)
+        call = self._make(tool, caller, progress, set(stored.progress.get("agreed", ())))
         call.consent.detach()
         roots = tuple(request.get("roots", ()))
         call = replace(call, make_access=_with_roots(call.make_access, roots), resumed=True)
@@ -78,7 +84,13 @@ class Continuation:
         deadline = time.monotonic() + _BUSY_SECONDS
         while True:
             try:
-                result = await self._run(tool, call, tool.arguments.check(arguments), None, job)
+                run = partial(self._run, tool, call, tool.arguments.check(arguments), None, job)
+                if (principal := CURRENT_PRINCIPAL.get()) is not None:
+                    from ollama_mcp.server.auth.scopes import check_scope, within_limits
+
+                    check_scope(principal, tool.spec)
+                    run = partial(within_limits, principal, tool.spec, run)
+                result = await run()
             except Exception as error:
                 return await self._fail(error, tool.name)
             kind = (result.meta or {}).get(f"{META}/error", {}).get("kind")

@@ -20,7 +20,7 @@ _TOOLSETS = {
     "ollama_batch": "work",
     "ollama_compare": "work",
     "ollama_decide": "work",
-    "ollama_rank": "work",
+    "ollama_search": "work",
     "ollama_status": "system",
     "ollama_job": "system",
 }
@@ -36,7 +36,7 @@ _LINES = (
     "- Ask, over files and images (give paths), JSON by schema, tool calls: ollama_chat.",
     "- Label, score, yes/no: ollama_decide.",
     "- A prompt or questions over many rows, files or images: ollama_batch.",
-    "- Find by words and meaning: ollama_rank.",
+    "- Find by words and meaning: ollama_search.",
     "- Similarity of a few texts: ollama_embed.",
     "- Raw templates, code fill-in: ollama_generate.",
     "- What is installed: ollama_list_models.",

@@ -9,6 +9,7 @@ from typing import Any, cast
 from mcp.types import CallToolResult
 
 from ollama_mcp.formats.model_names import parse_name
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
 from ollama_mcp.server.caller import EVERYBODY
 from ollama_mcp.server.job import Job, JobState
 from ollama_mcp.store.jobs import JobUpdate, StoredJob
@@ -71,6 +72,12 @@ def principal_of(owner: str | None) -> str:
     if owner == EVERYBODY:
         return _LOCAL
     return owner if owner is not None and owner.startswith("token ") else ""
+
+
+def is_of_caller(principal: str) -> bool:
+    """Whether whoever asks may lend a job its rights: the token that it began with; without tokens, any other's."""
+    current = CURRENT_PRINCIPAL.get()
+    return not principal.startswith("token ") if current is None else principal == f"token {current.name}"
 
 
 def owner_of(principal: str) -> str | None:

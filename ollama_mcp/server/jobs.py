@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from mcp.types import CallToolResult
 
 from ollama_mcp.errors import Busy, InvalidArgument
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
+from ollama_mcp.hosts.recent import RecentDict
 from ollama_mcp.server.caller import Caller
 from ollama_mcp.server.job import Job, JobState
 from ollama_mcp.server.job_ids import new_job_id
@@ -31,6 +33,7 @@ Work = Coroutine[Any, Any, CallToolResult]
 _ASKING_SECONDS = 5.0
 _FOLLOW_INTERVAL_SECONDS = 0.5
 _MOST_READ = 8
+_MOST_OWNERS = 10_000
 # The client's first requests come first, and what is loaded in the background after them.
 RESUME_DELAY_SECONDS = 1.5
 
@@ -59,7 +62,8 @@ class JobManager:
         self._default_keep_seconds = keep_seconds
         self._make_storage = make_storage
         self._is_closing = False
-        self._resume_timer: asyncio.TimerHandle | None = None
+        # By the name of whoever asked: their jobs go on, in their name.
+        self._resume_timers: RecentDict[str, asyncio.TimerHandle] = RecentDict(_MOST_OWNERS)
         self._jobs: dict[str, Job] = {}
         # Ended jobs of other processes that were asked for.
         self._read: dict[str, Job] = {}
@@ -71,9 +75,12 @@ class JobManager:
         return self._make_storage()
 
     def schedule_resume(self) -> None:
-        """Go on, a while after the first client's first requests, with what earlier processes left."""
-        if self._resume_timer is None:
-            self._resume_timer = asyncio.get_running_loop().call_later(RESUME_DELAY_SECONDS, self._resume)
+        """Go on, a while after somebody's first requests, with what earlier processes left of their jobs."""
+        principal = CURRENT_PRINCIPAL.get()
+        name = "" if principal is None else principal.name
+        if name not in self._resume_timers:
+            # In the context of the request, which says whose rights the jobs have.
+            self._resume_timers[name] = asyncio.get_running_loop().call_later(RESUME_DELAY_SECONDS, self._resume)
 
     def _resume(self) -> None:
         if self._storage is not None and not self._is_closing:
@@ -104,7 +111,8 @@ class JobManager:
                 f"{self._limit} jobs are running, which is the limit (setting jobs.limit).",
                 next_step="ollama_job(action='list') lists them; wait for one or cancel it.",
             )
-        task = job.task = asyncio.create_task(work)
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        task = job.task = asyncio.create_task(_wake_at_end(work, ended))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:
@@ -113,7 +121,7 @@ class JobManager:
 
                 await wait_for_first(task, job.progress.moved if asks_midway else job.progress.begun, _ASKING_SECONDS)
             else:
-                await asyncio.wait({task}, timeout=caller.patience)
+                await _wait_until(ended, task, caller.patience)
             # Without room for another job the call keeps waiting: losing the work would be worse than a late answer.
             if not task.done() and not self._has_room():
                 await asyncio.wait({task})
@@ -237,8 +245,8 @@ class JobManager:
     async def aclose(self) -> None:
         """Cancel all work and wait for its end; what is in the store can be read, or goes on, with the next start."""
         self._is_closing = True
-        if self._resume_timer is not None:
-            self._resume_timer.cancel()
+        for timer in self._resume_timers.values():
+            timer.cancel()
         for job in self._jobs.values():
             if job.task is not None:
                 log.warning("%s of %s is cancelled, since the server stops: %s", job.tool, job.model, job.status_text)
@@ -293,3 +301,28 @@ class JobManager:
                 break
             ended, size = ended[1:], size - job.kept_bytes
             del self._jobs[job.id]
+
+
+async def _wake_at_end(work: Work, ended: asyncio.Future[None]) -> CallToolResult:
+    """Do the work, and wake who waits for its end in the loop's next turn; that of a task comes two turns later."""
+    try:
+        return await work
+    finally:
+        _wake(ended)
+
+
+async def _wait_until(ended: asyncio.Future[None], task: asyncio.Task[CallToolResult], seconds: float | None) -> None:
+    """Wait until the work has ended, or for so many seconds."""
+    # A task that is cancelled before its first step does nothing that could wake.
+    task.add_done_callback(lambda _: _wake(ended))
+    timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, _wake, ended)
+    try:
+        await ended
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+def _wake(ended: asyncio.Future[None]) -> None:
+    if not ended.done():
+        ended.set_result(None)

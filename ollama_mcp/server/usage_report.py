@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, WithJsonSchema
+
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
 
 if TYPE_CHECKING:
     from ollama_mcp.store import Store, UsageRow, UsageSummary
@@ -73,7 +76,7 @@ async def usage_report(store: Store) -> UsageReport:
 
 
 async def usage_by_model(store: Store) -> UsageReportByModel:
-    """The usage in sums and by model."""
+    """The usage in sums, and by model for those that whoever asks may use."""
     totals = await store.usage.totals()
     return UsageReportByModel(
         counted=totals.enabled, this_run=_period_by_model(totals.session), in_all=_period_by_model(totals.all_time)
@@ -96,10 +99,16 @@ def _period_by_model(summary: UsageSummary) -> UsagePeriodByModel | None:
         return None
     return UsagePeriodByModel(
         local=sums.local,
-        local_models=[_model_usage(row) for row in summary.local[:MAX_MODELS]] or None,
+        local_models=_model_usages(summary.local),
         cloud=sums.cloud,
-        cloud_models=[_model_usage(row) for row in summary.cloud[:MAX_MODELS]] or None,
+        cloud_models=_model_usages(summary.cloud),
     )
+
+
+def _model_usages(rows: Sequence[UsageRow]) -> list[ModelUsage] | None:
+    principal = CURRENT_PRINCIPAL.get()
+    shown = [row for row in rows if principal is None or principal.may_name(row.model)]
+    return [_model_usage(row) for row in shown[:MAX_MODELS]] or None
 
 
 def _model_usage(row: UsageRow) -> ModelUsage:

@@ -62,6 +62,29 @@ class WriteSettings(BaseModel):
     )
 
 
+SentKind = Literal["text", "html", "notebook", "pdf", "docx", "image", "audio", "model"]
+
+
+class UploadSettings(BaseModel):
+    """Files that clients on HTTP send by POST /files, and name `upload:NAME` afterwards (docs/team.md)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool = Field(default=True, description="Take files from tokens that have the scope files.")
+    folder: str = Field(
+        default="", description="Folder where they are kept; empty: `uploads` in the user's data folder."
+    )
+    kinds: list[SentKind] = Field(
+        default=["text", "html", "notebook", "pdf", "docx", "image", "audio"],
+        description="What is taken, by content: text, html, notebook, pdf, docx, image, audio, model (GGUF, "
+        "safetensors).",
+    )
+    max_bytes: int = Field(default=50_000_000, gt=0, description="Largest file, in bytes.")
+    quota_bytes: int = Field(default=500_000_000, ge=0, description="Bytes that one token may have there.")
+    quota_files: int = Field(default=500, ge=0, description="Files that one token may have there.")
+    keep_hours: float = Field(default=24.0, gt=0, description="Hours after which a file is deleted.")
+
+
 class UrlSettings(BaseModel):
     """Whether and how images are fetched from addresses that a call names."""
 

@@ -48,6 +48,9 @@ class PrincipalSettings(BaseModel):
         default=[], description="Folders of the server's machine whose files it may name, with the scope files."
     )
     output_folder: str = Field(default="", description="Folder for its results, with the scope files.")
+    upload_bytes: int | None = Field(
+        default=None, ge=0, description="Bytes of files that it may have sent; null: as `uploads.quota_bytes`."
+    )
     images: int | None = Field(default=None, ge=0, description="Images in one call; null: as `images.max_count`.")
     calls: int = Field(default=0, ge=0, description="Calls that run or manage models at once, jobs included.")
     calls_per_minute: int = Field(default=0, ge=0, description="Calls that run or manage models in a minute.")

@@ -6,13 +6,22 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, field_validator
 
-from ollama_mcp.settings.access import AudioSettings, ImageSettings, ReadSettings, UrlSettings, WriteSettings
+from ollama_mcp.settings.access import (
+    AudioSettings,
+    ImageSettings,
+    ReadSettings,
+    UploadSettings,
+    UrlSettings,
+    WriteSettings,
+)
 from ollama_mcp.settings.auth import AuthSettings, PrincipalSettings
 from ollama_mcp.settings.hosts import HostName, HostSettings
 from ollama_mcp.settings.observation import LedgerSettings, MetricsSettings
 
 TOOLSETS: tuple[str, ...] = ("inference", "models", "work", "system", "blobs", "web", "legacy")
 DEFAULT_TOOLSETS: tuple[str, ...] = ("inference", "models", "work", "system")
+# Names that tools had in the version before: taken in calls and settings for one version, and not listed.
+OLD_TOOL_NAMES = {"ollama_rank": "ollama_search"}
 
 
 class SettingsSection(BaseModel):
@@ -63,7 +72,7 @@ class LimitSettings(SettingsSection):
     )
     files: int = Field(default=500, ge=1, description="Files in one call; a batch takes any number.")
     file_bytes: int = Field(default=20_000_000, ge=1_000, description="Bytes of one text file or document.")
-    passages: int = Field(default=200_000, ge=1, description="Passages that one ollama_rank call searches.")
+    passages: int = Field(default=200_000, ge=1, description="Passages that one ollama_search call searches.")
     questions: int = Field(default=64, ge=1, le=64, description="Questions in one ollama_decide call.")
     answer_chars: int = Field(
         default=40_000,
@@ -103,6 +112,11 @@ class ToolSettings(SettingsSection):
         default_factory=lambda: ["ollama_chat"],
         description="Tools that MCP hosts with tool search should always show to the model.",
     )
+
+    @field_validator("include", "exclude", "always_load")
+    @classmethod
+    def _by_present_names(cls, names: list[str]) -> list[str]:
+        return [OLD_TOOL_NAMES.get(name, name) for name in names]
 
 
 class PromptSettings(SettingsSection):
@@ -196,7 +210,7 @@ class WorkSettings(SettingsSection):
         default=16.0, gt=0, description="Largest model, in gigabytes on disk, that is chosen where a call names none."
     )
     judge_seconds: float = Field(
-        default=20.0, gt=0, description="Seconds in which `rerank` of ollama_rank has places judged; the rest stays."
+        default=20.0, gt=0, description="Seconds in which `rerank` of ollama_search has places judged; the rest stays."
     )
 
 
@@ -328,6 +342,7 @@ class Settings(SettingsSection):
     read: ReadSettings = Field(default_factory=ReadSettings)
     write: WriteSettings = Field(default_factory=WriteSettings)
     urls: UrlSettings = Field(default_factory=UrlSettings)
+    uploads: UploadSettings = Field(default_factory=UploadSettings)
     transport: Literal["stdio", "http", "sse"] = Field(
         default="stdio", description="How MCP clients reach this server."
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
 
 from ollama_mcp.errors import NotAllowed
+from ollama_mcp.formats.host_url import is_ollama_com
 from ollama_mcp.formats.model_names import parse_name
 
 if TYPE_CHECKING:
@@ -26,9 +26,7 @@ async def runs_in_cloud(call: CallContext, model: str) -> bool:
     Raises:
         OllamaMCPError: The card cannot be had, so that nobody knows.
     """
-    from ollama_mcp.api.client import CLOUD_HOST
-
-    if parse_name(model).is_cloud or urlsplit(call.client.base_url).hostname == CLOUD_HOST:
+    if parse_name(model).is_cloud or is_ollama_com(call.client.base_url):
         return True
     # Not what an earlier call learnt: the name may have become a cloud model's since.
     return bool((await call.hosts.card(model, since=call.started)).remote_host)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ollama_mcp.access import Purpose
+from ollama_mcp.access.path_syntax import SENT
 from ollama_mcp.access.quoting import quoted
 from ollama_mcp.access.similar_names import existing_path
 from ollama_mcp.errors import DiskError, InvalidArgument
@@ -78,6 +79,10 @@ def find_model_files(text: str, access: Access) -> list[ModelFile]:
     Raises:
         OllamaMCPError: As `Access.open_file`; or a file is missing, truncated, or of another format.
     """
+    if text.lstrip().startswith(SENT):
+        # One file: there are no folders.
+        (path,) = access.find(text, Purpose.UPLOAD, 1).paths
+        return [_whole_model(path, access)]
     access.read_rules.check_transport(text)
     path = existing_path(access.read_rules.resolve(text), lambda: access.read_rules.checker(Purpose.UPLOAD))
     real = os.path.realpath(path)
@@ -88,13 +93,17 @@ def find_model_files(text: str, access: Access) -> list[ModelFile]:
     match = _SPLIT.fullmatch(os.path.basename(path))
     if match:
         return _split_parts(os.path.dirname(path), match, access)
+    return [_whole_model(path, access)]
+
+
+def _whole_model(path: str, access: Access) -> ModelFile:
     found = verify_model_file(path, os.path.basename(path), access)
     if found.kind != "gguf":
         raise InvalidArgument(
             f"{quoted(path)} is not a complete model.",
             next_step="Give a GGUF file, or the folder with the safetensors.",
         )
-    return [found]
+    return found
 
 
 def verify_model_file(path: str, name: str, access: Access) -> ModelFile:

@@ -53,7 +53,7 @@ async def test_demo_runs_on_the_simulator_and_leaves_nothing_behind(tmp_path: Pa
     assert "built-in simulator" in ran.out and "no model is used" in ran.out
     for tool in ("status", "list_models", "pull_model", "show_model", "chat", "decide", "embed", "unload_model"):
         assert f"ollama_{tool}(" in ran.out
-    for tool in ("batch", "rank", "compare", "job"):
+    for tool in ("batch", "search", "compare", "job"):
         assert f"ollama_{tool}(" in ran.out
     assert "are scripted" in ran.out
     said = " ".join(ran.out.replace("│", " ").split())

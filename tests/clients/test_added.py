@@ -1,4 +1,4 @@
-"""What README says to type, and what this repository offers hosts to install, in the hosts themselves."""
+"""What the pages say to type, and what this repository offers hosts to install, in the hosts themselves."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ class Shell:
         return said
 
 
-def words_of_readme(program: str) -> list[str]:
-    """The words that README has after a host's program, with the installed server instead of uv and a checkout."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (line,) = [line for line in readme.splitlines() if line.startswith(f"{program} mcp add ")]
+def words_of_page(program: str) -> list[str]:
+    """The words that a page has after a host's program, with the installed server instead of uv and a checkout."""
+    pages = [(ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/install.md")]
+    (line,) = [line for page in pages for line in page.splitlines() if line.startswith(f"{program} mcp add ")]
     words = shlex.split(line)
     return [*words[1 : words.index("uv")], SERVER]
 
@@ -75,7 +75,7 @@ def offered(tmp_path: Path) -> str:
 
 async def test_claude_code_adds_and_reaches_it_and_installs_the_plugin(tmp_path: Path, offered: str) -> None:
     shell = Shell(Claude(), tmp_path)
-    await shell.type(*words_of_readme("claude"))
+    await shell.type(*words_of_page("claude"))
     assert f"ollama: {SERVER}  - ✔ Connected" in await shell.type("mcp", "list")
     assert "skills: ollama:local-models" in await shell.type("plugin", "validate", offered)
     await shell.type("plugin", "marketplace", "add", offered)
@@ -85,7 +85,7 @@ async def test_claude_code_adds_and_reaches_it_and_installs_the_plugin(tmp_path:
 
 async def test_codex_adds_it_and_installs_the_plugin(tmp_path: Path, offered: str) -> None:
     shell = Shell(Codex(), tmp_path)
-    await shell.type(*words_of_readme("codex"))
+    await shell.type(*words_of_page("codex"))
     added = json.loads(await shell.type("mcp", "get", "ollama", "--json"))["transport"]
     assert (added["command"], added["env"]) == (SERVER, {"OLLAMA_HOST": "http://127.0.0.1:11434"})
     await shell.type("mcp", "remove", "ollama")
@@ -96,6 +96,6 @@ async def test_codex_adds_it_and_installs_the_plugin(tmp_path: Path, offered: st
 
 async def test_gemini_cli_adds_and_reaches_it_and_takes_the_extension(tmp_path: Path, offered: str) -> None:
     shell = Shell(Gemini(), tmp_path)
-    await shell.type(*words_of_readme("gemini"))
+    await shell.type(*words_of_page("gemini"))
     assert f"✓ ollama: {SERVER}  (stdio) - Connected" in await shell.type("mcp", "list")
     await shell.type("extensions", "validate", offered)

@@ -65,6 +65,9 @@ class Server:
         transport: How they talk.
         settings: Settings besides those of all servers here.
         prefix: A command that starts the process, such as one that lowers a limit.
+
+    Attributes:
+        said: Every message that came from the server.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Server:
         self._answers: dict[int, Message] = {}
         self._cancelled: set[int] = set()
         self._least: Counts = {}
+        self.said: list[Message] = []
 
     def close(self) -> None:
         """End the process, with its own exit code and nothing on stderr that looks like a crash."""
@@ -185,6 +189,7 @@ class Server:
 
     async def _receive(self) -> None:
         message = await asyncio.to_thread(self.process.receive)
+        self.said.append(message)
         number = message.get("id")
         if isinstance(number, int):
             assert number not in self._cancelled, "a cancelled call was answered"
@@ -192,6 +197,7 @@ class Server:
 
     async def _post(self, peer: HttpPeer, message: Message) -> Message | None:
         answer = await peer.post(message)
+        self.said += answer.messages
         found = [one for one in answer.messages if one.get("id") == message["id"]]
         return found[0] if found else None
 

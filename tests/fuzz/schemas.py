@@ -62,7 +62,7 @@ _WORKING: dict[str, dict[str, Any]] = {
     "ollama_batch": {"input": ["one", "two"], "prompt": "{text}"},
     "ollama_compare": {"models": ["llama3.2:3b", "qwen3:4b"], "prompt": "Hello"},
     "ollama_decide": {"questions": [{"question": "Is it large?"}], "texts": ["a house"]},
-    "ollama_rank": {"query": "one", "texts": ["one", "two"]},
+    "ollama_search": {"query": "one", "texts": ["one", "two"]},
     "ollama_create_model": {"model": "made", "from": "llama3.2:3b", "confirm": True},
     "ollama_push_blob": {"data": "QUJD"},
     "ollama_load_model": {"model": "llama3.2:3b"},

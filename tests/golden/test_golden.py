@@ -29,7 +29,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "ollama_batch": {"model": MODEL, "input": ["2 + 2", "3 + 3"], "prompt": "Add: {text}", "limit": 1},
     "ollama_chat": {"model": MODEL, "prompt": "2 + 2?", "include": ["thinking", "stats"]},
     "ollama_check_blob": {"digest": BLOB},
-    "ollama_rank": {"query": "a cat", "texts": ["The cat sleeps.", "Stocks fell."], "k": 2},
+    "ollama_search": {"query": "a cat", "texts": ["The cat sleeps.", "Stocks fell."], "k": 2},
     "ollama_compare": {"models": [MODEL, "absent"], "prompt": "2 + 2?"},
     "ollama_copy_model": {"source": MODEL, "destination": "mine"},
     "ollama_create_model": {"model": "pirate", "from": MODEL, "system": "You are a pirate."},

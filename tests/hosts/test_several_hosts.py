@@ -208,7 +208,7 @@ async def test_embeddings_and_searches_work_on_any_host():
     async with several(models={"a": [MODEL], "b": ["nomic-embed-text"]}) as bench:
         embedded = await bench.ask("ollama_embed", model="nomic-embed-text", input=["a", "b"])
         assert not embedded.is_error
-        ranked = await bench.ask("ollama_rank", query="cats", texts=["cats purr", "stocks fall"])
+        ranked = await bench.ask("ollama_search", query="cats", texts=["cats purr", "stocks fall"])
         assert not ranked.is_error, texts(ranked)
         assert bench.served("/api/embed")["a"] == 0 < bench.served("/api/embed")["b"]
 

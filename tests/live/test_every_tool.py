@@ -191,7 +191,7 @@ async def test_a_file_is_read_and_one_that_is_too_long_is_refused_not_cut(ollama
 async def test_passages_are_found_and_embedded_once(ollama: str):
     given = {"model": EMBED, "query": "a cat", "texts": ["The cat sleeps.", "Stocks fell."]}
     async with _with_models(ollama, EMBED) as client:
-        first, again = [data(await _call(client, "ollama_rank", **given)) for _ in range(2)]
+        first, again = [data(await _call(client, "ollama_search", **given)) for _ in range(2)]
     assert (first["embedded"], again["embedded"]) == (2, 0)
     assert first["rows"] == again["rows"] and len(first["rows"]) == 2
 

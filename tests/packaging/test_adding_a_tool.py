@@ -47,6 +47,6 @@ def test_the_example_of_contributing_becomes_a_tool_by_its_file_alone(tmp_path: 
     run(copy, *golden, UPDATE_GOLDEN="1")
     run(copy, "docs/generate.py")
     run(copy, *golden)
-    assert "| `ollama_version` |" in (copy / "README.md").read_text(encoding="utf-8")
+    assert "| `ollama_version` |" in (copy / "docs/tools.md").read_text(encoding="utf-8")
     result = json.loads((copy / "tests/golden/results/ollama_version.json").read_text(encoding="utf-8"))
     assert result["structuredContent"]["version"]

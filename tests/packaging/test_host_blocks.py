@@ -1,4 +1,4 @@
-"""README's blocks for hosts, run literally: whatever blocks there are, with uv and without, in two kinds of folder."""
+"""The pages' blocks for hosts, run literally: all that there are, with uv and without, in two kinds of folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ from tests.packaging.test_wheel import tools_of_the_checkout
 pytestmark = pytest.mark.slow
 
 PLACEHOLDER = "PATH-TO-CHECKOUT"
-_SECTION = re.compile(r"^## Add it to your host$(.*?)^## ", re.MULTILINE | re.DOTALL)
+# The parts about adding it by hand, of README and of the page on all hosts.
+_SECTIONS = (
+    ("README.md", re.compile(r"^## Add it to your host$(.*?)^## ", re.MULTILINE | re.DOTALL)),
+    ("docs/install.md", re.compile(r"^## By hand$(.*)\Z", re.MULTILINE | re.DOTALL)),
+)
 _FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(rf"`({PLACEHOLDER}/[^`]+)`")
 _ENVIRONMENT_KEYS = ("env", "environment")
@@ -49,14 +53,14 @@ class Configuration:
 
 
 def section() -> str:
-    """The part of README about hosts."""
-    found = _SECTION.search((ROOT / "README.md").read_text(encoding="utf-8"))
-    assert found is not None
-    return found[1]
+    """What the pages say about adding it by hand."""
+    found = [pattern.search((ROOT / page).read_text(encoding="utf-8")) for page, pattern in _SECTIONS]
+    assert all(found)
+    return "\n".join(part[1] for part in found if part)
 
 
 def configurations() -> list[Configuration]:
-    """All that README gives hosts to start, each once: in blocks, and in sentences where a program is named alone."""
+    """All that the pages give hosts to start, each once: in blocks, and in sentences where a program is named alone."""
     text = section()
     found: list[Configuration] = []
     for language, block in _FENCED.findall(text):

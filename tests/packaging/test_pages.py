@@ -13,24 +13,18 @@ from typing import Any
 import pytest
 from mcp.types import TextContent
 
+from bundles.manifests import registry_name
+from docs.making.site_index import pages_of_site, with_address
 from ollama_mcp.cli.options import build_parser
+from ollama_mcp.server.registry import load_tools
 from ollama_mcp.settings import Settings, load_settings
 from ollama_mcp.settings.load import iter_settings
 from ollama_mcp.simulator import Simulator
 from tests.packaging.conftest import ROOT, offered_tools
 from tests.support import connected
 
-PAGES = [
-    "README.md",
-    "SECURITY.md",
-    "CONTRIBUTING.md",
-    "AGENTS.md",
-    "docs/images.md",
-    "docs/install.md",
-    "docs/settings.md",
-    "docs/transports.md",
-    "docs/work.md",
-]
+DOCS = sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))
+PAGES = ["README.md", "SECURITY.md", "CONTRIBUTING.md", "AGENTS.md", *DOCS]
 README = ROOT / "README.md"
 _FENCED = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?://)([^)#]+)")
@@ -38,6 +32,10 @@ _COMMAND = re.compile(
     r"ollama-mcp-server ((?:warm|demo|tune|config|tools|call|allow|(?:un)?install|update)\b[^`#\n&|]*)"
 )
 _FILE = re.compile(r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|md|json)|(?:[\w.-]+/)+)`")
+_TOOL = re.compile(r"\bollama_(?!mcp\b)[a-z_]+[a-z]\b")
+# Made up for contributors, or listed as what others have.
+_EXAMPLES = {"ollama_version", "ollama_list", "ollama_show", "ollama_ps", "ollama_run"}
+_MESSAGE = re.compile(r"`(\[[a-z_]+\] [^`]+)`")
 _ELSEWHERE = {"~/.cursor/mcp.json", ".vscode/mcp.json", ".mcp.json", "allowed.json", "prompts/"}
 
 
@@ -47,7 +45,7 @@ def fenced(page: Path, language: str) -> list[str]:
 
 
 def host_configurations() -> list[dict[str, Any]]:
-    blocks = [json.loads(text) for text in fenced(README, "json")]
+    blocks = [json.loads(text) for page in (README, ROOT / "docs/install.md") for text in fenced(page, "json")]
     return [server for block in blocks for server in next(iter(block.values())).values()]
 
 
@@ -88,6 +86,44 @@ def test_every_page_for_people_is_linked_from_the_first_one() -> None:
     assert pages and pages <= set(_LINK.findall(README.read_text(encoding="utf-8")))
 
 
+def test_the_first_page_is_one_that_people_read() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150
+    assert f"mcp-name: {registry_name()} " in text
+
+
+def test_every_page_has_its_place_in_the_site_and_is_told_to_models() -> None:
+    pages = [f"docs/{file}" for part in pages_of_site().values() for file in part]
+    assert sorted(pages) == DOCS
+    told = (ROOT / "docs/llms.txt").read_text(encoding="utf-8")
+    assert all(f"/{page})" in told for page in pages)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_names_the_projects_address_and_command_as_they_are(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert with_address(text) == text
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_tools_that_a_page_names_exist(page: str) -> None:
+    words = set(_TOOL.findall((ROOT / page).read_text(encoding="utf-8")))
+    assert words <= set(load_tools()) | _EXAMPLES
+
+
+def test_the_messages_of_the_page_on_troubles_are_the_codes_own() -> None:
+    known = _MESSAGE.findall((ROOT / "docs/errors.md").read_text(encoding="utf-8"))
+    quoted = _MESSAGE.findall((ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8"))
+    assert len(quoted) > 5
+    assert [text for text in quoted if not any(_is_of(text, one) for one in known)] == []
+
+
+def _is_of(quoted: str, template: str) -> bool:
+    """Whether words of a message are those of a template, which has `...` where a message has a value."""
+    parts = [part for part in template.split("...") if len(part) > 12]
+    return all(words in template or any(part in words for part in parts) for words in quoted.split("...") if words)
+
+
 def test_the_settings_that_the_pages_name_exist() -> None:
     known = {path for path, _ in iter_settings()}
     sections = {path.split(".")[0] for path in known if "." in path}
@@ -104,8 +140,8 @@ async def test_a_tool_file_like_the_one_for_contributors_is_offered(tmp_path: Pa
     assert "ollama_version" in await offered_tools(sys.executable, entry, folder=tmp_path, variables=variables)
 
 
-async def test_the_prompt_on_the_first_page_is_one(simulator: Simulator, tmp_path: Path) -> None:
-    (example,) = fenced(README, "markdown")
+async def test_the_prompt_of_the_page_on_own_prompts_is_one(simulator: Simulator, tmp_path: Path) -> None:
+    (example,) = fenced(ROOT / "docs/extending.md", "markdown")
     (tmp_path / "second_opinion.md").write_text(textwrap.dedent(example), encoding="utf-8")
     async with connected(simulator.url, prompts={"folders": [str(tmp_path)]}) as client:
         prompt = await client.get_prompt("second_opinion")

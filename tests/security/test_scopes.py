@@ -32,7 +32,7 @@ USE = {
     "ollama_batch",
     "ollama_compare",
     "ollama_decide",
-    "ollama_rank",
+    "ollama_search",
 }
 MANAGE = {
     "ollama_load_model",

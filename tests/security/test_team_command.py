@@ -37,9 +37,9 @@ def run(folder: Path, *arguments: str, **variables: str) -> subprocess.Completed
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str) -> Generator[tuple[StdioPeer, HttpPeer, str]]:
+def serving(folder: Path, *arguments: str, command: list[str] = COMMAND) -> Generator[tuple[StdioPeer, HttpPeer, str]]:
     """A server process, a client of it, and what it said before it listened."""
-    command = [*COMMAND, "--transport", "http", "--port", "0", *arguments]
+    command = [*command, "--transport", "http", "--port", "0", *arguments]
     with StdioPeer(command=command, env=home(folder)) as process:
         said: list[str] = []
         while not (line := process.next_line()).startswith(LISTENS):

@@ -34,7 +34,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "ollama_pull_model": {"model": MODEL},
     "ollama_push_blob": {"data": base64.b64encode(b"blob").decode()},
     "ollama_push_model": {"model": "me/mine"},
-    "ollama_rank": {"query": "cat", "texts": ["A cat.", "A dog."]},
+    "ollama_search": {"query": "cat", "texts": ["A cat.", "A dog."]},
     "ollama_show_model": {"model": MODEL},
     "ollama_unload_model": {"model": MODEL},
     "ollama_web_fetch": {"url": "https://example.com"},

@@ -163,7 +163,7 @@ READERS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "embed": [
         ("ollama_embed", {"model": EMBEDDER, "input": ["a", "b"]}),
         ("ollama_embed", {"model": EMBEDDER, "input": ["a", "b"], "vectors": True}),
-        ("ollama_rank", {"model": EMBEDDER, "query": "a", "texts": ["b"]}),
+        ("ollama_search", {"model": EMBEDDER, "query": "a", "texts": ["b"]}),
         ("ollama_status", {}),
     ],
     "embeddings": [("ollama_embeddings", {"model": EMBEDDER, "prompt": "a"})],

@@ -62,7 +62,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "ollama_embed": {"input": ["a"]},
     "ollama_embeddings": {"prompt": "a"},
     "ollama_decide": {"texts": ["a"], "questions": [{"name": "good", "question": "Good?"}]},
-    "ollama_rank": {"query": "a", "texts": ["a", "b"]},
+    "ollama_search": {"query": "a", "texts": ["a", "b"]},
     "ollama_compare": {"prompt": "Hi", "models": [MODEL, "qwen3:4b"]},
     "ollama_batch": {"input": ["a"], "prompt": "Hi"},
     "ollama_show_model": {"model": MODEL},
@@ -106,7 +106,7 @@ async def test_no_tool_changes_what_the_user_owns(simulator: Simulator):
             result = await client.call_tool(name, ARGUMENTS.get(name, {}))
             if name not in offered:
                 assert "read_only" in error(result, "not_allowed"), name
-            if name in ("ollama_chat", "ollama_embed", "ollama_rank", "ollama_compare", "ollama_show_model"):
+            if name in ("ollama_chat", "ollama_embed", "ollama_search", "ollama_compare", "ollama_show_model"):
                 assert not result.is_error, texts(result)
     assert owned(simulator) == before
     assert names > offered

@@ -76,7 +76,7 @@ class Client:
             case 2:
                 await self._call("ollama_embed", model=EMBED, input=[text])
             case 3:
-                await self._call("ollama_rank", query=text, texts=[f"text {chance.getrandbits(64)}", "other"])
+                await self._call("ollama_search", query=text, texts=[f"text {chance.getrandbits(64)}", "other"])
             case 4:
                 await self._call("ollama_show_model", model=spelling(CHAT, chance))
             case 5:

@@ -14,8 +14,8 @@ IDS: list[tuple[str, dict[str, Any], str]] = [
     ("ollama_batch", {"input": ["/home/me/Post 2026/my mails.jsonl"]}, "batch-my-mails-jsonl"),
     ("ollama_batch", {"input": ["C:\\Users\\me\\rows.txt"]}, "batch-rows-txt"),
     ("ollama_batch", {"input": ["notes/*.md"]}, "batch-md"),
-    ("ollama_rank", {"files": ["src/a.py:10-80"], "query": "secret"}, "rank-a-py"),
-    ("ollama_rank", {"files": ["a.py", "b.py"], "query": "secret"}, "rank-a-py"),
+    ("ollama_search", {"files": ["src/a.py:10-80"], "query": "secret"}, "search-a-py"),
+    ("ollama_search", {"files": ["a.py", "b.py"], "query": "secret"}, "search-a-py"),
     # A text is none of them, whatever it looks like.
     ("ollama_batch", {"input": ["Dear Anna,\nsee mails.csv"], "model": "qwen3:8b"}, "batch-qwen3-8b"),
     ("ollama_batch", {"input": ["My password is hunter2", "It is at google.com", "Call at 5.30", "5.30"]}, "batch"),

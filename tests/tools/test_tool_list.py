@@ -127,7 +127,7 @@ async def test_read_only_offers_nothing_that_changes_anything(simulator: Simulat
         "ollama_chat",
         "ollama_check_blob",
         "ollama_compare",
-        "ollama_rank",
+        "ollama_search",
         "ollama_decide",
         "ollama_embed",
         "ollama_embeddings",

@@ -63,13 +63,13 @@ async def test_a_search_keeps_no_vector_under_the_wrong_model(simulator: Simulat
     store = {"path": str(tmp_path / "store.sqlite3")}
     asked = {"query": "cat", "texts": ["The cat sleeps.", "Stocks fell."]}
     async with connected(simulator.url, store=store) as client:
-        result, new = await replaced_during(simulator, client, "/api/embed", OTHER_EMBEDDER, "ollama_rank", asked)
+        result, new = await replaced_during(simulator, client, "/api/embed", OTHER_EMBEDDER, "ollama_search", asked)
         assert f"digest {old} before, {new} now" in error(result, "interrupted")
         simulator.faults.clear()
         put(simulator, EMBEDDER)
-        found = data(await client.call_tool("ollama_rank", {"model": "mine", **asked}))
+        found = data(await client.call_tool("ollama_search", {"model": "mine", **asked}))
         assert found["embedded"] == 2
-        assert data(await client.call_tool("ollama_rank", {"model": "mine", **asked}))["embedded"] == 0
+        assert data(await client.call_tool("ollama_search", {"model": "mine", **asked}))["embedded"] == 0
 
 
 async def test_texts_of_several_requests_are_embedded_by_one_model(simulator: Simulator):

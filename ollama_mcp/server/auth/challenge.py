@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 _WELL_KNOWN = "/.well-known/oauth-protected-resource"
 
 
-def challenge(auth: Authenticator, scope: Scope, endpoint: str, code: str) -> tuple[tuple[bytes, bytes], ...]:
-    """The WWW-Authenticate header of a response, with an error code of RFC 6750 or "".
+def challenge(
+    auth: Authenticator, scope: Scope, endpoint: str, code: str, needed: str = "read use"
+) -> tuple[tuple[bytes, bytes], ...]:
+    """The WWW-Authenticate header of a response, with an error code of RFC 6750 or "", and the scopes it takes.
 
     Own tokens come from a person, so only with an issuer it says where one can be had.
     """
@@ -25,7 +27,7 @@ def challenge(auth: Authenticator, scope: Scope, endpoint: str, code: str) -> tu
     if auth.issuer:
         parts = urlsplit(_resource(auth, scope, endpoint))
         where = f', resource_metadata="{parts.scheme}://{parts.netloc}{_WELL_KNOWN}{parts.path.rstrip("/")}"'
-    text = f'Bearer realm="ollama-mcp-server"{error}, scope="read use"{where}'
+    text = f'Bearer realm="ollama-mcp-server"{error}, scope="{needed}"{where}'
     return ((b"www-authenticate", text.encode()),)
 
 

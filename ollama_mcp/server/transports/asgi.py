@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, MutableMapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ollama_mcp.hosts.principal import Scope as PrincipalScope
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -23,6 +28,28 @@ PRINCIPAL_KEY = "ollama_mcp.principal"
 _ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}(%\w{1,20})?")
 # Loopback is far faster: only a sender that trickles on purpose runs out of time.
 _MIN_BYTES_PER_SECOND = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What answers at a path, and below, beside the MCP endpoint; for tokens only.
+
+    Args:
+        app: What answers.
+        scope: The scope that a token needs there.
+        takes_body: Whether it receives the bodies of requests itself, as they come.
+        running: Is open while the server serves.
+    """
+
+    app: ASGIApp
+    scope: PrincipalScope
+    takes_body: bool = False
+    running: Callable[[], AbstractAsyncContextManager[object]] = nullcontext
+
+
+def route_of(routes: Mapping[str, Route], path: str) -> Route | None:
+    """The route of a path."""
+    return next((one for root, one in routes.items() if path == root or path.startswith(f"{root}/")), None)
 
 
 class Refused(Exception):
@@ -50,7 +77,12 @@ class ClientGone(Exception):
 
 
 async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: float) -> bytes:
-    """The whole body of a request.
+    """The whole body of a request; see `body_parts`."""
+    return b"".join([part async for part in body_parts(scope, receive, limit=limit, seconds=seconds)])
+
+
+async def body_parts(scope: Scope, receive: Receive, *, limit: int, seconds: float) -> AsyncGenerator[bytes]:
+    """The body of a request, in the parts that it comes in.
 
     Args:
         scope: The request's ASGI scope.
@@ -62,10 +94,9 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: floa
         Refused: 413 for one that is too large, 408 for one that is too slow.
         ClientGone: The connection ended first.
     """
-    declared = next((int(value) for value in headers(scope, b"content-length") if value.isdigit()), 0)
+    declared = declared_bytes(scope)
     if declared > limit:
         raise Refused(413, f"body of {declared} bytes, over {limit}")
-    parts: list[bytes] = []
     size = 0
     deadline = asyncio.get_running_loop().time() + seconds
     while True:
@@ -81,9 +112,14 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: floa
         # Again, since a chunked body declares nothing.
         if size > limit:
             raise Refused(413, f"body over {limit} bytes")
-        parts.append(part)
+        yield part
         if not message.get("more_body", False):
-            return b"".join(parts)
+            return
+
+
+def declared_bytes(scope: Scope) -> int:
+    """The size of the body that a request declares; 0 where it declares none."""
+    return next((int(value) for value in headers(scope, b"content-length") if value.isdigit()), 0)
 
 
 async def send_text(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
@@ -23,12 +23,14 @@ from ollama_mcp.server.transports.asgi import (
     ClientGone,
     Receive,
     Refused,
+    Route,
     Scope,
     Send,
     client_address,
     client_of,
     headers,
     read_body,
+    route_of,
     send_text,
 )
 from ollama_mcp.server.transports.cancellation import CancellableRequest
@@ -51,6 +53,7 @@ class Guard:
         ready: Asked by /readyz.
         auth: Finds out who sends a request; None lets everybody in.
         endpoint: Path of the MCP endpoint.
+        routes: What is served beside it, by path.
     """
 
     def __init__(
@@ -60,8 +63,10 @@ class Guard:
         ready: Callable[[], Awaitable[bool]],
         auth: Authenticator | None = None,
         endpoint: str = "/mcp",
+        routes: Mapping[str, Route] = {},
     ) -> None:
         self._app = app
+        self._routes = routes
         self._auth = auth
         self._endpoint = endpoint
         self._settings = settings
@@ -82,6 +87,8 @@ class Guard:
                     await self._send_resource_metadata(self._auth, scope, send)
                     return
                 await self._authenticate(self._auth, scope)
+            elif self._auth is None and route_of(self._routes, scope["path"]) is not None:
+                raise Refused(403, f"{scope['path']!r:.100} is for tokens only, and this server has none")
             with self._clients.client(client_of(scope)) as client:
                 await self._admit(client, scope, receive, send)
         except ClientGone:
@@ -155,9 +162,12 @@ class Guard:
             raise Refused(401, error.reason, challenge(auth, scope, self._endpoint, error.code), text=text) from None
         except AuthUnavailable as error:
             raise Refused(503, str(error)) from None
-        if not principal.may("read"):
-            fields = challenge(auth, scope, self._endpoint, "insufficient_scope")
-            raise Refused(403, f"{principal.name!r:.100} has no scope to read or use", fields)
+        route = route_of(self._routes, scope["path"])
+        if not principal.may("read" if route is None else route.scope):
+            needed = "read use" if route is None else route.scope
+            fields = challenge(auth, scope, self._endpoint, "insufficient_scope", needed)
+            what = "scope to read or use" if route is None else f"scope {route.scope!r}, which this address needs"
+            raise Refused(403, f"{principal.name!r:.100} has no {what}", fields)
         scope[PRINCIPAL_KEY] = principal
         # The SDK binds sessions to it.
         scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=principal.name, scopes=[]))
@@ -196,6 +206,10 @@ class Guard:
                 raise Refused(429, f"over {limits.max_calls} calls of one client in flight")
             if client["unfinished"] >= limits.max_unfinished:
                 raise Refused(503, f"over {limits.max_unfinished} unfinished requests of one client")
+            if (route := route_of(self._routes, scope["path"])) is not None and route.takes_body:
+                with client.counting("unfinished"):
+                    await self._forward(client, scope, receive, send, None)
+                return
             with client.counting("unfinished"):
                 body = await read_body(scope, receive, limit=MAX_MESSAGE_BYTES, seconds=limits.body_seconds)
             with client.counting("posts"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 
 import anyio
@@ -19,6 +19,7 @@ from mcp.server import MCPServer
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ollama_mcp.server.auth.authenticator import Authenticator
+from ollama_mcp.server.transports.asgi import Route
 from ollama_mcp.server.transports.binding import check_open, listen_tcp, listen_unix, warn_of_plain
 from ollama_mcp.server.transports.http_app import HttpKind, http_application
 from ollama_mcp.server.transports.origin import is_loopback
@@ -47,6 +48,7 @@ async def serve_http(
     settings: HttpSettings,
     ready: Callable[[], Awaitable[bool]],
     auth: Authenticator | None = None,
+    routes: Mapping[str, Route] = {},
     listening: Callable[[str], None] = lambda url: None,
     force_seconds: float | None = None,
 ) -> None:
@@ -62,6 +64,7 @@ async def serve_http(
         settings: Names, origins and limits.
         ready: Asked by /readyz.
         auth: Finds out who sends a request; None lets everybody in.
+        routes: What is served beside the MCP endpoint, by path.
         listening: Called with the URL (or the socket's path) once clients can connect.
         force_seconds: Time from a signal after which the process is ended whatever hangs; None lets it live.
 
@@ -79,7 +82,9 @@ async def serve_http(
         raise_open_files()
         limit_accept_errors()
         _quiet_sdk_loggers()
-        app = http_application(server, kind=kind, stateless=stateless, settings=settings, ready=ready, auth=auth)
+        app = http_application(
+            server, kind=kind, stateless=stateless, settings=settings, ready=ready, auth=auth, routes=routes
+        )
         web = _Server(
             uvicorn.Config(
                 app.guard,

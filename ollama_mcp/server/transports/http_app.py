@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -13,7 +13,7 @@ from ollama_mcp.server.auth.authenticator import Authenticator
 from ollama_mcp.server.auth.scopes import carry_principal
 from ollama_mcp.server.sdk import lowlevel_server
 from ollama_mcp.server.transports import MAX_MESSAGE_BYTES
-from ollama_mcp.server.transports.asgi import ASGIApp, Receive, Scope, Send, send_text
+from ollama_mcp.server.transports.asgi import ASGIApp, Receive, Route, Scope, Send, route_of, send_text
 from ollama_mcp.server.transports.cancellation import cancel_abandoned
 from ollama_mcp.server.transports.guard import Guard
 from ollama_mcp.server.transports.page import is_asked, page
@@ -49,6 +49,7 @@ def http_application(
     settings: HttpSettings,
     ready: Callable[[], Awaitable[bool]],
     auth: Authenticator | None = None,
+    routes: Mapping[str, Route] = {},
 ) -> Application:
     """The application that serves `server`. Build it once per server, and serve inside its `running()`.
 
@@ -59,6 +60,7 @@ def http_application(
         settings: Names, origins and limits.
         ready: Asked by /readyz.
         auth: Finds out who sends a request; None lets everybody in.
+        routes: What is served beside it, by path.
     """
     if auth is not None:
         server.middleware.insert(0, carry_principal)
@@ -66,11 +68,20 @@ def http_application(
     server.middleware.insert(0, cancel_abandoned)
     app, running = _sse(server) if kind == "sse" else _streamable_http(server, stateless, settings)
     endpoint = "/sse" if kind == "sse" else "/mcp"
-    app = _with_page(app, endpoint, needs_token=auth is not None)
+    app = _with_routes(_with_page(app, endpoint, needs_token=auth is not None), routes)
     # Without a listed origin the guard refuses every request of a web page before CORS could matter.
     if settings.allowed_origins:
         app = _with_cors(app, settings.allowed_origins)
-    return Application(Guard(app, settings, ready, auth, endpoint), running)
+
+    @asynccontextmanager
+    async def all_running() -> AsyncGenerator[None]:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(running())
+            for route in routes.values():
+                await stack.enter_async_context(route.running())
+            yield
+
+    return Application(Guard(app, settings, ready, auth, endpoint, routes), all_running if routes else running)
 
 
 _AppAndContext = tuple[ASGIApp, Callable[[], AbstractAsyncContextManager[None]]]
@@ -136,6 +147,17 @@ def _with_page(app: ASGIApp, endpoint: str, *, needs_token: bool) -> ASGIApp:
             await app(scope, receive, send)
 
     return route
+
+
+def _with_routes(app: ASGIApp, routes: Mapping[str, Route]) -> ASGIApp:
+    if not routes:
+        return app
+
+    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+        route = route_of(routes, scope["path"])
+        await (app if route is None else route.app)(scope, receive, send)
+
+    return dispatch
 
 
 def _with_cors(app: ASGIApp, origins: list[str]) -> ASGIApp:

@@ -33,7 +33,7 @@ _ROW_FILES: dict[str, Callable[[OpenedFile, int], TextFileSource]] = {
     ".tsv": CsvSource,
 }
 # A path from a root or from home. A relative one looks like any text, so that among several items it is a text.
-_PATH = re.compile(r"(?:/|~[/\\]|\\\\|[A-Za-z]:[\\/]|file:)[^\n]*", re.IGNORECASE)
+_PATH = re.compile(r"(?:/|~[/\\]|\\\\|[A-Za-z]:[\\/]|file:|upload:\S)[^\n]*", re.IGNORECASE)
 _GLOB = re.compile(r"[*?\[]")
 _NAME_SUFFIX = re.compile(r"\.\w+$")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fnmatch import translate
 
 from ollama_mcp.access import Access, FoundFiles
-from ollama_mcp.access.path_syntax import absolute_path
+from ollama_mcp.access.path_syntax import SENT, absolute_path
 from ollama_mcp.errors import InvalidArgument
 
 MARK = "!"
@@ -75,7 +75,8 @@ class Exclusions:
         if not self._patterns:
             return found
         # Of several roots of the client, each may be the one that a relative path was found in.
-        roots = [_searched_folder(path) for path in self._rules.possible_paths(searched)]
+        is_sent = searched.startswith(SENT)
+        roots = [searched] if is_sent else [_searched_folder(path) for path in self._rules.possible_paths(searched)]
         kept = tuple(path for path in found.paths if not self._excludes(path, roots))
         return replace(found, paths=kept, total=found.total - len(found.paths) + len(kept))
 

@@ -1,0 +1,225 @@
+"""A search from query to places: read the files, search by words and by meaning, make one order of both."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ollama_mcp.access.quoting import quoted
+from ollama_mcp.errors import InvalidArgument, ModelNotFound, Unsupported
+from ollama_mcp.formats.tokens import estimate_tokens
+from ollama_mcp.formats.words import identifier_share
+from ollama_mcp.work.cloud_policy import check_cloud_policy
+from ollama_mcp.work.files import ReadResult, UnreadFile, read_files, read_optional_files, receipts
+from ollama_mcp.work.progress import counted
+from ollama_mcp.work.search.corpus import Corpus, Place
+from ollama_mcp.work.search.duplicates import fold
+from ollama_mcp.work.search.excerpts import chars_for, excerpt_of
+from ollama_mcp.work.search.fusion import MEANING, WORDS, Found, best_places, fuse
+from ollama_mcp.work.search.judging import MAX_JUDGED, judge
+from ollama_mcp.work.search.meaning import DEFAULT_CONTEXT_LENGTH, EmbeddingModel, embedding_model, search_meaning
+from ollama_mcp.work.search.words import query_words, search_words
+
+if TYPE_CHECKING:
+    from ollama_mcp.work.call_context import CallContext
+
+_MAX_RECEIPTS = 3
+# Of each search, what the fusion sees: a place far down in both is not what was asked for.
+_DEPTH = 100
+# How much words count beside meaning, by the share of names among them. A name is what it is: what holds it goes
+# before what only resembles it. Measured with `bench/search.py`.
+_WORDS_WEIGHT, _WITH_NAMES, _NAMES_ALONE = 1.0, 3.0, 20.0
+_NO_WORDS = "this Python's SQLite has no FTS5, or the store cannot be used"
+
+SearchMode = Literal["auto", "words", "meaning"]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPlace:
+    """A place that was found.
+
+    Args:
+        score: In one call comparable: of both searches from 0 to 1 by rank, of words BM25, of meaning the cosine.
+        place: Where it is.
+        section: The headings above it, or the definition that it is in; "" where there is none.
+        excerpt: The part of it with the most words of the query, on one line.
+        matched: The words of the query as they stand in the excerpt.
+        by: What found it: "words", "meaning", or both; and "judged", whose score is the probability that it fits.
+        copies: How many more places were found with nearly the same text, which are not listed.
+    """
+
+    score: float
+    place: Place
+    section: str
+    excerpt: str
+    matched: list[str]
+    by: str
+    copies: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The outcome of a search.
+
+    Args:
+        model: The embedding model; "" where words alone were searched.
+        places: The best first.
+        passages: Number of passages that were searched.
+        embedded: Number of those that were embedded now; the vectors of the others were stored before.
+        notes: What the agent should know.
+    """
+
+    model: str
+    places: list[FoundPlace]
+    passages: int
+    embedded: int
+    notes: list[str]
+
+
+async def search(
+    call: CallContext,
+    query: str,
+    *,
+    files: Sequence[str] = (),
+    texts: Sequence[str] = (),
+    count: int = 10,
+    model: str = "",
+    mode: SearchMode = "auto",
+    rerank: bool = False,
+) -> SearchResult:
+    """Find the places in files and texts that a query is about.
+
+    Args:
+        call: The context of the call.
+        query: What to look for.
+        files: Paths, globs and so on, as `read_files` takes them.
+        texts: Texts, in addition to the files.
+        count: Number of places; at most limits.listed.
+        model: The embedding model, or "".
+        mode: words (any of the query's), meaning (nearest vectors), or auto: both, or words where no model can embed.
+        rerank: Whether a model judges the best places one by one.
+
+    Raises:
+        OllamaMCPError: There is nothing to search or too much, the model cannot embed, or the host fails.
+    """
+    _check_arguments(query, files, texts)
+    notes: list[str] = []
+    chosen = await _embedding_model(call, model, mode, notes)
+    if files and chosen is not None:
+        await check_cloud_policy(call, chosen.name, "cloud_files")
+    result = await _read_files(call, files, required=not texts)
+    corpus = Corpus(
+        chosen.prefixes.passage if chosen else "",
+        context_length=chosen.context_length if chosen else DEFAULT_CONTEXT_LENGTH,
+        max_passages=call.settings.limits.passages,
+    )
+    sources = counted(len(result.documents) + len(texts), "text")
+    async with call.progress.phase(f"searching {sources} with {chosen.name if chosen else 'words'}"):
+        await asyncio.to_thread(corpus.add, result.documents, texts)
+        listed = min(count, call.settings.limits.listed)
+        found, embedded, about = await _search(call, chosen, query, corpus, mode, max(listed, _DEPTH))
+        if rerank:
+            found = [*found, *_others(corpus, found)]
+        found = await asyncio.to_thread(fold, found, corpus, max(listed, MAX_JUDGED) if rerank else listed)
+        if rerank and found:
+            found, judged = await judge(call, query, found, corpus)
+            about += judged
+    places = await asyncio.to_thread(_found_places, query, corpus, found[:listed])
+    notes += [*_unread_notes(result), *about]
+    if count > listed:
+        notes.append(f"At most {listed} places are listed (setting limits.listed).")
+    return SearchResult(chosen.name if chosen else "", places, corpus.passages, embedded, notes)
+
+
+def _others(corpus: Corpus, found: Sequence[Found]) -> list[Found]:
+    """The places that no search found: of a few texts, all are judged."""
+    if corpus.passages > MAX_JUDGED:
+        return []
+    known = {one.place for one in found}
+    return [one for one in best_places(corpus, ((0.0, key) for key in corpus.texts), "") if one.place not in known]
+
+
+async def _embedding_model(call: CallContext, name: str, mode: SearchMode, notes: list[str]) -> EmbeddingModel | None:
+    """The model to search by meaning; None where words alone are searched, and says in `notes` why."""
+    if mode == "words":
+        return None
+    try:
+        chosen = await embedding_model(call, name)
+    except ModelNotFound as error:
+        if mode == "meaning" or name or call.settings.defaults.embed:
+            raise
+        notes.append(f"Words alone were searched, since no model here can embed. {error.next_step}")
+        return None
+    notes += [chosen.note] if chosen.note else []
+    return chosen
+
+
+async def _search(
+    call: CallContext, model: EmbeddingModel | None, query: str, corpus: Corpus, mode: SearchMode, count: int
+) -> tuple[list[Found], int, list[str]]:
+    """The places in their order, how many passages were embedded, and what should be known."""
+    # By meaning first: passages that are too long for the model are halved, and these are the places then.
+    near = await search_meaning(call, model, query, corpus, count) if model is not None else None
+    if near is not None and mode == "meaning":
+        return near.found, near.embedded, near.notes
+    hits = await search_words(call, query, corpus)
+    if near is None:
+        if hits is None:
+            raise Unsupported(
+                f"Words cannot be searched: {_NO_WORDS}.",
+                next_step="Leave mode out and name an embedding model (ollama_list_models(capability='embedding')).",
+            )
+        by_words = await asyncio.to_thread(best_places, corpus, hits[:count], WORDS)
+        return by_words, 0, [] if by_words else ["No passage holds any word of the query."]
+    if hits is None:
+        return near.found, near.embedded, [*near.notes, f"Meaning alone was searched: {_NO_WORDS}."]
+    by_words = await asyncio.to_thread(best_places, corpus, hits[:count], WORDS)
+    return fuse([by_words, near.found], {WORDS: _weight(query), MEANING: 1.0}), near.embedded, near.notes
+
+
+def _weight(query: str) -> float:
+    share = identifier_share(query)
+    return _NAMES_ALONE if share == 1 else _WITH_NAMES if share else _WORDS_WEIGHT
+
+
+def _check_arguments(query: str, files: Sequence[str], texts: Sequence[str]) -> None:
+    if not query.strip():
+        raise InvalidArgument("The query is empty.", next_step="Say what to look for.")
+    if not files and not texts:
+        raise InvalidArgument("There is nothing to search.", next_step="Give files or texts.")
+
+
+async def _read_files(call: CallContext, files: Sequence[str], *, required: bool) -> ReadResult:
+    if not files:
+        return ReadResult()
+    read = read_files if required else read_optional_files
+    async with call.progress.phase(f"reading {counted(len(files), 'file')}"):
+        result = await read(call.access, files, call.settings)
+    result.unread.extend(UnreadFile(path, "[invalid_argument] it is an image") for path in result.images)
+    return result
+
+
+def _found_places(query: str, corpus: Corpus, found: Sequence[Found]) -> list[FoundPlace]:
+    words, chars = dict.fromkeys(query_words(query), 1.0), chars_for(len(found))
+    excerpts = [excerpt_of(corpus.texts[one.key], words, chars) for one in found]
+    return [
+        FoundPlace(one.score, one.place, _section(corpus, one), excerpt.text, excerpt.matched, one.by, one.copies)
+        for one, excerpt in zip(found, excerpts, strict=True)
+    ]
+
+
+def _section(corpus: Corpus, found: Found) -> str:
+    # The columns of a table would stand at each of its rows.
+    return "" if found.place.row else corpus.headings.get(found.key, "")
+
+
+def _unread_notes(result: ReadResult) -> list[str]:
+    """Notes on files that were not read, or only in part, with the reason: the first few, and how many more."""
+    lines = receipts(ReadResult(unread=result.unread[:_MAX_RECEIPTS]), estimate_tokens)
+    rest = len(result.unread) - _MAX_RECEIPTS
+    lines += [f"not read: {rest:,} more"] if rest > 0 else []
+    partial = [f"{quoted(read.path)}: {'; '.join(read.notes)}" for read in result.documents if read.notes]
+    rest = len(partial) - _MAX_RECEIPTS
+    return [*lines, *partial[:_MAX_RECEIPTS], *([f"Read only in part: {rest:,} more files."] if rest > 0 else [])]

@@ -1,0 +1,201 @@
+"""Vectors of a corpus in memory: loaded from the store, cached between calls, and searched for the nearest passages."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import struct
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from operator import mul
+from typing import TYPE_CHECKING
+
+from ollama_mcp._command import how_to_install
+from ollama_mcp.errors import BadAnswer, InvalidArgument
+from ollama_mcp.work.search.fusion import MEANING, Found, best_places
+
+if TYPE_CHECKING:
+    from ollama_mcp.store import EmbeddingCache
+    from ollama_mcp.work.search.corpus import Corpus
+
+BYTES_PER_NUMBER = 4
+CACHE_BYTES = 512_000_000
+# Queries over a few texts of their own each would fill the memory by what an index costs beside its numbers.
+MAX_INDEXES = 64
+# Vectors are read from the store in pages, each copied to its place before the next: all at once would be in memory
+# twice.
+_PAGE = 4_096
+# About a second of work in plain Python.
+MAX_WITHOUT_NUMPY = 20_000
+# By how much the number of candidates grows if several of them turn out to be at the same place.
+_CANDIDATES_FACTOR = 8
+
+# Returns score and row of the `count` nearest rows, in any order; more than `count` if some are equally near.
+Search = Callable[[int], list[tuple[float, int]]]
+
+
+@dataclass(slots=True)
+class VectorIndex:
+    """Vectors of length one, stored one after another as rows of 32-bit floats, little-endian.
+
+    Attributes:
+        dimensions: Numbers of a vector.
+        rows: The key of each row's passage.
+        data: The numbers.
+        halved: Keys of passages that the model found too long, in the order in which shorter ones replaced them.
+        left_out: Keys of passages for which the model computed no usable vector.
+    """
+
+    dimensions: int
+    rows: list[bytes] = field(default_factory=list[bytes])
+    data: bytearray = field(default_factory=bytearray)
+    halved: list[bytes] = field(default_factory=list[bytes])
+    left_out: list[bytes] = field(default_factory=list[bytes])
+
+    def add(self, key: bytes, vector: bytes) -> None:
+        """Add a row.
+
+        Raises:
+            BadAnswer: Its length differs from that of the others.
+        """
+        if len(vector) != self.dimensions * BYTES_PER_NUMBER:
+            count = len(vector) // BYTES_PER_NUMBER
+            raise BadAnswer(
+                f"Vectors of one model have {self.dimensions} and {count} numbers.",
+                next_step="The model may be changing on its host; try again.",
+            )
+        self.rows.append(key)
+        self.data += vector
+
+
+class IndexCache:
+    """The indexes of the last corpora, so that the next query on the same corpus does not even need the store.
+
+    They are found by a hash of all passages: a client that has not read the same texts finds nothing.
+
+    Args:
+        max_bytes: Limit for all of them together.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._indexes: OrderedDict[bytes, VectorIndex] = OrderedDict()
+
+    def get(self, cache_key: bytes) -> VectorIndex | None:
+        """Return the index of a corpus, or None."""
+        index = self._indexes.get(cache_key)
+        if index is not None:
+            self._indexes.move_to_end(cache_key)
+        return index
+
+    def put(self, cache_key: bytes, index: VectorIndex) -> None:
+        """Keep the index of a corpus, and evict the least recently used ones."""
+        self._indexes[cache_key] = index
+        while (
+            len(self._indexes) > MAX_INDEXES
+            or sum(len(cached.data) for cached in self._indexes.values()) > self._max_bytes
+        ):
+            self._indexes.popitem(last=False)
+
+
+async def load_stored(
+    embeddings: EmbeddingCache, space: str, corpus: Corpus, keys: Sequence[bytes], into: VectorIndex
+) -> list[bytes]:
+    """Load the vectors that the store has; return the keys of passages without one.
+
+    A passage that a model found too long is stored with an empty vector: it is halved without asking the model again.
+    """
+    missing: list[bytes] = []
+    waiting = list(keys)
+    while waiting:
+        page, waiting = waiting[:_PAGE], waiting[_PAGE:]
+        found = await embeddings.get(space, page)
+        waiting += await asyncio.to_thread(_add_page, found, page, corpus, into, missing)
+    return missing
+
+
+def _add_page(
+    found: Mapping[bytes, bytes], page: Sequence[bytes], corpus: Corpus, into: VectorIndex, missing: list[bytes]
+) -> list[bytes]:
+    """Add a page of vectors to the index; return the keys of halved passages, which may be in the store too."""
+    shorter: list[bytes] = []
+    for key in page:
+        vector = found.get(key)
+        if vector is None:
+            missing.append(key)
+        elif vector:
+            into.add(key, vector)
+        else:
+            into.halved.append(key)
+            shorter += corpus.halve([key])
+    return shorter
+
+
+def check_numpy(passages: int) -> None:
+    """Refuse more passages than can be searched here, before any is embedded; blocking, call it in a thread.
+
+    Raises:
+        InvalidArgument: numpy is needed and not installed.
+    """
+    if passages > MAX_WITHOUT_NUMPY and not _has_numpy():
+        raise InvalidArgument(
+            f"Searching {passages:,} passages needs numpy; without it at most {MAX_WITHOUT_NUMPY:,} are searched.",
+            next_step=f"{how_to_install('rank')} Or give fewer files.",
+        )
+
+
+def nearest(index: VectorIndex, query: bytes, corpus: Corpus, count: int) -> list[Found]:
+    """Return the places nearest to a query by their cosine, the nearest first; blocking, call it in a thread.
+
+    Args:
+        index: Vectors of the corpus.
+        query: The vector of the query, as a row of the index.
+        corpus: Where the passages are.
+        count: Maximum number of places.
+    """
+    search = _search_with_numpy(index, query) if _has_numpy() else _search_in_python(index, query)
+    candidates = count
+    while True:
+        candidates = min(candidates, len(index.rows))
+        found = best_places(corpus, ((score, index.rows[row]) for score, row in search(candidates)), MEANING)
+        if len(found) >= count or candidates == len(index.rows):
+            return found[:count]
+        candidates *= _CANDIDATES_FACTOR
+
+
+def _has_numpy() -> bool:
+    try:
+        import_module("numpy")
+    except ImportError:
+        return False
+    return True
+
+
+def _search_with_numpy(index: VectorIndex, query: bytes) -> Search:
+    import numpy
+
+    # Views on the same memory: a copy of a large index would double it.
+    matrix = numpy.frombuffer(index.data, numpy.dtype("<f4")).reshape(-1, index.dimensions)
+    scores = matrix @ numpy.frombuffer(query, numpy.dtype("<f4"))
+
+    def search(count: int) -> list[tuple[float, int]]:
+        # A partition is linear; a sort of all scores is not.
+        lowest = numpy.partition(scores, len(scores) - count)[len(scores) - count]
+        rows = numpy.flatnonzero(scores >= lowest)
+        return list(zip(scores[rows].tolist(), rows.tolist(), strict=True))
+
+    return search
+
+
+def _search_in_python(index: VectorIndex, query: bytes) -> Search:
+    row = struct.Struct(f"<{index.dimensions}f")
+    wanted = row.unpack(query)
+    scores = [sum(map(mul, wanted, numbers)) for numbers in row.iter_unpack(index.data)]
+
+    def search(count: int) -> list[tuple[float, int]]:
+        lowest = heapq.nlargest(count, scores)[-1]
+        return [(score, row) for row, score in enumerate(scores) if score >= lowest]
+
+    return search
