@@ -27,6 +27,7 @@ class Match(BaseModel):
     section: str | None = None
     excerpt: str | None = None
     matched: list[str] | None = None
+    copies: int | None = None
 
 
 class SearchResults(Data):
@@ -42,9 +43,12 @@ class SearchResults(Data):
         new = f"{self.embedded:,} embedded now" if self.embedded else "all embedded before"
         how = f"by {self.model} ({new})" if self.model else "by their words"
         head = f"Best of {self.passages:,} passages {how}."
-        columns = ("score", "place", "row", "section", "excerpt", "by")
+        columns = ("score", "place", "row", "section", "excerpt", "by", "copies")
         cells = (
-            (f"{row.score:.4f}", row.place or f"texts[{row.index}]", row.row, row.section, row.excerpt, row.by)
+            (
+                *(f"{row.score:.4f}", row.place or f"texts[{row.index}]", row.row, row.section, row.excerpt, row.by),
+                row.copies,
+            )
             for row in self.rows
         )
         return "\n".join([head, format_table(columns, cells), *format_notes(self.notes)])
@@ -88,4 +92,5 @@ def _match(found: "FoundPlace", *, with_excerpt: bool) -> Match:
         section=found.section or None,
         excerpt=found.excerpt if with_excerpt else None,
         matched=(found.matched or None) if with_excerpt else None,
+        copies=found.copies or None,
     )

@@ -177,6 +177,27 @@ async def test_without_a_named_model_an_embedding_model_is_chosen_and_named(simu
     assert "nomic-embed-text:latest" in found["notes"][0]
 
 
+async def test_each_place_names_its_section_and_near_duplicates_are_one_with_their_number(
+    simulator: Simulator, folder: Path
+):
+    licence = " ".join(f"Permission number {word} to copy this software." for word in "abcdefghijkl")
+    for name in ("a", "b", "c"):
+        (folder / f"{name}.py").write_text(
+            f"# {name}\n# {licence}\n\n\ndef load_{name}(path):\n    return open(path)\n"
+        )
+    (folder / "guide.md").write_text(f"# Guide\n\n{'Introduction. ' * 20}\n\n## Set up\n\nInstall the hedgehog.\n")
+    arguments = {"query": "permission to copy the software", "files": [f"{folder}/*.py"], "mode": "words"}
+    async with reader(simulator, folder) as client:
+        result = await client.call_tool("ollama_search", arguments)
+        guide = await ranked(client, "hedgehog set up", files=[f"{folder}/guide.md"], mode="words", k=1)
+        texts = await ranked(client, "permission", texts=[licence, licence, licence], mode="words")
+    (row,) = data(result)["rows"]
+    assert (row["copies"], row["place"]) == (2, f"{folder}/a.py:1-2")
+    assert text(result).splitlines()[2].endswith("| words | 2")
+    assert [(one["section"], one["place"].rpartition(":")[2]) for one in guide["rows"]] == [("Guide > Set up", "5-7")]
+    assert places(texts) == ["texts[0]", "texts[1]", "texts[2]"]
+
+
 # Without numpy.
 
 

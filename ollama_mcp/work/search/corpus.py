@@ -10,7 +10,7 @@ from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.tokens import estimate_tokens
 from ollama_mcp.work.files.documents import Document
 from ollama_mcp.work.files.passages import split_document
-from ollama_mcp.work.search.table_rows import table_rows
+from ollama_mcp.work.search.parts import parts_of
 
 # Fixed steps: a text that changes a little is still split as before, and its other passages are found in the store.
 PASSAGE_CHARS = (1_200, 900, 600, 450, 300, 200, 150, 100, 60, 30)
@@ -20,6 +20,10 @@ MIN_CHARS = 30
 # is halved.
 _FILL_RATIO = 0.8
 _SPECIAL_TOKENS = 8
+# How much of a passage the next one of the same section repeats: what stands across the cut is found all the same.
+_OVERLAP_DIVISOR = 8
+# The most that a heading takes of a passage.
+_HEADING_SHARE = 0.25
 
 
 class Place(NamedTuple):
@@ -52,6 +56,7 @@ class Corpus:
 
     Attributes:
         texts: The passages, each distinct text once.
+        headings: What those stand under that have a heading, such as the titles of their sections.
         places: Where each of them is, at least one place.
         passages: How many there are, repeated ones included.
     """
@@ -60,6 +65,7 @@ class Corpus:
         # Plain dictionaries of bytes and text, and no object for each passage: with hundreds of thousands of objects
         # the garbage collector stops the whole process.
         self.texts: dict[bytes, str] = {}
+        self.headings: dict[bytes, str] = {}
         self.places: dict[bytes, list[Place]] = {}
         self.passages = 0
         self._prefix, self._max_passages = prefix, max_passages
@@ -72,15 +78,15 @@ class Corpus:
             InvalidArgument: There is nothing to search, or more than may be searched.
         """
         for document in documents:
-            chars = self._passage_chars(document.text)
-            if rows := table_rows(document):
-                for row in rows:
-                    place = Place(document.path, -1, row.first_line, row.last_line, row.number)
-                    self._split(_document(document.path, row.text, row.first_line), -1, chars, place)
-            else:
-                self._split(document, -1, chars)
+            tokens_per_char = _tokens_per_char(document.text)
+            most = int(_HEADING_SHARE * self._token_budget / tokens_per_char)
+            for part in parts_of(document, self._passage_chars(tokens_per_char)):
+                place = Place(document.path, -1, part.first_line, part.last_line, part.row) if part.row else None
+                heading = part.heading[:most]
+                chars = self._passage_chars(tokens_per_char, len(heading))
+                self._split(_document(document.path, part.text, part.first_line), -1, chars, place, heading)
         for index, text in enumerate(texts):
-            self._split(_document("", text, 1), index, self._passage_chars(text))
+            self._split(_document("", text, 1), index, self._passage_chars(_tokens_per_char(text)))
         if not self.passages:
             raise InvalidArgument(
                 "There is nothing to search: all that was given is empty.", next_step="Give files or texts with words."
@@ -94,7 +100,12 @@ class Corpus:
 
     def embedding_text(self, key: bytes) -> str:
         """Return what is embedded of a passage."""
-        return self._prefix + self.texts[key]
+        return self._prefix + self.full_text(key)
+
+    def full_text(self, key: bytes) -> str:
+        """Return a passage below its heading."""
+        heading = self.headings.get(key)
+        return f"{heading}\n{self.texts[key]}" if heading else self.texts[key]
 
     def is_from_file(self, key: bytes) -> bool:
         """Return whether a passage is in a file."""
@@ -104,28 +115,37 @@ class Corpus:
         """Replace passages by shorter ones; return the keys of those that are new."""
         added: list[bytes] = []
         for key in keys:
-            text = self.texts.pop(key)
+            text, heading = self.texts.pop(key), self.headings.pop(key, "")
             chars = max(MIN_CHARS, (len(text) + 1) // 2)
             for place in self.places.pop(key):
                 self.passages -= 1
                 whole = place if place.row else None
-                added += self._split(_document(place.path, text, place.first_line), place.text_index, chars, whole)
+                document = _document(place.path, text, place.first_line)
+                added += self._split(document, place.text_index, chars, whole, heading, overlaps=False)
         return added
 
     def cache_key(self, space: str) -> bytes:
         """Return a hash of these passages in this order, and of the space that their vectors belong to."""
         return hashlib.blake2b(b"".join([space.encode(), *self.texts]), digest_size=16).digest()
 
-    def _passage_chars(self, text: str) -> int:
-        """The largest size at which passages of a text fit the context, by estimate."""
-        # Scripts differ: Chinese takes several times more tokens for a character than English.
-        tokens_per_char = estimate_tokens(text) / max(1, len(text))
-        return next((chars for chars in PASSAGE_CHARS if chars * tokens_per_char <= self._token_budget), MIN_CHARS)
+    def _passage_chars(self, tokens_per_char: float, heading_chars: int = 0) -> int:
+        """The largest size at which passages below a heading fit the context, by estimate."""
+        budget = self._token_budget / tokens_per_char - heading_chars
+        return next((chars for chars in PASSAGE_CHARS if chars <= budget), MIN_CHARS)
 
-    def _split(self, document: Document, text_index: int, chars: int, whole: Place | None = None) -> list[bytes]:
+    def _split(
+        self,
+        document: Document,
+        text_index: int,
+        chars: int,
+        whole: Place | None = None,
+        heading: str = "",
+        *,
+        overlaps: bool = True,
+    ) -> list[bytes]:
         """Add the passages of a document; return the keys of those that are new. `whole` is the place of them all."""
         added: list[bytes] = []
-        for passage in split_document(document, chars=chars):
+        for passage in split_document(document, chars=chars, overlap=chars // _OVERLAP_DIVISOR if overlaps else 0):
             text = passage.text.strip()
             if not text:
                 continue
@@ -135,9 +155,11 @@ class Corpus:
                 continue
             leading_space = passage.text[: len(passage.text) - len(passage.text.lstrip())]
             first_line = passage.first_line + leading_space.count("\n")
-            key = passage_key(self._prefix + text)
+            key = passage_key(f"{self._prefix}{heading}\n{text}" if heading else self._prefix + text)
             if key not in self.texts:
                 self.texts[key] = text
+                if heading:
+                    self.headings[key] = heading
                 self.places[key] = []
                 added.append(key)
             place = Place(document.path, text_index, first_line, first_line + text.count("\n"))
@@ -149,6 +171,11 @@ def passage_key(embedding_text: str) -> bytes:
     """Return the hash by which the vector of a text is stored; the prefix counts, since it changes the vector."""
     # Lone surrogates are possible in JSON, and must not stop the call here.
     return hashlib.blake2b(embedding_text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _tokens_per_char(text: str) -> float:
+    # Scripts differ: Chinese takes several times more tokens for a character than English.
+    return max(0.01, estimate_tokens(text) / max(1, len(text)))
 
 
 def _document(path: str, text: str, first_line: int) -> Document:

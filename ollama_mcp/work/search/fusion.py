@@ -21,12 +21,14 @@ class Found(NamedTuple):
         place: Where it is.
         key: The key of the passage there.
         by: What found it, such as "words" or "words, meaning".
+        copies: How many more places hold nearly the same text.
     """
 
     score: float
     place: Place
     key: bytes
     by: str
+    copies: int = 0
 
 
 def best_places(corpus: Corpus, scored: Iterable[tuple[float, bytes]], by: str) -> list[Found]:

@@ -67,7 +67,7 @@ async def judge(call: CallContext, query: str, found: Sequence[Found], corpus: C
     async with call.progress.phase(f"judging {len(first)} places with {decider.model}"):
         if decider.method == "logprobs" and not await _is_able(call, decider):
             return list(found), [f"Not judged: {decider.model} cannot tell right passages from wrong ones."]
-        texts = [(corpus.texts[one.key], one.place.text_index < 0) for one in first]
+        texts = [(corpus.full_text(one.key), one.place.text_index < 0) for one in first]
         chances, failure = await _chances(decider, query, texts, seconds)
     judged = sum(chance is not None for chance in chances)
     if not judged:

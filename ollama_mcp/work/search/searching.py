@@ -15,6 +15,7 @@ from ollama_mcp.work.cloud_policy import check_cloud_policy
 from ollama_mcp.work.files import ReadResult, UnreadFile, read_files, read_optional_files, receipts
 from ollama_mcp.work.progress import counted
 from ollama_mcp.work.search.corpus import Corpus, Place
+from ollama_mcp.work.search.duplicates import fold
 from ollama_mcp.work.search.excerpts import chars_for, excerpt_of
 from ollama_mcp.work.search.fusion import MEANING, WORDS, Found, best_places, fuse
 from ollama_mcp.work.search.judging import MAX_JUDGED, judge
@@ -45,6 +46,7 @@ class FoundPlace:
         excerpt: The part of it with the most words of the query, on one line.
         matched: The words of the query as they stand in the excerpt.
         by: What found it: "words", "meaning", or both; and "judged", whose score is the probability that it fits.
+        copies: How many more places were found with nearly the same text, which are not listed.
     """
 
     score: float
@@ -53,6 +55,7 @@ class FoundPlace:
     excerpt: str
     matched: list[str]
     by: str
+    copies: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +119,11 @@ async def search(
         await asyncio.to_thread(corpus.add, result.documents, texts)
         listed = min(count, call.settings.limits.listed)
         found, rarity, embedded, about = await _search(call, chosen, query, corpus, mode, max(listed, _DEPTH))
-        if rerank and (candidates := [*found, *_others(corpus, found)]):
-            found, judged = await judge(call, query, candidates, corpus)
+        if rerank:
+            found = [*found, *_others(corpus, found)]
+        found = await asyncio.to_thread(fold, found, corpus, max(listed, MAX_JUDGED) if rerank else listed)
+        if rerank and found:
+            found, judged = await judge(call, query, found, corpus)
             about += judged
     places = await asyncio.to_thread(_found_places, corpus, found[:listed], rarity)
     notes += [*_unread_notes(result), *about]
@@ -190,9 +196,14 @@ def _found_places(corpus: Corpus, found: Sequence[Found], rarity: Mapping[str, f
     chars = chars_for(len(found))
     excerpts = [excerpt_of(corpus.texts[one.key], rarity, chars) for one in found]
     return [
-        FoundPlace(one.score, one.place, "", excerpt.text, excerpt.matched, one.by)
+        FoundPlace(one.score, one.place, _section(corpus, one), excerpt.text, excerpt.matched, one.by, one.copies)
         for one, excerpt in zip(found, excerpts, strict=True)
     ]
+
+
+def _section(corpus: Corpus, found: Found) -> str:
+    # The columns of a table would stand at each of its rows.
+    return "" if found.place.row else corpus.headings.get(found.key, "")
 
 
 def _unread_notes(result: ReadResult) -> list[str]:

@@ -48,6 +48,18 @@ def table_rows(document: Document) -> list[TableRow]:
     return []
 
 
+def table_header(document: Document) -> str:
+    """The names of the columns on one line; "" where the document is no CSV file, or a range without them."""
+    if document.first_line != 1 or not document.path.lower().endswith(_CSV_SUFFIXES):
+        return ""
+    lines = document.text.split("\n", 20)[:20]
+    try:
+        header = next(csv.reader((f"{line}\n" for line in lines), delimiter=delimiter_of(lines[0])), list[str]())
+    except csv.Error:
+        return ""
+    return ", ".join(" ".join(name.split()) for name in header if name.strip())
+
+
 def _csv_extents(lines: list[str]) -> Iterator[tuple[int, int]]:
     """Where each row begins and ends, as indexes of lines; blank lines are skipped."""
     reader = csv.reader((f"{line}\n" for line in lines), delimiter=delimiter_of(lines[0]))

@@ -103,7 +103,7 @@ def search_lists(postings: Postings, query: str, corpus: Corpus, count: int) -> 
 
 
 def _pack_all(corpus: Corpus, keys: Iterable[bytes]) -> dict[bytes, bytes]:
-    return {key: pack_words(corpus.texts[key]) for key in keys if key in corpus.texts}
+    return {key: pack_words(corpus.full_text(key)) for key in keys if key in corpus.texts}
 
 
 def pack_words(text: str) -> bytes:

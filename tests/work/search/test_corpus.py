@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.work.files.documents import Document
 from ollama_mcp.work.search.corpus import MIN_CHARS, PASSAGE_CHARS, Corpus
 
-TEXTS = st.lists(st.sampled_from(["word ", "\n", "\n\n", "  ", "sentence. ", "é"]), max_size=300).map("".join)
+# Titles, definitions, rows and breaks; each gets words of its own, so that none can be lost behind another.
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            *("word ", "\n", "\n\n", "  ", "sentence. ", "é"),
+            *("# title ", "\n## sub ", "\ndef f(): ", "\n    x = ", "\n```\n"),
+        ]
+    ),
+    max_size=200,
+)
+NAMES = ("/a", "/a.md", "/a.py", "/a.csv", "/a.jsonl")
 
 
-def corpus_of(text: str, *, window: int = 512, first_line: int = 1, most: int = 10_000) -> Corpus:
+def corpus_of(text: str, *, window: int = 512, first_line: int = 1, most: int = 10_000, name: str = "/a") -> Corpus:
     corpus = Corpus("", context_length=window, max_passages=most)
-    corpus.add([Document("/a", text, first_line, first_line, len(text.encode()), "utf-8", "text")], ["a text"])
+    corpus.add([Document(name, text, first_line, first_line, len(text.encode()), "utf-8", "text")], ["a text"])
     return corpus
 
 
@@ -23,26 +33,31 @@ def lengths(corpus: Corpus) -> list[int]:
     return [len(text) for text in corpus.texts.values()]
 
 
-@given(TEXTS, st.integers(20, 60), st.integers(1, 1_000), st.booleans())
+@settings(deadline=None, derandomize=True)
+@given(PIECES, st.integers(20, 60), st.integers(1, 1_000), st.booleans(), st.sampled_from(NAMES))
 def test_each_passage_is_at_its_places_and_no_word_is_lost(
-    text: str, window: int, first_line: int, halved: bool
+    pieces: list[str], window: int, first_line: int, halved: bool, name: str
 ) -> None:
-    corpus = corpus_of(text, window=window, first_line=first_line)
+    words = [f"{chr(0x4E00 + number)}" for number in range(len(pieces))]
+    text = "".join(piece + word for piece, word in zip(pieces, words, strict=True))
+    corpus = corpus_of(text, window=window, first_line=first_line, name=name)
     for key in list(corpus.texts) if halved else []:
         if len(corpus.texts[key]) > MIN_CHARS:
             corpus.halve([key])
     lines = text.split("\n")
-    found = 0
+    found = ""
     for key, passage in corpus.texts.items():
         for place in corpus.places[key]:
-            found += len("".join(passage.split()))
+            found += passage + corpus.headings.get(key, "")
             if place.text_index >= 0:
                 continue
             lines_there = "\n".join(lines[place.first_line - first_line : place.last_line - first_line + 1])
             assert passage in lines_there
             assert passage.strip() == passage != ""
-            assert passage.count("\n") == place.last_line - place.first_line
-    assert found == len("".join(text.split())) + len("atext")
+            assert place.row or passage.count("\n") == place.last_line - place.first_line
+    # The first row of a table is the heading of the others, cut where it is long.
+    header = lines[0] if name == "/a.csv" and first_line == 1 else ""
+    assert set(words) - set(header) <= set(found)
     assert corpus.passages == sum(map(len, corpus.places.values()))
 
 
@@ -86,3 +101,34 @@ def test_too_many_passages_and_none_are_told_with_their_number() -> None:
         Corpus("", context_length=512, max_passages=30).add([], [f"text {number}" for number in range(31)])
     with pytest.raises(InvalidArgument, match="nothing to search"):
         Corpus("", context_length=512, max_passages=30).add([], ["", " \n"])
+
+
+def test_a_passage_has_the_heading_of_its_section_and_is_searched_with_it() -> None:
+    text = (
+        "# Guide\n\nShort.\n\n## Install\n\n" + "Many words about it. " * 10 + "\n\n## Use\n\n" + "Other words. " * 20
+    )
+    corpus = corpus_of(text, name="/guide.md", window=256)
+    found = [(str(corpus.places[key][0]), corpus.headings[key]) for key in corpus.texts if corpus.is_from_file(key)]
+    assert found == [("/guide.md:1-7", "Guide, Install"), ("/guide.md:9-11", "Guide > Use")]
+    first = next(iter(corpus.texts))
+    assert corpus.embedding_text(first).startswith("Guide, Install\n# Guide\n\nShort.")
+
+
+def test_long_sections_overlap_and_their_halves_keep_the_heading() -> None:
+    body = "".join(f"    line {number} says something of its own\n" for number in range(60))
+    corpus = corpus_of(f"def long():\n{body}", name="/a.py", window=256)
+    (key, first), (_, second), *_ = corpus.texts.items()
+    assert first.splitlines()[-1].strip() == second.splitlines()[0]
+    half = corpus.halve([key])[0]
+    assert corpus.headings[half] == "long" and key not in corpus.headings
+
+
+def test_the_same_text_under_two_headings_is_two_passages() -> None:
+    corpus = corpus_of("# A\n\nSame.\n" + "\n" * 200 + "# B\n\nSame.\n" + "x " * 200, name="/a.md")
+    assert corpus.passages == 3 == len(corpus.texts)
+
+
+def test_a_row_stands_below_the_names_of_its_columns() -> None:
+    corpus = corpus_of("id;the words\n1;cat\n2;dog\n", name="/a.csv")
+    first = next(iter(corpus.texts))
+    assert corpus.full_text(first) == "id, the words\n1;cat"
