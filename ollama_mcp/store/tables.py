@@ -89,6 +89,14 @@ _LEDGER = (
 # Words are kept as embeddings are.
 _NO_WORDS = tuple(f"DROP TABLE IF EXISTS {table}" for table in ("word_counts", "words", "word_keys", "word_state"))
 
+# What is known of files that were searched; paths are bytes, since names on Linux need not be text.
+_SEARCHED_FILES = (
+    """CREATE TABLE searched_files (
+        path BLOB, cut TEXT, stamp TEXT NOT NULL, kind TEXT NOT NULL, notes TEXT NOT NULL, passages BLOB NOT NULL,
+        used INTEGER NOT NULL, PRIMARY KEY (path, cut)
+    )""",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _MODELS_AND_USAGE,
     _EMBEDDINGS,
@@ -98,4 +106,5 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _WORDS,
     _LEDGER,
     _NO_WORDS,
+    _SEARCHED_FILES,
 )

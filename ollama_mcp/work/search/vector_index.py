@@ -79,6 +79,7 @@ async def load_stored(
     while waiting:
         page, waiting = waiting[:_PAGE], waiting[_PAGE:]
         found = await embeddings.get(space, page)
+        await corpus.load([key for key in page if not found.get(key)])
         waiting += await asyncio.to_thread(_add_page, found, page, corpus, into, missing)
     return missing
 
