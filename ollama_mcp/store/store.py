@@ -14,7 +14,6 @@ from ollama_mcp.store.embeddings import EmbeddingCache
 from ollama_mcp.store.models import ModelStats
 from ollama_mcp.store.tunings import Tunings
 from ollama_mcp.store.usage import UsageCounter
-from ollama_mcp.store.words import WordIndex
 
 if TYPE_CHECKING:
     from ollama_mcp.settings import Settings
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from ollama_mcp.store.content import Held
     from ollama_mcp.store.jobs import Jobs
     from ollama_mcp.store.ledger import Ledger
+    from ollama_mcp.store.searched_files import SearchedFiles
     from ollama_mcp.store.spending import Spending
 
 _MEMORY = ":memory:"
@@ -36,7 +36,7 @@ class Store:
     Args:
         path: The file; None keeps everything in memory.
         usage: Whether calls and tokens are counted.
-        embeddings_mb: The most megabytes of embeddings that are kept, and half as many of words.
+        embeddings_mb: The most megabytes of embeddings and of the words of passages that are kept.
     """
 
     ledger: Ledger | None = None
@@ -49,10 +49,15 @@ class Store:
         self.models = ModelStats(self._database)
         self.usage = UsageCounter(self._database, enabled=usage)
         self.embeddings = EmbeddingCache(self._database, embeddings_mb)
-        # Half as much again: the words of a passage take about half the space of its vector.
-        self.words = WordIndex(self._database, max(1, embeddings_mb // 2))
         self.batches = Batches(self._database)
         self.tunings = Tunings(self._database)
+
+    @cached_property
+    def searched_files(self) -> SearchedFiles:
+        """The files that were searched; imported with the first search."""
+        from ollama_mcp.store.searched_files import SearchedFiles
+
+        return SearchedFiles(self._database)
 
     @cached_property
     def jobs(self) -> Jobs:
