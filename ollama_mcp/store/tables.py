@@ -86,4 +86,19 @@ _LEDGER = (
     END""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_MODELS_AND_USAGE, _EMBEDDINGS, _BATCHES, _TUNINGS, _JOBS, _WORDS, _LEDGER)
+_PROBES = (
+    """CREATE TABLE probes (
+        probe TEXT, digest TEXT, passed INTEGER NOT NULL, PRIMARY KEY (probe, digest)
+    ) WITHOUT ROWID""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    _MODELS_AND_USAGE,
+    _EMBEDDINGS,
+    _BATCHES,
+    _TUNINGS,
+    _JOBS,
+    _WORDS,
+    _LEDGER,
+    _PROBES,
+)
