@@ -218,7 +218,9 @@ class StoreSettings(SettingsSection):
     usage: bool = Field(
         default=True, description="Count calls and tokens by model; the counts never leave this machine."
     )
-    embeddings_mb: int = Field(default=1_000, ge=1, description="Megabytes of embeddings that are kept; of words half.")
+    embeddings_mb: int = Field(
+        default=1_000, ge=1, description="Megabytes of embeddings and words that are kept; the least used go first."
+    )
 
 
 class StateSettings(SettingsSection):

@@ -14,7 +14,6 @@ from ollama_mcp.store.embeddings import EmbeddingCache
 from ollama_mcp.store.models import ModelStats
 from ollama_mcp.store.tunings import Tunings
 from ollama_mcp.store.usage import UsageCounter
-from ollama_mcp.store.words import WordIndex
 
 if TYPE_CHECKING:
     from ollama_mcp.settings import Settings
@@ -36,7 +35,7 @@ class Store:
     Args:
         path: The file; None keeps everything in memory.
         usage: Whether calls and tokens are counted.
-        embeddings_mb: The most megabytes of embeddings that are kept, and half as many of words.
+        embeddings_mb: The most megabytes of embeddings and of the words of passages that are kept.
     """
 
     ledger: Ledger | None = None
@@ -48,8 +47,6 @@ class Store:
         self.models = ModelStats(self._database)
         self.usage = UsageCounter(self._database, enabled=usage)
         self.embeddings = EmbeddingCache(self._database, embeddings_mb)
-        # Half as much again: the words of a passage take about half the space of its vector.
-        self.words = WordIndex(self._database, max(1, embeddings_mb // 2))
         self.batches = Batches(self._database)
         self.tunings = Tunings(self._database)
 

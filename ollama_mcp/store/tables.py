@@ -63,7 +63,7 @@ _JOBS = (
     "CREATE INDEX running_jobs ON jobs (owner) WHERE state = 'running'",
 )
 
-# The words themselves are in a virtual table, which `words.py` makes where SQLite can.
+# The words themselves were in a virtual table that was made with the first search.
 _WORDS = (
     """CREATE TABLE word_keys (
         hash BLOB PRIMARY KEY, id INTEGER NOT NULL, bytes INTEGER NOT NULL, used INTEGER NOT NULL
@@ -86,6 +86,9 @@ _LEDGER = (
     END""",
 )
 
+# Words are kept as embeddings are.
+_NO_WORDS = tuple(f"DROP TABLE IF EXISTS {table}" for table in ("word_counts", "words", "word_keys", "word_state"))
+
 _PROBES = (
     """CREATE TABLE probes (
         probe TEXT, digest TEXT, passed INTEGER NOT NULL, PRIMARY KEY (probe, digest)
@@ -100,5 +103,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _JOBS,
     _WORDS,
     _LEDGER,
+    _NO_WORDS,
     _PROBES,
 )

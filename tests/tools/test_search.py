@@ -205,7 +205,8 @@ async def test_without_numpy_the_same_is_found(simulator: Simulator, folder: Pat
     many = [f"text {number}" for number in range(50)]
     async with reader(simulator, folder) as client:
         by_numpy = await ranked(client, "a cat on a sofa", files=[str(folder)], texts=[*many, CAT, CAT])
-        monkeypatch.setitem(sys.modules, "numpy", None)
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    async with reader(simulator, folder) as client:
         plain = await ranked(client, "a cat on a sofa", files=[str(folder)], texts=[*many, CAT, CAT])
     assert plain["rows"] == by_numpy["rows"]
 

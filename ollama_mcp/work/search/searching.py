@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ollama_mcp.access.quoting import quoted
-from ollama_mcp.errors import InvalidArgument, ModelNotFound, Unsupported
+from ollama_mcp.errors import InvalidArgument, ModelNotFound
 from ollama_mcp.formats.tokens import estimate_tokens
 from ollama_mcp.formats.words import identifier_share
 from ollama_mcp.work.cloud_policy import check_cloud_policy
@@ -20,7 +20,7 @@ from ollama_mcp.work.search.excerpts import chars_for, excerpt_of
 from ollama_mcp.work.search.fusion import MEANING, WORDS, Found, best_places, fuse
 from ollama_mcp.work.search.judging import MAX_JUDGED, judge
 from ollama_mcp.work.search.meaning import DEFAULT_CONTEXT_LENGTH, EmbeddingModel, embedding_model, search_meaning
-from ollama_mcp.work.search.words import query_words, search_words
+from ollama_mcp.work.search.words import search_words
 
 if TYPE_CHECKING:
     from ollama_mcp.work.call_context import CallContext
@@ -31,7 +31,6 @@ _DEPTH = 100
 # How much words count beside meaning, by the share of names among them. A name is what it is: what holds it goes
 # before what only resembles it. Measured with `bench/search.py`.
 _WORDS_WEIGHT, _WITH_NAMES, _NAMES_ALONE = 1.0, 3.0, 20.0
-_NO_WORDS = "this Python's SQLite has no FTS5, or the store cannot be used"
 
 SearchMode = Literal["auto", "words", "meaning"]
 
@@ -119,14 +118,14 @@ async def search(
     async with call.progress.phase(f"searching {sources} with {chosen.name if chosen else 'words'}"):
         await asyncio.to_thread(corpus.add, result.documents, texts)
         listed = min(count, call.settings.limits.listed)
-        found, embedded, about = await _search(call, chosen, query, corpus, mode, max(listed, _DEPTH))
+        found, rarity, embedded, about = await _search(call, chosen, query, corpus, mode, max(listed, _DEPTH))
         if rerank:
             found = [*found, *_others(corpus, found)]
         found = await asyncio.to_thread(fold, found, corpus, max(listed, MAX_JUDGED) if rerank else listed)
         if rerank and found:
             found, judged = await judge(call, query, found, corpus)
             about += judged
-    places = await asyncio.to_thread(_found_places, query, corpus, found[:listed])
+    places = await asyncio.to_thread(_found_places, corpus, found[:listed], rarity)
     notes += [*_unread_notes(result), *about]
     if count > listed:
         notes.append(f"At most {listed} places are listed (setting limits.listed).")
@@ -158,25 +157,17 @@ async def _embedding_model(call: CallContext, name: str, mode: SearchMode, notes
 
 async def _search(
     call: CallContext, model: EmbeddingModel | None, query: str, corpus: Corpus, mode: SearchMode, count: int
-) -> tuple[list[Found], int, list[str]]:
-    """The places in their order, how many passages were embedded, and what should be known."""
+) -> tuple[list[Found], dict[str, float], int, list[str]]:
+    """The places in their order, how rare each word is, how many passages were embedded, and what should be known."""
     # By meaning first: passages that are too long for the model are halved, and these are the places then.
     near = await search_meaning(call, model, query, corpus, count) if model is not None else None
     if near is not None and mode == "meaning":
-        return near.found, near.embedded, near.notes
-    hits = await search_words(call, query, corpus)
+        return near.found, {}, near.embedded, near.notes
+    by_words, rarity = await search_words(call, query, corpus, count)
     if near is None:
-        if hits is None:
-            raise Unsupported(
-                f"Words cannot be searched: {_NO_WORDS}.",
-                next_step="Leave mode out and name an embedding model (ollama_list_models(capability='embedding')).",
-            )
-        by_words = await asyncio.to_thread(best_places, corpus, hits[:count], WORDS)
-        return by_words, 0, [] if by_words else ["No passage holds any word of the query."]
-    if hits is None:
-        return near.found, near.embedded, [*near.notes, f"Meaning alone was searched: {_NO_WORDS}."]
-    by_words = await asyncio.to_thread(best_places, corpus, hits[:count], WORDS)
-    return fuse([by_words, near.found], {WORDS: _weight(query), MEANING: 1.0}), near.embedded, near.notes
+        return by_words, rarity, 0, [] if by_words else ["No passage holds any word of the query."]
+    found = fuse([by_words, near.found], {WORDS: _weight(query), MEANING: 1.0})
+    return found, rarity, near.embedded, near.notes
 
 
 def _weight(query: str) -> float:
@@ -201,9 +192,9 @@ async def _read_files(call: CallContext, files: Sequence[str], *, required: bool
     return result
 
 
-def _found_places(query: str, corpus: Corpus, found: Sequence[Found]) -> list[FoundPlace]:
-    words, chars = dict.fromkeys(query_words(query), 1.0), chars_for(len(found))
-    excerpts = [excerpt_of(corpus.texts[one.key], words, chars) for one in found]
+def _found_places(corpus: Corpus, found: Sequence[Found], rarity: Mapping[str, float]) -> list[FoundPlace]:
+    chars = chars_for(len(found))
+    excerpts = [excerpt_of(corpus.texts[one.key], rarity, chars) for one in found]
     return [
         FoundPlace(one.score, one.place, _section(corpus, one), excerpt.text, excerpt.matched, one.by, one.copies)
         for one, excerpt in zip(found, excerpts, strict=True)
