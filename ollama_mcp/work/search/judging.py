@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from ollama_mcp.errors import OllamaMCPError
 from ollama_mcp.formats.model_names import parse_name
@@ -13,6 +14,7 @@ from ollama_mcp.work.cloud_policy import check_cloud_policy
 from ollama_mcp.work.search.judges import Judge, find_judges
 
 if TYPE_CHECKING:
+    from ollama_mcp.store import Store
     from ollama_mcp.work.call_context import CallContext
     from ollama_mcp.work.search.corpus import Corpus
     from ollama_mcp.work.search.fusion import Found
@@ -41,6 +43,9 @@ _MIN_SEPARATION = 0.8
 _PROBE = f"judge {hashlib.sha256(repr((_KNOWN, _MIN_SEPARATION)).encode()).hexdigest()[:12]}"
 # For all of them together, with loading the model.
 _PROBE_SECONDS = 60.0
+
+# By store as a server's identity: the models that were too slow for that, which its later searches do not wait for.
+_too_slow: WeakKeyDictionary[Store, set[str]] = WeakKeyDictionary()
 
 
 async def judge(call: CallContext, query: str, found: Sequence[Found], corpus: Corpus) -> tuple[list[Found], list[str]]:
@@ -80,11 +85,16 @@ async def _why_not(call: CallContext, judge: Judge) -> str:
     # Decision models are made for it, and probabilities are all they give.
     if judge.method == "decision":
         return ""
+    slow = _too_slow.setdefault(call.store, set())
+    too_slow = f"{_PROBE_SECONDS:g} s were not enough for {2 * len(_KNOWN)} short passages"
+    if judge.model in slow:
+        return too_slow
     async with call.progress.phase(f"finding out whether {judge.model} can judge"):
         try:
             able = await _is_able(call, judge)
         except TimeoutError:
-            return f"{_PROBE_SECONDS:g} s were not enough for {2 * len(_KNOWN)} short passages"
+            slow.add(judge.model)
+            return too_slow
         except OllamaMCPError as error:
             return str(error).rstrip(".")
     return "" if able else "it cannot tell known right passages from wrong ones"
