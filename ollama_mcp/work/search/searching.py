@@ -188,7 +188,7 @@ async def _read_files(call: CallContext, files: Sequence[str], *, required: bool
     read = read_files if required else read_optional_files
     async with call.progress.phase(f"reading {counted(len(files), 'file')}"):
         result = await read(call.access, files, call.settings)
-    result.unread.extend(UnreadFile(path, "[invalid_argument] it is an image") for path in result.images)
+    result.unread.extend(UnreadFile(path, "[invalid_argument] an image; Ollama embeds text") for path in result.images)
     return result
 
 
