@@ -61,8 +61,8 @@ class DecidingJudge:
     async def chance(self, query: str, text: str, *, from_file: bool = False) -> float | None:
         """See `Judge`."""
         subject = f"Searched for: {query.strip()}\n\nPassage:\n{text}"
-        verdict = (await self.decider.decide(subject, from_file=from_file))[_NAME]
-        return None if verdict.probabilities is None else verdict.probabilities["yes"]
+        verdict = (await self.decider.decide(subject, from_file=from_file, only_probabilities=True)).get(_NAME)
+        return None if verdict is None or verdict.probabilities is None else verdict.probabilities["yes"]
 
 
 async def find_judges(call: CallContext) -> AsyncIterator[Judge]:
