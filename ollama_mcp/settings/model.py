@@ -40,6 +40,7 @@ class DefaultSettings(SettingsSection):
     embed: str = Field(default="", description="Model for ollama_embed.")
     vision: str = Field(default="", description="Model for chat and generate when images are given.")
     decide: str = Field(default="", description="Model for ollama_decide.")
+    rerank: str = Field(default="", description="Model that judges places for ollama_search.")
     options: dict[str, Any] = Field(
         default_factory=dict, description="Model options sent with every chat and generate."
     )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ollama_mcp.store.content import Held
     from ollama_mcp.store.jobs import Jobs
     from ollama_mcp.store.ledger import Ledger
+    from ollama_mcp.store.probes import Probes
     from ollama_mcp.store.searched_files import SearchedFiles
     from ollama_mcp.store.spending import Spending
 
@@ -65,6 +66,13 @@ class Store:
         from ollama_mcp.store.jobs import Jobs
 
         return Jobs(self._database)
+
+    @cached_property
+    def probes(self) -> Probes:
+        """Which models can judge; imported with the first search that has places judged."""
+        from ollama_mcp.store.probes import Probes
+
+        return Probes(self._database)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Store:

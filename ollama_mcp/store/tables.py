@@ -91,6 +91,12 @@ _SEARCHED_FILES = (
     )""",
 )
 
+_PROBES = (
+    """CREATE TABLE probes (
+        probe TEXT, digest TEXT, passed INTEGER NOT NULL, PRIMARY KEY (probe, digest)
+    ) WITHOUT ROWID""",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _MODELS_AND_USAGE,
     _EMBEDDINGS,
@@ -100,4 +106,5 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _LEDGER,
     _SPENDING,
     _SEARCHED_FILES,
+    _PROBES,
 )

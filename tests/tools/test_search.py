@@ -198,6 +198,17 @@ async def test_each_place_names_its_section_and_near_duplicates_are_one_with_the
     assert places(texts) == ["texts[0]", "texts[1]", "texts[2]"]
 
 
+async def test_images_are_left_out_and_it_is_said(simulator: Simulator, folder: Path):
+    for name in ("a", "b"):
+        (folder / f"{name}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
+    async with reader(simulator, folder) as client:
+        found = await ranked(client, "hammer", files=[str(folder)])
+        named = await ranked(client, "hammer", files=[f"{folder}/a.png", f"{folder}/tools.txt"])
+    assert places(found)[0] == f"{folder}/tools.txt:1" and found["passages"] == 3
+    assert found["notes"][0].endswith("skipped, not text: 2 files")
+    assert named["notes"] == [f"not read: '{folder}/a.png': [invalid_argument] an image; Ollama embeds text"]
+
+
 # Without numpy.
 
 

@@ -188,7 +188,7 @@ class Corpus:
                 continue
             leading_space = passage.text[: len(passage.text) - len(passage.text.lstrip())]
             first_line = passage.first_line + leading_space.count("\n")
-            key = passage_key(f"{self._prefix}{heading}\n{text}" if heading else self._prefix + text)
+            key = passage_key(self._prefix + text, heading)
             if key not in self.texts:
                 self.texts[key] = text
                 if heading:
@@ -205,10 +205,14 @@ async def _nothing_to_load(keys: Iterable[bytes]) -> None:
     """All texts are there."""
 
 
-def passage_key(embedding_text: str) -> bytes:
-    """Return the hash by which the vector of a text is stored; the prefix counts, since it changes the vector."""
+def passage_key(embedding_text: str, heading: str = "") -> bytes:
+    """Return the hash by which the vector of a text is stored; prefix and heading count, since they change the vector.
+
+    A heading is hashed apart: it is no part of the text that is shown.
+    """
     # Lone surrogates are possible in JSON, and must not stop the call here.
-    return hashlib.blake2b(embedding_text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    above = hashlib.blake2b(heading.encode("utf-8", "surrogatepass"), digest_size=16).digest() if heading else b""
+    return hashlib.blake2b(embedding_text.encode("utf-8", "surrogatepass"), digest_size=16, salt=above).digest()
 
 
 def _tokens_per_char(text: str) -> float:

@@ -240,7 +240,7 @@ async def _read_files(call: CallContext, files: Sequence[str], known: KnownFiles
     read = read_files if required else read_optional_files
     async with call.progress.phase(f"reading {counted(len(files), 'file')}"):
         result = await read(call.access, files, call.settings, limits=limits, settle=known.settle)
-    result.unread.extend(UnreadFile(path, "[invalid_argument] it is an image") for path in result.images)
+    result.unread.extend(UnreadFile(path, "[invalid_argument] an image; Ollama embeds text") for path in result.images)
     return result
 
 
