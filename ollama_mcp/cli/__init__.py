@@ -36,8 +36,14 @@ _COMMANDS = {
     "uninstall": ("install", "uninstall"),
     "doctor": ("doctor", "doctor"),
     "ask": ("ask", "ask"),
+    "batch": ("work", "batch"),
+    "decide": ("work", "decide"),
+    "compare": ("work", "compare"),
+    "jobs": ("jobs", "jobs"),
+    "usage": ("jobs", "usage"),
     "models": ("tools", "models"),
     "ledger": ("ledger", "ledger"),
+    "completion": ("completion", "completion"),
 }
 
 
@@ -95,6 +101,13 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
         arguments = [*arguments[1:2], "--help"]
     elif arguments[:1] == ["version"]:
         arguments = ["--version"]
-    options = build_parser().parse_args(arguments)
+    parser = build_parser()
+    options, rest = parser.parse_known_args(arguments)
+    words = getattr(options, "takes_words", "")
+    if rest and (not words or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        # argparse takes words before an option or after it, not both.
+        setattr(options, words, [*getattr(options, words), *rest])
     options.command_line = arguments
     return options

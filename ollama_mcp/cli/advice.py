@@ -10,13 +10,17 @@ from typing import Any
 
 from ollama_mcp import _command
 
-# The command of a tool, and the argument that it takes by place; where more is given, `call` takes it.
-_COMMANDS = {
-    "ollama_chat": ("ask", ""),
-    "ollama_list_models": ("models", ""),
-    "ollama_show_model": ("models show", "model"),
-    "ollama_pull_model": ("models pull", "model"),
-    "ollama_delete_model": ("models rm", "model"),
+# The command of a tool, and the arguments that it takes by place; where others are given, `call` takes them all.
+_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "ollama_chat": ("ask", ()),
+    "ollama_batch": ("batch", ()),
+    "ollama_decide": ("decide", ()),
+    "ollama_compare": ("compare", ()),
+    "ollama_job": ("jobs", ("action", "id")),
+    "ollama_list_models": ("models", ()),
+    "ollama_show_model": ("models show", ("model",)),
+    "ollama_pull_model": ("models pull", ("model",)),
+    "ollama_delete_model": ("models rm", ("model",)),
 }
 _ARGUMENTS = r"\((?:[^()'\"]|'[^']*'|\"[^\"]*\")*\)"
 # A tool with or without a call of it; not the part of a path, and not what a misspelt name is closest to.
@@ -48,9 +52,12 @@ def _replaced(match: re.Match[str]) -> str:
 
 def words_of(tool: str, arguments: dict[str, Any]) -> str:
     """The command, without the program, that makes a call of a tool."""
-    words, place = _COMMANDS.get(tool, ("", ""))
-    if words and arguments.keys() <= {place}:
-        return f"{words} {_value(arguments.get(place, 'NAME'))}" if place else words
+    words, places = _COMMANDS.get(tool, ("", ()))
+    offset = arguments.get("offset") if tool == "ollama_job" else None
+    if words and arguments.keys() <= {*places, *(("offset",) if offset else ())}:
+        given = [_value(arguments[place]) for place in places if place in arguments]
+        given += ["NAME"] if places == ("model",) and not given else []
+        return " ".join([words, *given, *(["--offset", _value(offset)] if offset else [])])
     pairs = [shlex.quote(f"{name}={_plain(value)}") for name, value in arguments.items()]
     return " ".join(["call", tool, *pairs])
 

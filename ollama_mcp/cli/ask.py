@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from mcp.types import CallToolResult
@@ -13,6 +11,7 @@ from mcp.types import CallToolResult
 from ollama_mcp.cli.calling import call, named, piped_in
 from ollama_mcp.cli.output import Output, for_terminal, texts_of
 from ollama_mcp.cli.progress_line import ProgressLine
+from ollama_mcp.cli.work import json_or_file
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.work.progress import Progress
 
@@ -36,7 +35,8 @@ def ask(options: argparse.Namespace) -> int:
             )
         arguments: dict[str, Any] = {"prompt": prompt, "files": files, "model": options.model, "system": options.system}
         if options.schema:
-            arguments["format"] = _schema(options.schema)
+            is_word = options.schema == "json"
+            arguments["format"] = options.schema if is_word else json_or_file("--schema", options.schema)
         answer = _Answer(output, streams=not (options.json or options.schema))
         result = call(options, "ollama_chat", arguments, files=files, report=answer.progress)
         answer.line.clear()
@@ -100,19 +100,3 @@ def _as_json(result: CallToolResult) -> dict[str, Any]:
     if result.structured_content is not None:
         found["data"] = result.structured_content
     return found
-
-
-def _schema(text: str) -> Any:
-    """The schema of `--schema`: JSON, the word json, or a file.
-
-    Raises:
-        InvalidArgument: Neither JSON nor a file with JSON.
-    """
-    if text == "json":
-        return text
-    try:
-        return json.loads(text if text.lstrip().startswith("{") else Path(text).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InvalidArgument(f"--schema {text[:80]!r} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
-        raise InvalidArgument(f"--schema is not valid JSON: {error}.") from None

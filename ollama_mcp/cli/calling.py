@@ -159,16 +159,18 @@ def _folder(path: str) -> str:
 
 
 @contextmanager
-def piped_in(name: str = "stdin") -> Generator[Path | None]:
+def piped_in(name: str = "stdin", *, jsonl: str = "", wanted: bool = True) -> Generator[Path | None]:
     """A file with what is piped in, which is gone at the end; None where nothing is.
 
     Args:
         name: The name of the file.
+        jsonl: Its name where what is piped in begins as JSON objects do.
+        wanted: Whether anything is read: what is piped in may never end.
 
     Raises:
         InvalidArgument: It is more than a model could read.
     """
-    if sys.stdin is None or sys.stdin.isatty():
+    if not wanted or sys.stdin is None or sys.stdin.isatty():
         yield None
         return
     content = sys.stdin.buffer.read(_MAX_PIPED + 1)
@@ -180,6 +182,6 @@ def piped_in(name: str = "stdin") -> Generator[Path | None]:
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="ollama-mcp-") as folder:
-        file = Path(os.path.realpath(folder)) / name
+        file = Path(os.path.realpath(folder)) / (jsonl if jsonl and content.lstrip().startswith(b"{") else name)
         file.write_bytes(content)
         yield file

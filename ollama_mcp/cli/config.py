@@ -27,6 +27,12 @@ def config(options: argparse.Namespace) -> int:
     if options.action == "schema":
         print(json.dumps(Settings.model_json_schema(), indent=2))
         return 0
+    if options.setting and options.action not in ("get", "set"):
+        raise InvalidArgument(f"config {options.action} takes no name.", next_step=f"config {options.action}")
+    if options.action in ("path", "get", "set"):
+        from ollama_mcp.cli import config_file
+
+        return {"path": config_file.path, "get": config_file.get, "set": config_file.set_value}[options.action](options)
     loaded = load_from_options(options)
     if options.action == "show":
         _show(loaded, Output(options))

@@ -13,6 +13,14 @@ import re
 from typing import Any, NoReturn
 
 from ollama_mcp import __version__
+from ollama_mcp.cli.command_options import (
+    ask_options,
+    batch_options,
+    compare_options,
+    decide_options,
+    jobs_options,
+    output_options,
+)
 from ollama_mcp.settings import LoadedSettings, SettingsError, load_settings
 
 _EPILOG = """\
@@ -84,36 +92,37 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--simulator", action="store_true", default=False, help="use the simulator even if Ollama answers"
     )
-    ask = command("ask", "Ask a local model; what is piped in is read as a file.", settings)
-    ask.add_argument("prompt", nargs="*", default=[], help="what to ask; without it, what is piped in")
-    ask.add_argument("-f", "--file", metavar="FILE", action="append", default=[], help="a file, folder or glob to read")
-    ask.add_argument("-m", "--model", default="", help="the model; otherwise the one that ollama_chat would use")
-    ask.add_argument("--system", default="", help="instructions for the model")
-    ask.add_argument("--schema", metavar="JSON", default="", help="a JSON Schema, or its file: the answer is such JSON")
-    _output_options(ask)
+    ask_options(command("ask", "Ask a local model; what is piped in is read as a file.", settings))
+    batch_options(command("batch", "Run a prompt, questions or an embedding over many inputs, into a file.", settings))
+    decide_options(command("decide", "Classify, score or check texts, files and images.", settings))
+    compare_options(command("compare", "Ask several models the same.", settings))
+    jobs_options(command("jobs", "List long work, or show, fetch, cancel or resume one.", settings))
+    output_options(command("usage", "Show calls and tokens so far, by model.", settings))
     doctor = command("doctor", "Check everything between a host and a model's answer, with what to do.", settings)
-    _output_options(doctor)
+    output_options(doctor)
     models = command("models", "List, show, download or delete models.", settings)
     models.add_argument("action", nargs="?", choices=["list", "show", "pull", "rm"], default="list")
     models.add_argument("model", nargs="?", default="", help="its name")
-    _output_options(models)
+    output_options(models)
     tune = command("tune", "Measure how many requests at a time a model is worth, for work.parallel=auto.", settings)
     tune.add_argument("-m", "--model", default="", help="the model; otherwise the one that ollama_chat would use")
-    _output_options(tune)
+    output_options(tune)
     store = command("store", "Show what the server has kept on disk, or delete it.", settings)
     store.add_argument("action", choices=["show", "purge"])
-    _output_options(store)
-    config = command("config", "Show, describe or check the settings.", settings)
-    config.add_argument("action", choices=["show", "schema", "check"])
-    _output_options(config)
+    output_options(store)
+    config = command("config", "Show, describe, check or change the settings.", settings)
+    config.add_argument("action", choices=["show", "schema", "check", "path", "get", "set"])
+    config.add_argument("setting", nargs="?", default="", metavar="NAME", help="for get and set: such as limits.listed")
+    config.add_argument("value", nargs="?", default=None, help="for set: JSON, a text, or words with commas")
+    output_options(config)
     tools = command("tools", "List the offered tools.", settings)
     tools.add_argument(
         "--tokens", action="store_true", default=False, help="with the tokens that each costs in a tool list"
     )
-    _output_options(tools)
+    output_options(tools)
     call = command("call", "Call one tool from the shell.", settings, add_help=False)
     call.add_argument("-h", "--help", nargs=0, action=_ToolHelp, default=False, help="show this, or a tool's arguments")
-    _output_options(call)
+    output_options(call)
     call.add_argument("tool", help="name of the tool")
     call.add_argument(
         "arguments",
@@ -127,8 +136,10 @@ def build_parser() -> argparse.ArgumentParser:
     token = command("token", "Make, list or revoke the tokens of clients on HTTP.", settings)
     token.add_argument("action", choices=["add", "list", "revoke"])
     token.add_argument("name", nargs="?", default="", help="whose token it is")
-    token.add_argument("--scope", metavar="A,B", default="read,use", help="of read, use, manage, files (read,use)")
-    _output_options(token)
+    token.add_argument(
+        "--scope", metavar="A,B", default="read,use", help="of read, use, manage, files, metrics (read,use)"
+    )
+    output_options(token)
     install = command("install", "Add this server, with the options given here, to MCP hosts.", settings)
     _install_options(install)
     install.add_argument("--print", action="store_true", default=False, help="what to add by hand; change nothing")
@@ -136,8 +147,11 @@ def build_parser() -> argparse.ArgumentParser:
         command("update", "Let hosts start the server as it is installed now (all that have it).", settings)
     )
     _install_options(command("uninstall", "Remove this server from MCP hosts."))
+    completion = command("completion", "Print the script by which a shell completes these commands.", settings)
+    completion.add_argument("shell", choices=["bash", "zsh", "fish", "models"], help="models: the names to complete")
     command("version", "Print the version (--version).")
-    command("help", "Show this, or the help of a command: help COMMAND.")
+    topic = command("help", "Show this, or the help of a command: help COMMAND.")
+    topic.add_argument("topic", nargs="?", metavar="COMMAND", help="the command")
     ledger = command("ledger", "Print the rows that the ledger has of calls, as JSON lines.", settings)
     ledger.add_argument("action", choices=["export"])
     ledger.add_argument("--since", metavar="DATE", default="", help="from this date or time on")
@@ -151,12 +165,6 @@ def _install_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--dry-run", action="store_true", default=False, help="show what would change")
     command.add_argument("--name", default="ollama", help="name of the server there (ollama)")
     command.add_argument("--file", default="", help="the host's configuration file, where it is not the usual one")
-
-
-def _output_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", default=False, help="print JSON")
-    parser.add_argument("--no-color", action="store_true", default=False, help="no colours, as with NO_COLOR set")
-    parser.add_argument("--quiet", action="store_true", default=False, help="print only what matters")
 
 
 def _settings_options() -> _Parser:
