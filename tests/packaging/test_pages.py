@@ -16,10 +16,12 @@ from mcp.types import TextContent
 from bundles.manifests import registry_name
 from docs.making.site_index import pages_of_site, with_address
 from ollama_mcp.cli.options import build_parser
+from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.server.registry import load_tools
 from ollama_mcp.settings import Settings, load_settings
 from ollama_mcp.settings.load import iter_settings
 from ollama_mcp.simulator import Simulator
+from tests.guidance.helpers import calls_in
 from tests.packaging.conftest import ROOT, offered_tools
 from tests.support import connected
 
@@ -32,7 +34,8 @@ _COMMAND = re.compile(
     r"ollama-mcp-server ((?:warm|demo|tune|config|tools|call|allow|(?:un)?install|update)\b[^`#\n&|]*)"
 )
 _FILE = re.compile(r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|md|json)|(?:[\w.-]+/)+)`")
-_TOOL = re.compile(r"\bollama_(?!mcp\b)[a-z_]+[a-z]\b")
+# Not the name of a test, which follows its file's.
+_TOOL = re.compile(r"(?<!py: )\bollama_(?!mcp\b)[a-z_]+[a-z]\b")
 # Made up for contributors, or listed as what others have.
 _EXAMPLES = {"ollama_version", "ollama_list", "ollama_show", "ollama_ps", "ollama_run"}
 _MESSAGE = re.compile(r"`(\[[a-z_]+\] [^`]+)`")
@@ -109,6 +112,17 @@ def test_a_page_names_the_projects_address_and_command_as_they_are(page: str) ->
 def test_the_tools_that_a_page_names_exist(page: str) -> None:
     words = set(_TOOL.findall((ROOT / page).read_text(encoding="utf-8")))
     assert words <= set(load_tools()) | _EXAMPLES
+
+
+def test_the_calls_in_the_blocks_of_the_pages_are_ones_that_the_tools_take() -> None:
+    policy = {"push": "confirm"}
+    tools = OllamaServer(Settings.model_validate({"tools": {"toolsets": ["all"]}, "policy": policy})).bound_tools
+    # The page of all tools shows calls that were made.
+    blocks = [block for page in DOCS if page != "docs/tools.md" for block in fenced(ROOT / page, "text")]
+    calls = [call for block in blocks for call in calls_in(block)]
+    assert len(calls) > 6
+    for name, arguments in calls:
+        tools[name].arguments.check({key: "x" if value is ... else value for key, value in arguments.items()})
 
 
 def test_the_messages_of_the_page_on_troubles_are_the_codes_own() -> None:
