@@ -39,8 +39,10 @@ class DialledAnswer:
         if not keys or not others:
             return None
         chosen = keys[0] if self.is_right else others[zlib.crc32(self.expected.encode()) % len(others)]
-        rest = (1 - self.sure) / (len(options) - 1)
-        return {key: self.sure if key == chosen else rest for key in options}
+        # What is chosen is the likeliest, however poor the model is.
+        sure = max(self.sure, 1.02 / len(options))
+        rest = (1 - sure) / (len(options) - 1)
+        return {key: sure if key == chosen else rest for key in options}
 
     def text(self) -> str:
         """The answer in words."""

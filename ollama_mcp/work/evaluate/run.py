@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import (
@@ -29,12 +30,15 @@ from ollama_mcp.work.evaluate.report import make_report
 
 if TYPE_CHECKING:
     from ollama_mcp.api import ModelSummary
+    from ollama_mcp.work.batch.rows import Record
     from ollama_mcp.work.call_context import CallContext
     from ollama_mcp.work.evaluate.examples import Examples
     from ollama_mcp.work.evaluate.metrics import Metric
     from ollama_mcp.work.evaluate.report import Evaluation
     from ollama_mcp.work.evaluate.spec import EvaluationSpec
 
+# Rows in one step that all fail, after which a model is asked no further.
+_FAILURES = STEP // 2
 # Errors that every model would meet: the evaluation stops, and the same call goes on.
 _OF_THE_HOST = (Unreachable, Busy, DiskError, InternalError, Unauthorized)
 
@@ -154,17 +158,26 @@ class _Run:
             while last < end:
                 first, last = last + 1, min(end, last + step)
                 await asking.ask(range(first, last + 1))
+                self._check_step(
+                    [asking.records[number] for number in range(first, last + 1) if number in asking.records]
+                )
                 if self._judge is None and not self._update(race, contender, last):
                     break
             await asking.finish_block()
         if asking.pace.rows or asking.pace.load_seconds is not None:
             await contender.note_memory(self._call)
-        if not any(counts(record) for record in asking.records.values()):
-            first = asking.records[min(asking.records)]
-            raise ServerError(f"None of {len(asking.records):,} answers could be used: {first.message}")
         # Rows that failed first and succeeded then count as well.
         if self._judge is None:
             self._update(race, contender, last)
+
+    def _check_step(self, records: Sequence[Record]) -> None:
+        """Stop asking a model of which one row after another fails for reasons that say nothing of it.
+
+        Raises:
+            ServerError: It names the first failure.
+        """
+        if len(records) >= _FAILURES and not any(map(counts, records)):
+            raise ServerError(f"None of {len(records):,} answers in a row could be used: {records[0].message}")
 
     def _update(self, race: Race, contender: Contender, last: int) -> bool:
         contender.score(self._examples, self._metric, last)
