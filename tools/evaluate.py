@@ -166,6 +166,7 @@ async def ollama_evaluate(
     judge: str = "",
     goal: float = 0.9,
     confidence: SkipJsonSchema[float] = 0.95,
+    profile: str = "",
     show_failures: bool = False,
     background: Background = False,
 ) -> Evaluated:
@@ -183,6 +184,7 @@ async def ollama_evaluate(
         options=options,
         metric=metric,
         judge=judge.strip(),
+        profile=profile.strip(),
         # A host may fill in 0 for what is left out.
         goal=goal or 0.9,
         confidence=confidence or 0.95,
@@ -217,6 +219,7 @@ def _evaluated(report: "Evaluation", *, show: bool) -> Evaluated:
         confusions=confusions or None,
         fields=fields or None,
         failures=failures or None,
+        profile=report.profile or None,
         notes=report.notes or None,
     )
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ollama_mcp.store.content import Held
     from ollama_mcp.store.jobs import Jobs
     from ollama_mcp.store.ledger import Ledger
+    from ollama_mcp.store.profiles import Profiles
 
 _MEMORY = ":memory:"
 
@@ -58,6 +59,13 @@ class Store:
         from ollama_mcp.store.jobs import Jobs
 
         return Jobs(self._database)
+
+    @cached_property
+    def profiles(self) -> Profiles:
+        """The profiles; imported with the first of them, since most calls name none."""
+        from ollama_mcp.store.profiles import Profiles
+
+        return Profiles(self._database)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Store:

@@ -86,4 +86,21 @@ _LEDGER = (
     END""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_MODELS_AND_USAGE, _EMBEDDINGS, _BATCHES, _TUNINGS, _JOBS, _WORDS, _LEDGER)
+# A profile is its owner's alone.
+_PROFILES = (
+    """CREATE TABLE profiles (
+        owner TEXT, name TEXT, model TEXT NOT NULL, digest TEXT NOT NULL, prompt_hash TEXT NOT NULL,
+        task TEXT NOT NULL, verdict TEXT NOT NULL, measured REAL NOT NULL, PRIMARY KEY (owner, name)
+    ) WITHOUT ROWID""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    _MODELS_AND_USAGE,
+    _EMBEDDINGS,
+    _BATCHES,
+    _TUNINGS,
+    _JOBS,
+    _WORDS,
+    _LEDGER,
+    _PROFILES,
+)

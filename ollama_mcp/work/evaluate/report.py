@@ -110,6 +110,7 @@ class Evaluation:
         confusion: How often what was expected was answered by what, where answers are labels.
         fields: How often each field was right, of how many.
         failures: The most telling failures.
+        profile: The name under which it was kept, or "".
         judge: The judge's model, and how many of how many answers it judged as it should.
         notes: What should be known.
     """
@@ -124,6 +125,7 @@ class Evaluation:
     confusion: list[tuple[str, str, int]] = field(default_factory=list[tuple[str, str, int]])
     fields: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     failures: list[Failure] = field(default_factory=list[Failure])
+    profile: str = ""
     judge: tuple[str, int, int] | None = None
     notes: list[str] = field(default_factory=list[str])
 

@@ -27,6 +27,7 @@ from ollama_mcp.work.evaluate.judge import Judge
 from ollama_mcp.work.evaluate.metrics import Judged, parse_metric
 from ollama_mcp.work.evaluate.race import STEP, Race
 from ollama_mcp.work.evaluate.report import make_report
+from ollama_mcp.work.profiles import owner
 
 if TYPE_CHECKING:
     from ollama_mcp.api import ModelSummary
@@ -55,6 +56,8 @@ async def evaluate(call: CallContext, spec: EvaluationSpec) -> Evaluation:
     Raises:
         OllamaMCPError: Nothing was begun, or what was done is kept; the message says which.
     """
+    if spec.profile and (kept := await call.store.profiles.find(owner(), spec.profile)) is not None:
+        spec = spec.filled(kept.task)
     spec.validate()
     check_template(spec)
     if spec.questions:
@@ -195,6 +198,7 @@ class _Run:
         if self._judge is not None:
             report.judge = (self._judge.model, self._judge.agreed, self._judge.tried)
             report.notes += self._judge.notes
+        await self._keep_profile(report)
         # What a failure left can be asked for by the same call, without the rest.
         is_whole = all(contender.error is None for contender in self._contenders)
         if is_whole or not self._call.store.batches.persistent:
@@ -202,6 +206,22 @@ class _Run:
             runs += [asking.run for asking, _ in self._judge.asked.values()] if self._judge is not None else []
             self._call.afterwards.extend(run.remove for run in runs)
         return report
+
+    async def _keep_profile(self, report: Evaluation) -> None:
+        name, spec = self._spec.profile, self._spec
+        if not name:
+            return
+        chosen = next((one for one in self._contenders if one.name == report.chosen), None)
+        if chosen is None:
+            report.notes.append(f"No profile {name!r} was kept: no model is shown to reach the goal.")
+            return
+        from ollama_mcp.store.profiles import Profile
+
+        profile = Profile(chosen.name, chosen.digest, spec.prompt_hash, spec.task, report.verdict)
+        await self._call.store.profiles.keep(owner(), name, profile)
+        report.profile = name
+        if not self._call.store.batches.persistent:
+            report.notes.append("The profile ends with this server: its store is in memory (store.path).")
 
     def _stopped(self, error: OllamaMCPError) -> OllamaMCPError:
         """The error, with how much is done and that the same call goes on."""

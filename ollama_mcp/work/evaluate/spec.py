@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ollama_mcp.errors import InvalidArgument
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 MAX_MODELS = 20
 # Below 0.5 even a coin may do; at 1 nothing can be shown by examples.
 _LEAST, _MOST = 0.5, 0.999
+# As a tag of a model: `model="profile:NAME"` has to pass for a name.
+_PROFILE_NAME = re.compile(r"\w[\w.-]{0,63}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,41 @@ class EvaluationSpec:
             model=model,
         )
 
+    @property
+    def task(self) -> dict[str, Any]:
+        """What a profile keeps of the task, by the names that tools have for it."""
+        members = {
+            "examples": self.examples,
+            "prompt": self.prompt,
+            "system": self.system,
+            "questions": [question.model_dump(exclude_unset=True) for question in self.questions],
+            "format": self.format,
+            "options": self.options,
+        }
+        return {name: value for name, value in members.items() if value}
+
+    @property
+    def prompt_hash(self) -> str:
+        """Stands for what a model is asked."""
+        asked = {name: value for name, value in self.task.items() if name not in ("examples", "options")}
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+    def filled(self, task: Mapping[str, Any]) -> EvaluationSpec:
+        """The same with the task that a profile keeps, where none is given."""
+        from ollama_mcp.work.decide import ClosedQuestion
+
+        if self.prompt or self.questions:
+            return self
+        questions = [ClosedQuestion.model_validate(question) for question in task.get("questions", ())]
+        return replace(
+            self,
+            prompt=task.get("prompt", ""),
+            system=self.system or task.get("system", ""),
+            questions=questions,
+            format=self.format or task.get("format"),
+            options=self.options or task.get("options"),
+        )
+
     def validate(self) -> None:
         """Check that the arguments fit together.
 
@@ -89,6 +129,11 @@ class EvaluationSpec:
             raise InvalidArgument(
                 "There is nothing to ask about the examples.",
                 next_step="Give prompt, a template such as 'Which team? {text}', or questions with labels.",
+            )
+        if self.profile and not _PROFILE_NAME.fullmatch(self.profile):
+            raise InvalidArgument(
+                f"profile is {self.profile[:60]!r}.",
+                next_step="Give a name of letters, digits, '_', '-' and '.', such as 'tickets'.",
             )
         if self.questions and self.format:
             raise InvalidArgument("format can only be used with prompt.", next_step="Leave it out.")
