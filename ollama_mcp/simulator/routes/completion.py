@@ -80,6 +80,7 @@ async def complete(machine: Machine, response: ResponseWriter, request: Completi
         if script is not None:
             plan = plan_from_script(script)
         else:
+            model_input.accuracy = machine.accuracies.get(model_input.model.name.key)
             plan = responder.respond(model_input)
             plan.truncate(_token_limit(request, context))
         _limit_repetition(machine, request, plan)
