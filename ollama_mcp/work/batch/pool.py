@@ -34,6 +34,7 @@ class BatchProgress:
 
     Attributes:
         total: Rows in all.
+        last: Number of the last of them.
         done_before: Rows that earlier calls did.
         done: Rows that this call did, failed ones among them.
         prompt_tokens: Tokens that were read.
@@ -46,8 +47,9 @@ class BatchProgress:
         permanent_failures: Rows whose errors a second attempt would meet again.
     """
 
-    def __init__(self, total: int, done_before: int) -> None:
+    def __init__(self, total: int, done_before: int, last: int | None = None) -> None:
         self.total, self.done_before = total, done_before
+        self.last = total if last is None else last
         self.done = self.prompt_tokens = self.tokens = 0
         self.unreached: set[int] = set()
         self.permanent_failures: set[int] = set()
