@@ -95,6 +95,7 @@ class Batch(Data):
     errors: list[ErrorCount] | None = None
     notes: list[str] | None = None
     cascade: Cascade | None = None
+    report: str | None = None
 
     def as_text(self) -> str:
         token_counts = "" if self.tokens is None else f", {self.prompt_tokens:,} tokens read, {self.tokens:,} written"
@@ -106,6 +107,7 @@ class Batch(Data):
         lines += self.cascade.lines(max(self.rows, 1)) if self.cascade is not None else []
         lines += format_notes(f"{error.rows:,} x [{error.kind}] {error.first}" for error in self.errors or [])
         lines += [json_line(sample) for sample in self.samples or []]
+        lines.append(f"Report: {self.report}" if self.report else "")
         return "\n".join([line for line in lines if line] + format_notes(self.notes))
 
 
@@ -126,22 +128,23 @@ Questions = Annotated[
 @tool(title="Work through many inputs", toolset="work", hints=WRITES)
 async def ollama_batch(
     call: Call,
-    input: Annotated[list[str], Field(description="Texts, a glob, or .txt, .csv, .jsonl rows.")],
+    input: Annotated[list[str], Field(description="Texts, a glob, .txt, .csv, .jsonl.")],
     prompt: Annotated[str, Field(description="Template: {text}, {column}.")] = "",
     questions: Questions = [],
-    embed: Annotated[bool, Field(description="Write vectors.")] = False,
+    embed: Annotated[bool, Field(description="Vectors.")] = False,
     system: str = "",
     format: Annotated[Format, WithJsonSchema(_object("type", description="JSON Schema."))] | None = None,
     output: Annotated[str, Field(description="New .jsonl, .csv, .npy.")] = "",
     overwrite: bool = False,
-    limit: Annotated[int | None, Field(description="First rows only.")] = None,
-    chunk_chars: Annotated[int | None, Field(ge=200, description="Split one long file.")] = None,
+    limit: Annotated[int | None, Field(description="First rows.")] = None,
+    chunk_chars: Annotated[int | None, Field(ge=200, description="Split a file.")] = None,
     model: str = "",
     options: Annotated[Options, WithJsonSchema(_object("seed", "integer"))] | None = None,
     think: Annotated[Think, WithJsonSchema({"type": "boolean"})] | None = None,
-    cascade: Annotated[list[str], Field(description="Small to large.")] = [],
+    cascade: Annotated[list[str], Field(description="Small first.")] = [],
     error: Annotated[float, WithJsonSchema({"type": "number"})] = 0.05,
-    examples: Annotated[str, Field(description="With `expected`.")] = "",
+    examples: Annotated[str, Field(description="With expected.")] = "",
+    report: Annotated[str, Field(description=".html.")] = "",
     background: Background = False,
 ) -> Batch:
     """Run a prompt, questions or embed over many inputs into a file; the same call resumes. A few: ollama_decide."""
@@ -163,19 +166,19 @@ async def ollama_batch(
         options=options,
         think=think,
     )
-    if cascade:
-        from ollama_mcp.work.cascade import CascadeSpec, run_cascade
-
-        report, decided = await run_cascade(
-            call, spec, CascadeSpec([name.strip() for name in cascade], error, examples)
-        )
-        return _shown(report, decided, counts=False)
-    if examples:
+    if examples and not cascade:
         raise InvalidArgument("examples goes with cascade.", next_step="Leave it out, or name the models in cascade.")
-    return _shown(await run_batch(call, spec), counts=not questions)
+    if not cascade and not report:
+        return _shown(await run_batch(call, spec), counts=not questions)
+    from ollama_mcp.work.cascade import CascadeSpec
+    from ollama_mcp.work.report.run import run_batch_with_report
+
+    steps = CascadeSpec([name.strip() for name in cascade], error, examples) if cascade else None
+    ended, decided, page = await run_batch_with_report(call, spec, steps, report)
+    return _shown(ended, decided, page, counts=not questions)
 
 
-def _shown(report: "BatchReport", cascade: "CascadeReport | None" = None, *, counts: bool) -> Batch:
+def _shown(report: "BatchReport", cascade: "CascadeReport | None" = None, page: str = "", *, counts: bool) -> Batch:
     totals, progress = report.totals, report.progress
     return Batch(
         model=report.model,
@@ -192,6 +195,7 @@ def _shown(report: "BatchReport", cascade: "CascadeReport | None" = None, *, cou
         errors=[ErrorCount(kind=kind, rows=rows, first=first) for kind, (rows, first) in totals.kinds.items()] or None,
         notes=report.notes or None,
         cascade=None if cascade is None else _cascade(cascade),
+        report=page or None,
     )
 
 

@@ -28,6 +28,7 @@ _CONFIDENCE_NOTE = (
 )
 _MAX_NOTED = 10
 _PAGE_ROWS = 500
+Observe = Callable[[Record], None]
 
 
 @dataclass
@@ -84,10 +85,14 @@ class OutputWriter:
         source: The rows; read again for the columns beside the results.
         run: The results, such as a checkpoint.
         last: Number of the last row that counts.
+        observe: Is given each result, in a thread.
     """
 
-    def __init__(self, spec: BatchSpec, source: RowSource, run: Results, last: int) -> None:
+    def __init__(
+        self, spec: BatchSpec, source: RowSource, run: Results, last: int, observe: Observe | None = None
+    ) -> None:
         self._spec, self._source, self._run, self._last = spec, source, run, last
+        self._observe = observe
 
     async def write(self, output: Output | None) -> BatchTotals:
         """Write the file; without one, only count the rows.
@@ -138,6 +143,8 @@ class OutputWriter:
                     raise InternalError(f"Row {row.number} of {self._source.label} has no result.")
                 value = self._value(result)
                 totals.add(row, value, all_rows=show_all)
+                if self._observe is not None and isinstance(value, Record):
+                    self._observe(value)
                 parts.append(output_format.encode(row, value))
             # An exception makes `output.write` drop the temporary file.
             if cancelled.is_set():

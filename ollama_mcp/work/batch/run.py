@@ -16,7 +16,7 @@ from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.hosts.call_scope import mark_bulk
 from ollama_mcp.store import CheckpointLost
 from ollama_mcp.work.batch.concurrency import batch_locks, run_lock
-from ollama_mcp.work.batch.output import BatchTotals, OutputWriter
+from ollama_mcp.work.batch.output import BatchTotals, Observe, OutputWriter
 from ollama_mcp.work.batch.pool import BatchProgress, RowQueue, WorkerPool
 from ollama_mcp.work.batch.processors import (
     MAX_CRASHES,
@@ -78,7 +78,7 @@ class BatchReport:
     notes: list[str]
 
 
-async def run_batch(call: CallContext, spec: BatchSpec) -> BatchReport:
+async def run_batch(call: CallContext, spec: BatchSpec, observe: Observe | None = None) -> BatchReport:
     """Work on all rows of an input, several at a time, and write the results.
 
     Each row is kept as soon as it is done. After an interruption of any kind, the same call resumes where it stopped;
@@ -87,6 +87,7 @@ async def run_batch(call: CallContext, spec: BatchSpec) -> BatchReport:
     Args:
         call: The context of the call.
         spec: The arguments of the batch.
+        observe: Is given the result of each row as it is written.
 
     Raises:
         OllamaMCPError: Nothing was begun, or what was done is kept; the message says which.
@@ -97,12 +98,14 @@ async def run_batch(call: CallContext, spec: BatchSpec) -> BatchReport:
     try:
         # Opened before the first row: an output that is refused at the end would cost all the work.
         async with open_output(call, spec) as output:
-            return await _run(call, spec, source, output)
+            return await _run(call, spec, source, output, observe)
     finally:
         await asyncio.to_thread(source.close)
 
 
-async def _run(call: CallContext, spec: BatchSpec, source: RowSource, output: Output | None) -> BatchReport:
+async def _run(
+    call: CallContext, spec: BatchSpec, source: RowSource, output: Output | None, observe: Observe | None
+) -> BatchReport:
     async with call.progress.phase(f"reading {source.label}"):
         total = await run_in_thread(partial(count_rows, source))
         spec.check_row_count(total)
@@ -128,7 +131,8 @@ async def _run(call: CallContext, spec: BatchSpec, source: RowSource, output: Ou
                     tuned = await process_rows(call, processor, source, checkpoint, progress, watch, digest)
                 finally:
                     stop_waiting()
-            totals = await write_output(call, OutputWriter(spec, source, checkpoint, last), output, progress)
+            writer = OutputWriter(spec, source, checkpoint, last, observe)
+            totals = await write_output(call, writer, output, progress)
             # Rows that failed can be asked for again without the others, where the store outlives this process.
             if last == total and not (totals.failed and call.store.batches.persistent):
                 call.afterwards.append(checkpoint.remove)

@@ -7,6 +7,7 @@ import csv
 import io
 import os
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.hosts.call_scope import mark_bulk
 from ollama_mcp.work.batch.concurrency import batch_locks, run_lock
-from ollama_mcp.work.batch.output import OutputWriter
+from ollama_mcp.work.batch.output import Observe, OutputWriter
 from ollama_mcp.work.batch.pool import BatchProgress
 from ollama_mcp.work.batch.run import BatchReport, count_rows, open_output, write_output
 from ollama_mcp.work.batch.sources import open_source
@@ -31,6 +32,7 @@ from ollama_mcp.work.threads import run_in_thread
 
 if TYPE_CHECKING:
     from ollama_mcp.access import Output
+    from ollama_mcp.work.batch.pace import Pace
     from ollama_mcp.work.batch.rows import RowSource
     from ollama_mcp.work.batch.spec import BatchSpec
     from ollama_mcp.work.call_context import CallContext
@@ -89,11 +91,13 @@ class Promise:
         question: Its name.
         fitted: Its thresholds, and what they did to the examples that were held out.
         answers: What each model said of each example.
+        confusion: How often, by the right answer and the one that counts, among the examples that are decided.
     """
 
     question: str
     fitted: Fitted
     answers: Sequence[Answers]
+    confusion: Counter[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,7 @@ class CascadeReport:
         error: What was promised.
         promises: One for each question.
         agreement: Whether the answers of the last model stood in for labels.
+        paces: How many rows each model did when.
     """
 
     models: Sequence[str]
@@ -119,9 +124,12 @@ class CascadeReport:
     error: float
     promises: Sequence[Promise]
     agreement: bool
+    paces: Sequence[Pace]
 
 
-async def run_cascade(call: CallContext, spec: BatchSpec, cascade: CascadeSpec) -> tuple[BatchReport, CascadeReport]:
+async def run_cascade(
+    call: CallContext, spec: BatchSpec, cascade: CascadeSpec, observe: Observe | None = None
+) -> tuple[BatchReport, CascadeReport]:
     """Decide all rows of an input, each by the first model that is sure enough, and write the results.
 
     Each answer of each model is kept as soon as it is there, as those of a batch are: the same call resumes.
@@ -130,6 +138,7 @@ async def run_cascade(call: CallContext, spec: BatchSpec, cascade: CascadeSpec) 
         call: The context of the call.
         spec: The arguments of the batch.
         cascade: Those of the cascade.
+        observe: Is given the result of each row as it is written.
 
     Raises:
         OllamaMCPError: Nothing was begun, the examples do not suffice, or what was done is kept; it says which.
@@ -151,7 +160,7 @@ async def run_cascade(call: CallContext, spec: BatchSpec, cascade: CascadeSpec) 
         undecided = await stack.enter_async_context(open_output(call, replace(spec, output=_undecided_name(spec))))
         run = _Cascade(call, spec, cascade, source, examples)
         await stack.enter_async_context(call.progress.phase(f"reading {source.label}"))
-        return await run.run(output, undecided)
+        return await run.run(output, undecided, observe)
 
 
 def _undecided_name(spec: BatchSpec) -> str:
@@ -165,7 +174,9 @@ class _Cascade:
         self._call, self._spec, self._cascade = call, spec, cascade
         self._source, self._examples = source, examples
 
-    async def run(self, output: Output | None, undecided: Output | None) -> tuple[BatchReport, CascadeReport]:
+    async def run(
+        self, output: Output | None, undecided: Output | None, observe: Observe | None
+    ) -> tuple[BatchReport, CascadeReport]:
         """See `run_cascade`."""
         call, spec = self._call, self._spec
         total = await run_in_thread(partial(count_rows, self._source))
@@ -187,7 +198,8 @@ class _Cascade:
             asked = await self._decide(steps, thresholds, last)
             decisions = Decisions(steps, thresholds, last)
             progress.done = last
-            totals = await write_output(call, OutputWriter(spec, self._source, decisions, last), output, progress)
+            writer = OutputWriter(spec, self._source, decisions, last, observe)
+            totals = await write_output(call, writer, output, progress)
             if undecided is not None:
                 await run_in_thread(partial(self._write_undecided, undecided, sorted(decisions.undecided)))
             if last == total and not (totals.failed and call.store.batches.persistent):
@@ -213,7 +225,8 @@ class _Cascade:
             path,
             self._cascade.error,
             promises,
-            agreement=labels is None,
+            labels is None,
+            [step.pace for step in steps],
         )
 
     async def _labels(self) -> tuple[dict[int, dict[str, str]] | None, list[str]]:
@@ -289,7 +302,8 @@ class _Cascade:
             fitted = await asyncio.to_thread(find)
             if isinstance(fitted, NotFitted):
                 raise self._not_fitted(name, len(known), fitted)
-            promises.append(Promise(name, fitted, examples))
+            right = [labels[number][name] for number in known]
+            promises.append(Promise(name, fitted, examples, _confusion(right, answers, fitted.thresholds)))
         return promises
 
     def _not_fitted(self, name: str, count: int, fitted: NotFitted) -> InvalidArgument:
@@ -339,6 +353,19 @@ class _Cascade:
         for row in self._source.rows():
             if row.number in numbers and not cancelled.is_set():
                 yield _csv_line([*(row.columns.get(column) for column in columns), *("" for _ in labels)])
+
+
+def _confusion(
+    right: Sequence[str], answers: Sequence[Sequence[Answer]], thresholds: Sequence[float]
+) -> Counter[tuple[str, str]]:
+    counts = Counter[tuple[str, str]]()
+    for expected, given in zip(right, answers, strict=True):
+        sure = (
+            answer.answer for answer, threshold in zip(given, thresholds, strict=True) if answer.confidence >= threshold
+        )
+        if (decided := next(sure, None)) is not None:
+            counts[expected, decided] += 1
+    return counts
 
 
 def _csv_line(cells: Sequence[object]) -> bytes:

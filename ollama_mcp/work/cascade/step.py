@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from ollama_mcp.work.batch.pace import Pace
 from ollama_mcp.work.batch.pool import BatchProgress
 from ollama_mcp.work.batch.rows import Record
 from ollama_mcp.work.batch.run import model_digest, note_upgrade, prepare_processor, process_rows
@@ -79,6 +80,7 @@ class Step:
         model: The model.
         key: The key of its checkpoint: the same as that of an ordinary batch.
         notes: What should be known about its answers.
+        pace: How many rows were done when, the last time that it was asked.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Step:
         self._task = spec.checkpoint_key(source, self.model, "")
         self._checkpoint: BatchRun | None = None
         self._notes: list[str] = []
+        self.pace = Pace()
 
     @classmethod
     async def prepare(cls, call: CallContext, spec: BatchSpec, source: RowSource, model: str, total: int) -> Step:
@@ -136,6 +139,7 @@ class Step:
         source, last = SomeRows(self._source, numbers), max(numbers)
         missing = set(await self._checkpoint.missing(min(numbers), last)) & set(numbers)
         progress = StepProgress(self.model, len(numbers), len(numbers) - len(missing), last)
+        self.pace = progress.pace
         watch = ModelWatch(call, self.model, self._digest, _REPLACED)
         with call.in_use.track(self.model) as earlier:
             stop_waiting = call.report_waiting(self.model, earlier)
