@@ -150,6 +150,11 @@ def choose_letter(prompt: str, dial: DialledAnswer | None = None) -> Token | Non
     return Token(*ranked[0], (*ranked, ("The", math.log(_OTHER_TOKEN_PROBABILITY))))
 
 
+def offered_letters(prompt: str) -> list[str]:
+    """The letters of the options that a prompt offers."""
+    return [option[1] for option in _OPTION.finditer(prompt)]
+
+
 def _option_score(option: str, text_words: set[str], text: str) -> float:
     shared = len(text_words.intersection(_casefolded_words(option)))
     # The checksum makes texts that share no word differ, and the same text score the same.

@@ -76,7 +76,7 @@ async def complete(machine: Machine, response: ResponseWriter, request: Completi
     shift = request.shift if machine.generation.has_native_templates else True
     options = load_options(model_input.options, context, shift)
     async with machine.scheduler.use(model_input.model, options, context, request.keep_alive) as (_, load_nanoseconds):
-        script = machine.scripts.take(model_input.model.name.short)
+        script = machine.scripts.take(model_input.model.name.short, model_input.prompt)
         if script is not None:
             plan = plan_from_script(script)
         else:
