@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from ollama_mcp import Call, Data, Hints, tool
+from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.formats.durations import format_seconds
 from ollama_mcp.formats.json_text import json_line
 from ollama_mcp.server.formatting import format_notes
@@ -14,6 +15,7 @@ from ollama_mcp.work.decide import ClosedQuestion
 
 if TYPE_CHECKING:
     from ollama_mcp.work.batch import BatchReport
+    from ollama_mcp.work.cascade.run import CascadeReport, Promise
 
 MAX_SAMPLE_CHARS = 200
 # Destructive, since `overwrite` replaces a file; not idempotent, since a model does not answer the same twice.
@@ -26,6 +28,55 @@ class ErrorCount(BaseModel):
     kind: str
     rows: int
     first: str
+
+
+class CascadeStep(BaseModel):
+    """A model of a cascade: how many rows it was asked about, and how many it decided."""
+
+    model: str
+    asked: int
+    decided: int
+
+
+class Promised(BaseModel):
+    """What is promised about a question, and what was seen on the examples that were held out."""
+
+    question: str
+    error: float
+    held_out: int
+    decided: int
+    observed: float
+    at_most: float
+    thresholds: dict[str, float]
+
+    def line(self, wrong: str) -> str:
+        """The promise in words; `wrong` is what a row must not be."""
+        return (
+            f"{self.question}: at most {self.error:.3g} of the decided are {wrong}, promised with 95 % confidence; of "
+            f"{self.decided:,} decided among {self.held_out:,} held-out examples {self.observed:.2%} were (at most "
+            f"{self.at_most:.2%})."
+        )
+
+
+class Cascade(BaseModel):
+    """Who decided the rows of a cascade."""
+
+    steps: list[CascadeStep]
+    undecided: int
+    undecided_file: str | None = None
+    promises: list[Promised]
+    labels: str
+
+    def lines(self, rows: int) -> list[str]:
+        """The shares and the promises in words."""
+        lines = [
+            f"{step.model} decided {step.decided:,} ({step.decided / rows:.1%}) of {step.asked:,} that it was asked."
+            for step in self.steps
+        ]
+        left = f", in {self.undecided_file}" if self.undecided_file else ""
+        lines.append(f"{self.undecided:,} ({self.undecided / rows:.1%}) are left to you{left}.")
+        wrong = "wrong" if self.labels == "expected" else f"unlike {self.labels}"
+        return lines + [promise.line(wrong) for promise in self.promises]
 
 
 class Batch(Data):
@@ -43,6 +94,8 @@ class Batch(Data):
     samples: list[dict[str, Any]] | None = None
     errors: list[ErrorCount] | None = None
     notes: list[str] | None = None
+    cascade: Cascade | None = None
+    report: str | None = None
 
     def as_text(self) -> str:
         token_counts = "" if self.tokens is None else f", {self.prompt_tokens:,} tokens read, {self.tokens:,} written"
@@ -51,8 +104,10 @@ class Batch(Data):
             f"({self.rows_per_second:.3g}/s{token_counts})."
         )
         lines = [head, f"{self.failed:,} failed." if self.failed else "", self.output or ""]
+        lines += self.cascade.lines(max(self.rows, 1)) if self.cascade is not None else []
         lines += format_notes(f"{error.rows:,} x [{error.kind}] {error.first}" for error in self.errors or [])
         lines += [json_line(sample) for sample in self.samples or []]
+        lines.append(f"Report: {self.report}" if self.report else "")
         return "\n".join([line for line in lines if line] + format_notes(self.notes))
 
 
@@ -73,24 +128,26 @@ Questions = Annotated[
 @tool(title="Work through many inputs", toolset="work", hints=WRITES)
 async def ollama_batch(
     call: Call,
-    input: Annotated[list[str], Field(description="Texts, a glob, or a .txt, .csv or .jsonl of rows.")],
+    input: Annotated[list[str], Field(description="Texts, a glob, .txt, .csv, .jsonl.")],
     prompt: Annotated[str, Field(description="Template: {text}, {column}.")] = "",
     questions: Questions = [],
-    embed: Annotated[bool, Field(description="Write vectors.")] = False,
+    embed: Annotated[bool, Field(description="Vectors.")] = False,
     system: str = "",
     format: Annotated[Format, WithJsonSchema(_object("type", description="JSON Schema."))] | None = None,
     output: Annotated[str, Field(description="New .jsonl, .csv, .npy.")] = "",
     overwrite: bool = False,
-    limit: Annotated[int | None, Field(description="First rows only.")] = None,
-    chunk_chars: Annotated[int | None, Field(ge=200, description="Split one long file.")] = None,
+    limit: Annotated[int | None, Field(description="First rows.")] = None,
+    chunk_chars: Annotated[int | None, Field(ge=200, description="Split a file.")] = None,
     model: str = "",
     options: Annotated[Options, WithJsonSchema(_object("seed", "integer"))] | None = None,
     think: Annotated[Think, WithJsonSchema({"type": "boolean"})] | None = None,
+    cascade: Annotated[list[str], Field(description="Small first.")] = [],
+    error: Annotated[float, WithJsonSchema({"type": "number"})] = 0.05,
+    examples: Annotated[str, Field(description="With expected.")] = "",
+    report: Annotated[str, Field(description=".html.")] = "",
     background: Background = False,
 ) -> Batch:
-    """Run a prompt, questions or embed over many inputs, into a file. The same call resumes. Questions about a few
-    inputs: ollama_decide.
-    """
+    """Run a prompt, questions or embed over many inputs into a file; the same call resumes. A few: ollama_decide."""
     # With the first call: a listing of the tools stays quick.
     from ollama_mcp.work.batch import BatchSpec, run_batch
 
@@ -109,10 +166,19 @@ async def ollama_batch(
         options=options,
         think=think,
     )
-    return _shown(await run_batch(call, spec), counts=not questions)
+    if examples and not cascade:
+        raise InvalidArgument("examples goes with cascade.", next_step="Leave it out, or name the models in cascade.")
+    if not cascade and not report:
+        return _shown(await run_batch(call, spec), counts=not questions)
+    from ollama_mcp.work.cascade import CascadeSpec
+    from ollama_mcp.work.report.run import run_batch_with_report
+
+    steps = CascadeSpec([name.strip() for name in cascade], error, examples) if cascade else None
+    ended, decided, page = await run_batch_with_report(call, spec, steps, report)
+    return _shown(ended, decided, page, counts=not questions)
 
 
-def _shown(report: "BatchReport", *, counts: bool) -> Batch:
+def _shown(report: "BatchReport", cascade: "CascadeReport | None" = None, page: str = "", *, counts: bool) -> Batch:
     totals, progress = report.totals, report.progress
     return Batch(
         model=report.model,
@@ -128,6 +194,35 @@ def _shown(report: "BatchReport", *, counts: bool) -> Batch:
         samples=[_shortened(sample) for sample in totals.samples] if report.path else totals.samples or None,
         errors=[ErrorCount(kind=kind, rows=rows, first=first) for kind, (rows, first) in totals.kinds.items()] or None,
         notes=report.notes or None,
+        cascade=None if cascade is None else _cascade(cascade),
+        report=page or None,
+    )
+
+
+def _cascade(report: "CascadeReport") -> Cascade:
+    steps = zip(report.models, report.asked, report.decided, strict=True)
+    return Cascade(
+        steps=[CascadeStep(model=model, asked=asked, decided=decided) for model, asked, decided in steps],
+        undecided=len(report.undecided),
+        undecided_file=report.undecided_path or None,
+        promises=[_promised(report, promise) for promise in report.promises],
+        labels=report.models[-1] if report.agreement else "expected",
+    )
+
+
+def _promised(report: "CascadeReport", promise: "Promise") -> Promised:
+    fitted, held_out = promise.fitted, promise.fitted.held_out
+    # A model whose answers never count has none; below 0 each answer counts.
+    given = zip(report.models, fitted.thresholds, strict=True)
+    thresholds = {model: max(threshold, 0.0) for model, threshold in given if threshold <= 1}
+    return Promised(
+        question=promise.question,
+        error=report.error,
+        held_out=held_out.examples,
+        decided=held_out.answers,
+        observed=round(held_out.rate, 4),
+        at_most=round(fitted.upper, 4),
+        thresholds=thresholds,
     )
 
 

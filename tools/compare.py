@@ -50,11 +50,13 @@ class Compared(Data):
     models: list[ComparedModel]
     notes: list[str] | None = None
     output: str | None = None
+    report: str | None = None
 
     def as_text(self) -> str:
         columns = ("model", "answers", "load s", "first token s", "tokens/s", "tokens", "memory", "GPU", "notes")
         parts = [format_table(columns, map(self._cells, self.models)), *format_notes(self.notes)]
         parts += [f"All answers: {self.output}"] if self.output else []
+        parts += [f"Report: {self.report}"] if self.report else []
         for row in self.models:
             for reply in row.answers or []:
                 place = f", prompt {reply.prompt}" if self.prompts > 1 else ""
@@ -83,18 +85,26 @@ async def ollama_compare(
         str, RequiresSetting("read_only", on=False), Field(description="Full answers: .json, .jsonl, .md.")
     ] = "",
     overwrite: Annotated[bool, RequiresSetting("read_only", on=False)] = False,
+    report: Annotated[str, RequiresSetting("read_only", on=False), Field(description=".html.")] = "",
     background: Background = False,
 ) -> Compared:
     """Compare models on the same prompts: answers, speed, memory."""
     # Work is imported with the first call, so that listing the tools stays fast.
-    from ollama_mcp.work.compare import ComparisonSpec, compare
+    from ollama_mcp.work.compare import ComparisonSpec
 
     spec = ComparisonSpec(models, prompt, prompts_file, system, images, output, overwrite)
     # With habits of its own: a model that was compared is not the one to use when the next call names none.
-    return _compared(await compare(replace(call, habits=ModelHabits()), spec))
+    call = replace(call, habits=ModelHabits())
+    if not report:
+        from ollama_mcp.work.compare import compare
+
+        return _compared(await compare(call, spec))
+    from ollama_mcp.work.report.run import compare_with_report
+
+    return _compared(*await compare_with_report(call, spec, report))
 
 
-def _compared(comparison: "Comparison") -> Compared:
+def _compared(comparison: "Comparison", report: str = "") -> Compared:
     """The comparison with answers shortened, so that many of them do not fill the agent's context."""
     prompts, models = len(comparison.prompts), len(comparison.results)
     max_chars = min(MAX_ANSWER_CHARS, max(MIN_ANSWER_CHARS, TOTAL_CHARS // (prompts * models)))
@@ -108,7 +118,9 @@ def _compared(comparison: "Comparison") -> Compared:
     if omissions and not comparison.path:
         omissions.append("Set output for a file with all answers in full.")
     notes = [*comparison.notes, *omissions]
-    return Compared(prompts=prompts, models=rows, notes=notes or None, output=comparison.path or None)
+    return Compared(
+        prompts=prompts, models=rows, notes=notes or None, output=comparison.path or None, report=report or None
+    )
 
 
 def _compared_model(result: "ModelResult", shown: int, max_chars: int) -> ComparedModel:

@@ -24,7 +24,7 @@ from ollama_mcp.settings import Settings
 from ollama_mcp.settings.access import WriteSettings
 
 DEFAULT_FOLDER = "ollama-mcp"
-OUTPUT_SUFFIXES = frozenset({".json", ".jsonl", ".csv", ".npy", ".md", ".txt"})
+OUTPUT_SUFFIXES = frozenset({".json", ".jsonl", ".csv", ".npy", ".md", ".txt", ".html"})
 # What agents, editors and build tools obey in whichever folder it lies.
 INSTRUCTION_FILES = frozenset(
     {"agents.md", "claude.md", "claude.local.md", "gemini.md", "skill.md", "copilot-instructions.md", "conventions.md"}

@@ -34,7 +34,9 @@ _DUMMIES = frozenset(("random_string", "_", "dummy", "noop"))
 # Tools of this process times the settings that shape their arguments; a test process makes many servers.
 _KEPT_MODELS = 512
 # The arguments that take paths, among other things; those of messages and other objects too.
-_PATH_ARGUMENTS = frozenset({"files", "images", "audio", "path", "modelfile", "input", "output", "prompts_file"})
+_PATH_ARGUMENTS = frozenset(
+    {"files", "images", "audio", "path", "modelfile", "input", "output", "prompts_file", "examples"}
+)
 _RELATIVE = re.compile(r"(?!\s*(?:[/~\\]|[A-Za-z]:|(?:data|https?|file):))[^\n]{1,4096}\Z", re.IGNORECASE)
 
 

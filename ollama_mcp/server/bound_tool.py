@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Collection
 from dataclasses import replace
 from functools import cached_property, lru_cache
+from inspect import signature
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from mcp.types import CallToolResult, TextContent, Tool, ToolAnnotations
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
     from ollama_mcp.server.job import Job
 
 BACKGROUND = "background"
+PROFILE = "profile:"
 # As many as `server.arguments` keeps.
 _KEPT_SCHEMAS = 512
 # How much of what the model wrote last a hand-over shows.
 _TAIL_CHARS = 400
+# Of the tools on models, those that take a profile in place of one.
+_USE_MODELS = frozenset(("ollama_show_model", "ollama_load_model", "ollama_unload_model"))
 # They show all hosts, or none.
 _OF_NO_HOST = frozenset(("ollama_status", "ollama_job"))
 
@@ -117,14 +121,30 @@ class BoundTool:
         if self.arguments.hosts and HOST in arguments:
             call = replace(call, hosts=call.hosts.named(arguments[HOST]))
             arguments = {name: value for name, value in arguments.items() if name != HOST}
+        notes: list[str] = []
+        if str(arguments.get("model", "")).startswith(PROFILE) and self._takes_profiles:
+            from ollama_mcp.work.profiles import with_profile
+
+            arguments, notes = await with_profile(call, arguments, self._parameters)
         if self.arguments.call_parameter is not None:
             arguments = {**arguments, self.arguments.call_parameter: call}
         returned = await (self._watched if self._is_the_users else self._within_limit)(call, arguments)
         if isinstance(returned, Answer):
-            returned.notes.extend(scope.notes)
+            returned.notes.extend([*notes, *scope.notes])
+        elif notes and isinstance(returned, Data) and "notes" in type(returned).model_fields:
+            returned = returned.model_copy(update={"notes": [*(getattr(returned, "notes", None) or []), *notes]})
         if hidden:
             clean_notes(returned, hidden)
         return tool_result(returned)
+
+    @property
+    def _takes_profiles(self) -> bool:
+        """Whether `model` may name a profile: not where a model is made, deleted, fetched or published."""
+        return self.spec.toolset in ("inference", "work") or self.name in _USE_MODELS
+
+    @property
+    def _parameters(self) -> Collection[str]:
+        return signature(self.spec.function).parameters
 
     async def _watched(self, call: Call, arguments: dict[str, Any]) -> Any:
         """The same of a tool of the user's own, which may block the event loop."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ollama_mcp.simulator.go_json import Object
@@ -130,18 +130,24 @@ class Scripts:
     def __init__(self) -> None:
         self._queues: dict[str, list[Answer]] = {}
         self._events: dict[str, asyncio.Event] = {}
+        self._skills: dict[str, Callable[[str], Answer | None]] = {}
 
     def add(self, model: str, *answers: Answer) -> None:
         """Append answers to the queue of a model."""
         self._queues.setdefault(model, []).extend(answers)
 
-    def take(self, model: str) -> Answer | None:
+    def learn(self, model: str, skill: Callable[[str], Answer | None]) -> None:
+        """Let a function answer the prompts of a model for which no answer is scripted."""
+        self._skills[model] = skill
+
+    def take(self, model: str, prompt: str = "") -> Answer | None:
         """Remove and return the next answer for a model; None if there is none."""
         # The queue of the model takes precedence over the one for any model.
         for name in (model, "*"):
             if queue := self._queues.get(name):
                 return queue.pop(0)
-        return None
+        skill = self._skills.get(model)
+        return skill(prompt) if skill is not None else None
 
     def event(self, hold: asyncio.Event | str) -> asyncio.Event:
         """The event of a hold, created on first use if it is a name."""
@@ -157,4 +163,5 @@ class Scripts:
         for event in self._events.values():
             event.set()
         self._queues.clear()
+        self._skills.clear()
         self._events.clear()

@@ -53,7 +53,10 @@ def _serve(simulator: Simulator, request: HttpRequest, response: ResponseWriter)
             simulator.scripts.clear()
             response.send(204)
         case "POST", "settings":
-            _change_settings(simulator, as_object(body))
+            settings = as_object(body)
+            for model, accuracy in as_object(settings.pop("accuracy", None)).items():
+                simulator.set_accuracy(model, accuracy)
+            _change_settings(simulator, settings)
             response.send(204)
         case "POST", "release":
             simulator.release(str(as_object(body).get("hold", "")))

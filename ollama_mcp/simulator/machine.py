@@ -35,6 +35,7 @@ class Machine:
     registry: Registry = field(default_factory=Registry)
     cloud: ModelStore = field(default_factory=ModelStore)
     gpu_bytes: int = 0
+    accuracies: dict[str, float] = field(default_factory=dict[str, float])
     downloads: Downloads = field(init=False)
 
     def __post_init__(self) -> None:

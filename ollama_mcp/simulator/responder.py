@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
+from ollama_mcp.simulator.accuracy import DialledAnswer, dialled
 from ollama_mcp.simulator.answers import ResponsePlan
 from ollama_mcp.simulator.go_json import Object, as_object
 from ollama_mcp.simulator.language import SamplingOptions, Token, extract_topic, generate_tokens, tokenize
@@ -48,6 +49,7 @@ class ModelInput:
         tool_result: The result of a tool if it is the last message.
         thinks: Whether the model thinks first.
         format: None, "json", or a JSON Schema.
+        accuracy: How often it gives the right answer that a prompt names (`simulator.accuracy`); None for any.
     """
 
     model: StoredModel
@@ -59,6 +61,7 @@ class ModelInput:
     tool_result: str | None = None
     thinks: bool = False
     format: str | Object | None = None
+    accuracy: float | None = None
 
     @property
     def sampling(self) -> SamplingOptions:
@@ -72,15 +75,19 @@ def respond(model_input: ModelInput) -> ResponsePlan:
     sampling = model_input.sampling
     plan = ResponsePlan(thinking=_thinking(model_input) if model_input.thinks else [])
     # A model that has the result of its call answers in words instead of calling again.
+    dial = dialled(model_input.accuracy, model_input.model.name.key, model_input.prompt)
     can_call = model_input.tools and model_input.tool_result is None
     call = choose_call(model_input.tools, model_input.prompt, _rng(model_input, sampling)) if can_call else None
     if call is not None:
         plan.calls = [call]
     elif model_input.format is not None:
         instance = _instance(model_input, _rng(model_input, sampling))
+        instance = dial.value(model_input.format, instance) if dial is not None else instance
         plan.content = _certain_tokens(json.dumps(instance, ensure_ascii=False))
-    elif (letter := choose_letter(model_input.prompt)) is not None:
+    elif (letter := choose_letter(model_input.prompt, dial)) is not None:
         plan.content = [letter]
+    elif dial is not None:
+        plan.content = _certain_tokens(dial.text())
     else:
         # One token more than the limit, so that `ResponsePlan.truncate` can tell that the answer was longer.
         limit = int(model_input.options.get("num_predict", -1))
@@ -121,10 +128,11 @@ def _certain_tokens(text: str) -> list[Token]:
     return [Token(piece, -0.02, ((piece, -0.02),)) for piece in tokenize(text)]
 
 
-def choose_letter(prompt: str) -> Token | None:
+def choose_letter(prompt: str, dial: DialledAnswer | None = None) -> Token | None:
     """The letter of the option that shares the most words with the text before the options.
 
-    Its alternatives have the probabilities of all options. None if the prompt does not ask for a letter.
+    Its alternatives have the probabilities of all options; a model of known accuracy has its own. None if the prompt
+    does not ask for a letter.
     """
     options = list(_OPTION.finditer(prompt))
     if len(options) < 2 or not _LETTER_REQUEST.search(prompt, options[-1].end()):
@@ -134,9 +142,17 @@ def choose_letter(prompt: str) -> Token | None:
     scores = {option[1]: _option_score(option[2], text_words, text) for option in options}
     total = sum(math.exp(score) for score in scores.values())
     share = 1 - _OTHER_TOKEN_PROBABILITY
-    logprobs = [(letter, math.log(share * math.exp(score) / total)) for letter, score in scores.items()]
+    chances = {letter: math.exp(score) / total for letter, score in scores.items()}
+    if dial is not None:
+        chances = dial.choose({option[1]: option[2] for option in options}) or chances
+    logprobs = [(letter, math.log(share * chance)) for letter, chance in chances.items()]
     ranked = sorted(logprobs, key=lambda item: -item[1])
     return Token(*ranked[0], (*ranked, ("The", math.log(_OTHER_TOKEN_PROBABILITY))))
+
+
+def offered_letters(prompt: str) -> list[str]:
+    """The letters of the options that a prompt offers."""
+    return [option[1] for option in _OPTION.finditer(prompt)]
 
 
 def _option_score(option: str, text_words: set[str], text: str) -> float:

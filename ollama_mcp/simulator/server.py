@@ -155,6 +155,20 @@ class Simulator:
         known = self.machine.store.find(KINDS.get(model, model))
         self.scripts.add(known.name.short if known else model, *answers)
 
+    def set_accuracy(self, model: str, accuracy: float | None) -> None:
+        """Set how often a model gives the right answer that a prompt names as `[[answer]]`; None ends that.
+
+        Raises:
+            ValueError: There is no such model, or no such share.
+        """
+        known = self.machine.store.find(KINDS.get(model, model))
+        if known is None or not (accuracy is None or 0 <= accuracy <= 1):
+            raise ValueError(f"No installed model {model!r}, or no share from 0 to 1: {accuracy!r}.")
+        if accuracy is None:
+            self.machine.accuracies.pop(known.name.key, None)
+        else:
+            self.machine.accuracies[known.name.key] = accuracy
+
     def release(self, name: str) -> None:
         """Release the answers that hold for this name."""
         self.scripts.release(name)

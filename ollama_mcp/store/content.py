@@ -24,6 +24,7 @@ _COUNTS = {
     "notes on models": "SELECT count(*), 0 FROM models",
     "measurements": "SELECT (SELECT count(*) FROM tunings) + (SELECT count(*) FROM probes), 0",
     "tokens of a day": "SELECT count(*), 0 FROM spending",
+    "profiles": "SELECT count(*), coalesce(sum(length(task)), 0) FROM profiles",
     "usage by model": "SELECT count(*), 0 FROM usage",
 }
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ollama_mcp.store.jobs import Jobs
     from ollama_mcp.store.ledger import Ledger
     from ollama_mcp.store.probes import Probes
+    from ollama_mcp.store.profiles import Profiles
     from ollama_mcp.store.searched_files import SearchedFiles
     from ollama_mcp.store.spending import Spending
 
@@ -73,6 +74,13 @@ class Store:
         from ollama_mcp.store.probes import Probes
 
         return Probes(self._database)
+
+    @cached_property
+    def profiles(self) -> Profiles:
+        """The profiles; imported with the first of them, since most calls name none."""
+        from ollama_mcp.store.profiles import Profiles
+
+        return Profiles(self._database)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Store:

@@ -97,6 +97,14 @@ _PROBES = (
     ) WITHOUT ROWID""",
 )
 
+# A profile is its owner's alone.
+_PROFILES = (
+    """CREATE TABLE profiles (
+        owner TEXT, name TEXT, model TEXT NOT NULL, digest TEXT NOT NULL, prompt_hash TEXT NOT NULL,
+        task TEXT NOT NULL, verdict TEXT NOT NULL, measured REAL NOT NULL, PRIMARY KEY (owner, name)
+    ) WITHOUT ROWID""",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _MODELS_AND_USAGE,
     _EMBEDDINGS,
@@ -107,4 +115,5 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _SPENDING,
     _SEARCHED_FILES,
     _PROBES,
+    _PROFILES,
 )

@@ -14,7 +14,7 @@ from ollama_mcp.errors import OllamaMCPError
 from ollama_mcp.settings.access import ReadSettings, UrlSettings, WriteSettings
 from tests.access.conftest import CANARY, Machine
 
-ENDINGS = (".json", ".jsonl", ".csv", ".npy", ".md", ".txt")
+ENDINGS = (".json", ".jsonl", ".csv", ".npy", ".md", ".txt", ".html")
 
 
 def content(text: str | Path, rules: ReadRules, purpose: Purpose = Purpose.IMAGE) -> str:

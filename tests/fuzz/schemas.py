@@ -47,7 +47,7 @@ _NUMBERS = (0, -1, 1, 2**31, 2**53 + 1, 2**64, -(2**63), 10**400, 0.5, -0.0, 1e3
 _USUAL = {
     **dict.fromkeys(("model", "models", "from", "source", "name"), _MODELS),
     **dict.fromkeys(
-        ("files", "input", "path", "prompts_file", "texts"), ("a.csv", "b.txt", "*", "b.txt:1-2", "c.jsonl")
+        ("files", "input", "path", "prompts_file", "texts", "examples"), ("a.csv", "b.txt", "*", "b.txt:1-2", "c.jsonl")
     ),
     **dict.fromkeys(("images", "image"), (_PIXEL, "a.png", f"data:image/png;base64,{_PIXEL}")),
     "keep_alive": ("10m", "0", "-1", "1h30m"),

@@ -39,6 +39,11 @@ CALLS: dict[str, dict[str, Any]] = {
         "questions": [{"name": "team", "question": "Which team?", "labels": ["billing: refunds", "support: bugs"]}],
     },
     "ollama_delete_model": {"model": MODEL},
+    "ollama_evaluate": {
+        "examples": str(HERE / "examples.csv"),
+        "models": [MODEL],
+        "questions": [{"name": "team", "question": "Which team?", "labels": ["billing", "tech"]}],
+    },
     "ollama_embed": {"model": "nomic-embed-text", "input": ["a cat", "a dog"]},
     "ollama_embeddings": {"model": "nomic-embed-text", "prompt": ""},
     "ollama_generate": {"model": MODEL, "prompt": "2 + 2 =", "format": {"type": "integer"}},
@@ -57,7 +62,8 @@ CALLS: dict[str, dict[str, Any]] = {
 }
 
 # Where an answer must be more than a number.
-SCRIPTS = {"ollama_decide": Answer(text=["A"], chances=[{"A": 0.9, "B": 0.1}], prompt_tokens=12, tokens=1)}
+LETTER = Answer(text=["A"], chances=[{"A": 0.9, "B": 0.1}], prompt_tokens=12, tokens=1)
+SCRIPTS = {"ollama_decide": LETTER, "ollama_evaluate": LETTER}
 
 # What differs from run to run: addresses, times, speeds.
 _VARIES = [
@@ -67,6 +73,7 @@ _VARIES = [
     (re.compile(r'("(?:\w*seconds|tokens_per_second|rows_per_second)\\?": )[\d.]+'), r"\g<1>0"),
     (re.compile(r"\b[\d.e+]+/s\b"), "N/s"),
     (re.compile(r"(?<= \| )\d+\.\d+ \| \d+\.\d+ \| \d+\.\d+(?= \| )"), "N | N | N"),
+    (re.compile(r"(?<= \| )[\d.]+ \| [\d.]+(?= \| [\d.]+ [GM]B)"), "N | N"),
     (re.compile(r'("mcp_server_version": )"[^"]+"'), r'\g<1>"VERSION"'),
     (re.compile(r"(ollama-mcp-server )\d[\w.]*"), r"\g<1>VERSION"),
 ]
@@ -122,9 +129,10 @@ async def test_the_whole_result_is_the_golden_one(simulator: Simulator, name: st
     usual = Answer(text="4", thinking="two and two", prompt_tokens=12, tokens=3)
     simulator.script(MODEL, SCRIPTS.get(name, usual))
     policy, tools = {"push": "confirm"}, {"toolsets": ["all"]}
+    files: dict[str, Any] = {"read": {"text_folders": [str(HERE)]}} if name == "ollama_evaluate" else {}
     async with (
         CloudSimulator(keys={"key": "good"}) as cloud,
-        connected(simulator.url, api_key="key", cloud_url=cloud.url, policy=policy, tools=tools) as client,
+        connected(simulator.url, api_key="key", cloud_url=cloud.url, policy=policy, tools=tools, **files) as client,
     ):
         if name == "ollama_list_running":
             await client.call_tool("ollama_load_model", {"model": MODEL, "keep_alive": -1})

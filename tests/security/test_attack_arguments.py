@@ -77,7 +77,7 @@ async def test_names_that_are_none(target: Target) -> None:
         "ollama_embed": {"input": ["a"]},
         "ollama_batch": {"prompt": "Hi", "input": ["a"]},
         "ollama_decide": {"texts": ["a"], "questions": [{"question": "Good?"}]},
-        "ollama_rank": {"query": "a", "texts": ["a", "b"]},
+        "ollama_search": {"query": "a", "texts": ["a", "b"]},
         "ollama_create_model": {"from": MODEL},
         "ollama_delete_model": {},
         "ollama_load_model": {},
@@ -194,7 +194,7 @@ async def test_arguments_out_of_proportion(target: Target) -> None:
         ("ollama_chat", {"model": MODEL, "prompt": "Hi", "tools": [tool] * 1_000}),
         ("ollama_compare", {"models": [MODEL] * 1_000, "prompt": "Hi"}),
         ("ollama_decide", {"model": MODEL, "texts": ["a"] * 100_000, "questions": [{"question": "Good?"}]}),
-        ("ollama_rank", {"query": "a", "texts": ["a"] * 2_000}),
+        ("ollama_search", {"query": "a", "texts": ["a"] * 2_000}),
     ):
         said = await target.refused(EITHER, name, **arguments)
         assert any(letter.isdigit() for letter in said), said

@@ -39,7 +39,7 @@ async def everything_shown(client: Client) -> dict[str, str]:
             )
         ).model_dump_json()
     shown["chosen"] = (await client.call_tool("ollama_chat", {"prompt": "Hi"})).model_dump_json()
-    shown["rank"] = (await client.call_tool("ollama_rank", {"query": "a", "texts": ["a", "b"]})).model_dump_json()
+    shown["rank"] = (await client.call_tool("ollama_search", {"query": "a", "texts": ["a", "b"]})).model_dump_json()
     for resource in (await client.list_resources()).resources:
         # Guides and skills are the same for everybody.
         if str(resource.uri).count("/") == 2:
@@ -152,7 +152,7 @@ async def test_answers_and_vectors_that_others_paid_for(simulator: Simulator, tm
     given = denying(store={"path": str(tmp_path / "store")})
     calls: list[tuple[str, dict[str, Any]]] = [
         ("ollama_embed", {"model": EMBEDDER, "input": ["a", "b"]}),
-        ("ollama_rank", {"model": EMBEDDER, "query": "a", "texts": ["a", "b"]}),
+        ("ollama_search", {"model": EMBEDDER, "query": "a", "texts": ["a", "b"]}),
         ("ollama_batch", BATCH),
         ("ollama_compare", {"models": [MODEL, OTHER], "prompt": "Hi"}),
         ("ollama_show_model", {"model": MODEL}),

@@ -32,6 +32,7 @@ USE = {
     "ollama_batch",
     "ollama_compare",
     "ollama_decide",
+    "ollama_evaluate",
     "ollama_search",
 }
 MANAGE = {

@@ -291,5 +291,5 @@ async def test_the_settings_can_turn_it_off_and_servers_without_tokens_have_none
 async def test_jobs_and_other_tools_take_what_was_sent(simulator: Simulator, tmp_path: Path) -> None:
     async with team_with_files(simulator, tmp_path) as (team, ann, _), team.client("ann") as client:
         name = await ann.name("places.md", b"# Sea\n\nThe sea is blue.\n\n# Hill\n\nThe hill is green.\n")
-        ranked = await client.call_tool("ollama_rank", {"query": "Which colour has the sea?", "files": [name]})
+        ranked = await client.call_tool("ollama_search", {"query": "Which colour has the sea?", "files": [name]})
         assert json.dumps(name)[1:-1] in json.dumps(data(ranked)) if ranked.structured_content else name in text(ranked)

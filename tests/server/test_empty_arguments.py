@@ -15,6 +15,8 @@ from tests.support import connected, error, texts
 MODEL = "llama3.2:3b"
 EMBEDDER = "nomic-embed-text:latest"
 DIGEST = "sha256:" + "0" * 64
+EXAMPLES = Path(__file__).with_name("labelled.csv")
+READ = {"text_folders": [str(EXAMPLES.parent)]}
 QUESTION = {"question": "Is it urgent?", "labels": ["yes", "no"]}
 
 # What makes each tool's call valid by itself; every other argument is filled in.
@@ -29,6 +31,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "ollama_delete_model": {"model": MODEL},
     "ollama_embed": {"input": ["one", "two"]},
     "ollama_embeddings": {"prompt": ""},
+    "ollama_evaluate": {"examples": str(EXAMPLES), "questions": [QUESTION], "models": [MODEL]},
     "ollama_generate": {"prompt": "Hi"},
     "ollama_load_model": {"model": MODEL},
     "ollama_pull_model": {"model": MODEL},
@@ -70,7 +73,7 @@ def _is_refused(result: CallToolResult) -> bool:
 
 async def test_each_optional_argument_of_each_tool_may_be_given_empty(simulator: Simulator, tmp_path: Path):
     wrong: list[tuple[str, str, Any, str]] = []
-    everything: dict[str, Any] = {"audio": {"enabled": True}, "tools": {"toolsets": ["all"]}}
+    everything: dict[str, Any] = {"audio": {"enabled": True}, "tools": {"toolsets": ["all"]}, "read": READ}
     async with connected(simulator.url, **everything) as client:
         tools = (await client.list_tools()).tools
         assert set(NEEDED) < {tool.name for tool in tools}
@@ -88,7 +91,7 @@ async def test_each_optional_argument_of_each_tool_may_be_given_empty(simulator:
 
 async def test_all_optional_arguments_may_be_given_empty_at_once(simulator: Simulator):
     wrong: list[tuple[str, str]] = []
-    async with connected(simulator.url, audio={"enabled": True}, tools={"toolsets": ["all"]}) as client:
+    async with connected(simulator.url, audio={"enabled": True}, tools={"toolsets": ["all"]}, read=READ) as client:
         for tool in (await client.list_tools()).tools:
             filled = {name: values[0] for name, values in _optional(tool).items() if values}
             result = await client.call_tool(tool.name, {**filled, **NEEDED.get(tool.name, {})})

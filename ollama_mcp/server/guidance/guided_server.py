@@ -55,6 +55,7 @@ CHANGED_RESOURCES: dict[str, tuple[str, ...]] = {
     "ollama_batch": _USED,
     "ollama_compare": _USED,
     "ollama_decide": _USED,
+    "ollama_evaluate": _USED,
     "ollama_search": _USED,
 }
 

@@ -209,7 +209,8 @@ def api_guide(settings: Settings) -> str:
             "# Ollama's API and the tools",
             "Each operation of the native API is a tool. Fields keep their names; durations are in seconds, sizes in "
             "bytes. "
-            "ollama_decide, ollama_batch, ollama_search and ollama_compare make many calls of /api/chat or /api/embed; "
+            "ollama_decide, ollama_batch, ollama_search, ollama_compare and ollama_evaluate make many calls of "
+            "/api/chat or /api/embed; "
             "ollama_decide asks a model with the capability 'decision' through POST /v1/systemone.",
             _markdown_table(("endpoint", "tool", "note"), rows),
             "The OpenAI-compatible paths under /v1 do the same work as /api with fewer fields and are not used.",

@@ -76,10 +76,11 @@ async def complete(machine: Machine, response: ResponseWriter, request: Completi
     shift = request.shift if machine.generation.has_native_templates else True
     options = load_options(model_input.options, context, shift)
     async with machine.scheduler.use(model_input.model, options, context, request.keep_alive) as (_, load_nanoseconds):
-        script = machine.scripts.take(model_input.model.name.short)
+        script = machine.scripts.take(model_input.model.name.short, model_input.prompt)
         if script is not None:
             plan = plan_from_script(script)
         else:
+            model_input.accuracy = machine.accuracies.get(model_input.model.name.key)
             plan = responder.respond(model_input)
             plan.truncate(_token_limit(request, context))
         _limit_repetition(machine, request, plan)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import islice
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ollama_mcp.errors import DiskError, InternalError
 from ollama_mcp.work.batch.output_formats import CsvFormat, JsonlFormat, NpyFormat, OutputFormat, as_object
@@ -19,7 +19,6 @@ from ollama_mcp.work.threads import run_in_thread
 
 if TYPE_CHECKING:
     from ollama_mcp.access import Output
-    from ollama_mcp.store import BatchRun
     from ollama_mcp.store.batches import RowResult
 
 _MAX_SAMPLES = 3
@@ -29,6 +28,7 @@ _CONFIDENCE_NOTE = (
 )
 _MAX_NOTED = 10
 _PAGE_ROWS = 500
+Observe = Callable[[Record], None]
 
 
 @dataclass
@@ -69,18 +69,30 @@ class BatchTotals:
             self.samples.append(as_object(row, result, columns=False))
 
 
+class Results(Protocol):
+    """Gives the results of all rows: a checkpoint, or what is made of several."""
+
+    def records(self) -> AsyncGenerator[RowResult]:
+        """All results in the order of their rows."""
+        ...
+
+
 class OutputWriter:
     """Writes the rows of a finished batch, in one pass.
 
     Args:
         spec: The arguments of the batch.
         source: The rows; read again for the columns beside the results.
-        run: The checkpoint with the results.
+        run: The results, such as a checkpoint.
         last: Number of the last row that counts.
+        observe: Is given each result, in a thread.
     """
 
-    def __init__(self, spec: BatchSpec, source: RowSource, run: BatchRun, last: int) -> None:
+    def __init__(
+        self, spec: BatchSpec, source: RowSource, run: Results, last: int, observe: Observe | None = None
+    ) -> None:
         self._spec, self._source, self._run, self._last = spec, source, run, last
+        self._observe = observe
 
     async def write(self, output: Output | None) -> BatchTotals:
         """Write the file; without one, only count the rows.
@@ -131,6 +143,8 @@ class OutputWriter:
                     raise InternalError(f"Row {row.number} of {self._source.label} has no result.")
                 value = self._value(result)
                 totals.add(row, value, all_rows=show_all)
+                if self._observe is not None and isinstance(value, Record):
+                    self._observe(value)
                 parts.append(output_format.encode(row, value))
             # An exception makes `output.write` drop the temporary file.
             if cancelled.is_set():

@@ -187,7 +187,8 @@ def _verdict_cells(spec: BatchSpec) -> list[tuple[str, str]]:
     cells: list[tuple[str, str]] = []
     for question in spec.questions:
         score = ("score",) if question.type == "score" else ()
-        cells += [(question.name, member) for member in ("", *score, *_VERDICT_MEMBERS)]
+        model = ("model",) if spec.cascade else ()
+        cells += [(question.name, member) for member in ("", *score, *_VERDICT_MEMBERS, *model)]
     return cells
 
 

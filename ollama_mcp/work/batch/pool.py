@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import OllamaMCPError, RunnerFailed, Unreachable
 from ollama_mcp.formats.durations import format_seconds
+from ollama_mcp.work.batch.pace import Pace
 from ollama_mcp.work.batch.processors import HOST_FAILURES, RETRYABLE, RowOutcome, RowProcessor
 from ollama_mcp.work.batch.rows import InputRow
 from ollama_mcp.work.parallel import Ramp, run_parallel
@@ -34,6 +35,7 @@ class BatchProgress:
 
     Attributes:
         total: Rows in all.
+        last: Number of the last of them.
         done_before: Rows that earlier calls did.
         done: Rows that this call did, failed ones among them.
         prompt_tokens: Tokens that were read.
@@ -44,10 +46,12 @@ class BatchProgress:
         answered: Whether any row was answered.
         unverified: Rows that were kept since the model was last seen unchanged.
         permanent_failures: Rows whose errors a second attempt would meet again.
+        pace: How many rows were done when.
     """
 
-    def __init__(self, total: int, done_before: int) -> None:
+    def __init__(self, total: int, done_before: int, last: int | None = None) -> None:
         self.total, self.done_before = total, done_before
+        self.last = total if last is None else last
         self.done = self.prompt_tokens = self.tokens = 0
         self.unreached: set[int] = set()
         self.permanent_failures: set[int] = set()
@@ -55,6 +59,7 @@ class BatchProgress:
         self.crashes = 0
         self.crash: RunnerFailed | None = None
         self.answered = False
+        self.pace = Pace()
         self._started = time.monotonic()
 
     @property
@@ -75,6 +80,7 @@ class BatchProgress:
     def add(self, outcome: RowOutcome, *, is_counted: bool) -> None:
         """Count a row and its tokens; of one that is counted already (`is_counted`), only the tokens."""
         self.done += not is_counted
+        self.pace.add()
         self.answered = self.answered or outcome.error is None
         self.prompt_tokens += outcome.tokens[0]
         self.tokens += outcome.tokens[1]

@@ -16,7 +16,7 @@ from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.hosts.call_scope import mark_bulk
 from ollama_mcp.store import CheckpointLost
 from ollama_mcp.work.batch.concurrency import batch_locks, run_lock
-from ollama_mcp.work.batch.output import BatchTotals, OutputWriter
+from ollama_mcp.work.batch.output import BatchTotals, Observe, OutputWriter
 from ollama_mcp.work.batch.pool import BatchProgress, RowQueue, WorkerPool
 from ollama_mcp.work.batch.processors import (
     MAX_CRASHES,
@@ -78,7 +78,7 @@ class BatchReport:
     notes: list[str]
 
 
-async def run_batch(call: CallContext, spec: BatchSpec) -> BatchReport:
+async def run_batch(call: CallContext, spec: BatchSpec, observe: Observe | None = None) -> BatchReport:
     """Work on all rows of an input, several at a time, and write the results.
 
     Each row is kept as soon as it is done. After an interruption of any kind, the same call resumes where it stopped;
@@ -87,6 +87,7 @@ async def run_batch(call: CallContext, spec: BatchSpec) -> BatchReport:
     Args:
         call: The context of the call.
         spec: The arguments of the batch.
+        observe: Is given the result of each row as it is written.
 
     Raises:
         OllamaMCPError: Nothing was begun, or what was done is kept; the message says which.
@@ -96,19 +97,21 @@ async def run_batch(call: CallContext, spec: BatchSpec) -> BatchReport:
     source = await open_source(call, spec.input, spec.chunk_chars)
     try:
         # Opened before the first row: an output that is refused at the end would cost all the work.
-        async with _open_output(call, spec) as output:
-            return await _run(call, spec, source, output)
+        async with open_output(call, spec) as output:
+            return await _run(call, spec, source, output, observe)
     finally:
         await asyncio.to_thread(source.close)
 
 
-async def _run(call: CallContext, spec: BatchSpec, source: RowSource, output: Output | None) -> BatchReport:
+async def _run(
+    call: CallContext, spec: BatchSpec, source: RowSource, output: Output | None, observe: Observe | None
+) -> BatchReport:
     async with call.progress.phase(f"reading {source.label}"):
-        total = await run_in_thread(partial(_count_rows, source))
+        total = await run_in_thread(partial(count_rows, source))
         spec.check_row_count(total)
-        processor = await _prepare_processor(call, spec, source, total)
+        processor = await prepare_processor(call, spec, source, total)
         model = processor.model
-        digest = await _digest(call, model)
+        digest = await model_digest(call, model)
         # Reads the store's observations of models now, so that no row has to wait for them.
         await call.store.models.token_ratio(digest)
         key, task = spec.checkpoint_key(source, model, digest), spec.checkpoint_key(source, model, "")
@@ -116,19 +119,20 @@ async def _run(call: CallContext, spec: BatchSpec, source: RowSource, output: Ou
         # A checkpoint takes one caller at a time; so does a file that is replaced at the end.
         locks = [run_lock(key), *([f"output {output.path}"] if output is not None else [])]
         async with batch_locks(locks, label=output.path if output is not None else source.label):
-            upgraded = await _note_upgrade(call, key, task, model, digest)
+            upgraded = await note_upgrade(call, key, task, model, digest)
             about = {"model": model, "input": source.label, "task": task, "digest": digest, **description(spec)}
             checkpoint = await call.store.batches.open(key, total=total, metadata=about)
-            progress = BatchProgress(last, await _count_done(checkpoint, last))
+            progress = BatchProgress(last, await count_done(checkpoint, last))
             watch = ModelWatch(call, model, digest, _REPLACED)
             with call.in_use.track(model) as earlier:
                 # Until the first row is done; then the rows are counted.
                 stop_waiting = call.report_waiting(model, earlier, about=f"{progress.finished:,} of {last:,} rows: ")
                 try:
-                    tuned = await _process_rows(call, processor, source, checkpoint, progress, watch, digest)
+                    tuned = await process_rows(call, processor, source, checkpoint, progress, watch, digest)
                 finally:
                     stop_waiting()
-            totals = await _write_output(call, OutputWriter(spec, source, checkpoint, last), output, progress)
+            writer = OutputWriter(spec, source, checkpoint, last, observe)
+            totals = await write_output(call, writer, output, progress)
             # Rows that failed can be asked for again without the others, where the store outlives this process.
             if last == total and not (totals.failed and call.store.batches.persistent):
                 call.afterwards.append(checkpoint.remove)
@@ -137,7 +141,8 @@ async def _run(call: CallContext, spec: BatchSpec, source: RowSource, output: Ou
 
 
 @asynccontextmanager
-async def _open_output(call: CallContext, spec: BatchSpec) -> AsyncGenerator[Output | None]:
+async def open_output(call: CallContext, spec: BatchSpec) -> AsyncGenerator[Output | None]:
+    """The output of a batch, checked before any work; None where it names none."""
     if not spec.output:
         yield None
         return
@@ -148,14 +153,19 @@ async def _open_output(call: CallContext, spec: BatchSpec) -> AsyncGenerator[Out
         yield output
 
 
-def _count_rows(source: RowSource, cancelled: Event) -> int:
+def count_rows(source: RowSource, cancelled: Event) -> int:
+    """How many rows a source has.
+
+    Raises:
+        InvalidArgument: It has none.
+    """
     total = sum(1 for _ in takewhile(lambda _: not cancelled.is_set(), source.rows()))
     if not total:
         raise InvalidArgument(f"{source.label} has no rows.", next_step="Give an input with at least one row.")
     return total
 
 
-async def _prepare_processor(call: CallContext, spec: BatchSpec, source: RowSource, total: int) -> RowProcessor:
+async def prepare_processor(call: CallContext, spec: BatchSpec, source: RowSource, total: int) -> RowProcessor:
     """Choose the model and check that it may and can do the work, before anything is asked."""
     images = await asyncio.to_thread(_has_images, source)
     cloud_settings: tuple[CloudSetting, ...] = ("cloud_batch", "cloud_files") if source.from_files else ("cloud_batch",)
@@ -183,14 +193,15 @@ def _has_images(source: RowSource) -> bool:
     return any(str(row.location["path"]).lower().endswith(IMAGE_SUFFIXES) for row in source.rows())
 
 
-async def _digest(call: CallContext, model: str) -> str:
+async def model_digest(call: CallContext, model: str) -> str:
+    """The digest of an installed model; "" for one that runs in the cloud."""
     # A cloud model is not on the host, so that there is no digest to compare.
     if parse_name(model).is_cloud:
         return ""
     return (await call.hosts.installed_model(model)).digest
 
 
-async def _note_upgrade(call: CallContext, key: str, task: str, model: str, digest: str) -> list[str]:
+async def note_upgrade(call: CallContext, key: str, task: str, model: str, digest: str) -> list[str]:
     """What a call has to know that finds the rows of the same batch, made by the model as it was before."""
     unfinished = await call.store.batches.unfinished()
     if any(other.key == key for other in unfinished):
@@ -207,7 +218,7 @@ async def _note_upgrade(call: CallContext, key: str, task: str, model: str, dige
     return []
 
 
-async def _count_done(checkpoint: BatchRun, last: int) -> int:
+async def count_done(checkpoint: BatchRun, last: int) -> int:
     """How many of the rows up to `last` are done already."""
     done = 0
     for first in range(1, last + 1, _COUNT_PAGE_ROWS):
@@ -219,7 +230,7 @@ async def _count_done(checkpoint: BatchRun, last: int) -> int:
     return done
 
 
-async def _process_rows(
+async def process_rows(
     call: CallContext,
     processor: RowProcessor,
     source: RowSource,
@@ -233,7 +244,7 @@ async def _process_rows(
     notes: list[str] = []
     parallel = await parallel_or_ramp(call, processor.model, digest, (progress.total - progress.done_before) // size)
     try:
-        queue = RowQueue(source.rows(), checkpoint, progress.total, size)
+        queue = RowQueue(source.rows(), checkpoint, progress.last, size)
         pool = WorkerPool(call, processor, checkpoint, progress, watch, parallel, is_retry=False)
         await pool.run(queue)
         if isinstance(parallel, Ramp):
@@ -245,7 +256,7 @@ async def _process_rows(
         # Before the second pass, which reads the input anew: rows of an old and a new content must not mix.
         await asyncio.to_thread(source.check_unchanged)
         if retryable := await _retryable_rows(checkpoint, progress):
-            queue = RowQueue(source.rows(), checkpoint, progress.total, size, only=retryable)
+            queue = RowQueue(source.rows(), checkpoint, progress.last, size, only=retryable)
             pool = WorkerPool(call, processor, checkpoint, progress, watch, parallel, is_retry=True)
             await pool.run(queue)
         if progress.unverified:
@@ -254,32 +265,33 @@ async def _process_rows(
     except ModelReplaced as error:
         # Nobody knows which of the two answered these.
         await checkpoint.discard(progress.unverified)
-        progress.done = await _count_done(checkpoint, progress.total) - progress.done_before
-        raise _stopped(error, progress) from error.__cause__
+        kept = await count_done(checkpoint, progress.last) - progress.done_before
+        progress.done = min(progress.done, kept)
+        raise stopped(error, progress) from error.__cause__
     except OllamaMCPError as error:
-        raise _stopped(error, progress) from error.__cause__
+        raise stopped(error, progress) from error.__cause__
 
 
 async def _retryable_rows(checkpoint: BatchRun, progress: BatchProgress) -> set[int]:
     """The rows that failed, now or in an earlier call, without those whose errors would come again."""
     found, after = set(progress.unreached), 0
     while page := await checkpoint.failures(after=after):
-        found.update(row for row in page if row <= progress.total and row not in progress.permanent_failures)
+        found.update(row for row in page if row <= progress.last and row not in progress.permanent_failures)
         after = page[-1]
     return found
 
 
-async def _write_output(
+async def write_output(
     call: CallContext, writer: OutputWriter, output: Output | None, progress: BatchProgress
 ) -> BatchTotals:
     async with call.progress.phase("writing the rows"):
         try:
             return await writer.write(output)
         except OllamaMCPError as error:
-            raise _stopped(error, progress) from error.__cause__
+            raise stopped(error, progress) from error.__cause__
 
 
-def _stopped(error: OllamaMCPError, progress: BatchProgress) -> OllamaMCPError:
+def stopped(error: OllamaMCPError, progress: BatchProgress) -> OllamaMCPError:
     """The error, with how much is done and that the same call goes on."""
     # After these two the same call starts over, which they say themselves.
     if isinstance(error, (InputChanged, CheckpointLost)):

@@ -42,6 +42,7 @@ class BatchSpec:
     model: str = ""
     options: dict[str, Any] | None = None
     think: bool | str | None = None
+    cascade: tuple[str, ...] = ()
     suffixes: tuple[str, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:

@@ -1,0 +1,97 @@
+"""`model="profile:NAME"`: a call that uses the model, the prompt and the options that an evaluation found."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from ollama_mcp.errors import InvalidArgument
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
+
+if TYPE_CHECKING:
+    from ollama_mcp.store.profiles import Profile
+    from ollama_mcp.work.call_context import CallContext
+
+PREFIX = "profile:"
+_SHORT = 12
+
+
+def owner() -> str:
+    """Whose profiles a call has: the principal's, or those of the one user."""
+    principal = CURRENT_PRINCIPAL.get()
+    return principal.name if principal is not None else ""
+
+
+async def with_profile(
+    call: CallContext, arguments: dict[str, Any], taken: Collection[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """The arguments of a call with what its profile says for those that it does not give, and notes for its result.
+
+    Args:
+        call: The context of the call.
+        arguments: The arguments; `model` names a profile.
+        taken: The arguments that the tool takes.
+
+    Raises:
+        InvalidArgument: There is no such profile, nor a model of that name.
+        OllamaMCPError: The store or the host fails.
+    """
+    name = str(arguments["model"]).strip().removeprefix(PREFIX)
+    found = await call.store.profiles.find(owner(), name)
+    if found is None:
+        if await call.hosts.find_model(arguments["model"]) is not None:
+            return arguments, []
+        raise await _no_profile(call, name)
+    filled = {**arguments, "model": found.model}
+    for member in ("system", "format"):
+        if member in taken and not filled.get(member) and found.task.get(member):
+            filled[member] = found.task[member]
+    if "options" in taken and found.task.get("options"):
+        filled["options"] = {**found.task["options"], **(filled.get("options") or {})}
+    notes = await _version_notes(call, name, found)
+    _fill_task(filled, found, taken, notes)
+    return filled, notes
+
+
+def _fill_task(filled: dict[str, Any], found: Profile, taken: Collection[str], notes: list[str]) -> None:
+    """Give a batch the template and the questions, and put the prompt of a single call into the template."""
+    template, questions = str(found.task.get("prompt", "")), found.task.get("questions")
+    if "questions" in taken and "input" in taken:
+        if filled.get("prompt") or filled.get("questions") or filled.get("embed"):
+            return
+        filled["prompt"] = template
+        if questions:
+            from ollama_mcp.work.decide import ClosedQuestion
+
+            filled["questions"] = [ClosedQuestion.model_validate(question) for question in questions]
+            # They go without what a prompt alone takes.
+            filled.pop("format", None)
+            filled.pop("system", None)
+    elif template and not questions and isinstance(filled.get("prompt"), str) and filled["prompt"].strip():
+        from ollama_mcp.work.batch.rows import InputRow
+        from ollama_mcp.work.batch.template import Template
+
+        try:
+            filled["prompt"] = Template(template, ["text"]).fill(InputRow(1, columns={"text": filled["prompt"]}))
+        except InvalidArgument:
+            notes.append("The prompt was sent as it is: the profile's has columns, which ollama_batch fills.")
+
+
+async def _version_notes(call: CallContext, name: str, found: Profile) -> list[str]:
+    installed = await call.hosts.find_model(found.model) if found.digest else None
+    if installed is None or installed.digest == found.digest:
+        return []
+    examples = found.task.get("examples", "")
+    return [
+        f"Profile {name!r} was measured on another version of {found.model} (digest {found.digest[:_SHORT]} then, "
+        f"{installed.digest[:_SHORT]} now). ollama_evaluate(examples={examples!r}, profile={name!r}) measures it again."
+    ]
+
+
+async def _no_profile(call: CallContext, name: str) -> InvalidArgument:
+    names = await call.store.profiles.names(owner())
+    kept = f"There are: {', '.join(names[:8])}." if names else "None is kept yet."
+    return InvalidArgument(
+        f"There is no profile {name[:60]!r}.",
+        next_step=f"{kept} ollama_evaluate with profile={name[:60]!r} makes one.",
+    )

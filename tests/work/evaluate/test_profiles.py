@@ -1,0 +1,94 @@
+"""Profiles: what an evaluation found is used by name, and a model that changed since is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ollama_mcp.formats.model_names import parse_name
+from tests.support import data, error, text, texts
+from tests.work.evaluate.evaluating import LARGE, QUESTION, SMALL, Desk, evaluating, tickets
+
+TASK = {"prompt": "Which team? {text}", "metric": "label", "system": "One word.", "options": {"seed": 7}}
+
+
+def last(desk: Desk) -> dict[str, Any]:
+    """The body of the last chat."""
+    return json.loads(next(one.body for one in reversed(desk.simulator.requests) if one.path == "/api/chat"))
+
+
+async def test_every_tool_uses_the_model_the_prompt_and_the_options_that_were_found(tmp_path: Path) -> None:
+    async with evaluating(tmp_path, {SMALL: 0.5, LARGE: 1.0}) as desk:
+        result = await desk.evaluate(desk.table(tickets(80)), profile="tickets", **TASK)
+        assert data(result)["profile"] == "tickets"
+        assert text(result).endswith("Kept as model='profile:tickets'.")
+        call = {"model": "profile:tickets", "prompt": "It crashes [[tech]]"}
+        assert texts(await desk.client.call_tool("ollama_chat", call)) == ["tech"]
+        asked = last(desk)
+        assert asked["model"] == LARGE and asked["options"] == {"seed": 7}
+        assert [one["content"] for one in asked["messages"]] == ["One word.", "Which team? It crashes [[tech]]"]
+        batch = {"model": "profile:tickets", "input": ["a [[billing]]", "b [[tech]]"]}
+        report = data(await desk.client.call_tool("ollama_batch", batch))
+        assert [one["output"] for one in report["samples"]] == ["billing", "tech"] and report["model"] == LARGE
+        shown = data(await desk.client.call_tool("ollama_show_model", {"model": "profile:tickets"}))
+        assert shown["model"] == LARGE
+        # What a call gives itself wins.
+        await desk.client.call_tool("ollama_chat", {**call, "system": "Two words.", "options": {"seed": 8}})
+        assert last(desk)["options"] == {"seed": 8}
+
+
+async def test_a_batch_asks_the_questions_of_a_profile(tmp_path: Path) -> None:
+    async with evaluating(tmp_path, {SMALL: 1.0}) as desk:
+        await desk.report(desk.table(tickets(80)), profile="teams", questions=[QUESTION])
+        batch = {"model": "profile:teams", "input": ["a [[billing]]", "b [[tech]]"]}
+        report = data(await desk.client.call_tool("ollama_batch", batch))
+    answers = [one["output"]["Which team?"]["answer"] for one in report["samples"]]
+    assert answers == ["billing", "tech"]
+
+
+async def test_another_version_of_the_model_is_told_and_can_be_measured_again(tmp_path: Path) -> None:
+    async with evaluating(tmp_path, {SMALL: 1.0, LARGE: 1.0}) as desk:
+        path = desk.table(tickets(80))
+        await desk.report(path, models=[SMALL], profile="tickets", **TASK)
+        other = desk.simulator.store.find(LARGE)
+        assert other is not None
+        desk.simulator.store.add(other.renamed(parse_name(SMALL)))
+        call = {"model": "profile:tickets", "prompt": "It crashes [[tech]]"}
+        _, note = texts(await desk.client.call_tool("ollama_chat", call))
+        assert f"'tickets' was measured on another version of {SMALL}" in note
+        batch = {"model": "profile:tickets", "input": ["a [[billing]]", "b [[tech]]"]}
+        (said,) = data(await desk.client.call_tool("ollama_batch", batch))["notes"]
+        assert said == note
+        # With the task that was kept.
+        again = await desk.report(path, models=[SMALL], profile="tickets", metric="label")
+        assert again["profile"] == "tickets"
+        assert texts(await desk.client.call_tool("ollama_chat", call)) == ["tech"]
+
+
+async def test_a_profile_outlives_its_server_and_is_not_kept_where_no_model_is_good_enough(tmp_path: Path) -> None:
+    async with evaluating(tmp_path, {SMALL: 1.0}) as desk:
+        await desk.report(desk.table(tickets(80)), profile="tickets", **TASK)
+    async with evaluating(tmp_path, {SMALL: 0.5}) as desk:
+        report = await desk.report(desk.table(tickets(80)), profile="other", **TASK)
+        assert "profile" not in report
+        assert any(note.startswith("No profile 'other' was kept") for note in report["notes"])
+        call = {"model": "profile:other", "prompt": "Hi"}
+        said = error(await desk.client.call_tool("ollama_chat", call), "invalid_argument")
+        assert "There is no profile 'other'. There are: tickets." in said
+
+
+@pytest.mark.parametrize("name", ["two words", "a/b", "-x", "x" * 65])
+async def test_a_profile_has_a_name_that_a_model_could_have(tmp_path: Path, name: str) -> None:
+    async with evaluating(tmp_path, {SMALL: 1.0}) as desk:
+        said = error(await desk.evaluate(desk.table(tickets(4)), profile=name, **TASK), "invalid_argument")
+    assert "such as 'tickets'" in said
+
+
+async def test_nothing_is_deleted_by_the_name_of_a_profile(tmp_path: Path) -> None:
+    async with evaluating(tmp_path, {SMALL: 1.0}, policy={"delete": "allow"}) as desk:
+        await desk.report(desk.table(tickets(80)), profile="tickets", **TASK)
+        error(await desk.client.call_tool("ollama_delete_model", {"model": "profile:tickets"}), "model_not_found")
+        assert desk.simulator.store.find(SMALL) is not None
