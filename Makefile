@@ -14,7 +14,7 @@ export PYTHONDONTWRITEBYTECODE :=
 OF_PROCESSES = tests/cli/test_doctor.py tests/cli/test_ask.py tests/cli/test_doors.py tests/observation tests/jobs
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-long test-lowest check lint cover golden docs format bench build site bundle release audit clean clean-dist
+.PHONY: help run test test-slow test-long test-lowest check lint cover golden docs format bench build site pictures bundle release audit clean clean-dist
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -37,7 +37,7 @@ test: $(READY) ## Run the tests
 test-slow: $(READY) ## Run the tests that take minutes, need Node or a package index
 	$(PYTEST) -m "slow and not long and not live" --timeout=600
 
-test-long: $(READY) ## Run the soak, ten minutes of calls with faults, and Claude Code on a terminal
+test-long: $(READY) ## Run the soak, ten minutes of calls with faults, Claude Code on a terminal, and README's steps from a clone
 	$(PYTEST) -s -m "long and not live"
 
 test-lowest: $(READY) ## Run the tests with the lowest versions that pyproject.toml allows
@@ -83,6 +83,9 @@ site: $(READY) ## Build the site of docs/ into dist/site; a broken link or ancho
 	@UV_PROJECT_ENVIRONMENT=.venv-site $(UV) sync --quiet --locked --only-group site
 	@NO_MKDOCS_2_WARNING=1 .venv-site/bin/mkdocs build --strict
 	@echo "Open dist/site/index.html"
+
+pictures: $(READY) ## Make the pictures of README and the site anew, from what the program prints (needs Node and Chromium)
+	@$(BIN)/python -m docs.pictures
 
 bundle: $(READY) ## Write the extension of Claude Desktop into dist/
 	$(BIN)/python -m bundles

@@ -4,7 +4,8 @@
 
 The questions (`search_questions.jsonl`) are about this repository's own documents and code: half by meaning, a third
 identifiers, the rest mixed; each names the file and the words that stand in the right place. Without `--ollama` the
-simulator answers, whose vectors are feature hashing: which says nothing about a model.
+simulator answers, whose vectors are feature hashing: which says nothing about a model. What judging gains is told with
+the bounds of a paired bootstrap over the questions.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import asyncio
 import json
 import math
+import random
 import tempfile
 from collections import defaultdict
 from contextlib import AsyncExitStack
@@ -63,39 +65,65 @@ def read_questions() -> list[Question]:
     return questions
 
 
-async def measure(
-    client: Client, questions: list[Question], **arguments: Any
-) -> tuple[dict[str, Quality], list[Question]]:
-    """The quality by kind, and the questions whose place is not among the first five."""
-    ranks: dict[str, list[int | None]] = defaultdict(list)
-    missed: list[Question] = []
-    for question in questions:
-        rank = await _rank(client, question, arguments)
-        ranks[question.kind].append(rank)
-        ranks["all"].append(rank)
-        if rank is None or rank > 5:
-            missed.append(question)
-    return {kind: _quality(ranks[kind]) for kind in KINDS}, missed
+class Measured(NamedTuple):
+    """What was measured of one way to search.
+
+    Attributes:
+        quality: By kind of question.
+        missed: The questions whose place is not among the first five.
+        gains: The nDCG@10 of each question.
+    """
+
+    quality: dict[str, Quality]
+    missed: list[Question]
+    gains: list[float]
+
+
+async def measure(client: Client, questions: list[Question], **arguments: Any) -> Measured:
+    """Ask all questions one way."""
+    ranks = [await rank_of(client, question, arguments) for question in questions]
+    by_kind: dict[str, list[int | None]] = defaultdict(list)
+    for question, rank in zip(questions, ranks, strict=True):
+        by_kind[question.kind].append(rank)
+        by_kind["all"].append(rank)
+    missed = [question for question, rank in zip(questions, ranks, strict=True) if rank is None or rank > 5]
+    return Measured({kind: _quality(by_kind[kind]) for kind in by_kind}, missed, list(map(_gain, ranks)))
+
+
+def _gain(rank: int | None) -> float:
+    # With one right place the ideal gain is 1.
+    return 1 / math.log2(rank + 1) if rank else 0.0
 
 
 def _quality(ranks: list[int | None]) -> Quality:
-    # With one right place the ideal gain is 1.
-    gains = [1 / math.log2(rank + 1) if rank else 0.0 for rank in ranks]
-    return Quality(sum(gains) / len(gains), sum(rank is not None and rank <= 5 for rank in ranks) / len(ranks))
+    hits = sum(rank is not None and rank <= 5 for rank in ranks)
+    return Quality(sum(map(_gain, ranks)) / len(ranks), hits / len(ranks))
 
 
-async def _rank(client: Client, question: Question, arguments: dict[str, Any]) -> int | None:
+def bootstrap(before: list[float], after: list[float], rounds: int = 2_000) -> tuple[float, float]:
+    """Between what the mean gain of each question by another way lies, in 95 % of samples of the questions."""
+    gained = [new - old for old, new in zip(before, after, strict=True)]
+    chosen = random.Random(7)
+    means = sorted(sum(chosen.choices(gained, k=len(gained))) / len(gained) for _ in range(rounds))
+    return means[rounds // 40], means[-rounds // 40 - 1]
+
+
+async def rank_of(client: Client, question: Question, arguments: dict[str, Any]) -> int | None:
+    """At which place the answer has the right one; None where it is not among the first ten."""
     result = await client.call_tool(
         "ollama_search", {"query": question.query, "files": [str(ROOT / name) for name in FILES], "k": 10, **arguments}
     )
     if result.is_error or result.structured_content is None:
         raise RuntimeError(str(result.content))
-    for rank, row in enumerate(result.structured_content["rows"], start=1):
-        path, _, lines = row["place"].rpartition(":")
-        first, _, last = lines.partition("-")
-        if path == str(ROOT / question.file) and int(first) <= question.line <= int(last or first):
-            return rank
-    return None
+    rows = enumerate(result.structured_content["rows"], start=1)
+    return next((rank for rank, row in rows if is_right(row, question)), None)
+
+
+def is_right(row: dict[str, Any], question: Question) -> bool:
+    """Whether a place that was found is the right one of a question."""
+    path, _, lines = row["place"].rpartition(":")
+    first, _, last = lines.partition("-")
+    return path == str(ROOT / question.file) and int(first) <= question.line <= int(last or first)
 
 
 def settings_for(url: str, store: Path) -> Settings:
@@ -132,11 +160,19 @@ async def main(url: str, model: str, store: str, *, rerank: bool) -> None:
         }
         if rerank:
             ways["both, judged"] = {"model": model, "rerank": True}
+        gains: dict[str, list[float]] = {}
         for name, arguments in ways.items():
-            found, missed = await measure(client, questions, **arguments)
+            found, missed, gains[name] = await measure(client, questions, **arguments)
             print(FORMAT.format(name, *(f"{found[kind].ndcg:.3f}, {found[kind].hit:.0%}" for kind in KINDS)))
             names = [one.query for one in missed if one.kind == "identifier"]
             print(f"    identifiers not among the first five: {', '.join(names) or 'none'}")
+        if rerank:
+            low, high = bootstrap(gains["both"], gains["both, judged"])
+            print(f"    judging gains {low:+.3f} to {high:+.3f}; by default it would need at least -0.010")
+            asked = {"query": "undo a commit", "texts": ["git revert"], "rerank": True, "model": model}
+            answer = await client.call_tool("ollama_search", asked)
+            notes = answer.structured_content["notes"] if answer.structured_content else answer.content
+            print(f"    {notes}")
 
 
 if __name__ == "__main__":

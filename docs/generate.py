@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bundles.links import cursor_link, lm_studio_link, vscode_link
 from bundles.manifests import manifests
+from docs.making.attacks_page import attacks_page
 from docs.making.errors_page import errors_page
 from docs.making.site_index import list_of_pages, llms_txt, with_address
 from docs.making.tools_page import tool_links, tools_page
@@ -46,7 +47,11 @@ def _generated() -> dict[Path, str]:
         (ROOT / "docs/install.md", "buttons", buttons()),
     ):
         pages[path] = _between(pages[path], name, content)
-    pages |= {ROOT / "docs/tools.md": tools_page(), ROOT / "docs/errors.md": errors_page()}
+    pages |= {
+        ROOT / "docs/tools.md": tools_page(),
+        ROOT / "docs/errors.md": errors_page(),
+        ROOT / "docs/attacks.md": attacks_page(),
+    }
     readme = with_address((ROOT / "README.md").read_text(encoding="utf-8"))
     for name, content in (("buttons", buttons()), ("tools", tool_links()), ("docs", list_of_pages())):
         readme = _between(readme, name, content)

@@ -48,6 +48,8 @@ async def served(
     given = {"host": url, "transport": kind, "store": {"path": ":memory:"}, **settings}
     chosen = Settings.model_validate(given)
     server = OllamaServer(chosen)
+    if auth is not None:
+        auth.accounts.keep_in(server.store, chosen)
     address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(
         serve_http(

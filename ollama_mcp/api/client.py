@@ -325,7 +325,7 @@ class OllamaClient:
         """Send a request that Ollama answers with an empty body; any other comes from something else."""
         body = await self._session.fetch_bytes(request)
         if body.strip() not in (b"", b"null"):
-            what = f"{quote_body(body)} came where nothing is expected"
+            what = f"{quote_body(self._session.without_secrets(body))} came where nothing is expected"
             raise unexpected_response(self._session.describe(request), what, 200)
 
     def _progress(self, path: str, request: RequestModel) -> ProgressStream:

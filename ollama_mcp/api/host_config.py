@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import ssl
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from ollama_mcp.formats.escaping import escape
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# A shorter value of a header is no secret, and would be found in any text.
+_MIN_SECRET = 6
 # RFC 9110, 5.6.2: what a header's name is made of.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -59,6 +62,18 @@ def normalize_base_url(text: str) -> str:
             next_step="Put credentials into a header of that host in the settings instead.",
         )
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def secret_forms(*values: str) -> list[bytes]:
+    """What must not be quoted of an answer: values that are sent, without their scheme too, also as JSON has them."""
+    found: set[str] = set()
+    for value in values:
+        for one in (value, value.partition(" ")[2]):
+            if len(one) >= _MIN_SECRET:
+                escaped = json.dumps(one)[1:-1]
+                found |= {one, escaped, escaped.replace("/", "\\/")}
+    # The longest first: one may be a part of another.
+    return [one.encode() for one in sorted(found, key=len, reverse=True)]
 
 
 def build_headers(headers: Mapping[str, str], api_key: str | None) -> dict[str, str]:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ollama_mcp.api import error_mapping
 from ollama_mcp.api.admission import MODEL_PATHS
-from ollama_mcp.api.host_config import ClientTimeouts, build_headers, create_tls_context, normalize_base_url
+from ollama_mcp.api.host_config import (
+    ClientTimeouts,
+    build_headers,
+    create_tls_context,
+    normalize_base_url,
+    secret_forms,
+)
 from ollama_mcp.api.retries import Retries
 from ollama_mcp.errors import ApiError, Busy, InvalidArgument, NotInTime
 from ollama_mcp.formats.escaping import escape
@@ -33,8 +39,6 @@ _MAX_ERROR_BODY = 64 * 2**10
 # Bytes from which a body is parsed in a thread, so that the event loop is not blocked.
 _PARSE_IN_THREAD = 64 * 2**10
 _MAX_CACHED_URLS = 32
-# A shorter value of a header is no secret, and would be found in any text.
-_MIN_SECRET = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,8 @@ class ApiResponse:
             raise error_mapping.unexpected_response(self.request_info, f"status {status} for {page}", status)
         if not 200 <= status < 300:
             body = await self.read_prefix(_MAX_ERROR_BODY)
-            raise error_mapping.error_from_status(self.request_info, status, headers, body)
+            shown = {name: self.without_secrets(value.encode()).decode() for name, value in headers.items()}
+            raise error_mapping.error_from_status(self.request_info, status, shown, body)
 
     @property
     def content_type(self) -> str:
@@ -187,7 +192,11 @@ class ApiResponse:
         except (ApiError, TimeoutError):
             # The status is the error to report, not a connection that broke or stalled after it.
             pass
-        return self._session.without_secrets(bytes(body[:limit]))
+        return self.without_secrets(bytes(body[:limit]))
+
+    def without_secrets(self, data: bytes) -> bytes:
+        """What a message may quote of the response."""
+        return self._session.without_secrets(data)
 
     async def discard(self) -> None:
         """Close a response that is an error; the request itself goes on to count as in flight."""
@@ -230,7 +239,7 @@ class HttpSession:
         self._admission = admission
         self._revive = revive
         self._retries = Retries()
-        self._secrets = [one.encode() for one in (api_key or "", *headers.values()) if len(one) >= _MIN_SECRET]
+        self._secrets = secret_forms(api_key or "", *headers.values())
         self._headers: Mapping[str, str] = build_headers(headers, api_key)
         self._transport: FreeListTransport | None = None
         self._urls: dict[str, httpx.URL] = {}

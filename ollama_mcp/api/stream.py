@@ -231,19 +231,22 @@ class Stream(Generic[E]):
             return None
 
     async def _parse_line(self, line: bytes) -> E:
+        response = cast("ApiResponse", self._response)
         try:
             data = await asyncio.to_thread(parse_json, line) if len(line) > _PARSE_IN_THREAD else parse_json(line)
         except ValueError:
-            raise self._unexpected(f"{error_mapping.quote_body(line)} is not JSON") from None
+            raise self._unexpected(f"{_quoted(response, line)} is not JSON") from None
         if not isinstance(data, dict):
-            raise self._unexpected(f"{error_mapping.quote_body(line)} is not a JSON object")
+            raise self._unexpected(f"{_quoted(response, line)} is not a JSON object")
         fields = cast("Json", data)
         if "error" in fields:
-            raise error_mapping.error_from_json(cast("ApiResponse", self._response).request_info, fields, None)
+            if (shown := response.without_secrets(line)) != line:
+                fields = cast("Json", parse_json(shown))
+            raise error_mapping.error_from_json(response.request_info, fields, None)
         try:
             return self._parse(fields)
         except (ValueError, TypeError, AttributeError) as error:
-            raise self._unexpected(f"{error} in {error_mapping.quote_body(line)}") from None
+            raise self._unexpected(f"{error} in {_quoted(response, line)}") from None
 
     def _unexpected(self, what: str) -> ApiError:
         return error_mapping.unexpected_response(cast("ApiResponse", self._response).request_info, what)
@@ -264,6 +267,10 @@ class Stream(Generic[E]):
             f"The response of {info.host_label} to {info.endpoint} ended before its last line.",
             "The model may have repeated itself (raise options.repeat_penalty) or the server was stopped; try again.",
         )
+
+
+def _quoted(response: ApiResponse, line: bytes) -> str:
+    return error_mapping.quote_body(response.without_secrets(line))
 
 
 class ProgressStream(Stream["ProgressEvent"]):

@@ -103,6 +103,11 @@ class FreeListTransport(httpx.AsyncBaseTransport):
         content = None if stream else body
         return httpx.Request(method, url, headers=headers, content=content, stream=stream, extensions=limits)
 
+    @property
+    def idle_count(self) -> int:
+        """How many connections are open for further requests."""
+        return sum(map(len, self._idle.values()))
+
     async def aclose(self) -> None:
         """Close the idle connections; those in use are closed as their responses end."""
         self._closed = True

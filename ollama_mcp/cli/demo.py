@@ -89,7 +89,7 @@ async def _with_client(console: Console, url: str, arguments: list[str], simulat
                 **os.environ,
                 "OLLAMA_HOST": url,
                 "PYTHONPATH": import_path(),
-                **_demo_settings(letters, real=simulator is None),
+                **demo_settings(letters, real=simulator is None),
             },
         )
         console.print(f"[dim]server: {sys.executable} -m ollama_mcp (stdio), OLLAMA_HOST={url}[/]\n")
@@ -117,7 +117,7 @@ def _letters() -> Generator[Path]:
         yield letters
 
 
-def _demo_settings(letters: Path, *, real: bool) -> dict[str, str]:
+def demo_settings(letters: Path, *, real: bool) -> dict[str, str]:
     """Environment of the demo's server: its files are in one folder; on the simulator it has a store of its own."""
     folders = json.dumps([str(letters.parent)])
     settings = {"OLLAMA_MCP_READ__TEXT_FOLDERS": folders, "OLLAMA_MCP_WRITE__FOLDERS": folders}

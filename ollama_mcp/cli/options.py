@@ -138,7 +138,9 @@ def build_parser() -> argparse.ArgumentParser:
     token = command("token", "Make, list or revoke the tokens of clients on HTTP.", settings)
     token.add_argument("action", choices=["add", "list", "revoke"])
     token.add_argument("name", nargs="?", default="", help="whose token it is")
-    token.add_argument("--scope", metavar="A,B", default="read,use", help="of read, use, manage, files (read,use)")
+    token.add_argument(
+        "--scope", metavar="A,B", default="read,use", help="of read, use, manage, files, metrics (read,use)"
+    )
     output_options(token)
     install = command("install", "Add this server, with the options given here, to MCP hosts.", settings)
     _install_options(install)

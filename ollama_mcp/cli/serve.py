@@ -97,6 +97,8 @@ async def _serve_http(server: OllamaServer, kind: Literal["http", "sse"], settin
     from ollama_mcp.server.transports.routes import http_routes
 
     http, auth = settings.http, open_authenticator(settings)
+    if auth is not None:
+        auth.accounts.keep_in(server.store, settings)
     if settings.auth.token:
         # Where it is, not what it is: hosts write stderr to log files.
         print(f"ollama-mcp-server has its token in {automatic_token_file()}", file=sys.stderr)

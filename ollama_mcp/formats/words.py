@@ -26,14 +26,23 @@ def words_of(text: str) -> Iterator[str]:
     A name comes whole, then in its parts: `ModelCard.fromJSON` is `modelcard.fromjson`, `modelcard`, `model`, `card`,
     and so on. No word holds a space or a quotation mark.
     """
-    for match in _NAME.finditer(text):
-        name = match.group()
-        if not name.isascii():
-            name = unicodedata.normalize("NFKC", name)
-        if not name.isascii() and _SPACELESS.search(name):
-            yield from _mixed(name)
-        else:
-            yield from _name(name)
+    for name in names_of(text):
+        yield from words_of_name(name)
+
+
+def names_of(text: str) -> list[str]:
+    """The names in a text: the pieces that `words_of` takes apart, each for itself."""
+    return _NAME.findall(text)
+
+
+def words_of_name(name: str) -> Iterator[str]:
+    """Yield the words of a name."""
+    if not name.isascii():
+        name = unicodedata.normalize("NFKC", name)
+    if not name.isascii() and _SPACELESS.search(name):
+        yield from _mixed(name)
+    else:
+        yield from _name(name)
 
 
 def spans_of(text: str, wanted: Container[str]) -> Iterator[tuple[int, int, str]]:
@@ -41,7 +50,7 @@ def spans_of(text: str, wanted: Container[str]) -> Iterator[tuple[int, int, str]
     for match in _NAME.finditer(text):
         name, start = match.group(), match.start()
         if name.isascii() or not _SPACELESS.search(name):
-            if (word := next((word for word in words_of(name) if word in wanted), None)) is not None:
+            if (word := next((word for word in words_of_name(name) if word in wanted), None)) is not None:
                 yield start, match.end(), word
             continue
         for length in (2, 1):
@@ -53,7 +62,7 @@ def spans_of(text: str, wanted: Container[str]) -> Iterator[tuple[int, int, str]
 
 def identifier_share(text: str) -> float:
     """The share of the names in a text that are no plain words: with a digit, a joiner or a capital inside."""
-    names: list[str] = _NAME.findall(text)
+    names = names_of(text)
     return sum(map(_is_identifier, names)) / max(1, len(names))
 
 

@@ -18,7 +18,7 @@ from ollama_mcp.settings.auth import PrincipalSettings
 if TYPE_CHECKING:
     from ollama_mcp.settings import Settings
 
-Scope = Literal["read", "use", "manage", "files"]
+Scope = Literal["read", "use", "manage", "files", "metrics"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 # Who may use models or manage them has to see which there are: errors and questions name them.
@@ -36,12 +36,18 @@ T = TypeVar("T")
 
 
 class Account:
-    """What somebody has used: one for all sessions and tokens of a name, as long as the process runs."""
+    """What somebody has used: one for all sessions and tokens of a name.
 
-    def __init__(self) -> None:
+    Args:
+        tokens: Those of this day, from before.
+        spent: Told of those that are added.
+    """
+
+    def __init__(self, tokens: int = 0, spent: Callable[[int], None] = lambda tokens: None) -> None:
         self.running = 0
-        self.tokens = 0
-        self._day = 0
+        self.tokens = tokens
+        self._spent = spent
+        self._day = _today()
         self._starts: deque[float] = deque()
 
     @contextmanager
@@ -76,6 +82,13 @@ class Account:
         """Count the tokens of an answer and its prompt."""
         self._begin_day()
         self.tokens += tokens
+        self._spent(tokens)
+
+    def correct(self, day: int, tokens: int) -> None:
+        """Take over the tokens of a day, with those that other processes have counted."""
+        self._begin_day()
+        if day == self._day:
+            self.tokens = tokens
 
     def check_tokens(self, name: str, limits: PrincipalSettings) -> None:
         """Return if there are tokens left for today.
@@ -93,8 +106,12 @@ class Account:
             )
 
     def _begin_day(self) -> None:
-        if (today := int(time.time() // _DAY)) != self._day:
+        if (today := _today()) != self._day:
             self._day, self.tokens = today, 0
+
+
+def _today() -> int:
+    return int(time.time() // _DAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +148,7 @@ class Principal:
     def may_name(self, model: str) -> bool:
         """Whether a model may be used, by its name alone."""
         limits = self.limits
-        return not self.denies(model) and (not limits.models or matches(model, limits.models))
+        return not self.denies(model) and (not limits.models or matches(model, limits.models, narrowly=True))
 
     def denies(self, model: str) -> bool:
         """Whether the name is one of those that are denied; what is no name is."""
@@ -170,10 +187,11 @@ def limits_for(settings: Settings, name: str) -> PrincipalSettings:
     return settings.principals.get(name) or settings.principals.get(OTHERS) or _NO_LIMITS
 
 
-def matches(model: str, patterns: Sequence[str], *, unless_valid: bool = False) -> bool:
+def matches(model: str, patterns: Sequence[str], *, unless_valid: bool = False, narrowly: bool = False) -> bool:
     """Whether a model's name, as Ollama compares names, matches a pattern; `unless_valid` where it is no name.
 
-    A pattern without a tag stands for every tag.
+    A pattern without a tag stands for every tag. `narrowly`, one that begins with a letter and has no slash is about
+    models of the library: `qwen3*` is no namespace and no host whose name begins so.
     """
     try:
         name = parse_name(model)
@@ -181,7 +199,13 @@ def matches(model: str, patterns: Sequence[str], *, unless_valid: bool = False) 
         return unless_valid
     short = name.short.lower()
     known = (short, short.rpartition(":")[0], name.key)
-    return any(fnmatchcase(one, pattern.strip().lower()) for one in known for pattern in patterns)
+    lowered = [pattern.strip().lower() for pattern in patterns]
+    return any(
+        fnmatchcase(one, pattern)
+        for one in known
+        for pattern in lowered
+        if not (narrowly and "/" in one and "/" not in pattern and not pattern.startswith(("*", "?", "[")))
+    )
 
 
 def visible(models: list[N]) -> list[N]:

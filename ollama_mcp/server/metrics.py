@@ -1,10 +1,11 @@
-"""Figures for Prometheus: calls, errors, tokens, queues and times, on a loopback port of their own.
+"""Figures for Prometheus: calls, errors, tokens, queues and times, on a loopback port of their own or for tokens.
 
 Labels are bounded, and none of them has a user's name or anything that a call said.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from ollama_mcp.api.admission import MODEL_PATHS
+from ollama_mcp.server.transports.asgi import Receive, Refused, Scope, Send, send_text
 from ollama_mcp.server.transports.origin import is_loopback
 from ollama_mcp.settings import SettingsError
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ADDRESS = "127.0.0.1"
+PATH = "/metrics"
 # Clients choose names and their spelling.
 MAX_MODELS = 64
 OTHER = "(other)"
@@ -39,18 +42,18 @@ class Metrics:
 
     Args:
         hosts: Their queues are looked at when the figures are asked for.
-        port: Where they are served on 127.0.0.1; 0 is any free port.
+        port: Where they are served on 127.0.0.1; 0 is any free port, None serves none.
 
     Raises:
         SettingsError: The library is not installed.
     """
 
-    def __init__(self, hosts: HostPool, port: int) -> None:
+    def __init__(self, hosts: HostPool, port: int | None) -> None:
         try:
             from prometheus_client import CollectorRegistry, Counter, Histogram
         except ImportError:
             raise SettingsError(
-                "setting metrics.port needs prometheus-client, which is not installed.",
+                "setting metrics needs prometheus-client, which is not installed.",
                 next_step="Install the extra: pip install 'ollama-mcp-server[metrics]'.",
             ) from None
         self._port = port
@@ -96,13 +99,15 @@ class Metrics:
 
     def start(self) -> None:
         """Serve the figures; where the port is taken, the log says so and the server works without."""
+        if self._port is None:
+            return
         try:
             self._server = make_server(ADDRESS, self._port, _application(self.registry), _Server, _Handler)
         except OSError as error:
             log.warning("no metrics: port %s cannot be used (%s)", self._port, error.strerror)
             return
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
-        log.info("metrics at http://%s:%s/metrics", ADDRESS, self._server.server_port)
+        log.info("metrics at http://%s:%s%s", ADDRESS, self._server.server_port, PATH)
 
     def stop(self) -> None:
         """Close the port."""
@@ -110,6 +115,21 @@ class Metrics:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request for the figures, as an ASGI application.
+
+        Raises:
+            Refused: It is none for the figures.
+        """
+        if scope["path"] != PATH:
+            raise Refused(404, "Not Found")
+        if scope["method"] != "GET":
+            raise Refused(405, "Method Not Allowed", ((b"allow", b"GET"),))
+        from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+        page = await asyncio.to_thread(generate_latest, self.registry)
+        await send_text(send, 200, page.decode(), content_type=CONTENT_TYPE_LATEST.encode())
 
     @property
     def port(self) -> int | None:
@@ -160,7 +180,7 @@ def _application(registry: CollectorRegistry) -> Callable[..., Iterable[bytes]]:
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         host = str(environ.get("HTTP_HOST", "")).rsplit(":", 1)[0]
-        if not is_loopback(host) or environ.get("PATH_INFO") != "/metrics":
+        if not is_loopback(host) or environ.get("PATH_INFO") != PATH:
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [b"Not found\n"]
         start_response("200 OK", [("Content-Type", CONTENT_TYPE_LATEST)])

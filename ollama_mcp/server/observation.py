@@ -187,7 +187,7 @@ class Observer:
 def open_observer(settings: Settings, store: Store, hosts: HostPool) -> Observer | None:
     """The observer that the settings ask for; None where they ask for none. The hosts tell it of their exchanges."""
     recorders: list[Recorder] = []
-    if settings.metrics.port is not None:
+    if settings.metrics.are_kept:
         from ollama_mcp.server.metrics import Metrics
 
         recorders.append(Metrics(hosts, settings.metrics.port))

@@ -40,6 +40,7 @@ class DefaultSettings(SettingsSection):
     embed: str = Field(default="", description="Model for ollama_embed.")
     vision: str = Field(default="", description="Model for chat and generate when images are given.")
     decide: str = Field(default="", description="Model for ollama_decide.")
+    rerank: str = Field(default="", description="Model that judges places for ollama_search.")
     options: dict[str, Any] = Field(
         default_factory=dict, description="Model options sent with every chat and generate."
     )
@@ -71,6 +72,10 @@ class LimitSettings(SettingsSection):
         default=32_768, ge=512, description="Largest context in tokens that is requested where a call names none."
     )
     files: int = Field(default=500, ge=1, description="Files in one call; a batch takes any number.")
+    search_files: int = Field(default=20_000, ge=1, description="Files that one ollama_search call looks through.")
+    search_bytes: int = Field(
+        default=200_000_000, ge=1_000, description="Bytes of text that one ollama_search call reads anew."
+    )
     file_bytes: int = Field(default=20_000_000, ge=1_000, description="Bytes of one text file or document.")
     passages: int = Field(default=200_000, ge=1, description="Passages that one ollama_search call searches.")
     questions: int = Field(default=64, ge=1, le=64, description="Questions in one ollama_decide call.")
@@ -224,7 +229,9 @@ class StoreSettings(SettingsSection):
     usage: bool = Field(
         default=True, description="Count calls and tokens by model; the counts never leave this machine."
     )
-    embeddings_mb: int = Field(default=1_000, ge=1, description="Megabytes of embeddings that are kept; of words half.")
+    embeddings_mb: int = Field(
+        default=1_000, ge=1, description="Megabytes of embeddings and words that are kept; the least used go first."
+    )
 
 
 class StateSettings(SettingsSection):
@@ -365,7 +372,7 @@ class Settings(SettingsSection):
     @property
     def is_observed(self) -> bool:
         """Whether anything is told of the server's work beside its log."""
-        return self.ledger.enabled or self.metrics.port is not None or self.tracing
+        return self.ledger.enabled or self.metrics.are_kept or self.tracing
 
     @property
     def effective_urls(self) -> UrlSettings:

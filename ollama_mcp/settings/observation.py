@@ -22,7 +22,7 @@ class LedgerSettings(BaseModel):
 
 
 class MetricsSettings(BaseModel):
-    """Figures for Prometheus, from a port of their own (docs/observability.md)."""
+    """Figures for Prometheus (docs/observability.md)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -30,3 +30,12 @@ class MetricsSettings(BaseModel):
         default=None,
         description="Port on 127.0.0.1 that serves /metrics (extra `metrics`); 0 chooses a free one, null serves none.",
     )
+    over_http: bool = Field(
+        default=False,
+        description="Serve /metrics on the port of MCP clients too, for tokens with the scope metrics.",
+    )
+
+    @property
+    def are_kept(self) -> bool:
+        """Whether anybody can ask for them."""
+        return self.port is not None or self.over_http

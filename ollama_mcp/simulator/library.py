@@ -29,6 +29,7 @@ class LibraryModel:
     capabilities: tuple[str, ...] = ("completion",)
     quantization: str = "Q4_K_M"
     think_levels: tuple[bool | str, ...] = ()
+    basename: str = ""
 
     @property
     def template(self) -> str:
@@ -60,6 +61,8 @@ class LibraryModel:
             "tokenizer.ggml.model": "gpt2",
             "tokenizer.ggml.tokens": ["<unk>", "<s>", "</s>", "<simulated>", "\u2581the"],
         }
+        if self.basename:
+            metadata["general.basename"] = self.basename
         # Ollama recognizes an embedding model by this key.
         if "embedding" in self.capabilities:
             metadata[f"{family}.pooling_type"] = 1
@@ -100,6 +103,16 @@ MODELS = (
     LibraryModel("all-minilm:latest", "bert", 2.26e7, 45_960_996, 512, 384, ("embedding",), "F16"),
     LibraryModel("mxbai-embed-large:latest", "bert", 3.34e8, 669_615_493, 512, 1024, ("embedding",), "F16"),
     LibraryModel("smollm2:135m", "llama", 1.35e8, 270_898_672, 8192, 576, _CHAT, "F16"),
+    LibraryModel(
+        "qwen3-reranker:0.6b",
+        "qwen3",
+        5.96e8,
+        639_153_184,
+        40_960,
+        1024,
+        quantization="Q8_0",
+        basename="Qwen3-Reranker",
+    ),
 )
 MODELS_BY_NAME = {model.name: model for model in MODELS}
 
@@ -123,6 +136,7 @@ KINDS = {
     "embedding": "nomic-embed-text:latest",
     "plain": "gemma2:2b",
     "insert": "qwen2.5-coder:1.5b",
+    "reranker": "qwen3-reranker:0.6b",
     "decision": "nimble:latest",
     "decision-vision": "clef:latest",
 }

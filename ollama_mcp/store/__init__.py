@@ -6,7 +6,6 @@ from ollama_mcp.store.models import ModelStats
 from ollama_mcp.store.store import Store
 from ollama_mcp.store.tunings import Limit, Tuning, Tunings
 from ollama_mcp.store.usage import UsageCounter, UsageRow, UsageSummary, UsageTotals
-from ollama_mcp.store.words import WordHits, WordIds, WordIndex
 
 __all__ = [
     "BatchRun",
@@ -23,7 +22,4 @@ __all__ = [
     "UsageRow",
     "UsageSummary",
     "UsageTotals",
-    "WordHits",
-    "WordIds",
-    "WordIndex",
 ]

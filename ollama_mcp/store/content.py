@@ -22,7 +22,8 @@ _COUNTS = {
     "WHERE state <> 'running'",
     "embeddings": "SELECT count(*), (SELECT bytes FROM embedding_size) FROM embedding_keys",
     "notes on models": "SELECT count(*), 0 FROM models",
-    "measurements": "SELECT count(*), 0 FROM tunings",
+    "measurements": "SELECT (SELECT count(*) FROM tunings) + (SELECT count(*) FROM probes), 0",
+    "tokens of a day": "SELECT count(*), 0 FROM spending",
     "usage by model": "SELECT count(*), 0 FROM usage",
 }
 

@@ -1,4 +1,7 @@
-"""A cache of text embeddings, so that a text is embedded once; the least recently used are evicted first."""
+"""A cache of text embeddings, so that a text is embedded once; the least recently used are evicted first.
+
+The words of a text are kept like another embedding of it.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,6 @@ from ollama_mcp.store.embeddings import EmbeddingCache
 from ollama_mcp.store.models import ModelStats
 from ollama_mcp.store.tunings import Tunings
 from ollama_mcp.store.usage import UsageCounter
-from ollama_mcp.store.words import WordIndex
 
 if TYPE_CHECKING:
     from ollama_mcp.settings import Settings
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
     from ollama_mcp.store.content import Held
     from ollama_mcp.store.jobs import Jobs
     from ollama_mcp.store.ledger import Ledger
+    from ollama_mcp.store.probes import Probes
+    from ollama_mcp.store.searched_files import SearchedFiles
+    from ollama_mcp.store.spending import Spending
 
 _MEMORY = ":memory:"
 
@@ -35,22 +37,28 @@ class Store:
     Args:
         path: The file; None keeps everything in memory.
         usage: Whether calls and tokens are counted.
-        embeddings_mb: The most megabytes of embeddings that are kept, and half as many of words.
+        embeddings_mb: The most megabytes of embeddings and of the words of passages that are kept.
     """
 
     ledger: Ledger | None = None
     """The rows of calls; None where the settings want none."""
+    _spending: Spending | None = None
 
     def __init__(self, path: Path | None, *, usage: bool = True, embeddings_mb: int = 1_000) -> None:
         self.path = path
-        self._database = self._ledger_database = Database(path)
+        self._database = self._kept_database = Database(path)
         self.models = ModelStats(self._database)
         self.usage = UsageCounter(self._database, enabled=usage)
         self.embeddings = EmbeddingCache(self._database, embeddings_mb)
-        # Half as much again: the words of a passage take about half the space of its vector.
-        self.words = WordIndex(self._database, max(1, embeddings_mb // 2))
         self.batches = Batches(self._database)
         self.tunings = Tunings(self._database)
+
+    @cached_property
+    def searched_files(self) -> SearchedFiles:
+        """The files that were searched; imported with the first search."""
+        from ollama_mcp.store.searched_files import SearchedFiles
+
+        return SearchedFiles(self._database)
 
     @cached_property
     def jobs(self) -> Jobs:
@@ -58,6 +66,13 @@ class Store:
         from ollama_mcp.store.jobs import Jobs
 
         return Jobs(self._database)
+
+    @cached_property
+    def probes(self) -> Probes:
+        """Which models can judge; imported with the first search that has places judged."""
+        from ollama_mcp.store.probes import Probes
+
+        return Probes(self._database)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Store:
@@ -67,15 +82,13 @@ class Store:
         path = None if in_memory else _store_file(section.path)
         store = cls(path, usage=section.usage, embeddings_mb=section.embeddings_mb)
         if settings.ledger.enabled:
-            # Who asks for it wants it of a server that may change nothing, too.
-            kept = None if section.path == _MEMORY else _store_file(section.path)
-            store.open_ledger(settings.ledger, kept)
+            store.open_ledger(settings.ledger, _kept_file(settings))
         return store
 
     @classmethod
     def for_ledger(cls, settings: Settings) -> Store:
         """The store of the settings for reading its ledger, whether rows are added to it now or not."""
-        path = None if settings.store.path == _MEMORY else _store_file(settings.store.path)
+        path = _kept_file(settings)
         store = cls(path, usage=False)
         store.open_ledger(settings.ledger, path)
         return store
@@ -84,9 +97,20 @@ class Store:
         """Keep a ledger in a file: in this store's own database where that is its file."""
         from ollama_mcp.store.ledger import Ledger
 
-        if path != self.path:
-            self._ledger_database = Database(path)
-        self.ledger = Ledger(self._ledger_database, days=limits.days, megabytes=limits.megabytes)
+        self.ledger = Ledger(self._kept_in(path), days=limits.days, megabytes=limits.megabytes)
+
+    def open_spending(self, settings: Settings) -> Spending:
+        """The tokens of each principal on this day, in the file of the settings."""
+        from ollama_mcp.store.spending import Spending
+
+        self._spending = Spending(self._kept_in(_kept_file(settings)))
+        return self._spending
+
+    def _kept_in(self, path: Path | None) -> Database:
+        """The database for what is kept of a server that may change nothing, too."""
+        if path != self._kept_database.path:
+            self._kept_database = Database(path)
+        return self._kept_database
 
     async def held(self) -> list[Held]:
         """What the store holds, by kind.
@@ -119,11 +143,18 @@ class Store:
         # The database last: the others still write.
         await self.models.aclose()
         await self.usage.aclose()
+        if self._spending is not None:
+            await self._spending.aclose()
         if self.ledger is not None:
             await self.ledger.aclose()
-            if self._ledger_database is not self._database:
-                await self._ledger_database.aclose()
+        if self._kept_database is not self._database:
+            await self._kept_database.aclose()
         await self._database.aclose()
+
+
+def _kept_file(settings: Settings) -> Path | None:
+    """The file of the settings, also where the store itself is in memory since the server may change nothing."""
+    return None if settings.store.path == _MEMORY else _store_file(settings.store.path)
 
 
 def _store_file(path: str) -> Path:

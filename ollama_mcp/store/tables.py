@@ -63,16 +63,6 @@ _JOBS = (
     "CREATE INDEX running_jobs ON jobs (owner) WHERE state = 'running'",
 )
 
-# The words themselves are in a virtual table, which `words.py` makes where SQLite can.
-_WORDS = (
-    """CREATE TABLE word_keys (
-        hash BLOB PRIMARY KEY, id INTEGER NOT NULL, bytes INTEGER NOT NULL, used INTEGER NOT NULL
-    ) WITHOUT ROWID""",
-    "CREATE UNIQUE INDEX word_keys_by_id ON word_keys (id)",
-    "CREATE TABLE word_state (bytes INTEGER NOT NULL, generation INTEGER NOT NULL)",
-    "INSERT INTO word_state VALUES (0, 0)",
-)
-
 # The rows of the ledger can be added and deleted, and never be changed.
 _LEDGER = (
     """CREATE TABLE ledger (
@@ -86,4 +76,35 @@ _LEDGER = (
     END""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_MODELS_AND_USAGE, _EMBEDDINGS, _BATCHES, _TUNINGS, _JOBS, _WORDS, _LEDGER)
+# The tokens of each principal on a day (UTC, counted from 1970).
+_SPENDING = (
+    """CREATE TABLE spending (
+        day INTEGER, name TEXT, tokens INTEGER NOT NULL, PRIMARY KEY (day, name)
+    ) WITHOUT ROWID""",
+)
+
+# What is known of files that were searched; paths are bytes, since names on Linux need not be text.
+_SEARCHED_FILES = (
+    """CREATE TABLE searched_files (
+        path BLOB, cut TEXT, stamp TEXT NOT NULL, kind TEXT NOT NULL, notes TEXT NOT NULL, passages BLOB NOT NULL,
+        used INTEGER NOT NULL, PRIMARY KEY (path, cut)
+    )""",
+)
+
+_PROBES = (
+    """CREATE TABLE probes (
+        probe TEXT, digest TEXT, passed INTEGER NOT NULL, PRIMARY KEY (probe, digest)
+    ) WITHOUT ROWID""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    _MODELS_AND_USAGE,
+    _EMBEDDINGS,
+    _BATCHES,
+    _TUNINGS,
+    _JOBS,
+    _LEDGER,
+    _SPENDING,
+    _SEARCHED_FILES,
+    _PROBES,
+)

@@ -248,16 +248,11 @@ class Rig:
     async def settled(self, before: Counts) -> None:
         """Nothing is left of what was counted before."""
         counts: Counts = {}
-        for attempt in range(1, 61):
+        for _ in range(500):
             counts = await self.server.counts()
             if all(counts[name] <= before[name] for name in before):
                 return
             await asyncio.sleep(0.02)
-            if attempt % 20 == 0:
-                # A connection that a call found closed, or had to open beside another, goes with the next one. The
-                # first may have asked for the loaded models beside its own request; the second knows them.
-                await self.works()
-                await self.works()
         raise AssertionError(f"left over: {counts}, before: {before}")
 
 

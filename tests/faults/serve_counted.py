@@ -1,6 +1,7 @@
 """`ollama-mcp-server` in a process that tells what it holds.
 
-SIGUSR1 writes one line to stderr, `counts {"tasks": ..., "threads": ..., "files": ...}`. SIGUSR2 moves the wall clock
+SIGUSR1 writes one line to stderr, `counts {"tasks": ..., "threads": ..., "files": ...}`; connections to hosts that are
+idle, and kept for the next request, do not count, since how many there are is chance. SIGUSR2 moves the wall clock
 by as many seconds as CLOCK_JUMP says, as a jump of the system's clock or a sleep of the machine does; the monotonic
 clock stays.
 """
@@ -14,8 +15,19 @@ import signal
 import sys
 import threading
 import time
+from typing import Any
+from weakref import WeakSet
 
+from ollama_mcp.api.transport import FreeListTransport
 from ollama_mcp.cli import main
+
+_transports: WeakSet[FreeListTransport] = WeakSet()
+_make = FreeListTransport.__init__
+
+
+def _make_and_remember(transport: FreeListTransport, *arguments: Any) -> None:
+    _make(transport, *arguments)
+    _transports.add(transport)
 
 
 def _count(*_: object) -> None:
@@ -26,7 +38,7 @@ def _count(*_: object) -> None:
     counts = {
         "tasks": len(asyncio.all_tasks()),
         "threads": len(threads),
-        "files": len(os.listdir("/proc/self/fd")),
+        "files": len(os.listdir("/proc/self/fd")) - sum(transport.idle_count for transport in _transports),
     }
     sys.stderr.write(f"counts {json.dumps(counts)}\n")
     sys.stderr.flush()
@@ -39,6 +51,7 @@ def _jump(*_: object) -> None:
 
 
 if __name__ == "__main__":
+    FreeListTransport.__init__ = _make_and_remember
     signal.signal(signal.SIGUSR1, _count)
     signal.signal(signal.SIGUSR2, _jump)
     sys.exit(main())

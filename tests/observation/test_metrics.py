@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,7 +12,7 @@ from mcp import Client
 
 from ollama_mcp.simulator import Answer, Simulator
 from tests.security.team import team_at
-from tests.support import connected, text
+from tests.support import connected, served, text
 
 MODEL = "llama3.2:3b"
 
@@ -89,3 +90,37 @@ async def test_no_name_of_a_user_is_in_the_figures(simulator: Simulator, tmp_pat
         page = (await scraped(port)).text
     assert 'tool="ollama_chat"' in page
     assert "user" not in page and "CANARY" not in page
+
+
+@pytest.mark.parametrize("kind", ["http", "sse"])
+async def test_on_the_port_of_clients_the_figures_are_for_tokens_with_the_scope(
+    simulator: Simulator, tmp_path: Path, kind: Any
+):
+    more = {"prometheus": ["metrics"]}
+    async with team_at(simulator.url, tmp_path, kind=kind, more=more, metrics={"over_http": True}) as team:
+        async with team.client("user") as client:
+            await _chat(client)
+        address = team.url.rsplit("/", 1)[0]
+        async with httpx.AsyncClient(base_url=address, timeout=60) as http:
+
+            async def status(name: str | None, method: str = "GET", path: str = "/metrics") -> int:
+                headers = team.headers(name) if name else {}
+                return (await http.request(method, path, headers=headers)).status_code
+
+            assert await status(None) == 401
+            assert [await status(name) for name in ("reader", "user", "admin")] == [403] * 3
+            assert await status("prometheus", "POST") == 405 and await status("prometheus", path="/metrics/x") == 404
+            page = await http.get("/metrics", headers=team.headers("prometheus"))
+            assert page.status_code == 200 and page.headers["content-type"].startswith("text/plain; version=")
+            assert figures(page.text)['ollama_mcp_calls_total{outcome="ok",tool="ollama_chat"}'] == 1
+            assert "user" not in page.text and "CANARY" not in page.text
+            # And for nothing else.
+            assert await status("prometheus", path="/files") == 403
+            assert await status("prometheus", path="/mcp" if kind == "http" else "/sse") == 403
+
+
+async def test_without_tokens_the_port_of_clients_has_no_figures(simulator: Simulator):
+    async with served(simulator.url, metrics={"over_http": True}) as url, httpx.AsyncClient() as http:
+        assert (await http.get(url.replace("/mcp", "/metrics"))).status_code == 403
+    async with served(simulator.url) as url, httpx.AsyncClient() as http:
+        assert (await http.get(url.replace("/mcp", "/metrics"))).status_code == 404

@@ -63,7 +63,9 @@ async def collecting() -> AsyncGenerator[Collector]:
 
 
 @asynccontextmanager
-async def process(simulator: Simulator, folder: Path, *options: str, **env: str) -> AsyncGenerator[Client]:
+async def process(
+    simulator: Simulator, folder: Path, *options: str, era: str = "legacy", **env: str
+) -> AsyncGenerator[Client]:
     """A client of a server in a process of its own, whose stderr goes to a file in the folder."""
     with (folder / "stderr").open("w") as errors:
         parameters = StdioServerParameters(
@@ -72,7 +74,7 @@ async def process(simulator: Simulator, folder: Path, *options: str, **env: str)
             env={"OTEL_BSP_SCHEDULE_DELAY": "50", "PYTHONPATH": str(Path(__file__).parents[2]), **env},
             cwd=str(folder),
         )
-        async with Client(stdio_client(parameters, errlog=errors), mode="legacy") as client:
+        async with Client(stdio_client(parameters, errlog=errors), mode=era) as client:
             yield client
 
 

@@ -55,6 +55,19 @@ def path_with_uv(folder: Path) -> str:
     return os.pathsep.join([str(folder), *os.get_exec_path()])
 
 
+def uv_variables(folder: Path) -> dict[str, str]:
+    """What uv needs to find its packages where home is an empty folder.
+
+    Args:
+        folder: A new folder, for the programs.
+    """
+    cache = subprocess.run([find_uv_bin(), "cache", "dir"], capture_output=True, text=True, check=True).stdout.strip()
+    own = {name: value for name, value in os.environ.items() if name.startswith(("UV_", "SSL_", "PIP_"))}
+    config = Path.home() / ".config" / "uv" / "uv.toml"
+    own |= {"UV_CONFIG_FILE": str(config)} if config.exists() else {}
+    return {**own, "PATH": path_with_uv(folder), "UV_CACHE_DIR": cache}
+
+
 def empty_home(folder: Path) -> dict[str, str]:
     """An environment without anybody's settings: home and the places of config files are an empty folder."""
     kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}

@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,9 +14,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from uv import find_uv_bin
 
-from tests.packaging.conftest import ROOT, offered_tools, path_with_uv
+from tests.packaging.conftest import ROOT, offered_tools, uv_variables
 from tests.packaging.test_wheel import tools_of_the_checkout
 
 pytestmark = pytest.mark.slow
@@ -124,12 +122,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What uv needs where home is an empty folder; its environment is not the one that the tests run in."""
-    path = path_with_uv(tmp_path_factory.mktemp("uv") / "bin")
-    cache = subprocess.run([find_uv_bin(), "cache", "dir"], capture_output=True, text=True, check=True).stdout.strip()
-    own = {name: value for name, value in os.environ.items() if name.startswith(("UV_", "SSL_", "PIP_"))}
-    config = Path.home() / ".config" / "uv" / "uv.toml"
-    own |= {"UV_CONFIG_FILE": str(config)} if config.exists() else {}
-    own |= {"PATH": path, "UV_CACHE_DIR": cache}
+    own = uv_variables(tmp_path_factory.mktemp("uv") / "bin")
     return {**own, "UV_PROJECT_ENVIRONMENT": str(tmp_path_factory.mktemp("uv") / "env")}
 
 

@@ -16,10 +16,11 @@ from mcp import Client
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
-from ollama_mcp.hosts.principal import limits_for
+from ollama_mcp.hosts.principal import SCOPES, Principal, limits_for
 from ollama_mcp.server.auth.authenticator import TokenAuthenticator
 from ollama_mcp.server.auth.token_file import add_token
 from ollama_mcp.settings import Settings
+from ollama_mcp.settings.auth import PrincipalSettings
 from tests.support import served
 from tests.transports.wire import HttpPeer, modern
 
@@ -98,3 +99,15 @@ async def team_at(
     auth = TokenAuthenticator(team.file, limits=partial(limits_for, settings))
     async with served(url, kind=kind, stateless=stateless, auth=auth, **given) as team.url:
         yield team
+
+
+class Vouched:
+    """An issuer that vouches for whatever subject it likes."""
+
+    issuer = audience = ""
+
+    async def authenticate(self, token: str) -> Principal:
+        return Principal(bytes.fromhex(token).decode(), frozenset(SCOPES), PrincipalSettings())
+
+    async def still_counts(self, principal: Principal) -> bool:
+        return True

@@ -87,6 +87,8 @@ async def test_names_that_are_none(target: Target) -> None:
         "ollama_push_model": {},
     }
     for name in NO_NAMES:
+        await target.refused(INVALID, "ollama_chat", model=name, prompt="Hi")
+    for name in ("../x", "a\nERROR forged", "x" * 10_000):
         for tool, arguments in more.items():
             await target.refused(INVALID, tool, model=name, **arguments)
         await target.refused(INVALID, "ollama_create_model", **{"model": "x", "from": name})

@@ -1,9 +1,7 @@
-"""Attacks of our own: allowed steps in a chain, and attempts on what keeps principals and networks apart."""
+"""Attacks of our own on what keeps principals apart: allowed steps in a chain, and what is kept for all."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -12,18 +10,11 @@ import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 
-from ollama_mcp.hosts import network_guard
-from ollama_mcp.hosts.principal import SCOPES, Principal
-from ollama_mcp.server import jobs
-from ollama_mcp.settings.auth import PrincipalSettings
-from ollama_mcp.simulator import Answer, Simulator
-from tests.api.raw_server import Connection, RawRequest, by_path, response, serving, stream, version
-from tests.jobs.support import job_of
+from ollama_mcp.formats.model_names import parse_name
+from ollama_mcp.simulator import Simulator
 from tests.observation.test_ledger import exported
-from tests.security.team import EVERYTHING, team_at
-from tests.support import connected, data, error, served, texts, until
-from tests.tasks.support import COMPARE, METHODS
-from tests.tasks.test_wire import about, declared
+from tests.security.team import EVERYTHING, Vouched, team_at
+from tests.support import error, served, texts
 from tests.transports.wire import HttpPeer, call
 
 MODEL, OTHER, EMBEDDER = "llama3.2:3b", "qwen3:4b", "nomic-embed-text"
@@ -108,114 +99,6 @@ async def test_a_modelfile_for_an_old_server_names_a_denied_model(tmp_path: Path
         assert not [one for one in old.requests if one.path == "/api/create"]
 
 
-@pytest.mark.parametrize(
-    "line", ["FROM qwen3:8b", "from\tqwen3:8b", 'FROM "qwen3:8b"', 'FROM """qwen3:8b"""', "\ufeffFROM qwen3:8b"]
-)
-async def test_a_users_tool_has_a_base_downloaded_by_a_modelfile(tmp_path: Path, line: str) -> None:
-    """B03: `network` off holds however the Modelfile writes it; one that cannot be read is not sent."""
-    (tmp_path / "sly.py").write_text(SLY, encoding="utf-8")
-    async with (
-        Simulator(version="0.5.1") as old,
-        connected(old.url, network="off", tools={"folders": [str(tmp_path)]}) as client,
-    ):
-        assert (await client.call_tool("sly", {"modelfile": f"{line}\nSYSTEM x\n"})).is_error
-        assert not [one for one in old.requests if one.path == "/api/create"]
-
-
-CLOUD_SPELLINGS = [
-    "https://ollama.com.",
-    "https://OLLAMA.com",
-    "https://www.ollama.com/",
-    "http://ollama.com:80/x",
-    "ollama.com:443",
-]
-
-
-@pytest.mark.parametrize("address", CLOUD_SPELLINGS)
-async def test_ollama_com_under_another_spelling(simulator: Simulator, tmp_path: Path, address: str) -> None:
-    """B04: `network` off refuses it, files stay, and `auto` does not choose it."""
-    async with connected(address, network="off") as client:
-        said = error(await client.call_tool("ollama_list_models", {}), "not_allowed")
-        assert "would go to ollama.com" in said
-    (tmp_path / "note.txt").write_text("CANARY", encoding="utf-8")
-    async with connected(address, read={"text_folders": [str(tmp_path)]}) as client:
-        chat = {"model": MODEL, "prompt": "Hi", "files": [str(tmp_path / "note.txt")]}
-        assert "policy.cloud_files" in error(await client.call_tool("ollama_chat", chat), "not_allowed")
-    hosts = {"far": {"url": address}, "near": {"url": simulator.url}}
-    async with connected("", hosts=hosts) as client:
-        for _ in range(3):
-            assert not (await client.call_tool("ollama_chat", {"model": MODEL, "prompt": "Hi"})).is_error
-    assert sum(one.path == "/api/chat" for one in simulator.requests) == 3
-
-
-async def test_a_job_goes_on_with_the_rights_of_who_began_it(
-    simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """B05: after a restart, whoever comes first lends a job neither scopes nor folders, nor pays for it."""
-    monkeypatch.setattr(jobs, "RESUME_DELAY_SECONDS", 0.0)
-    given: dict[str, Any] = {"store": {"path": str(tmp_path / "store")}, "work": {"parallel": 1}}
-    simulator.script(MODEL, Answer(text="one"), Answer(text="never", hold="gate"))
-    async with team_at(simulator.url, tmp_path / "one", **given) as team, team.client("user") as client:
-        job = job_of(await client.call_tool("ollama_batch", {**BATCH, "background": True}))
-        await until(lambda: sum(one.path == "/api/chat" for one in simulator.requests) == 2)
-    simulator.scripts.clear()
-    before = len(simulator.requests)
-    async with team_at(simulator.url, tmp_path / "two", **given) as team:
-        for name in ("reader", "admin"):
-            async with team.client(name) as client:
-                for _ in range(5):
-                    await client.list_tools()
-                    assert job not in str(data(await client.call_tool("ollama_job", {})))
-        assert not [one for one in simulator.requests[before:] if one.path == "/api/chat"]
-        async with team.client("user") as client:
-            await client.list_tools()
-            result = await client.call_tool("ollama_job", {"action": "result", "id": job})
-            assert not result.is_error and "3 of 3" in str(data(result)) + texts(result)[0], result
-
-
-async def test_a_job_of_a_token_that_may_less_by_now_goes_on_within_its_limits(
-    simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """B06: what was granted when it began does not come back with it."""
-    monkeypatch.setattr(jobs, "RESUME_DELAY_SECONDS", 0.0)
-    given: dict[str, Any] = {"store": {"path": str(tmp_path / "store")}, "work": {"parallel": 1}}
-    simulator.script(MODEL, Answer(text="one"), Answer(text="never", hold="gate"))
-    began = team_at(simulator.url, tmp_path / "one", more={"ann": ["use"]}, **given)
-    async with began as team, team.client("ann") as client:
-        job = job_of(await client.call_tool("ollama_batch", {**BATCH, "background": True}))
-        await until(lambda: sum(one.path == "/api/chat" for one in simulator.requests) == 2)
-    simulator.scripts.clear()
-    before = len(simulator.requests)
-    second = team_at(simulator.url, tmp_path / "two", more={"ann": ["read"]}, **given)
-    async with second as team, team.client("ann") as client:
-        await client.list_tools()
-        result = await client.call_tool("ollama_job", {"action": "result", "id": job})
-        assert "needs the scope 'use'" in texts(result)[0], result
-        assert not [one for one in simulator.requests[before:] if one.path == "/api/chat"]
-
-
-async def test_the_task_of_another_token(simulator: Simulator, tmp_path: Path) -> None:
-    """B07: it is unknown to whoever asks for it, answers it, cancels it or listens to it."""
-    simulator.script(MODEL, Answer(text="never", hold="gate"))
-    async with team_at(simulator.url, tmp_path, jobs={"grace_seconds": 0.0}) as team:
-
-        async def post(name: str, message: Any) -> Any:
-            named = {"Mcp_Name": message["params"]["taskId"]} if "taskId" in message["params"] else {}
-            answer = await team.peer.post(message, "modern", **named, **team.headers(name))
-            return answer.messages[-1]
-
-        begun = await post("user", declared(call(1, "ollama_compare", era="modern", **COMPARE)))
-        task = begun["result"]["taskId"]
-        for method, more in METHODS:
-            for name in ("other", "admin", "reader"):
-                said = await post(name, about(method, task, **more))
-                assert said["error"]["code"] == -32602, (method, name, said)
-        assert (await post("user", about("tasks/get", task)))["result"]["status"] == "working"
-        assert not simulator.disconnects
-        await post("user", about("tasks/cancel", task))
-        await until(lambda: simulator.disconnects)
-
-
 async def test_the_code_of_another_token(simulator: Simulator, tmp_path: Path) -> None:
     """B08: a code that one token was given confirms nothing for another, however clients call themselves."""
     file = tmp_path / "secret"
@@ -290,42 +173,6 @@ async def test_answers_and_vectors_that_others_paid_for(simulator: Simulator, tm
                 await client.read_resource(f"ollama://models/{MODEL}")
 
 
-async def test_calls_beyond_the_limit_by_tasks(simulator: Simulator, tmp_path: Path) -> None:
-    """B11: a task counts among the calls at once, whichever era and session began it."""
-    simulator.script(MODEL, *[Answer(text="never", hold="gate")] * 4)
-    given: dict[str, Any] = {"principals": {"user": {"calls": 2}}, "jobs": {"grace_seconds": 0.0}}
-    async with team_at(simulator.url, tmp_path, **given) as team:
-
-        async def post(message: Any, **headers: str) -> dict[str, Any]:
-            answer = await team.peer.post(message, "modern", **headers, **team.headers("user"))
-            return answer.messages[-1]["result"]
-
-        request = declared(call(1, "ollama_compare", era="modern", **COMPARE))
-        begun = [await post(request) for _ in range(4)]
-        refused = [one["content"][0]["text"] for one in begun if "taskId" not in one]
-        for task in [one["taskId"] for one in begun if "taskId" in one][2:]:
-            async with asyncio.timeout(60):
-                while (ended := await post(about("tasks/get", task), Mcp_Name=task))["status"] == "working":
-                    pass
-            refused.append(ended["result"]["content"][0]["text"])
-        assert len(refused) == 2
-        assert all("[busy] 'user' has 2 calls running, its limit." in one for one in refused)
-        async with team.client("user") as client:
-            error(await client.call_tool("ollama_chat", {"model": OTHER, "prompt": "Hi"}), "busy")
-
-
-class Vouched:
-    """An issuer that vouches for whatever subject it likes."""
-
-    issuer = audience = ""
-
-    async def authenticate(self, token: str) -> Principal:
-        return Principal(bytes.fromhex(token).decode(), frozenset(SCOPES), PrincipalSettings())
-
-    async def still_counts(self, principal: Principal) -> bool:
-        return True
-
-
 async def test_subjects_that_would_break_a_line_of_the_ledger(
     simulator: Simulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -343,87 +190,40 @@ async def test_subjects_that_would_break_a_line_of_the_ledger(
     assert not [line for line in caplog.text.splitlines() if line.startswith(("ERROR forged", '{"who'))]
 
 
-async def test_jobs_of_subjects_that_are_named_like_another_owner(simulator: Simulator) -> None:
-    """B13: no subject is an owner of jobs that is not a token."""
-    simulator.script(MODEL, *[Answer(text="never", hold="gate")] * 3)
-    async with served(simulator.url, auth=Vouched()) as url:
-        peer = HttpPeer(int(url.split(":")[2].split("/")[0]))
-
-        async def ask(name: str, tool: str, **arguments: Any) -> Any:
-            header = {"Authorization": f"Bearer {name.encode().hex()}"}
-            answer = await peer.post(call(1, tool, era="modern", **arguments), "modern", **header)
-            return answer.messages[-1]["result"]
-
-        begun = await ask("ann", "ollama_generate", model=MODEL, prompt="Hi", background=True)
-        job = begun["_meta"]["ollama-mcp-server/job"]["id"]
-        for name in ("Ann", "ann ", "token ann", "everybody", "", "session", "*", "local"):
-            said = await ask(name or "nobody", "ollama_job", action="cancel", id=job)
-            assert said["isError"] and "There is no job" in json.dumps(said), name
-        assert not simulator.disconnects
-
-
-REDIRECTS = [301, 302, 303, 307, 308]
+async def test_names_that_only_begin_like_an_allowed_model(simulator: Simulator, tmp_path: Path) -> None:
+    """B16: a namespace or a host whose name begins as a pattern is no model that the pattern allows."""
+    found = simulator.store.find(OTHER)
+    assert found is not None
+    names = ["qwen3evil/x", "qwen3.example/evil/x", "registry.ollama.ai/qwen3evil/x"]
+    for name in names:
+        simulator.store.add(found.renamed(parse_name(name)))
+    allowed = {"user": {"models": ["qwen3*", "re*", "hf.co/*"]}, "other": {"models": ["*"]}}
+    async with team_at(simulator.url, tmp_path, principals=allowed) as team:
+        async with team.client("user") as client:
+            for name in (*names, MODEL, f"registry.ollama.ai/library/{MODEL}", "hf.co.evil/a/b", "hf.com/a/b"):
+                said = await client.call_tool("ollama_generate", {"model": name, "prompt": "Hi"})
+                assert "may not use the model" in error(said, "not_allowed"), name
+            assert not (await client.call_tool("ollama_generate", {"model": OTHER, "prompt": "Hi"})).is_error
+        async with team.client("other") as client:
+            for name in (names[0], MODEL):
+                assert not (await client.call_tool("ollama_generate", {"model": name, "prompt": "Hi"})).is_error
 
 
-@pytest.mark.parametrize("status", REDIRECTS)
-async def test_a_host_that_sends_every_request_elsewhere(status: int) -> None:
-    """B14: with the key and the body of a request, nothing goes where a host points."""
-    heard: list[bytes] = []
-
-    async def sink(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append(await reader.read(100))
-        writer.close()
-
-    async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while head := await reader.readuntil(b"\r\n\r\n"):
-            length = next(
-                (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0
-            )
-            await reader.readexactly(length)
-            place = b"Location: http://127.0.0.1:%d/\r\n" % there.sockets[0].getsockname()[1]
-            writer.write(b"HTTP/1.1 %d Elsewhere\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n" % (status, place))
-            writer.close()
-            return
-
-    async with (
-        await asyncio.start_server(sink, "127.0.0.1", 0) as there,
-        await asyncio.start_server(host, "127.0.0.1", 0) as server,
-    ):
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        given: dict[str, Any] = {"api_key": "CANARY", "headers": {"X-Key": "CANARY"}, "web": True}
-        async with connected(url, cloud_url=url, **given, policy={"pull": "allow", "push": "allow"}) as client:
-            for tool, arguments in (
-                ("ollama_chat", {"model": MODEL, "prompt": "Hi"}),
-                ("ollama_list_models", {}),
-                ("ollama_pull_model", {"model": MODEL}),
-                ("ollama_push_model", {"model": f"me/{MODEL}"}),
-                ("ollama_embed", {"model": EMBEDDER, "input": ["a"]}),
-                ("ollama_web_search", {"query": "a"}),
-                ("ollama_copy_model", {"source": MODEL, "destination": "mine"}),
-            ):
-                result = await client.call_tool(tool, arguments)
-                assert result.is_error and "CANARY" not in result.model_dump_json(), tool
-    assert heard == []
-
-
-async def test_a_model_that_moves_to_the_cloud_once_it_was_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """B15: under `network` off the name that was local a moment ago gets nothing more."""
-    card: dict[str, Any] = {"capabilities": ["completion"], "details": {"family": "llama"}, "model_info": {}}
-
-    async def show(request: RawRequest, connection: Connection) -> None:
-        await response(json.dumps(card))(request, connection)
-
-    none = response('{"models": []}')
-    chunk = {"model": MODEL, "created_at": "2026-11-21T02:39:24.32Z", "message": {"role": "assistant", "content": "Hi"}}
-    chat = stream({**chunk, "done": True, "done_reason": "stop"})
-    host = by_path(show=show, tags=none, ps=none, version=version("0.33.0"), chat=chat)
-    async with serving(host) as raw, connected(raw.url, network="off") as client:
-        assert not (await client.call_tool("ollama_chat", {"model": MODEL, "prompt": "Hi"})).is_error
-        card["remote_host"] = "https://ollama.com:443"
-        # A card counts for a second.
-        monkeypatch.setattr(network_guard, "_CARD_SECONDS", 0.0)
-        sent = len(raw.requests)
-        said = error(await client.call_tool("ollama_chat", {"model": MODEL, "prompt": "CANARY"}), "not_allowed")
-        assert "network" in said
-        assert "CANARY" not in str([one.body for one in raw.requests])
-        assert not [one for one in raw.requests[sent:] if one.path == "/api/chat"]
+async def test_hosts_that_others_use(simulator: Simulator, tmp_path: Path) -> None:
+    """B17: no name, address or model of them is in a list, an error or a proposal, whether they answer or not."""
+    async with Simulator() as gone:
+        url = gone.url
+    async with Simulator(version="latest", models=("gemma3:4b", EMBEDDER)) as second:
+        hosts = {"one": {"url": simulator.url}, "two": {"url": second.url}, "three": {"url": url}}
+        limits = {"user": {"hosts": ["two"]}}
+        async with team_at("", tmp_path, hosts=hosts, principals=limits) as team, team.client("user") as client:
+            said = await everything_shown(client)
+            for name in ("one", "three"):
+                chat = {"model": MODEL, "prompt": "Hi", "host": name}
+                said[f"chat at {name}"] = (await client.call_tool("ollama_chat", chat)).model_dump_json()
+    assert second.url.removeprefix("http://") in str(said)
+    for where, text in said.items():
+        for address in (simulator.url, url):
+            assert address.removeprefix("http://") not in text, where
+        assert OTHER not in text, (where, text)
+    assert not [one for one in simulator.requests if one.path in ("/api/chat", "/api/generate", "/api/embed")]

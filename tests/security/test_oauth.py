@@ -134,6 +134,11 @@ def signed_with_public_key(issuer: Issuer) -> str:
     return (message + b"." + signature).decode()
 
 
+def encoded(part: Any) -> str:
+    """A part of a token."""
+    return base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
+
+
 async def test_good_tokens_are_let_in(simulator: Simulator, issuer: Issuer) -> None:
     async with trusting(simulator, issuer) as ask:
         now = int(time.time())
@@ -178,6 +183,16 @@ async def test_bad_tokens_are_unauthorized(
         "signature cut": f"{head}.{body}.{signature[:-4]}",
         "signature left out": f"{head}.{body}.",
         "body of another": f"{head}.{issuer.token(scope='manage').split('.')[1]}.{signature}",
+        "expiry that is no number": issuer.token(exp="soon"),
+        "expiry beyond every number": issuer.token(exp=float("inf")),
+        "audiences of others": issuer.token(aud=["https://other.example", ""]),
+        "audience that is no text": issuer.token(aud=7),
+        "issuer with a slash more": issuer.token(iss=issuer.url + "/"),
+        "algorithm in lower case": f"{encoded({'alg': 'rs256', 'kid': 'one'})}.{body}.{signature}",
+        "algorithm left out": f"{encoded({'kid': 'one'})}.{body}.{signature}",
+        "header that is a list": f"{encoded(['RS256'])}.{body}.{signature}",
+        "key that is a path": issuer.token(STRANGER, headers={"kid": "../../../dev/null"}),
+        "nested": issuer.token(headers={"cty": "JWT"}, sub={"a": "b"}),
         "no JWT": "omcp_x",
         "deep": "e30." * 2_000,
         "own token": "x.y.z",
@@ -207,6 +222,7 @@ async def test_bad_tokens_are_unauthorized(
         ({"scope": ABSENT}, 403),
         ({"scope": 7}, 403),
         ({"scope": "files"}, 403),
+        ({"scope": "metrics"}, 403),
         ({"scope": {"read": True}}, 403),
     ],
 )
@@ -304,7 +320,7 @@ async def test_clients_learn_where_to_get_a_token(simulator: Simulator, issuer: 
             assert (answer.status, answer.header("content-type")) == (200, "application/json")
             said = json.loads(answer.body)
             assert (said["resource"], said["authorization_servers"]) == (AUDIENCE, [issuer.url])
-            assert said["scopes_supported"] == ["read", "use", "manage", "files"]
+            assert said["scopes_supported"] == ["read", "use", "manage", "files", "metrics"]
             assert (await ask.peer.raw(f"GET {path} HTTP/1.1\nHost: evil.com\n")).status == 421
         none = await ask.peer.post(modern(1, "tools/list"), "modern")
         assert none.status == 401

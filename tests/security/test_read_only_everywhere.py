@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from mcp import Client
 
 from ollama_mcp.simulator import Simulator
+from tests.observation.test_tracing import process
 from tests.security.team import ERAS, team_at
 from tests.server.test_read_only import ALLOWED, ARGUMENTS, USER_TOOLS, owned
 from tests.support import connected, texts
@@ -37,10 +39,13 @@ async def call_everything(client: Client, names: set[str]) -> None:
         assert result.is_error and "read_only" in texts(result)[0], (what, keep_alive)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("era", ERAS)
 async def test_over_stdio(simulator: Simulator, tmp_path: Path, era: str):
     before = owned(simulator)
-    async with connected(simulator.url, mode=era, **settings(tmp_path)) as client:
+    config = tmp_path / "settings.json"
+    config.write_text(json.dumps({**settings(tmp_path), "store": {"path": ":memory:"}}), encoding="utf-8")
+    async with process(simulator, tmp_path, "--config", str(config), "--no-cache", era=era) as client:
         await call_everything(client, {tool.name for tool in (await client.list_tools()).tools})
     assert owned(simulator) == before
 

@@ -28,7 +28,7 @@ from tests.transports.wire import modern
 
 MODEL = "llama3.2:3b"
 # Each stands for a secret of another kind; none may come out anywhere.
-KEY, HEADER, CLOUD_KEY, USER, PASSWORD = "CANARYKEY", "CANARYHEADER", "CANARYCLOUD", "CANARYUSER", "CANARYPASS"
+KEY, HEADER, CLOUD_KEY, USER, PASSWORD = "CANARY/KEY", "CANARYHEADER", "CANARYCLOUD", "CANARYUSER", "CANARYPASS"
 CALLS: list[tuple[str, dict[str, Any]]] = [
     ("ollama_chat", {"model": MODEL, "prompt": "Hi"}),
     ("ollama_chat", {"model": "absent", "prompt": "Hi"}),
@@ -49,6 +49,9 @@ FAULTS = [
     Fault("redirect"),
     Fault("status", status=401, text=f"wrong key: Bearer {KEY}, {HEADER}"),
     Fault("status", status=500, text=f"Authorization: {KEY}"),
+    # After the status 200, in a line of the stream.
+    Fault("error_line", text=f"wrong key: Bearer {KEY}, {HEADER}"),
+    Fault("error_line", text=f"wrong key: Bearer {KEY}", path="/api/pull"),
 ]
 
 

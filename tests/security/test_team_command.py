@@ -73,7 +73,7 @@ def test_a_token_is_made_listed_and_revoked(
     assert secret not in said and "shown only now" in said and "next start" in said
     assert token("list")[1].startswith("ann  use,manage  20")
     assert token("add", "bob")[2].count("\n") == 1
-    why = "ollama-mcp-server: There is no scope 'admin'. Scopes: read, use, manage, files.\n"
+    why = "ollama-mcp-server: There is no scope 'admin'. Scopes: read, use, manage, files, metrics.\n"
     assert token("add", "eve", "--scope", "admin") == (2, "", why)
     assert token("revoke")[0] == 2
     assert "ann is revoked" in token("revoke", "ann")[1]

@@ -61,6 +61,9 @@ async def test_what_is_not_exactly_one_known_token_is_unauthorized(simulator: Si
             assert answer.status == 401 or (len(value) > 20_000 and answer.status == 400), value
             assert answer.status == 400 or 'error="invalid_' in (answer.header("www-authenticate") or "")
             assert good.encode() not in answer.body
+        # What no header may have is refused before it is read as one.
+        for value in (f"Bearer {good}\0", f"Bearer {good}\r\n X: y", "Bearer a\rb"):
+            assert (await team.peer.raw(f"{request}Authorization: {value}\n", body)).status in (400, 401), value
         line = f"Authorization: Bearer {good}\n"
         assert (await team.peer.raw(f"{request}{line}{line}", body)).status == 401
         assert (
@@ -175,7 +178,7 @@ def test_the_file_has_digests_and_is_for_its_owner_alone(tmp_path: Path) -> None
         with pytest.raises(InvalidArgument, match="no name of a token"):
             add_token(file, name, ["use"])
     for scopes in ([], ["admin"], ["read", "USE"], ["read-all"]):
-        with pytest.raises(InvalidArgument, match=r"Scopes: read, use, manage, files\."):
+        with pytest.raises(InvalidArgument, match=r"Scopes: read, use, manage, files, metrics\."):
             add_token(file, "bob", scopes)
     with pytest.raises(InvalidArgument, match="no token 'bob'"):
         revoke_token(file, "bob")
@@ -225,6 +228,11 @@ def test_a_file_that_others_control_stops_the_start(tmp_path: Path) -> None:
     real, file = tmp_path / "real", tmp_path / "tokens"
     add_token(real, "ann", ["use"])
     file.symlink_to(real)
+    before = real.read_bytes()
+    for change in (lambda: add_token(file, "eve", ["manage"]), lambda: revoke_token(file, "ann")):
+        with pytest.raises(DiskError, match="is a symbolic link"):
+            change()
+    assert real.read_bytes() == before
     cases = {"is a symbolic link": lambda: None, "can be written by others": lambda: _replace(file, real, 0o620)}
     cases["is not a file"] = lambda: _replace_by_pipe(file)
     for why, prepare in cases.items():

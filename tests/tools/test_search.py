@@ -198,6 +198,17 @@ async def test_each_place_names_its_section_and_near_duplicates_are_one_with_the
     assert places(texts) == ["texts[0]", "texts[1]", "texts[2]"]
 
 
+async def test_images_are_left_out_and_it_is_said(simulator: Simulator, folder: Path):
+    for name in ("a", "b"):
+        (folder / f"{name}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
+    async with reader(simulator, folder) as client:
+        found = await ranked(client, "hammer", files=[str(folder)])
+        named = await ranked(client, "hammer", files=[f"{folder}/a.png", f"{folder}/tools.txt"])
+    assert places(found)[0] == f"{folder}/tools.txt:1" and found["passages"] == 3
+    assert found["notes"][0].endswith("skipped, not text: 2 files")
+    assert named["notes"] == [f"not read: '{folder}/a.png': [invalid_argument] an image; Ollama embeds text"]
+
+
 # Without numpy.
 
 
@@ -205,7 +216,8 @@ async def test_without_numpy_the_same_is_found(simulator: Simulator, folder: Pat
     many = [f"text {number}" for number in range(50)]
     async with reader(simulator, folder) as client:
         by_numpy = await ranked(client, "a cat on a sofa", files=[str(folder)], texts=[*many, CAT, CAT])
-        monkeypatch.setitem(sys.modules, "numpy", None)
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    async with reader(simulator, folder) as client:
         plain = await ranked(client, "a cat on a sofa", files=[str(folder)], texts=[*many, CAT, CAT])
     assert plain["rows"] == by_numpy["rows"]
 

@@ -98,9 +98,11 @@ async def test_a_unix_socket_serves_its_owner(simulator: Simulator, tmp_path: Pa
     async with serving(simulator, "--transport", "http", "--socket", str(path)) as (_, where):
         assert where == str(path)
         reader, writer = await asyncio.open_unix_connection(path)
-        writer.write(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert (await read_answer(reader)).status == 200
-        writer.close()
+        try:
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert (await read_answer(reader)).status == 200
+        finally:
+            writer.close()
     assert not await asyncio.to_thread(path.exists)
 
 

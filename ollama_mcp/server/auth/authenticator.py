@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Protocol
 
 from ollama_mcp.errors import DiskError
-from ollama_mcp.hosts.principal import Account, Principal
-from ollama_mcp.hosts.recent import RecentDict
+from ollama_mcp.hosts.principal import Principal
 from ollama_mcp.server.auth import token_file
+from ollama_mcp.server.auth.accounts import Accounts
 from ollama_mcp.server.auth.token_file import Token
 from ollama_mcp.settings.auth import PrincipalSettings
 
 _log = logging.getLogger("ollama_mcp.auth")
 _CHECK_SECONDS = 1.0
 _MAX_TOKEN_CHARS = 16_384
-MAX_ACCOUNTS = 100_000
 
 
 class Unauthenticated(Exception):
@@ -48,10 +47,12 @@ class Authenticator(Protocol):
     Attributes:
         issuer: Where clients get one (OAuth), or "".
         audience: What it has to be made for, or "".
+        accounts: What each principal has used.
     """
 
     issuer: str
     audience: str
+    accounts: Accounts
 
     async def authenticate(self, token: str) -> Principal:
         """The principal of a token.
@@ -89,7 +90,7 @@ class TokenAuthenticator:
     ) -> None:
         self.issuer = self.audience = ""
         self._limits = limits
-        self._accounts: RecentDict[str, Account] = RecentDict(MAX_ACCOUNTS)
+        self.accounts = Accounts()
         self._file = file
         self._fixed = list(fixed)
         self._tokens: list[Token] = []
@@ -121,9 +122,7 @@ class TokenAuthenticator:
                 found = known
         if found is None:
             raise Unauthenticated("the token is not known or was revoked", "invalid_token")
-        if found.name not in self._accounts:
-            self._accounts[found.name] = Account()
-        account = self._accounts[found.name]
+        account = await self.accounts.of(found.name)
         return Principal(found.name, found.scopes, self._limits(found.name), account, found.digest)
 
     async def still_counts(self, principal: Principal) -> bool:

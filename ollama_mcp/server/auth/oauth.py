@@ -8,9 +8,9 @@ from typing import Any, cast
 import jwt
 
 from ollama_mcp.errors import InvalidArgument, OllamaMCPError
-from ollama_mcp.hosts.principal import LOCAL, SCOPES, Account, Principal
-from ollama_mcp.hosts.recent import RecentDict
-from ollama_mcp.server.auth.authenticator import MAX_ACCOUNTS, AuthUnavailable, Unauthenticated
+from ollama_mcp.hosts.principal import LOCAL, SCOPES, Principal
+from ollama_mcp.server.auth.accounts import Accounts
+from ollama_mcp.server.auth.authenticator import AuthUnavailable, Unauthenticated
 from ollama_mcp.server.auth.issuer_keys import ALGORITHMS, IssuerKeys
 from ollama_mcp.settings.auth import AuthSettings, PrincipalSettings
 
@@ -47,7 +47,7 @@ class JwtAuthenticator:
         self.issuer, self.audience = settings.issuer, settings.audience
         self._keys = IssuerKeys(settings.issuer, settings.jwks_url, settings.ca_file)
         self._limits = limits
-        self._accounts: RecentDict[str, Account] = RecentDict(MAX_ACCOUNTS)
+        self.accounts = Accounts()
 
     async def authenticate(self, token: str) -> Principal:
         """The principal of a token: its subject, with the scopes that are ours.
@@ -60,9 +60,7 @@ class JwtAuthenticator:
         name = claims["sub"]
         if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME_CHARS or name == LOCAL:
             raise _invalid("the token has no subject")
-        if name not in self._accounts:
-            self._accounts[name] = Account()
-        return Principal(name, _scopes(claims), self._limits(name), self._accounts[name])
+        return Principal(name, _scopes(claims), self._limits(name), await self.accounts.of(name))
 
     async def still_counts(self, principal: Principal) -> bool:
         """Always: a token is for its time, and work that it began may last longer."""

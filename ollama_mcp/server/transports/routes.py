@@ -23,6 +23,11 @@ def http_routes(server: OllamaServer) -> dict[str, Route]:
 
         files = FilesRoute(settings)
         found[PATH] = Route(files, "files", takes_body=True, running=lambda: _tidying(files))
+    if server.observer is not None and settings.metrics.over_http:
+        from ollama_mcp.server.metrics import PATH, Metrics
+
+        (figures,) = (one for one in server.observer.recorders if isinstance(one, Metrics))
+        found[PATH] = Route(figures.serve, "metrics")
     return found
 
 

@@ -58,13 +58,17 @@ class Decider:
             "again by schema, without probabilities.",
         ]
 
-    async def decide(self, text: str, images: Sequence[str] = (), *, from_file: bool = False) -> dict[str, Verdict]:
+    async def decide(
+        self, text: str, images: Sequence[str] = (), *, from_file: bool = False, only_probabilities: bool = False
+    ) -> dict[str, Verdict]:
         """Answer the questions about one input.
 
         Args:
             text: The text; "" beside images.
             images: Images as base64, as `ollama_mcp.work.chat.attachments.prepare_images` gives them.
             from_file: Whether the text was read from a file, so that the agent never saw it.
+            only_probabilities: Whether a question that is not answered with a letter is left out, and not asked again
+                by schema.
 
         Returns:
             A verdict for each question, by its name, in the order of the questions.
@@ -83,6 +87,8 @@ class Decider:
             if self.method == "logprobs" and len(question.options) <= MAX_TOP_LOGPROBS
         ]
         verdicts = await self._logprobs.decide(subject, by_letter)
+        if only_probabilities:
+            return verdicts
         self._letterless += len(by_letter) - len(verdicts)
         if left := [question for question in self._questions if question.name not in verdicts]:
             verdicts |= await decide_by_schema(self._session, subject.already_counted if by_letter else subject, left)

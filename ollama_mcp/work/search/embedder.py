@@ -125,7 +125,7 @@ class Embedder:
             OllamaMCPError: The host or the model fails; vectors that arrived before are kept. Or it was replaced.
         """
         self._started = time.monotonic()
-        missing = await load_stored(self._call.store.embeddings, self._space, corpus, list(corpus.texts), into)
+        missing = await load_stored(self._call.store.embeddings, self._space, corpus, list(corpus.places), into)
         try:
             while missing:
                 self._total = self.embedded + len(missing)

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from ollama_mcp.errors import OllamaMCPError
+from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.work.cloud_policy import check_cloud_policy
-from ollama_mcp.work.decide import ClosedQuestion
-from ollama_mcp.work.decide.decider import prepare_decider
+from ollama_mcp.work.search.judges import Judge, find_judges
 
 if TYPE_CHECKING:
     from ollama_mcp.store import Store
     from ollama_mcp.work.call_context import CallContext
-    from ollama_mcp.work.decide.decider import Decider
     from ollama_mcp.work.search.corpus import Corpus
     from ollama_mcp.work.search.fusion import Found
 
 # What a model is asked about; the rest keeps its order behind it.
 MAX_JUDGED = 40
 JUDGED = "judged"
-_QUESTION = "Does the passage answer what is searched for, or is it about just that?"
 # A model that cannot tell these apart cannot judge others: what is searched for, a passage that has it, and one that
 # only shares words with it.
 _KNOWN = (
@@ -40,8 +39,13 @@ _KNOWN = (
 # The share of pairs of a right and a wrong passage in which the right one has to get more.
 _MIN_SEPARATION = 0.8
 
-# By store as a server's identity, then by model: whether it told the known passages apart.
-_able: WeakKeyDictionary[Store, dict[str, bool]] = WeakKeyDictionary()
+# Other known passages are another probe. Their order and the share count too.
+_PROBE = f"judge {hashlib.sha256(repr((_KNOWN, _MIN_SEPARATION)).encode()).hexdigest()[:12]}"
+# For all of them together, with loading the model.
+_PROBE_SECONDS = 60.0
+
+# By store as a server's identity: the models that were too slow for that, which its later searches do not wait for.
+_too_slow: WeakKeyDictionary[Store, set[str]] = WeakKeyDictionary()
 
 
 async def judge(call: CallContext, query: str, found: Sequence[Found], corpus: Corpus) -> tuple[list[Found], list[str]]:
@@ -55,27 +59,61 @@ async def judge(call: CallContext, query: str, found: Sequence[Found], corpus: C
         OllamaMCPError: The settings keep the files from the model.
     """
     first, rest = list(found[:MAX_JUDGED]), list(found[MAX_JUDGED:])
-    try:
-        decider = await prepare_decider(call, [ClosedQuestion(question=_QUESTION, name=JUDGED)], "")
-    except OllamaMCPError as error:
-        return list(found), [f"Not judged: {error} {error.next_step}".strip()]
-    if any(one.place.text_index < 0 for one in first):
-        await check_cloud_policy(call, decider.model, "cloud_files")
-    if decider.method == "schema":
-        return list(found), [f"Not judged: {decider.model} gives no probabilities."]
+    refused: list[str] = []
+    judges = find_judges(call)
+    while True:
+        try:
+            one = await anext(judges, None)
+        except OllamaMCPError as error:
+            refused.append(f"Not judged: {error} {error.next_step}".strip())
+            one = None
+        if one is None:
+            return list(found), refused
+        if any(place.place.text_index < 0 for place in first):
+            await check_cloud_policy(call, one.model, "cloud_files")
+        if why := await _why_not(call, one):
+            refused.append(f"Not judged by {one.model}: {why}.")
+            continue
+        ordered, notes = await _judged_by(call, one, query, first, corpus)
+        return [*ordered, *rest], [*refused, *notes]
+
+
+async def _why_not(call: CallContext, judge: Judge) -> str:
+    """Why a model cannot judge, or ""."""
+    if judge.method == "schema":
+        return "it gives no probabilities"
+    # Decision models are made for it, and probabilities are all they give.
+    if judge.method == "decision":
+        return ""
+    slow = _too_slow.setdefault(call.store, set())
+    too_slow = f"{_PROBE_SECONDS:g} s were not enough for {2 * len(_KNOWN)} short passages"
+    if judge.model in slow:
+        return too_slow
+    async with call.progress.phase(f"finding out whether {judge.model} can judge"):
+        try:
+            able = await _is_able(call, judge)
+        except TimeoutError:
+            slow.add(judge.model)
+            return too_slow
+        except OllamaMCPError as error:
+            return str(error).rstrip(".")
+    return "" if able else "it cannot tell known right passages from wrong ones"
+
+
+async def _judged_by(
+    call: CallContext, judge: Judge, query: str, found: list[Found], corpus: Corpus
+) -> tuple[list[Found], list[str]]:
+    texts = [(corpus.full_text(one.key), one.place.text_index < 0) for one in found]
     seconds = call.settings.work.judge_seconds
-    async with call.progress.phase(f"judging {len(first)} places with {decider.model}"):
-        if decider.method == "logprobs" and not await _is_able(call, decider):
-            return list(found), [f"Not judged: {decider.model} cannot tell right passages from wrong ones."]
-        texts = [(corpus.full_text(one.key), one.place.text_index < 0) for one in first]
-        chances, failure = await _chances(decider, query, texts, seconds)
+    async with call.progress.phase(f"judging {len(found)} places with {judge.model}"):
+        chances, failure = await _chances(judge, query, texts, seconds)
     judged = sum(chance is not None for chance in chances)
     if not judged:
         why = str(failure) if failure is not None else f"{seconds:g} s were not enough (setting work.judge_seconds)."
-        return list(found), [f"Not judged: {why}"]
-    left = "" if judged == len(first) else f"; for the others {failure or f'{seconds:g} s were not enough'}"
-    notes = [f"Judged by {decider.model} ({decider.method}): the first {judged} of {len(found)} places{left}."]
-    return [*_ordered(first, chances), *rest], notes
+        return found, [f"Not judged: {why}"]
+    left = "" if judged == len(found) else f"; for the others {failure or f'{seconds:g} s were not enough'}"
+    how = f"{judge.model} ({judge.method})"
+    return _ordered(found, chances), [f"Judged by {how}: {judged} of the first {len(found)} places{left}."]
 
 
 def _ordered(found: Sequence[Found], chances: Sequence[float | None]) -> list[Found]:
@@ -93,24 +131,36 @@ def _ordered(found: Sequence[Found], chances: Sequence[float | None]) -> list[Fo
     ]
 
 
-async def _is_able(call: CallContext, decider: Decider) -> bool:
-    """Whether the model tells known passages apart, asked once for each model of a server."""
-    known = _able.setdefault(call.store, {})
-    identity = f"{decider.model} {(await call.hosts.installed_model(decider.model)).digest}"
-    if identity not in known:
-        asked = [(query, text) for query, right, wrong in _KNOWN for text in (right, wrong)]
-        results = await asyncio.gather(*(_chance(decider, query, text) for query, text in asked))
-        chances = [chance for chance in results if isinstance(chance, float)]
-        if len(chances) < len(asked):
-            return False
-        right, wrong = chances[::2], chances[1::2]
-        won = sum((one > other) + (one == other) / 2 for one in right for other in wrong)
-        known[identity] = won >= _MIN_SEPARATION * len(right) * len(wrong)
-    return known[identity]
+async def _is_able(call: CallContext, judge: Judge) -> bool:
+    """Whether a model tells known passages apart; asked once for each model.
+
+    Raises:
+        TimeoutError: It did not answer in time.
+        OllamaMCPError: The host or the model failed.
+    """
+    name = parse_name(judge.model)
+    # A cloud model has no digest here.
+    digest = name.key if name.is_cloud else (await call.hosts.installed_model(judge.model)).digest
+    digest = f"{judge.method} {digest}"
+    if (passed := await call.store.probes.passed(_PROBE, digest)) is not None:
+        return passed
+    asked = [(query, text) for query, right, wrong in _KNOWN for text in (right, wrong)]
+    try:
+        async with asyncio.timeout(_PROBE_SECONDS), asyncio.TaskGroup() as group:
+            tasks = [group.create_task(judge.chance(query, text)) for query, text in asked]
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    # No answer is no judgement either way.
+    chances = [0.5 if (chance := task.result()) is None else chance for task in tasks]
+    right, wrong = chances[::2], chances[1::2]
+    won = sum((one > other) + (one == other) / 2 for one in right for other in wrong)
+    passed = won >= _MIN_SEPARATION * len(right) * len(wrong)
+    await call.store.probes.keep(_PROBE, digest, passed=passed)
+    return passed
 
 
 async def _chances(
-    decider: Decider, query: str, texts: Sequence[tuple[str, bool]], seconds: float
+    judge: Judge, query: str, texts: Sequence[tuple[str, bool]], seconds: float
 ) -> tuple[list[float | None], OllamaMCPError | None]:
     """The probability of each text, None where there is none; and the last failure."""
     chances: list[float | None] = [None] * len(texts)
@@ -118,11 +168,10 @@ async def _chances(
 
     async def ask(number: int, text: str, from_file: bool) -> None:
         nonlocal failure
-        answer = await _chance(decider, query, text, from_file=from_file)
-        if isinstance(answer, OllamaMCPError):
-            failure = answer
-        else:
-            chances[number] = answer
+        try:
+            chances[number] = await judge.chance(query, text, from_file=from_file)
+        except OllamaMCPError as error:
+            failure = error
 
     try:
         async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
@@ -132,12 +181,3 @@ async def _chances(
         # What is judged so far counts.
         pass
     return chances, failure
-
-
-async def _chance(decider: Decider, query: str, text: str, *, from_file: bool = False) -> float | OllamaMCPError | None:
-    subject = f"Searched for: {query.strip()}\n\nPassage:\n{text}"
-    try:
-        verdict = (await decider.decide(subject, from_file=from_file))[JUDGED]
-    except OllamaMCPError as error:
-        return error
-    return None if verdict.probabilities is None else verdict.probabilities["yes"]

@@ -13,14 +13,8 @@ from ollama_mcp.hosts.model_cards import capabilities_of, default_options
 from ollama_mcp.work.choosing import choose
 from ollama_mcp.work.model_watch import ModelWatch
 from ollama_mcp.work.search.embedder import Embedder, Prefixes, prefixes_of
-from ollama_mcp.work.search.vector_index import (
-    BYTES_PER_NUMBER,
-    CACHE_BYTES,
-    IndexCache,
-    VectorIndex,
-    check_numpy,
-    nearest,
-)
+from ollama_mcp.work.search.index_cache import IndexCache
+from ollama_mcp.work.search.vector_index import BYTES_PER_NUMBER, CACHE_BYTES, VectorIndex, check_numpy, nearest
 
 if TYPE_CHECKING:
     from ollama_mcp.api import ModelCard
@@ -35,7 +29,7 @@ _REPLACED = "Vectors of two models cannot be compared. Make the same call again.
 DEFAULT_CONTEXT_LENGTH = 512
 
 # By store, so that a cache lives as long as its server, and several servers in one process share none.
-_caches: WeakKeyDictionary[Store, IndexCache] = WeakKeyDictionary()
+_caches: WeakKeyDictionary[Store, IndexCache[VectorIndex]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +121,7 @@ def _context_length(call: CallContext, card: ModelCard) -> int:
 
 
 def _cache_key(corpus: Corpus, space: str) -> bytes:
-    check_numpy(len(corpus.texts))
+    check_numpy(len(corpus.places))
     return corpus.cache_key(space)
 
 
@@ -138,6 +132,7 @@ async def _index(
     index = cache.get(cache_key)
     if index is not None:
         # This corpus is new; its passages are halved in the same order, or the index would not match it.
+        await corpus.load(index.halved)
         await asyncio.to_thread(corpus.halve, index.halved)
         return index
     index = VectorIndex(dimensions)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import heapq
 import struct
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from operator import mul
 from typing import TYPE_CHECKING
 
 from ollama_mcp._command import how_to_install
 from ollama_mcp.errors import BadAnswer, InvalidArgument
-from ollama_mcp.work.search.fusion import MEANING, Found, best_places
+from ollama_mcp.work.search.candidates import Search, best_of, has_numpy
+from ollama_mcp.work.search.fusion import MEANING, Found
 
 if TYPE_CHECKING:
     from ollama_mcp.store import EmbeddingCache
@@ -22,18 +21,11 @@ if TYPE_CHECKING:
 
 BYTES_PER_NUMBER = 4
 CACHE_BYTES = 512_000_000
-# Queries over a few texts of their own each would fill the memory by what an index costs beside its numbers.
-MAX_INDEXES = 64
 # Vectors are read from the store in pages, each copied to its place before the next: all at once would be in memory
 # twice.
 _PAGE = 4_096
 # About a second of work in plain Python.
 MAX_WITHOUT_NUMPY = 20_000
-# By how much the number of candidates grows if several of them turn out to be at the same place.
-_CANDIDATES_FACTOR = 8
-
-# Returns score and row of the `count` nearest rows, in any order; more than `count` if some are equally near.
-Search = Callable[[int], list[tuple[float, int]]]
 
 
 @dataclass(slots=True)
@@ -54,6 +46,11 @@ class VectorIndex:
     halved: list[bytes] = field(default_factory=list[bytes])
     left_out: list[bytes] = field(default_factory=list[bytes])
 
+    @property
+    def size(self) -> int:
+        """The bytes of its numbers."""
+        return len(self.data)
+
     def add(self, key: bytes, vector: bytes) -> None:
         """Add a row.
 
@@ -70,36 +67,6 @@ class VectorIndex:
         self.data += vector
 
 
-class IndexCache:
-    """The indexes of the last corpora, so that the next query on the same corpus does not even need the store.
-
-    They are found by a hash of all passages: a client that has not read the same texts finds nothing.
-
-    Args:
-        max_bytes: Limit for all of them together.
-    """
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._indexes: OrderedDict[bytes, VectorIndex] = OrderedDict()
-
-    def get(self, cache_key: bytes) -> VectorIndex | None:
-        """Return the index of a corpus, or None."""
-        index = self._indexes.get(cache_key)
-        if index is not None:
-            self._indexes.move_to_end(cache_key)
-        return index
-
-    def put(self, cache_key: bytes, index: VectorIndex) -> None:
-        """Keep the index of a corpus, and evict the least recently used ones."""
-        self._indexes[cache_key] = index
-        while (
-            len(self._indexes) > MAX_INDEXES
-            or sum(len(cached.data) for cached in self._indexes.values()) > self._max_bytes
-        ):
-            self._indexes.popitem(last=False)
-
-
 async def load_stored(
     embeddings: EmbeddingCache, space: str, corpus: Corpus, keys: Sequence[bytes], into: VectorIndex
 ) -> list[bytes]:
@@ -112,6 +79,7 @@ async def load_stored(
     while waiting:
         page, waiting = waiting[:_PAGE], waiting[_PAGE:]
         found = await embeddings.get(space, page)
+        await corpus.load([key for key in page if not found.get(key)])
         waiting += await asyncio.to_thread(_add_page, found, page, corpus, into, missing)
     return missing
 
@@ -139,7 +107,7 @@ def check_numpy(passages: int) -> None:
     Raises:
         InvalidArgument: numpy is needed and not installed.
     """
-    if passages > MAX_WITHOUT_NUMPY and not _has_numpy():
+    if passages > MAX_WITHOUT_NUMPY and not has_numpy():
         raise InvalidArgument(
             f"Searching {passages:,} passages needs numpy; without it at most {MAX_WITHOUT_NUMPY:,} are searched.",
             next_step=f"{how_to_install('rank')} Or give fewer files.",
@@ -155,22 +123,8 @@ def nearest(index: VectorIndex, query: bytes, corpus: Corpus, count: int) -> lis
         corpus: Where the passages are.
         count: Maximum number of places.
     """
-    search = _search_with_numpy(index, query) if _has_numpy() else _search_in_python(index, query)
-    candidates = count
-    while True:
-        candidates = min(candidates, len(index.rows))
-        found = best_places(corpus, ((score, index.rows[row]) for score, row in search(candidates)), MEANING)
-        if len(found) >= count or candidates == len(index.rows):
-            return found[:count]
-        candidates *= _CANDIDATES_FACTOR
-
-
-def _has_numpy() -> bool:
-    try:
-        import_module("numpy")
-    except ImportError:
-        return False
-    return True
+    search = _search_with_numpy(index, query) if has_numpy() else _search_in_python(index, query)
+    return best_of(search, len(index.rows), index.rows, corpus, count, MEANING)
 
 
 def _search_with_numpy(index: VectorIndex, query: bytes) -> Search:

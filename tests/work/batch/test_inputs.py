@@ -81,12 +81,12 @@ async def test_a_jsonl_file_that_is_one_array_has_its_items_as_rows(bench: Bench
 
 
 async def test_a_long_array_is_read_whole_and_a_bad_item_is_a_marked_row(bench: Bench):
-    texts = [f"text {number} " + "y" * 700 for number in range(3_000)]
+    texts = [f"text {number} " + "y" * 700 for number in range(300)]
     path = bench.write("in.jsonl", json.dumps([*texts, "end"]).replace('"end"', "nonsense, 7,"))
     report = await bench.report([path], embed=True, model=EMBEDDER, output="out.jsonl")
-    assert (report["done"], report["failed"]) == (3_001, 1)
+    assert (report["done"], report["failed"]) == (301, 1)
     errors = [row for row in bench.rows() if "error" in row]
-    assert [row["item"] for row in errors] == [3_001] and "not valid JSON" in errors[0]["error"]["message"]
+    assert [row["item"] for row in errors] == [301] and "not valid JSON" in errors[0]["error"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 from ollama_mcp.errors import BadAnswer
 from ollama_mcp.store import Store
 from ollama_mcp.work.search.corpus import Corpus
-from ollama_mcp.work.search.vector_index import MAX_INDEXES, IndexCache, VectorIndex, load_stored
+from ollama_mcp.work.search.index_cache import MAX_INDEXES, IndexCache
+from ollama_mcp.work.search.vector_index import VectorIndex, load_stored
 
 
 def vectors(size: int) -> VectorIndex:
@@ -23,7 +24,7 @@ def corpus_of(count: int) -> Corpus:
 
 
 def test_the_least_recently_used_corpora_are_evicted_first() -> None:
-    cache = IndexCache(100)
+    cache: IndexCache[VectorIndex] = IndexCache(100)
     cache.put(b"one", vectors(40))
     cache.put(b"two", vectors(40))
     assert cache.get(b"one") is not None
@@ -61,7 +62,7 @@ async def test_vectors_of_another_length_are_refused() -> None:
 
 
 def test_small_indexes_are_bounded_by_their_number() -> None:
-    cache = IndexCache(1_000_000)
+    cache: IndexCache[VectorIndex] = IndexCache(1_000_000)
     for number in range(MAX_INDEXES + 1):
         cache.put(bytes([number]), VectorIndex(1))
     assert cache.get(bytes([0])) is None

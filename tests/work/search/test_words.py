@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from ollama_mcp.simulator import Simulator
+from ollama_mcp.work.search.words import SPACE
 from tests.support import connected, data
 from tests.work.search.client import CAT, STOCKS, places, ranked, reader, sent
 
@@ -74,47 +76,59 @@ async def test_what_was_searched_before_changes_no_score(simulator: Simulator, f
     assert places(after) == places(before) and places(before)[0] == "texts[6]"
 
 
-async def test_the_next_process_reads_only_what_is_new(simulator: Simulator, folder: Path):
+async def test_the_next_process_lists_only_the_words_that_are_new(simulator: Simulator, folder: Path):
     async with reader(simulator, folder) as client:
         await ranked(client, "hammer", files=[str(folder)])
-    before = _rows(folder)
+    before = _lists(folder)
     (folder / "new.txt").write_text("An anvil.")
     async with reader(simulator, folder) as client:
         found = await ranked(client, "anvil", files=[str(folder)])
     assert places(found)[0] == f"{folder}/new.txt:1"
-    assert _rows(folder)[: len(before)] == before and len(_rows(folder)) == len(before) + 1
+    assert before and _lists(folder)[: len(before)] == before and len(_lists(folder)) == len(before) + 1
 
 
-async def test_a_broken_index_is_made_anew_and_nothing_else_is_lost(simulator: Simulator, folder: Path):
+async def test_no_word_of_a_passage_is_in_the_store(simulator: Simulator, folder: Path):
+    async with reader(simulator, folder) as client:
+        await ranked(client, "hammer", files=[str(folder)])
+    assert b"hedgehog" not in b"".join(_lists(folder)).lower()
+
+
+async def test_broken_lists_of_words_are_made_anew(simulator: Simulator, folder: Path):
     async with reader(simulator, folder) as client:
         await ranked(client, "hammer", files=[str(folder)])
     with closing(sqlite3.connect(_store(folder))) as connection, connection:
-        # Where FTS5 keeps the lists of its words, beside two rows about these.
-        connection.execute("DELETE FROM words_data WHERE id > 10")
+        connection.execute(f"UPDATE vectors SET vector = x'01020304050607' WHERE id IN ({_WORD_IDS})", (SPACE,))
     async with reader(simulator, folder) as client:
         found = await ranked(client, "hammer", files=[str(folder)])
     assert found["rows"][0]["by"] == "words, meaning" and places(found)[0] == f"{folder}/tools.txt:1"
     assert found["embedded"] == 0
-    assert [path.name for path in folder.parent.glob("*broken*")] == []
 
 
-async def test_where_there_is_no_index_meaning_is_searched_and_the_answer_says_so(simulator: Simulator, folder: Path):
-    async with reader(simulator, folder) as client:
-        await ranked(client, "hammer", files=[str(folder)])
-    with closing(sqlite3.connect(_store(folder))) as connection, connection:
-        # What a Python without FTS5 meets: the table cannot be made. Here a view has its name.
-        connection.execute("DROP TABLE words")
-        connection.execute("CREATE VIEW words AS SELECT 1 AS text")
-    async with reader(simulator, folder) as client:
-        found = await ranked(client, "hammer", files=[str(folder)])
-    assert {row["by"] for row in found["rows"]} == {"meaning"}
-    assert "Meaning alone was searched" in found["notes"][-1]
+async def test_how_rare_a_word_is_counts_with_numpy_and_without_it(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+):
+    texts = [f"common words {'rare ' * (number % 7 == 3)}and number {number} {'x ' * number}" for number in range(300)]
+    texts += ["common common common", "", "\ud800 rare", "ünïcode rare"]
+    asked: dict[str, Any] = {"query": "common rare x 17", "texts": texts, "mode": "words", "k": 100}
+    async with connected(simulator.url) as client:
+        sorted_lists = data(await client.call_tool("ollama_search", asked))
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    async with connected(simulator.url) as client:
+        scanned = data(await client.call_tool("ollama_search", asked))
+    assert sorted_lists["rows"][0]["index"] == 17
+    assert [row["score"] for row in scanned["rows"]] == pytest.approx(
+        [row["score"] for row in sorted_lists["rows"]], abs=2e-4
+    )
 
 
 def _store(folder: Path) -> Path:
     return folder.parent / "store.sqlite3"
 
 
-def _rows(folder: Path) -> list[tuple[Any, ...]]:
+_WORD_IDS = "SELECT k.vector FROM embedding_keys k JOIN spaces s ON s.id = k.space WHERE s.name = ?"
+
+
+def _lists(folder: Path) -> list[bytes]:
     with closing(sqlite3.connect(_store(folder))) as connection:
-        return connection.execute("SELECT id, hash FROM word_keys ORDER BY id").fetchall()
+        found = connection.execute(f"SELECT vector FROM vectors WHERE id IN ({_WORD_IDS}) ORDER BY id", (SPACE,))
+        return [vector for (vector,) in found]
