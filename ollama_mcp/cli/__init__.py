@@ -74,9 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         if not isinstance(error, OllamaMCPError):
             raise
-        from ollama_mcp.cli.advice import in_shell
+        from ollama_mcp.cli.output import wrong_use
 
-        print(f"ollama-mcp-server: {in_shell(str(error))}", file=sys.stderr)
+        wrong_use(error, arguments)
         return 2
 
 
