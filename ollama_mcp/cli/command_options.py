@@ -72,6 +72,19 @@ def compare_options(parser: argparse.ArgumentParser) -> None:
     output_options(parser)
 
 
+def search_options(parser: argparse.ArgumentParser) -> None:
+    """What `search` takes."""
+    parser.set_defaults(takes_words="file")
+    parser.add_argument("query", help="what to look for")
+    parser.add_argument("file", nargs="*", default=[], help="files, folders or globs; or what is piped in")
+    parser.add_argument("-n", "--most", type=int, default=10, metavar="N", help="so many places (10)")
+    parser.add_argument("-m", "--model", default="", help="the embedding model; otherwise one that is installed")
+    parser.add_argument("--words", action="store_true", default=False, help="by words only, without a model")
+    parser.add_argument("--meaning", action="store_true", default=False, help="by meaning only")
+    parser.add_argument("--rerank", action="store_true", default=False, help="have a model judge the best 40")
+    output_options(parser)
+
+
 def jobs_options(parser: argparse.ArgumentParser) -> None:
     """What `jobs` takes."""
     actions = ["list", "show", "result", "cancel", "resume"]
