@@ -36,6 +36,7 @@ _COMMANDS = {
     "uninstall": ("install", "uninstall"),
     "doctor": ("doctor", "doctor"),
     "ask": ("ask", "ask"),
+    "evaluate": ("evaluate", "evaluate"),
     "models": ("tools", "models"),
     "ledger": ("ledger", "ledger"),
 }

@@ -35,7 +35,7 @@ def ask(options: argparse.Namespace) -> int:
     """
     loaded = load_from_options(options)
     with _piped_in() as piped:
-        prompt, files = " ".join(options.prompt), [_named(file) for file in options.file]
+        prompt, files = " ".join(options.prompt), [named_file(file) for file in options.file]
         if piped is not None and prompt:
             files.append(str(piped))
         elif piped is not None:
@@ -46,8 +46,8 @@ def ask(options: argparse.Namespace) -> int:
             )
         arguments: dict[str, Any] = {"prompt": prompt, "files": files, "model": options.model, "system": options.system}
         if options.schema:
-            arguments["format"] = _schema(options.schema)
-        server = OllamaServer(_with_folders(loaded.settings, files), api_key=cloud_key(), allowed=loaded.config_file)
+            arguments["format"] = read_schema(options.schema)
+        server = OllamaServer(with_folders(loaded.settings, files), api_key=cloud_key(), allowed=loaded.config_file)
         answer = _Answer(streams=not (options.json or options.schema))
         result = asyncio.run(_call(server, arguments, answer))
     if options.json:
@@ -158,19 +158,19 @@ def _piped_in() -> Generator[Path | None]:
         yield file
 
 
-def _named(file: str) -> str:
+def named_file(file: str) -> str:
     """A file as it was named; by its absolute path where it is there, since servers do not trust any working folder."""
     return os.path.abspath(file) if os.path.exists(file) else file
 
 
-def _with_folders(settings: Settings, files: list[str]) -> Settings:
+def with_folders(settings: Settings, files: list[str]) -> Settings:
     """The settings with the folders of the files that the user has just named: naming them allows reading them."""
     named = [file if os.path.isdir(file) else os.path.dirname(file) for file in files if os.path.exists(file)]
     read = settings.read.model_copy(update={"text_folders": [*settings.read.text_folders, *dict.fromkeys(named)]})
     return settings.model_copy(update={"read": read})
 
 
-def _schema(text: str) -> Any:
+def read_schema(text: str) -> Any:
     """The schema of `--schema`: JSON, the word json, or a file.
 
     Raises:

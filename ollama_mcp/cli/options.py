@@ -91,6 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
     ask.add_argument("--system", default="", help="instructions for the model")
     ask.add_argument("--schema", metavar="JSON", default="", help="a JSON Schema, or its file: the answer is such JSON")
     _output_options(ask)
+    _evaluate_options(command("evaluate", "Find the smallest model that is good enough on your examples.", settings))
     doctor = command("doctor", "Check everything between a host and a model's answer, with what to do.", settings)
     _output_options(doctor)
     models = command("models", "List, show, download or delete models.", settings)
@@ -147,6 +148,25 @@ def _install_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--dry-run", action="store_true", default=False, help="show what would change")
     command.add_argument("--name", default="ollama", help="name of the server there (ollama)")
     command.add_argument("--file", default="", help="the host's configuration file, where it is not the usual one")
+
+
+def _evaluate_options(evaluate: argparse.ArgumentParser) -> None:
+    evaluate.add_argument("examples", help=".csv or .jsonl with a column 'expected'")
+    evaluate.add_argument("-m", "--models", metavar="A,B", default="", help="the models; otherwise all that can do it")
+    evaluate.add_argument("--prompt", default="", help="a template such as 'Translate: {text}'")
+    evaluate.add_argument("--question", default="", help="a question with a fixed set of answers, instead of a prompt")
+    evaluate.add_argument("--labels", metavar="A,B", default="", help="its answers; otherwise yes and no")
+    evaluate.add_argument("--system", default="", help="instructions for the model")
+    evaluate.add_argument("--schema", metavar="JSON", default="", help="a JSON Schema, or its file, for the answers")
+    evaluate.add_argument(
+        "--metric", default="", help="exact, label, number:0.1, fields, contains, regex, judge:RUBRIC"
+    )
+    evaluate.add_argument("--judge", metavar="MODEL", default="", help="the model that judges")
+    evaluate.add_argument("--goal", type=float, default=0.9, help="the share of right answers to reach (0.9)")
+    evaluate.add_argument("--confidence", type=float, default=0.95, help="how sure that has to be (0.95)")
+    evaluate.add_argument("--profile", metavar="NAME", default="", help="keep what is found as model='profile:NAME'")
+    evaluate.add_argument("--show-failures", action="store_true", default=False, help="failures with their content")
+    _output_options(evaluate)
 
 
 def _output_options(parser: argparse.ArgumentParser) -> None:
