@@ -42,6 +42,7 @@ COMMANDS = {
     "compare": ("work", "compare"),
     "jobs": ("jobs", "jobs"),
     "usage": ("jobs", "usage"),
+    "evaluate": ("evaluate", "evaluate"),
     "models": ("tools", "models"),
     "ledger": ("ledger", "ledger"),
     "completion": ("completion", "completion"),

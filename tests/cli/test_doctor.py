@@ -40,7 +40,7 @@ async def test_all_is_checked_in_order_and_the_model_answers(simulator: Simulato
     assert list(reversed(checks)) == ORDER
     assert not [check for check in checks.values() if check["verdict"] == "broken"]
     assert simulator.url in checks["address"]["found"] and "environment OLLAMA_HOST" in checks["address"]["found"]
-    assert "first token after" in checks["chat"]["found"] and "19 tools" in checks["start"]["found"]
+    assert "first token after" in checks["chat"]["found"] and "20 tools" in checks["start"]["found"]
     assert "stdout is clean" in checks["start"]["found"]
     (asked,) = [seen for seen in simulator.requests if seen.path == "/api/chat"]
     assert json.loads(asked.body)["options"] == {"num_predict": 1}
@@ -138,7 +138,7 @@ async def test_the_command_that_a_host_names_is_started(simulator: Simulator, tm
     assert "host Zed" not in checks and checks["host Continue"]["verdict"] == "broken"
     assert checks["host Gemini CLI"]["verdict"] == "warning" and "line 1" in checks["host Gemini CLI"]["found"]
     assert ran.code == 2
-    assert "11 tools" in checks["host Cursor"]["found"] and checks["host Cursor"]["verdict"] == "ok"
+    assert "12 tools" in checks["host Cursor"]["found"] and checks["host Cursor"]["verdict"] == "ok"
     assert checks["host Codex"]["verdict"] == "broken" and "config.toml" in checks["host Codex"]["fix"]
 
 
