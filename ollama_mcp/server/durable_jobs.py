@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mcp.types import CallToolResult
 
 from ollama_mcp.errors import DiskError
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
 from ollama_mcp.server.confirmation import Consent, PendingConfirmations
 from ollama_mcp.server.job import Job
 from ollama_mcp.server.job_rows import (
@@ -75,7 +76,7 @@ class DurableJobs:
         self._running: dict[str, tuple[Job, StoredJob]] = {}
         self._writes: dict[str, asyncio.Task[None]] = {}
         self._keeping: asyncio.Task[None] | None = None
-        self._resuming: asyncio.Task[None] | None = None
+        self._resuming: set[asyncio.Task[None]] = set()
         self._beats: dict[str, tuple[int, float]] = {}
         self._warned = False
 
@@ -211,12 +212,13 @@ class DurableJobs:
 
     def resume(self) -> None:
         """Begin to go on with what earlier processes left; see `JobStorage`."""
-        if self._resuming is None:
-            self._resuming = asyncio.create_task(self._resume())
+        task = asyncio.create_task(self._resume())
+        self._resuming.add(task)
+        task.add_done_callback(self._resuming.discard)
 
     async def aclose(self) -> None:
         """Write all that is left to write; see `JobStorage`."""
-        for task in (self._resuming, self._keeping):
+        for task in (*self._resuming, self._keeping):
             if task is not None:
                 task.cancel()
                 await asyncio.wait({task})
@@ -319,7 +321,8 @@ class DurableJobs:
         return job
 
     def _may_go_on(self, stored: StoredJob) -> bool:
-        same = stored.settings == self._digest
+        # It works in the name, and with the folders and limits, of whoever this task works for.
+        same = stored.settings == self._digest and _is_of_current(stored)
         return self._settings.jobs.resume == "auto" and stored.resumes and stored.request is not None and same
 
     def _is_gone(self, stored: StoredJob, owners: dict[str, JobOwner]) -> bool:
@@ -350,3 +353,10 @@ class DurableJobs:
         if not self._warned:
             self._warned = True
             log.warning("%s Until then, jobs end with this process.", error)
+
+
+def _is_of_current(stored: StoredJob) -> bool:
+    """Whether a job is of the token that this task works for; where it works for none, of no token."""
+    principal = CURRENT_PRINCIPAL.get()
+    name = f"token {principal.name}" if principal is not None else ""
+    return name == (stored.principal if stored.principal.startswith("token ") else "")

@@ -6,8 +6,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
+from ollama_mcp.server.auth.scopes import may_call, within_limits
 from ollama_mcp.server.bound_tool import BACKGROUND
 from ollama_mcp.server.caller import Caller
 from ollama_mcp.server.job import Job
@@ -47,12 +50,13 @@ class Continuation:
         self._manager, self._tools, self._make, self._run, self._fail = manager, tools, make, run, fail
 
     def go_on(self, stored: StoredJob, owner: str | None) -> Job | None:
-        """Run a stored job again; None where its tool is not offered.
+        """Run a stored job again; None where its tool is not offered to whoever this task works for.
 
         What the user agreed to holds for this call too, and nothing else: nobody can be asked.
         """
         tool, request = self._tools.get(stored.tool), stored.request or {}
-        if tool is None or not tool.is_long:
+        principal = CURRENT_PRINCIPAL.get()
+        if tool is None or not tool.is_long or (principal is not None and not may_call(principal, tool.spec)):
             return None
         progress = Progress(None)
         call = self._make(tool, Caller(owner), progress, set(stored.progress.get("agreed", ())))
@@ -78,7 +82,10 @@ class Continuation:
         deadline = time.monotonic() + _BUSY_SECONDS
         while True:
             try:
-                result = await self._run(tool, call, tool.arguments.check(arguments), None, job)
+                run = partial(self._run, tool, call, tool.arguments.check(arguments), None, job)
+                if (principal := CURRENT_PRINCIPAL.get()) is not None:
+                    run = partial(within_limits, principal, tool.spec, run)
+                result = await run()
             except Exception as error:
                 return await self._fail(error, tool.name)
             kind = (result.meta or {}).get(f"{META}/error", {}).get("kind")

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from mcp.types import CallToolResult
 
 from ollama_mcp.errors import Busy, InvalidArgument
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
+from ollama_mcp.hosts.recent import RecentDict
 from ollama_mcp.server.caller import Caller
 from ollama_mcp.server.job import Job, JobState
 from ollama_mcp.server.job_ids import new_job_id
@@ -33,6 +35,7 @@ _FOLLOW_INTERVAL_SECONDS = 0.5
 _MOST_READ = 8
 # The client's first requests come first, and what is loaded in the background after them.
 RESUME_DELAY_SECONDS = 1.5
+_MAX_NAMES = 1_000
 
 
 class JobManager:
@@ -59,7 +62,8 @@ class JobManager:
         self._default_keep_seconds = keep_seconds
         self._make_storage = make_storage
         self._is_closing = False
-        self._resume_timer: asyncio.TimerHandle | None = None
+        # By whom: what is gone on with works in the name of whoever asked first.
+        self._resume_timers: RecentDict[str, asyncio.TimerHandle] = RecentDict(_MAX_NAMES)
         self._jobs: dict[str, Job] = {}
         # Ended jobs of other processes that were asked for.
         self._read: dict[str, Job] = {}
@@ -71,9 +75,11 @@ class JobManager:
         return self._make_storage()
 
     def schedule_resume(self) -> None:
-        """Go on, a while after the first client's first requests, with what earlier processes left."""
-        if self._resume_timer is None:
-            self._resume_timer = asyncio.get_running_loop().call_later(RESUME_DELAY_SECONDS, self._resume)
+        """Go on, a while after somebody's first requests, with what earlier processes left of theirs."""
+        principal = CURRENT_PRINCIPAL.get()
+        name = "" if principal is None else principal.name
+        if name not in self._resume_timers:
+            self._resume_timers[name] = asyncio.get_running_loop().call_later(RESUME_DELAY_SECONDS, self._resume)
 
     def _resume(self) -> None:
         if self._storage is not None and not self._is_closing:
@@ -237,8 +243,8 @@ class JobManager:
     async def aclose(self) -> None:
         """Cancel all work and wait for its end; what is in the store can be read, or goes on, with the next start."""
         self._is_closing = True
-        if self._resume_timer is not None:
-            self._resume_timer.cancel()
+        for timer in self._resume_timers.values():
+            timer.cancel()
         for job in self._jobs.values():
             if job.task is not None:
                 log.warning("%s of %s is cancelled, since the server stops: %s", job.tool, job.model, job.status_text)
