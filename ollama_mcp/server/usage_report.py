@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, WithJsonSchema
+
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
 
 if TYPE_CHECKING:
     from ollama_mcp.store import Store, UsageRow, UsageSummary
@@ -82,6 +85,7 @@ async def usage_by_model(store: Store) -> UsageReportByModel:
 
 def _period(summary: UsageSummary) -> UsagePeriod | None:
     """The usage in a period; None where there was none."""
+    summary = _seen(summary)
     if not summary.local and not summary.cloud:
         return None
     return UsagePeriod(
@@ -91,6 +95,7 @@ def _period(summary: UsageSummary) -> UsagePeriod | None:
 
 
 def _period_by_model(summary: UsageSummary) -> UsagePeriodByModel | None:
+    summary = _seen(summary)
     sums = _period(summary)
     if sums is None:
         return None
@@ -99,6 +104,18 @@ def _period_by_model(summary: UsageSummary) -> UsagePeriodByModel | None:
         local_models=[_model_usage(row) for row in summary.local[:MAX_MODELS]] or None,
         cloud=sums.cloud,
         cloud_models=[_model_usage(row) for row in summary.cloud[:MAX_MODELS]] or None,
+    )
+
+
+def _seen(summary: UsageSummary) -> UsageSummary:
+    """What is left of it for whoever asks: models that it may not use are not spoken of."""
+    principal = CURRENT_PRINCIPAL.get()
+    if principal is None or not principal.sees_less:
+        return summary
+    return replace(
+        summary,
+        local=tuple(row for row in summary.local if principal.may_name(row.model)),
+        cloud=tuple(row for row in summary.cloud if principal.may_name(row.model)),
     )
 
 
