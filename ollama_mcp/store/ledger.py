@@ -28,6 +28,7 @@ _PAGE = "SELECT id, at, who, tool, outcome, seconds, traffic FROM ledger WHERE i
 # Rows come nearly in the order of time, so that only the first ones are looked at.
 _DELETE_OLD = """DELETE FROM ledger WHERE id IN (
     SELECT id FROM (SELECT id, at FROM ledger ORDER BY id LIMIT ?) WHERE at < ?) RETURNING bytes"""
+_FIRST = "SELECT at FROM ledger ORDER BY id LIMIT 1"
 _DELETE_FIRST = "DELETE FROM ledger WHERE id IN (SELECT id FROM ledger ORDER BY id LIMIT ?) RETURNING bytes"
 _RESIZE = "UPDATE ledger_size SET bytes = bytes + ? RETURNING bytes"
 # What a row takes beside its text of traffic.
@@ -168,7 +169,9 @@ def _add(connection: Connection, *, rows: list[LedgerRow], oldest: float, most: 
     with transaction(connection):
         connection.executemany(_INSERT, values)
         change = sum(row[-1] for row in values)
-        change -= _deleted(connection, _DELETE_OLD, (_DELETED_ROWS + len(rows), oldest))
+        # Looking at one row costs less than looking for those to delete.
+        if connection.execute(_FIRST).fetchone()[0] < oldest:
+            change -= _deleted(connection, _DELETE_OLD, (_DELETED_ROWS + len(rows), oldest))
         size = connection.execute(_RESIZE, (change,)).fetchone()[0]
         while size > most and (freed := _deleted(connection, _DELETE_FIRST, (_DELETED_ROWS,))):
             size = connection.execute(_RESIZE, (-freed,)).fetchone()[0]
