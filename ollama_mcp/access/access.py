@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ollama_mcp.access.files import OpenedFile, open_file
+from ollama_mcp.access.files import OpenedFile, open_file, stamps
 from ollama_mcp.access.globs import FoundFiles, find
 from ollama_mcp.access.output import Output, prepare_output
 from ollama_mcp.access.read_rules import Purpose, ReadRules
@@ -58,6 +58,10 @@ class Access:
     def open_file(self, text: str, purpose: Purpose) -> OpenedFile:
         """Open a file as `ollama_mcp.access.files.open_file` does; call it in a thread."""
         return open_file(text, purpose, self.read_rules)
+
+    def stamps(self, paths: Sequence[str], purpose: Purpose) -> dict[str, str]:
+        """The stamps of files as `ollama_mcp.access.files.stamps` gives them; call it in a thread."""
+        return stamps(paths, purpose, self.read_rules)
 
     def find(self, pattern: str, purpose: Purpose, limit: int) -> FoundFiles:
         """Find the files of a pattern, path or folder as `ollama_mcp.access.globs.find` does; call it in a thread."""

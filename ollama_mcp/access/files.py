@@ -6,6 +6,8 @@ import difflib
 import io
 import os
 import stat
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -18,6 +20,8 @@ from ollama_mcp.errors import DiskError, InvalidArgument, NotAllowed, OllamaMCPE
 # Comparing names takes time; a larger folder gives suggestions from a part of it.
 _MAX_NAMES_COMPARED = 5_000
 _CHUNK_BYTES = 1 << 20
+# How long a file may be written again without another time of change.
+_FINE_NS, _COARSE_NS = 50_000_000, 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,33 @@ def _checked(stream: io.FileIO, path: str, purpose: Purpose, rules: ReadRules) -
     # In units of 512 bytes whatever the block size; Windows has no such field.
     allocated: int = getattr(status, "st_blocks", -1) * 512
     return OpenedFile(real, path, status.st_size, allocated if allocated >= 0 else status.st_size, stream)
+
+
+def stamps(paths: Sequence[str], purpose: Purpose, rules: ReadRules) -> dict[str, str]:
+    """Return a text for each file that changes when the file is written; only of files that may be read.
+
+    Files that were written a moment ago have none: a second write might leave the same times.
+
+    Args:
+        paths: Real paths, as `find` returns them.
+        purpose: What they would be read for.
+        rules: What may be read.
+    """
+    checker, now = rules.checker(purpose), time.time_ns()
+    found: dict[str, str] = {}
+    for path in paths:
+        try:
+            status = os.stat(path, follow_symlinks=False)
+        except OSError:
+            continue
+        if not stat.S_ISREG(status.st_mode) or checker.refusal(path, status) is not None:
+            continue
+        # Where times are whole seconds (FAT: two), a moment is as long.
+        is_coarse = not status.st_mtime_ns % 1_000_000_000
+        if now - status.st_mtime_ns > (_COARSE_NS if is_coarse else _FINE_NS):
+            times = f"{status.st_mtime_ns} {status.st_ctime_ns}"
+            found[path] = f"{status.st_size} {times} {status.st_ino} {status.st_dev}"
+    return found
 
 
 def check_regular_file(status: os.stat_result, path: str) -> None:

@@ -65,6 +65,10 @@ class LimitSettings(SettingsSection):
         default=32_768, ge=512, description="Largest context in tokens that is requested where a call names none."
     )
     files: int = Field(default=500, ge=1, description="Files in one call; a batch takes any number.")
+    search_files: int = Field(default=20_000, ge=1, description="Files that one ollama_search call looks through.")
+    search_bytes: int = Field(
+        default=200_000_000, ge=1_000, description="Bytes of text that one ollama_search call reads anew."
+    )
     file_bytes: int = Field(default=20_000_000, ge=1_000, description="Bytes of one text file or document.")
     passages: int = Field(default=200_000, ge=1, description="Passages that one ollama_search call searches.")
     questions: int = Field(default=64, ge=1, le=64, description="Questions in one ollama_decide call.")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ollama_mcp.store.jobs import Jobs
     from ollama_mcp.store.ledger import Ledger
     from ollama_mcp.store.probes import Probes
+    from ollama_mcp.store.searched_files import SearchedFiles
 
 _MEMORY = ":memory:"
 
@@ -49,6 +50,13 @@ class Store:
         self.embeddings = EmbeddingCache(self._database, embeddings_mb)
         self.batches = Batches(self._database)
         self.tunings = Tunings(self._database)
+
+    @cached_property
+    def searched_files(self) -> SearchedFiles:
+        """The files that were searched; imported with the first search."""
+        from ollama_mcp.store.searched_files import SearchedFiles
+
+        return SearchedFiles(self._database)
 
     @cached_property
     def jobs(self) -> Jobs:

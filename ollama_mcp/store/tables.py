@@ -95,6 +95,14 @@ _PROBES = (
     ) WITHOUT ROWID""",
 )
 
+# What is known of files that were searched; paths are bytes, since names on Linux need not be text.
+_SEARCHED_FILES = (
+    """CREATE TABLE searched_files (
+        path BLOB, cut TEXT, stamp TEXT NOT NULL, kind TEXT NOT NULL, notes TEXT NOT NULL, passages BLOB NOT NULL,
+        used INTEGER NOT NULL, PRIMARY KEY (path, cut)
+    )""",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _MODELS_AND_USAGE,
     _EMBEDDINGS,
@@ -104,5 +112,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _WORDS,
     _LEDGER,
     _NO_WORDS,
+    _SEARCHED_FILES,
     _PROBES,
 )

@@ -62,11 +62,13 @@ class ReadResult:
         documents: What was read.
         images: Paths and addresses of images among them, for `prepare_images`.
         unread: What was not read, and why.
+        others: Files that are no text, by path: "image" or "other".
     """
 
     documents: list[Document] = field(default_factory=list[Document])
     images: list[str] = field(default_factory=list[str])
     unread: list[UnreadFile] = field(default_factory=list[UnreadFile])
+    others: dict[str, str] = field(default_factory=dict[str, str])
 
 
 def prompt_block(document: Document, *, numbered: bool = False) -> str:

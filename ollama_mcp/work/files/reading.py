@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import TYPE_CHECKING
@@ -33,8 +33,10 @@ MAX_CONCURRENT = 4
 _CHUNK_CHARS = 1_000_000
 _REASONS_SHOWN = 2
 
+Settle = Callable[[Sequence["FileTarget"]], Awaitable[Mapping[str, list["Document | OllamaMCPError"]]]]
 
-class _ImageFile(NotText):
+
+class ImageFile(NotText):
     """An image where text was expected."""
 
 
@@ -48,7 +50,29 @@ class _FileContent:
     is_image: bool = False
 
 
-async def read_files(access: Access, specs: Sequence[str], settings: Settings) -> ReadResult:
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    """How much one call may read.
+
+    Args:
+        files: Files.
+        bytes: Bytes of text of all files together.
+        names: The settings that say so, of files and of bytes.
+    """
+
+    files: int
+    bytes: int
+    names: tuple[str, str] = ("limits.files", "limits.prompt_bytes")
+
+
+async def read_files(
+    access: Access,
+    specs: Sequence[str],
+    settings: Settings,
+    *,
+    limits: ReadLimits | None = None,
+    settle: Settle | None = None,
+) -> ReadResult:
     """Read the files of a call, a few at a time; one that cannot be read does not stop the others.
 
     Args:
@@ -56,20 +80,27 @@ async def read_files(access: Access, specs: Sequence[str], settings: Settings) -
         specs: Paths, globs, folders and `file://` URIs, each perhaps with lines (`path:10-80`, `path:10`, `path:10-`;
             for PDF and the like, lines of the extracted text); http(s) addresses, which take no lines.
         settings: Limits of number and size.
+        limits: Others than those of the settings.
+        settle: Gives, by path, what need not be read.
 
     Raises:
         FolderNotAllowed: Nothing was read, and the user may allow a folder of one of the files.
         InvalidArgument: Nothing was read, for the reasons given; or there are too many files or too much text.
         OllamaMCPError: The only file that was named cannot be read, for whatever reason.
     """
-    max_files = settings.limits.files
-    if len(specs) > max_files:
-        raise too_many_files(len(specs), max_files)
-    resolved = await asyncio.to_thread(resolve_specs, access, specs, max_files=max_files)
+    limits = limits or ReadLimits(settings.limits.files, settings.limits.prompt_bytes)
+    if len(specs) > limits.files:
+        raise too_many_files(len(specs), limits.files, limits.names[0])
+    resolved = await asyncio.to_thread(resolve_specs, access, specs, max_files=limits.files, setting=limits.names[0])
+    settled: Mapping[str, list[Document | OllamaMCPError]] = {}
+    if settle is not None:
+        settled = await settle(resolved.targets)
     semaphore = asyncio.Semaphore(MAX_CONCURRENT)
-    budget = _TextBudget(settings.limits.prompt_bytes)
+    budget = _TextBudget(limits)
 
     async def read_one(target: FileTarget) -> list[Document | OllamaMCPError]:
+        if target.path in settled:
+            return settled[target.path]
         async with semaphore:
             try:
                 found = await _read_target(access, target, settings)
@@ -87,14 +118,21 @@ async def read_files(access: Access, specs: Sequence[str], settings: Settings) -
     return _result(resolved, [task.result() for task in tasks])
 
 
-async def read_optional_files(access: Access, specs: Sequence[str], settings: Settings) -> ReadResult:
+async def read_optional_files(
+    access: Access,
+    specs: Sequence[str],
+    settings: Settings,
+    *,
+    limits: ReadLimits | None = None,
+    settle: Settle | None = None,
+) -> ReadResult:
     """Read the files of a call that can go on without them: why nothing was read becomes an entry of `unread`.
 
     Raises:
         FolderNotAllowed: As `read_files`; the error itself asks the user, so it must reach the caller.
     """
     try:
-        return await read_files(access, specs, settings)
+        return await read_files(access, specs, settings, limits=limits, settle=settle)
     except FolderNotAllowed:
         raise
     except OllamaMCPError as error:
@@ -105,7 +143,7 @@ async def _read_target(access: Access, target: FileTarget, settings: Settings) -
     """A document for each line range of one file, or the error of a range that does not exist.
 
     Raises:
-        _ImageFile: It is an image.
+        ImageFile: It is an image.
         OllamaMCPError: It cannot be read, or is not text.
     """
     limit = settings.limits.file_bytes
@@ -114,7 +152,7 @@ async def _read_target(access: Access, target: FileTarget, settings: Settings) -
         # A query may hold a secret, and the name goes into prompts and receipts.
         name = re.split(r"[?#]", target.path, maxsplit=1)[0]
         if file_kind(data, name, fetched=True) == "image":
-            raise _ImageFile(f"{quoted(name)} is an image.")
+            raise ImageFile(f"{quoted(name)} is an image.")
         extract = await extract_text(data, name=name, max_characters=limit, fetched=True)
         return await asyncio.to_thread(_documents, name, extract, target.ranges)
     stopped = Event()
@@ -125,7 +163,7 @@ async def _read_target(access: Access, target: FileTarget, settings: Settings) -
         stopped.set()
         raise
     if content.is_image:
-        raise _ImageFile(f"{quoted(target.path)} is an image.", next_step="Give it in images.")
+        raise ImageFile(f"{quoted(target.path)} is an image.", next_step="Give it in images.")
     if content.sliced is not None:
         return await asyncio.to_thread(_documents_of_slices, target, content.sliced, content.encoding)
     extract = await extract_text(content.data, name=target.path, max_characters=limit)
@@ -192,8 +230,8 @@ def _missing_ranges(path: str, found: SlicedLines, ranges: Sequence[LineRange]) 
 class _TextBudget:
     """How much text may still be read for one call, so that many files cannot fill the memory."""
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = self._bytes_left = max_bytes
+    def __init__(self, limits: ReadLimits) -> None:
+        self._limits, self._bytes_left = limits, limits.bytes
         self._files = 0
 
     def spend(self, found: Sequence[Document | OllamaMCPError]) -> None:
@@ -201,8 +239,8 @@ class _TextBudget:
         self._bytes_left -= sum(document.bytes for document in found if isinstance(document, Document))
         if self._bytes_left < 0:
             raise InvalidArgument(
-                f"{self._files:,} of the files hold more than {self._max_bytes / 1e6:g} MB of text together "
-                "(setting limits.prompt_bytes).",
+                f"{self._files:,} of the files hold more than {self._limits.bytes / 1e6:g} MB of text together "
+                f"(setting {self._limits.names[1]}).",
                 next_step="Give fewer files or ranges of their lines, or process them with ollama_batch.",
             )
 
@@ -213,9 +251,11 @@ def _result(resolved: ResolvedSpecs, found: Sequence[Sequence[Document | OllamaM
     skipped: Counter[str] = Counter()
     for target, outcomes in zip(resolved.targets, found, strict=True):
         for outcome in outcomes:
+            if isinstance(outcome, NotText):
+                result.others[target.path] = "image" if isinstance(outcome, ImageFile) else "other"
             if isinstance(outcome, Document):
                 result.documents.append(outcome)
-            elif isinstance(outcome, _ImageFile) and target.may_be_image:
+            elif isinstance(outcome, ImageFile) and target.may_be_image:
                 result.images.append(target.path)
             elif isinstance(outcome, NotText) and target.is_from_pattern:
                 skipped[target.spec] += 1

@@ -65,7 +65,9 @@ class ResolvedSpecs:
     excluded: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
 
 
-def resolve_specs(access: Access, specs: Sequence[str], *, max_files: int) -> ResolvedSpecs:
+def resolve_specs(
+    access: Access, specs: Sequence[str], *, max_files: int, setting: str = "limits.files"
+) -> ResolvedSpecs:
     """Find the files that the texts of a call stand for; blocking, call it in a thread.
 
     A file that is named twice comes once, with all its line ranges.
@@ -75,6 +77,7 @@ def resolve_specs(access: Access, specs: Sequence[str], *, max_files: int) -> Re
         specs: Paths, globs, folders, `file://` URIs, each perhaps with lines (`path:10-80`), and http(s) addresses;
             and texts that begin with '!', see `Exclusions`.
         max_files: Limit for all of them together.
+        setting: Which one it is.
 
     Raises:
         InvalidArgument: There are more files, or all are excluded.
@@ -106,7 +109,7 @@ def resolve_specs(access: Access, specs: Sequence[str], *, max_files: int) -> Re
                 known[target.path] = target
                 resolved.targets.append(target)
         if unlisted + len(known) > max_files:
-            raise too_many_files(unlisted + len(known), max_files)
+            raise too_many_files(unlisted + len(known), max_files, setting)
     if exclusions and not resolved.targets and not resolved.failed:
         raise InvalidArgument(
             f"All files of {quoted(given[0])} are excluded by the texts that begin with '{MARK}'.",
@@ -115,11 +118,12 @@ def resolve_specs(access: Access, specs: Sequence[str], *, max_files: int) -> Re
     return resolved
 
 
-def too_many_files(count: int, max_files: int) -> InvalidArgument:
+def too_many_files(count: int, max_files: int, setting: str = "limits.files") -> InvalidArgument:
     """Return the error for more files than one call may have."""
     return InvalidArgument(
-        f"{count:,} files were given; at most {max_files:,} are allowed in one call (setting limits.files).",
-        next_step="Name fewer, or a narrower pattern; ollama_batch takes any number.",
+        f"{count:,} files were given; at most {max_files:,} are allowed in one call (setting {setting}).",
+        next_step="Name fewer, or a narrower pattern"
+        + ("; ollama_batch takes any number." if setting == "limits.files" else ", or raise the setting."),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from ollama_mcp.errors import InvalidArgument
@@ -24,6 +24,10 @@ _SPECIAL_TOKENS = 8
 _OVERLAP_DIVISOR = 8
 # The most that a heading takes of a passage.
 _HEADING_SHARE = 0.25
+
+
+# Changes with whatever changes how a text is cut: what is known of files is good for one way only.
+_CUT_VERSION = 1
 
 
 class Place(NamedTuple):
@@ -57,8 +61,11 @@ class Corpus:
     Attributes:
         texts: The passages, each distinct text once.
         headings: What those stand under that have a heading, such as the titles of their sections.
-        places: Where each of them is, at least one place.
+        places: Where each of them is, at least one place; also of passages whose text is not in `texts` yet.
         passages: How many there are, repeated ones included.
+        cut: How texts are cut into passages: the same text is cut the same way where this is the same.
+        halved: The files of which passages were cut again.
+        load: Puts the texts of passages into `texts`.
     """
 
     def __init__(self, prefix: str, *, context_length: int, max_passages: int) -> None:
@@ -68,6 +75,10 @@ class Corpus:
         self.headings: dict[bytes, str] = {}
         self.places: dict[bytes, list[Place]] = {}
         self.passages = 0
+        self.cut = f"{_CUT_VERSION} {context_length} {prefix}"
+        self.halved: set[str] = set()
+        self.load: Callable[[Iterable[bytes]], Awaitable[None]] = _nothing_to_load
+        self._context_length = context_length
         self._prefix, self._max_passages = prefix, max_passages
         self._token_budget = max(1.0, _FILL_RATIO * (context_length - _SPECIAL_TOKENS - estimate_tokens(prefix)))
 
@@ -78,13 +89,7 @@ class Corpus:
             InvalidArgument: There is nothing to search, or more than may be searched.
         """
         for document in documents:
-            tokens_per_char = _tokens_per_char(document.text)
-            most = int(_HEADING_SHARE * self._token_budget / tokens_per_char)
-            for part in parts_of(document, self._passage_chars(tokens_per_char)):
-                place = Place(document.path, -1, part.first_line, part.last_line, part.row) if part.row else None
-                heading = part.heading[:most]
-                chars = self._passage_chars(tokens_per_char, len(heading))
-                self._split(_document(document.path, part.text, part.first_line), -1, chars, place, heading)
+            self._add_document(document)
         for index, text in enumerate(texts):
             self._split(_document("", text, 1), index, self._passage_chars(_tokens_per_char(text)))
         if not self.passages:
@@ -97,6 +102,24 @@ class Corpus:
                 "(setting limits.passages).",
                 next_step="Give fewer files, a narrower pattern or ranges of lines, or raise the setting.",
             )
+
+    def add_known(self, path: str, entries: Iterable[tuple[bytes, int, int, int]]) -> None:
+        """Add passages of a file that is known: key, first and last line, row or 0."""
+        for key, first, last, row in entries:
+            self.passages += 1
+            if self.passages <= self._max_passages:
+                self.places.setdefault(key, []).append(Place(path, -1, first, last, row))
+
+    def restore(self, documents: Iterable[Document]) -> None:
+        """Put in the texts of passages that are known, as far as these documents have them."""
+        read = Corpus(self._prefix, context_length=self._context_length, max_passages=self._max_passages)
+        for document in documents:
+            read._add_document(document)
+        for key, text in read.texts.items():
+            if key in self.places and key not in self.texts:
+                self.texts[key] = text
+                if key in read.headings:
+                    self.headings[key] = read.headings[key]
 
     def embedding_text(self, key: bytes) -> str:
         """Return what is embedded of a passage."""
@@ -119,14 +142,24 @@ class Corpus:
             chars = max(MIN_CHARS, (len(text) + 1) // 2)
             for place in self.places.pop(key):
                 self.passages -= 1
+                self.halved.add(place.path)
                 whole = place if place.row else None
                 document = _document(place.path, text, place.first_line)
                 added += self._split(document, place.text_index, chars, whole, heading, overlaps=False)
         return added
 
     def cache_key(self, space: str) -> bytes:
-        """Return a hash of these passages in this order, and of the space that their vectors belong to."""
-        return hashlib.blake2b(b"".join([space.encode(), *self.texts]), digest_size=16).digest()
+        """Return a hash of these passages, and of the space that their vectors belong to."""
+        return hashlib.blake2b(b"".join([space.encode(), *sorted(self.places)]), digest_size=16).digest()
+
+    def _add_document(self, document: Document) -> None:
+        tokens_per_char = _tokens_per_char(document.text)
+        most = int(_HEADING_SHARE * self._token_budget / tokens_per_char)
+        for part in parts_of(document, self._passage_chars(tokens_per_char)):
+            place = Place(document.path, -1, part.first_line, part.last_line, part.row) if part.row else None
+            heading = part.heading[:most]
+            chars = self._passage_chars(tokens_per_char, len(heading))
+            self._split(_document(document.path, part.text, part.first_line), -1, chars, place, heading)
 
     def _passage_chars(self, tokens_per_char: float, heading_chars: int = 0) -> int:
         """The largest size at which passages below a heading fit the context, by estimate."""
@@ -160,11 +193,16 @@ class Corpus:
                 self.texts[key] = text
                 if heading:
                     self.headings[key] = heading
-                self.places[key] = []
-                added.append(key)
+                if key not in self.places:
+                    self.places[key] = []
+                    added.append(key)
             place = Place(document.path, text_index, first_line, first_line + text.count("\n"))
             self.places[key].append(whole or place)
         return added
+
+
+async def _nothing_to_load(keys: Iterable[bytes]) -> None:
+    """All texts are there."""
 
 
 def passage_key(embedding_text: str, heading: str = "") -> bytes:

@@ -30,6 +30,9 @@ class IndexCache(Generic[T]):
         self._max_bytes = max_bytes
         self._indexes: OrderedDict[bytes, T] = OrderedDict()
 
+    def __contains__(self, cache_key: bytes) -> bool:
+        return cache_key in self._indexes
+
     def get(self, cache_key: bytes) -> T | None:
         """Return the index of a corpus, or None."""
         index = self._indexes.get(cache_key)

@@ -121,7 +121,7 @@ def _context_length(call: CallContext, card: ModelCard) -> int:
 
 
 def _cache_key(corpus: Corpus, space: str) -> bytes:
-    check_numpy(len(corpus.texts))
+    check_numpy(len(corpus.places))
     return corpus.cache_key(space)
 
 
@@ -132,6 +132,7 @@ async def _index(
     index = cache.get(cache_key)
     if index is not None:
         # This corpus is new; its passages are halved in the same order, or the index would not match it.
+        await corpus.load(index.halved)
         await asyncio.to_thread(corpus.halve, index.halved)
         return index
     index = VectorIndex(dimensions)

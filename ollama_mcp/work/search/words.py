@@ -10,6 +10,7 @@ import asyncio
 import struct
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
@@ -59,6 +60,13 @@ async def search_words(call: CallContext, query: str, corpus: Corpus, count: int
     return await asyncio.to_thread(search_lists, postings, query, corpus, count)
 
 
+async def prepare_words(call: CallContext, corpus: Corpus) -> None:
+    """Store the lists of passages that are new, before a search."""
+    cache_key = await asyncio.to_thread(corpus.cache_key, SPACE)
+    if cache_key not in _caches.setdefault(call.store, IndexCache(_CACHE_BYTES)):
+        await list_words(call, corpus)
+
+
 async def list_words(call: CallContext, corpus: Corpus) -> list[bytes]:
     """The lists of all passages in their order; those that are not in the store yet are made and stored."""
     keys, lists = list(corpus.places), list[bytes]()
@@ -68,7 +76,9 @@ async def list_words(call: CallContext, corpus: Corpus) -> list[bytes]:
         # A list that has no whole number of entries is broken.
         missing = [key for key in page if key not in found or len(found[key]) % ENTRY_BYTES]
         if missing:
+            await corpus.load(missing)
             new = await asyncio.to_thread(_pack_all, corpus, missing)
+            await call.store.embeddings.drop(SPACE, found.keys() & missing)
             await call.store.embeddings.put(SPACE, new.items())
             found |= new
         lists += [found.get(key, b"") for key in page]
@@ -103,7 +113,12 @@ def search_lists(postings: Postings, query: str, corpus: Corpus, count: int) -> 
 
 
 def _pack_all(corpus: Corpus, keys: Iterable[bytes]) -> dict[bytes, bytes]:
-    return {key: pack_words(corpus.full_text(key)) for key in keys if key in corpus.texts}
+    lists: dict[bytes, bytes] = {}
+    for key in keys:
+        # A passage may be replaced by shorter ones meanwhile.
+        with suppress(KeyError):
+            lists[key] = pack_words(corpus.full_text(key))
+    return lists
 
 
 def pack_words(text: str) -> bytes:

@@ -93,12 +93,12 @@ async def test_wrong_arguments_are_told_before_anything_is_embedded(
 
 async def test_an_empty_file_and_too_many_files_are_told(simulator: Simulator, folder: Path):
     (folder / "empty.md").write_text("")
-    async with reader(simulator, folder, limits={"files": 3}) as client:
+    async with reader(simulator, folder, limits={"search_files": 3}) as client:
         call = {"query": "cat", "model": MODEL}
         empty = await client.call_tool("ollama_search", {**call, "files": [f"{folder}/empty.md"]})
         assert "is empty" in error(empty, "invalid_argument")
         many = await client.call_tool("ollama_search", {**call, "files": [str(folder)]})
-        assert "limits.files" in error(many, "invalid_argument")
+        assert "limits.search_files" in error(many, "invalid_argument")
 
 
 async def test_more_places_than_a_list_may_have_are_cut_with_a_note(simulator: Simulator):
