@@ -12,10 +12,11 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 import sys
 import threading
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable
 from weakref import WeakSet
 
 from ollama_mcp.api.transport import FreeListTransport
@@ -25,9 +26,9 @@ _transports: WeakSet[FreeListTransport] = WeakSet()
 _make = FreeListTransport.__init__
 
 
-def _make_and_remember(transport: FreeListTransport, *arguments: Any) -> None:
-    _make(transport, *arguments)
-    _transports.add(transport)
+def _make_and_remember(self: FreeListTransport, create_tls_context: Callable[[], Awaitable[ssl.SSLContext]]) -> None:
+    _make(self, create_tls_context)
+    _transports.add(self)
 
 
 def _count(*_: object) -> None:
