@@ -300,4 +300,22 @@ ATTACKS = [
         "hosts of others, in lists, errors and proposals: not shown",
         tests_in(_CHAINED, "hosts_that_others_use"),
     ),
+    Attack(
+        "B18",
+        "what another has sent, or a file by a hostile name, half of it, too much, or after a revocation: not there",
+        tests_in(
+            "security/test_uploads.py",
+            "what_one_has_sent_is_unknown_to_others",
+            "other_rules_never_lead_to_what_was_sent",
+            "a_file_that_stops_half_way_leaves_nothing",
+            "a_quota_holds_for_what_is_sent_at_once",
+            "who_is_revoked_while_sending_has_sent_nothing",
+        )
+        + tests_in("security/test_upload_kinds.py", "a_hostile_name_is_only_a_name"),
+    ),
+    Attack(
+        "B19",
+        "results in the folder of another: refused, however it is named",
+        tests_in("security/test_own_folders.py", "results_go_to_ones_own_folder_and_to_no_other"),
+    ),
 ]

@@ -17,6 +17,7 @@ from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
 from ollama_mcp.hosts.principal import SCOPES, Principal, limits_for
+from ollama_mcp.server.auth.accounts import Accounts
 from ollama_mcp.server.auth.authenticator import TokenAuthenticator
 from ollama_mcp.server.auth.token_file import add_token
 from ollama_mcp.settings import Settings
@@ -105,6 +106,9 @@ class Vouched:
     """An issuer that vouches for whatever subject it likes."""
 
     issuer = audience = ""
+
+    def __init__(self) -> None:
+        self.accounts = Accounts()
 
     async def authenticate(self, token: str) -> Principal:
         return Principal(bytes.fromhex(token).decode(), frozenset(SCOPES), PrincipalSettings())
