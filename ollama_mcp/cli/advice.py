@@ -17,6 +17,7 @@ _COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ollama_decide": ("decide", ()),
     "ollama_compare": ("compare", ()),
     "ollama_search": ("search", ()),
+    "ollama_evaluate": ("evaluate", ()),
     "ollama_job": ("jobs", ("action", "id")),
     "ollama_list_models": ("models", ()),
     "ollama_show_model": ("models show", ("model",)),

@@ -16,9 +16,17 @@ from ollama_mcp.cli.options import build_parser, cloud_key, load_from_options
 from ollama_mcp.errors import OllamaMCPError
 from ollama_mcp.settings.load import iter_settings
 
-_PATHS = frozenset(("FILE", "FOLDER", "PATH", "file", "folder", "input", "schema", "questions"))
+_PATHS = frozenset(("FILE", "FOLDER", "PATH", "file", "folder", "input", "examples", "schema", "questions"))
 # Where no choices are declared: what the words of an argument are, by its name.
-_DYNAMIC = {"model": "models", "tool": "tools", "hosts": "hosts", "topic": "commands", "setting": "settings"}
+_DYNAMIC = {
+    "model": "models",
+    "models": "models",
+    "judge": "models",
+    "tool": "tools",
+    "hosts": "hosts",
+    "topic": "commands",
+    "setting": "settings",
+}
 _LONGEST_WAIT = 2.0
 
 
