@@ -53,7 +53,10 @@ def claude_marketplace() -> dict[str, Any]:
 
 
 def codex_plugin() -> dict[str, Any]:
-    """The plugin of Codex, which tells a server no path of its own: it is run from the package."""
+    """The plugin of Codex, which tells a server no path of its own: it is run from the package.
+
+    Its servers are not in `.mcp.json`, which Claude Code would take too; Codex reads them where this names them.
+    """
     return {**_plugin(), "skills": "./skills/", "mcpServers": "./.codex-plugin/mcp.json"}
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import httpx
 
     from ollama_mcp.api.admission import Admission, Ticket
+    from ollama_mcp.api.events import Stats
     from ollama_mcp.api.read_only import Guard
     from ollama_mcp.api.responses import JsonResponse
     from ollama_mcp.api.transport import FreeListTransport
@@ -123,6 +124,7 @@ class ApiResponse:
     ) -> None:
         self.request = request
         self.ticket = ticket
+        self.stats: Stats | None = None
         self._error: BaseException | None = None
         self._peeked: bytes | None = None
         self.request_info = session.describe(request)

@@ -161,8 +161,10 @@ class ChunkStream(Stream[C]):
             self._thinking.append(event.thinking)
         self._tool_calls.extend(event.tool_calls)
         self._logprobs.extend(event.logprobs)
-        if event.stats is not None and self._response is not None and self._response.ticket is not None:
-            self._response.ticket.record(event.stats)
+        if event.stats is not None and self._response is not None:
+            self._response.stats = event.stats
+            if self._response.ticket is not None:
+                self._response.ticket.record(event.stats)
         if event.done and self._wants_logprobs and self._text and not self._logprobs:
             self._check_ignored_logprobs()
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import httpx
 
     from ollama_mcp.api.admission import Ticket
-    from ollama_mcp.api.events import Stats
 
 # Where the counts stand in an answer that is one JSON object. In a text of the model the quotes would be escaped.
 _COUNTS = re.compile(rb'"(?P<name>prompt_eval_count|eval_count|input_tokens|output_tokens)":\s*(?P<count>\d{1,12})')
@@ -67,13 +66,13 @@ class Exchange:
     prompt_tokens: int = 0
     tokens: int = 0
     error: str = ""
-    answer: ApiResponse | None = None
+    answer: MeteredResponse | None = None
     span: Any = None
 
     @property
     def is_streamed(self) -> bool:
         """Whether the answer comes token by token."""
-        return self.answer is not None and "ndjson" in self.answer.content_type
+        return self.answer is not None and self.answer.is_ndjson
 
 
 class Meter(Protocol):
@@ -98,8 +97,12 @@ class MeteredResponse(ApiResponse):
         self._exchange, self._meter, self._tail = session.exchange_of(request), session.meter, b""
         self._exchange.answer = self
         self._is_closed, self._keeps_tail = False, request.path in _COUNTED_AT_THE_END
-        if request.path in MODEL_PATHS:
-            self.ticket = _CountedTicket(ticket, self._exchange)
+
+    @property
+    def is_ndjson(self) -> bool:
+        """Whether the answer has lines that come one by one."""
+        # As they came: looking a header up by its name takes several times as long.
+        return any(name.lower() == b"content-type" and b"ndjson" in value for name, value in self._response.headers.raw)
 
     async def read_chunk(self) -> bytes | None:
         """The next bytes as they come; None at the end."""
@@ -125,7 +128,9 @@ class MeteredResponse(ApiResponse):
 
     def _end(self) -> None:
         exchange = self._exchange
-        if self._keeps_tail:
+        if (stats := self.stats) is not None:
+            exchange.prompt_tokens, exchange.tokens = stats.prompt_eval_count or 0, stats.eval_count or 0
+        elif self._keeps_tail:
             for found in _COUNTS.finditer(self._tail):
                 if found["name"] in _READ:
                     exchange.prompt_tokens = int(found["count"])
@@ -175,23 +180,6 @@ class MeteredSession(HttpSession):
         if isinstance(request.body, bytes):
             exchange.bytes_out += len(request.body)
         return await super()._send(request, ticket)
-
-
-class _CountedTicket:
-    """The place of a request in a queue, if it has one, which takes note of the answer's counts."""
-
-    def __init__(self, ticket: Ticket | None, exchange: Exchange) -> None:
-        self._ticket, self._exchange = ticket, exchange
-
-    def leave(self, error: BaseException | None = None) -> None:
-        if self._ticket is not None:
-            self._ticket.leave(error)
-
-    def record(self, stats: Stats) -> None:
-        self._exchange.prompt_tokens = stats.prompt_eval_count or 0
-        self._exchange.tokens = stats.eval_count or 0
-        if self._ticket is not None:
-            self._ticket.record(stats)
 
 
 async def _counted(body: AsyncIterable[bytes], exchange: Exchange) -> AsyncIterator[bytes]:

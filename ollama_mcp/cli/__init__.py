@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ollama_mcp.front import Serve
 
 # The module and the function of each command; "simulate" is a program of its own.
-_COMMANDS = {
+COMMANDS = {
     "serve": ("serve", "serve"),
     "warm": ("warm", "warm"),
     "demo": ("demo", "demo"),
@@ -37,10 +37,12 @@ _COMMANDS = {
     "doctor": ("doctor", "doctor"),
     "ask": ("ask", "ask"),
     "batch": ("work", "batch"),
+    "search": ("search", "search"),
     "decide": ("work", "decide"),
     "compare": ("work", "compare"),
     "jobs": ("jobs", "jobs"),
     "usage": ("jobs", "usage"),
+    "evaluate": ("evaluate", "evaluate"),
     "models": ("tools", "models"),
     "ledger": ("ledger", "ledger"),
     "completion": ("completion", "completion"),
@@ -73,9 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         if not isinstance(error, OllamaMCPError):
             raise
-        from ollama_mcp.cli.advice import in_shell
+        from ollama_mcp.cli.output import wrong_use
 
-        print(f"ollama-mcp-server: {in_shell(str(error))}", file=sys.stderr)
+        wrong_use(error, arguments)
         return 2
 
 
@@ -83,7 +85,7 @@ def _run(arguments: list[str]) -> int:
     # `warm` takes what a host gives to the server after it.
     is_warm = arguments[:1] == ["warm"]
     options = _parsed(arguments[1:] if is_warm else arguments)
-    module, function = _COMMANDS["warm" if is_warm else options.command]
+    module, function = COMMANDS["warm" if is_warm else options.command]
     # Imported only now: serving must not pay for the demo's tables.
     return getattr(importlib.import_module(f"ollama_mcp.cli.{module}"), function)(options)
 

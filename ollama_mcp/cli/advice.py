@@ -16,6 +16,7 @@ _COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ollama_batch": ("batch", ()),
     "ollama_decide": ("decide", ()),
     "ollama_compare": ("compare", ()),
+    "ollama_search": ("search", ()),
     "ollama_job": ("jobs", ("action", "id")),
     "ollama_list_models": ("models", ()),
     "ollama_show_model": ("models show", ("model",)),

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import glob
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Generator, Iterable
@@ -27,6 +28,7 @@ from ollama_mcp.settings import Settings
 from ollama_mcp.work.progress import Progress, Send
 
 _MAX_PIPED = 50_000_000
+_LINES = re.compile(r":\d+(?:-\d+)?$")
 
 
 def call(
@@ -135,7 +137,7 @@ def named(path: str) -> str:
 
 
 def _exists(path: str) -> bool:
-    path = os.path.expanduser(path)
+    path = _without_lines(os.path.expanduser(path))
     return os.path.exists(path) or any(glob.iglob(path, recursive=True))
 
 
@@ -151,8 +153,14 @@ def _with_folders(settings: Settings, files: Iterable[str], output: str) -> Sett
     return settings.model_copy(update={"read": read, "write": write})
 
 
+def _without_lines(path: str) -> str:
+    """A place such as a.py:10-80 without its lines."""
+    return path if os.path.exists(path) else _LINES.sub("", path)
+
+
 def _folder(path: str) -> str:
     """The folder that a file or the files of a pattern are in."""
+    path = _without_lines(path)
     while glob.has_magic(path) and not os.path.exists(path):
         path = os.path.dirname(path)
     return path if os.path.isdir(path) else os.path.dirname(path)

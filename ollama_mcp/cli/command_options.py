@@ -72,6 +72,37 @@ def compare_options(parser: argparse.ArgumentParser) -> None:
     output_options(parser)
 
 
+def evaluate_options(parser: argparse.ArgumentParser) -> None:
+    """What `evaluate` takes."""
+    parser.add_argument("examples", help=".csv or .jsonl with a column 'expected'")
+    parser.add_argument("-m", "--models", metavar="A,B", default="", help="the models; otherwise all that can do it")
+    parser.add_argument("--prompt", default="", help="a template such as 'Translate: {text}'")
+    parser.add_argument("--question", default="", help="a question with a fixed set of answers, instead of a prompt")
+    parser.add_argument("--labels", metavar="A,B", default="", help="its answers; otherwise yes and no")
+    parser.add_argument("--system", default="", help="instructions for the model")
+    parser.add_argument("--schema", metavar="JSON", default="", help="a JSON Schema, or its file, for the answers")
+    parser.add_argument("--metric", default="", help="exact, label, number:0.1, fields, contains, regex, judge:RUBRIC")
+    parser.add_argument("--judge", metavar="MODEL", default="", help="the model that judges")
+    parser.add_argument("--goal", type=float, default=0.9, help="the share of right answers to reach (0.9)")
+    parser.add_argument("--confidence", type=float, default=0.95, help="how sure that has to be (0.95)")
+    parser.add_argument("--profile", metavar="NAME", default="", help="keep what is found as model='profile:NAME'")
+    parser.add_argument("--show-failures", action="store_true", default=False, help="failures with their content")
+    output_options(parser)
+
+
+def search_options(parser: argparse.ArgumentParser) -> None:
+    """What `search` takes."""
+    parser.set_defaults(takes_words="file")
+    parser.add_argument("query", help="what to look for")
+    parser.add_argument("file", nargs="*", default=[], help="files, folders or globs; or what is piped in")
+    parser.add_argument("-n", "--most", type=int, default=10, metavar="N", help="so many places (10)")
+    parser.add_argument("-m", "--model", default="", help="the embedding model; otherwise one that is installed")
+    parser.add_argument("--words", action="store_true", default=False, help="by words only, without a model")
+    parser.add_argument("--meaning", action="store_true", default=False, help="by meaning only")
+    parser.add_argument("--rerank", action="store_true", default=False, help="have a model judge the best 40")
+    output_options(parser)
+
+
 def jobs_options(parser: argparse.ArgumentParser) -> None:
     """What `jobs` takes."""
     actions = ["list", "show", "result", "cancel", "resume"]

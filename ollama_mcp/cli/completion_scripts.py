@@ -54,7 +54,7 @@ def bash_script(commands: list[Command]) -> str:
     return f"""\
 # Completion of {PROGRAM} for bash, made by `{PROGRAM} completion bash`.
 _ollama_mcp_server() {{
-    local line=${{COMP_LINE:0:COMP_POINT}} cur='' command='' takes='' kind='' word place=0 count
+    local line=${{COMP_LINE:0:COMP_POINT}} cur='' command='' takes='' kind='' word place=$((0)) count
     local -a words
     read -ra words <<< "$line"
     count=${{#words[@]}}
@@ -92,7 +92,7 @@ def zsh_script(commands: list[Command]) -> str:
 # Completion of {PROGRAM} for zsh, made by `{PROGRAM} completion zsh`.
 _ollama_mcp_server() {{
     local cur=$words[CURRENT] command='' takes='' kind='' word
-    local -i place=0
+    local -i place=$((0))
     for word in "${{(@)words[2,CURRENT-1]}}"; do
 {_scan(commands)}
     done
@@ -115,7 +115,7 @@ def fish_script(commands: list[Command]) -> str:
     """The script that `source` takes, or a file in fish's completions folder."""
     lines = [
         f"# Completion of {PROGRAM} for fish, made by `{PROGRAM} completion fish`.",
-        "function __ollama_mcp_server_at --description 'whether the next word is an argument of a command, at a place'",
+        "function __ollama_mcp_server_at -d 'whether the next word is an argument of a command, at a place'",
         "    set -l command ''",
         "    set -l takes ''",
         "    set -l place 0",

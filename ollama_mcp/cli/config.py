@@ -5,21 +5,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import re
-from collections.abc import Callable, Iterator
-from typing import Any
-
-from pydantic_core import to_jsonable_python
+from collections.abc import Callable
 
 from ollama_mcp._paths import user_config_file
 from ollama_mcp.access import allow_folder, allowed_folders_file
 from ollama_mcp.cli.options import cloud_key, load_from_options
 from ollama_mcp.cli.output import Output
+from ollama_mcp.cli.shown_settings import shown_values
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.settings import LoadedSettings, Settings, SettingsError
-from ollama_mcp.settings.load import SECRET_SETTINGS, iter_settings
-
-_URL_CREDENTIALS = re.compile(r"[^/@\s]+@")
 
 
 def config(options: argparse.Namespace) -> int:
@@ -59,18 +53,6 @@ def _show(loaded: LoadedSettings, output: Output) -> None:
     for name, value in values.items():
         print(f"{name} = {json.dumps(value, ensure_ascii=False)}  # {origins.get(name, 'default')}")
     print(f"OLLAMA_API_KEY is {'set' if cloud_key() else 'not set'}.")
-
-
-def shown_values(settings: Settings) -> Iterator[tuple[str, Any]]:
-    """Each setting by its path, with its value as JSON has it; no key and no password."""
-    for path, _ in iter_settings():
-        value = _value(settings, path)
-        if path in SECRET_SETTINGS and value:
-            yield path, "(set)"
-        else:
-            # An address may contain a user and a password.
-            text = json.dumps(value, ensure_ascii=False, default=to_jsonable_python)
-            yield path, json.loads(_URL_CREDENTIALS.sub("(set)@", text))
 
 
 def _check(loaded: LoadedSettings) -> None:
@@ -147,10 +129,3 @@ def _check_setting(setting: str, check: Callable[[], object]) -> None:
         check()
     except InvalidArgument as error:
         raise SettingsError(f"setting {setting}: {error.message}", next_step=error.next_step) from None
-
-
-def _value(settings: Settings, path: str) -> Any:
-    value: Any = settings
-    for name in path.split("."):
-        value = getattr(value, name)
-    return value

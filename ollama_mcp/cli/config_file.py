@@ -9,11 +9,11 @@ from typing import Any, get_origin
 
 from ollama_mcp._command import command
 from ollama_mcp._paths import user_config_file
-from ollama_mcp.cli.config import shown_values
 from ollama_mcp.cli.install import jsonc
 from ollama_mcp.cli.install.files import ConfigFile
 from ollama_mcp.cli.options import json_or_text, load_from_options
 from ollama_mcp.cli.output import Output
+from ollama_mcp.cli.shown_settings import shown_values
 from ollama_mcp.errors import DiskError, InvalidArgument
 from ollama_mcp.settings import LoadedSettings
 from ollama_mcp.settings.load import iter_settings, load_settings

@@ -18,8 +18,10 @@ from ollama_mcp.cli.command_options import (
     batch_options,
     compare_options,
     decide_options,
+    evaluate_options,
     jobs_options,
     output_options,
+    search_options,
 )
 from ollama_mcp.settings import LoadedSettings, SettingsError, load_settings
 
@@ -94,8 +96,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     ask_options(command("ask", "Ask a local model; what is piped in is read as a file.", settings))
     batch_options(command("batch", "Run a prompt, questions or an embedding over many inputs, into a file.", settings))
+    search_options(command("search", "Search files by words and meaning, and print the places.", settings))
     decide_options(command("decide", "Classify, score or check texts, files and images.", settings))
     compare_options(command("compare", "Ask several models the same.", settings))
+    evaluate_options(command("evaluate", "Find the smallest model that is good enough on your examples.", settings))
     jobs_options(command("jobs", "List long work, or show, fetch, cancel or resume one.", settings))
     output_options(command("usage", "Show calls and tokens so far, by model.", settings))
     doctor = command("doctor", "Check everything between a host and a model's answer, with what to do.", settings)

@@ -13,6 +13,8 @@ from typing import Any
 
 from mcp.types import CallToolResult, TextContent
 
+from ollama_mcp.cli.advice import in_shell
+from ollama_mcp.errors import OllamaMCPError
 from ollama_mcp.server.formatting import format_table
 from ollama_mcp.server.results import META
 
@@ -136,7 +138,11 @@ class Output:
 
 def _width(rows: list[list[str]], breaks: re.Pattern[str]) -> int:
     """Columns of a terminal that a table takes whose cells are broken at these places only."""
-    widest = [max(len(part) for cell in column for part in breaks.split(cell)) for column in zip(*rows, strict=True)]
+    from rich.cells import cell_len
+
+    widest = [
+        max(cell_len(part) for cell in column for part in breaks.split(cell)) for column in zip(*rows, strict=True)
+    ]
     return sum(widest) + _GAP * (len(widest) - 1)
 
 
@@ -182,3 +188,12 @@ def error_json(result: CallToolResult) -> dict[str, Any]:
     """An error for a program, with what was written before it."""
     message, *partial = texts_of(result)
     return {"error": {"kind": kind_of(result), "message": message}, "partial": "".join(partial)}
+
+
+def wrong_use(error: OllamaMCPError, arguments: Sequence[str]) -> None:
+    """Print the error of a command that has not begun: to stderr, or as JSON where that was asked for."""
+    message = in_shell(str(error))
+    if "--json" in arguments:
+        print(json.dumps({"error": {"kind": error.kind, "message": message}, "partial": ""}, indent=2))
+    else:
+        print(f"ollama-mcp-server: {message}", file=sys.stderr)

@@ -63,8 +63,9 @@ async def _purge(kept: Store) -> str:
             if not await is_locked(run_lock(run.key)):
                 await (await kept.batches.open(run.key, total=None, metadata={})).remove()
                 batches += 1
+        profiles = await kept.profiles.clear()
         await kept.embeddings.clear()
-        return f"{jobs} jobs, {batches} unfinished batches"
+        return f"{jobs} jobs, {batches} unfinished batches, {profiles} profiles"
     finally:
         await kept.aclose()
 

@@ -55,7 +55,7 @@ def decide(options: argparse.Namespace) -> int:
         if not (options.texts or files or images):
             raise InvalidArgument("There is nothing to judge.", next_step="Give texts, -f FILE, or pipe a text in.")
         question: dict[str, Any] = {"question": options.question}
-        question |= {name: _split(getattr(options, name)) for name in ("labels", "levels") if getattr(options, name)}
+        question |= {name: split(getattr(options, name)) for name in ("labels", "levels") if getattr(options, name)}
         arguments = {
             "questions": [question],
             "texts": options.texts,
@@ -108,5 +108,6 @@ def _output(options: argparse.Namespace) -> dict[str, Any]:
     return {"output": os.path.abspath(options.output) if options.output else "", "overwrite": options.overwrite}
 
 
-def _split(text: str) -> list[str]:
+def split(text: str) -> list[str]:
+    """The parts of a list with commas."""
     return [part.strip() for part in text.split(",") if part.strip()]

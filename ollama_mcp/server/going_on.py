@@ -50,7 +50,7 @@ class Continuation:
         self._manager, self._tools, self._make, self._run, self._fail = manager, tools, make, run, fail
 
     def go_on(self, stored: StoredJob, owner: str | None) -> Job | None:
-        """Run a stored job again; None where its tool is not offered.
+        """Run a stored job again; None where its tool is not offered to whoever this task works for.
 
         What the user agreed to holds for this call too, and nothing else: nobody can be asked.
         """

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from ollama_mcp.api.admission import MODEL_PATHS
@@ -19,12 +19,14 @@ from ollama_mcp.server.transports.origin import is_loopback
 from ollama_mcp.settings import SettingsError
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry, Counter, Histogram
     from prometheus_client.core import Metric
 
     from ollama_mcp.api.metering import Exchange
     from ollama_mcp.hosts import HostPool
     from ollama_mcp.store.ledger import LedgerRow
+
+F = TypeVar("F", "Counter", "Histogram")
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +62,8 @@ class Metrics:
         self._server: WSGIServer | None = None
         self.registry = registry = CollectorRegistry()
         self._models: set[str] = set()
+        # As many as there are labels, which are bounded.
+        self._labelled: dict[tuple[Any, tuple[str, ...]], Any] = {}
         counter = partial(Counter, namespace="ollama_mcp", registry=registry)
         timed = partial(Histogram, namespace="ollama_mcp", registry=registry, buckets=_SECONDS)
         self._calls = counter("calls", "Calls of tools, by outcome", ["tool", "outcome"])
@@ -78,24 +82,25 @@ class Metrics:
     def end(self, exchange: Exchange) -> None:
         """Count an exchange with a host."""
         host, endpoint = exchange.host, "/api/blobs" if exchange.path.startswith("/api/blobs/") else exchange.path
-        self._requests.labels(host, endpoint, exchange.error or "ok").inc()
-        self._request_seconds.labels(host, endpoint).observe(exchange.ended - exchange.started)
-        self._bytes.labels(host, "out").inc(exchange.bytes_out)
-        self._bytes.labels(host, "in").inc(exchange.bytes_in)
+        of = self._of
+        of(self._requests, host, endpoint, exchange.error or "ok").inc()
+        of(self._request_seconds, host, endpoint).observe(exchange.ended - exchange.started)
+        of(self._bytes, host, "out").inc(exchange.bytes_out)
+        of(self._bytes, host, "in").inc(exchange.bytes_in)
         if exchange.path not in MODEL_PATHS:
             return
         model = self._label(exchange.model)
         if exchange.sent is not None:
-            self._queue_seconds.labels(host).observe(exchange.sent - exchange.started)
-            if exchange.is_streamed and exchange.first_byte is not None:
-                self._first.labels(host, model).observe(exchange.first_byte - exchange.sent)
-        self._tokens.labels(host, model, "read").inc(exchange.prompt_tokens)
-        self._tokens.labels(host, model, "written").inc(exchange.tokens)
+            of(self._queue_seconds, host).observe(exchange.sent - exchange.started)
+            if exchange.first_byte is not None and exchange.is_streamed:
+                of(self._first, host, model).observe(exchange.first_byte - exchange.sent)
+        of(self._tokens, host, model, "read").inc(exchange.prompt_tokens)
+        of(self._tokens, host, model, "written").inc(exchange.tokens)
 
     def called(self, row: LedgerRow) -> None:
         """Count a call."""
-        self._calls.labels(row.tool, row.outcome).inc()
-        self._call_seconds.labels(row.tool).observe(row.seconds)
+        self._of(self._calls, row.tool, row.outcome).inc()
+        self._of(self._call_seconds, row.tool).observe(row.seconds)
 
     def start(self) -> None:
         """Serve the figures; where the port is taken, the log says so and the server works without."""
@@ -135,6 +140,13 @@ class Metrics:
     def port(self) -> int | None:
         """Where the figures are served now."""
         return self._server.server_port if self._server is not None else None
+
+    def _of(self, figure: F, *labels: str) -> F:
+        """A figure with its labels; the library takes longer to find it again than to count."""
+        found: F | None = self._labelled.get((figure, labels))
+        if found is None:
+            found = self._labelled[figure, labels] = figure.labels(*labels)
+        return found
 
     def _label(self, model: str) -> str:
         if len(self._models) < MAX_MODELS:

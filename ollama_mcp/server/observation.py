@@ -74,6 +74,8 @@ class Observer:
         self._ledger, self.recorders, self._hosts = ledger, recorders, hosts
         # What no call asked for: lists of models, checks of hosts.
         self._outside = LedgerRow(LOCAL_USER, "")
+        # By host and model, until rows are written the next time: finding one takes longer than all else of a row.
+        self._digests: dict[tuple[str, str], str] = {}
         if ledger is not None:
             ledger.prepare = self._prepare
 
@@ -152,13 +154,17 @@ class Observer:
         for recorder in self.recorders:
             recorder.called(row)
         if self._ledger is not None:
-            for (_, _, model), sums in row.traffic.items():
+            for (host, _, model), sums in row.traffic.items():
                 if model:
-                    sums.digest = self._hosts.known_digest(model)
+                    digest = self._digests.get((host, model))
+                    if digest is None:
+                        digest = self._digests[host, model] = self._hosts.known_digest(model)
+                    sums.digest = digest
             self._ledger.add(row)
 
     async def _prepare(self, rows: list[LedgerRow]) -> None:
         """Before rows are written: ask for digests that no call needed to know, and add what no call asked for."""
+        self._digests = {}
         if not self._add_digests(rows):
             with suppress(TimeoutError):
                 async with asyncio.timeout(_DIGEST_SECONDS):

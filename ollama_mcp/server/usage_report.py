@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, WithJsonSchema
@@ -85,6 +85,7 @@ async def usage_by_model(store: Store) -> UsageReportByModel:
 
 def _period(summary: UsageSummary) -> UsagePeriod | None:
     """The usage in a period; None where there was none."""
+    summary = _seen(summary)
     if not summary.local and not summary.cloud:
         return None
     return UsagePeriod(
@@ -94,21 +95,28 @@ def _period(summary: UsageSummary) -> UsagePeriod | None:
 
 
 def _period_by_model(summary: UsageSummary) -> UsagePeriodByModel | None:
+    summary = _seen(summary)
     sums = _period(summary)
     if sums is None:
         return None
     return UsagePeriodByModel(
         local=sums.local,
-        local_models=_model_usages(summary.local),
+        local_models=[_model_usage(row) for row in summary.local[:MAX_MODELS]] or None,
         cloud=sums.cloud,
-        cloud_models=_model_usages(summary.cloud),
+        cloud_models=[_model_usage(row) for row in summary.cloud[:MAX_MODELS]] or None,
     )
 
 
-def _model_usages(rows: Sequence[UsageRow]) -> list[ModelUsage] | None:
+def _seen(summary: UsageSummary) -> UsageSummary:
+    """What is left of it for whoever asks: models that it may not use are not spoken of."""
     principal = CURRENT_PRINCIPAL.get()
-    shown = [row for row in rows if principal is None or principal.may_name(row.model)]
-    return [_model_usage(row) for row in shown[:MAX_MODELS]] or None
+    if principal is None or not principal.sees_less:
+        return summary
+    return replace(
+        summary,
+        local=tuple(row for row in summary.local if principal.may_name(row.model)),
+        cloud=tuple(row for row in summary.cloud if principal.may_name(row.model)),
+    )
 
 
 def _model_usage(row: UsageRow) -> ModelUsage:

@@ -67,6 +67,11 @@ class EmbeddingCache:
             while is_full:
                 is_full = await self._database.run_or_default(partial(_evict, max_bytes=self._max_bytes), False)
 
+    async def drop(self, space: str, hashes: Iterable[bytes]) -> None:
+        """Delete the vectors of some texts, such as broken ones."""
+        work = partial(_drop, name=space, hashes=list(hashes))
+        await self._database.run_or_default(work, None)
+
     async def clear(self) -> None:
         """Delete all vectors, in steps.
 
@@ -162,6 +167,28 @@ def _evict(connection: Connection, max_bytes: int) -> bool:
         )
         connection.executemany("DELETE FROM vectors WHERE id = ?", [(vector,) for _, _, vector in evicted])
         return _change_size(connection, -freed) > target and bool(evicted)
+
+
+def _drop(connection: Connection, name: str, hashes: Iterable[bytes]) -> None:
+    if (space := _space_id(connection, name)) is not None:
+        with transaction(connection):
+            delete_vectors(connection, [space], hashes)
+
+
+def delete_vectors(connection: Connection, spaces: Iterable[int], hashes: Iterable[bytes]) -> None:
+    """Delete the vectors of some texts in some spaces; within a transaction."""
+    freed = 0
+    wanted = list(hashes)
+    for space in spaces:
+        for text_hash in wanted:
+            which = (space, text_hash)
+            found = connection.execute("SELECT vector, bytes FROM embedding_keys WHERE space = ? AND hash = ?", which)
+            if (row := found.fetchone()) is None:
+                continue
+            connection.execute("DELETE FROM embedding_keys WHERE space = ? AND hash = ?", which)
+            connection.execute("DELETE FROM vectors WHERE id = ?", row[:1])
+            freed += row[1]
+    _change_size(connection, -freed)
 
 
 def _limit(connection: Connection, max_bytes: int) -> int:

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from ollama_mcp.store.writes import WriteBehind, transaction
@@ -28,6 +28,7 @@ _PAGE = "SELECT id, at, who, tool, outcome, seconds, traffic FROM ledger WHERE i
 # Rows come nearly in the order of time, so that only the first ones are looked at.
 _DELETE_OLD = """DELETE FROM ledger WHERE id IN (
     SELECT id FROM (SELECT id, at FROM ledger ORDER BY id LIMIT ?) WHERE at < ?) RETURNING bytes"""
+_FIRST = "SELECT at FROM ledger ORDER BY id LIMIT 1"
 _DELETE_FIRST = "DELETE FROM ledger WHERE id IN (SELECT id FROM ledger ORDER BY id LIMIT ?) RETURNING bytes"
 _RESIZE = "UPDATE ledger_size SET bytes = bytes + ? RETURNING bytes"
 # What a row takes beside its text of traffic.
@@ -168,7 +169,9 @@ def _add(connection: Connection, *, rows: list[LedgerRow], oldest: float, most: 
     with transaction(connection):
         connection.executemany(_INSERT, values)
         change = sum(row[-1] for row in values)
-        change -= _deleted(connection, _DELETE_OLD, (_DELETED_ROWS + len(rows), oldest))
+        # Looking at one row costs less than looking for those to delete.
+        if connection.execute(_FIRST).fetchone()[0] < oldest:
+            change -= _deleted(connection, _DELETE_OLD, (_DELETED_ROWS + len(rows), oldest))
         size = connection.execute(_RESIZE, (change,)).fetchone()[0]
         while size > most and (freed := _deleted(connection, _DELETE_FIRST, (_DELETED_ROWS,))):
             size = connection.execute(_RESIZE, (-freed,)).fetchone()[0]
@@ -180,21 +183,21 @@ def _deleted(connection: Connection, statement: str, values: tuple[float, ...]) 
     return sum(size for (size,) in connection.execute(statement, values).fetchall())
 
 
+@lru_cache(256)
+def _named(host: str, address: str, model: str, digest: str) -> str:
+    """The beginning of a JSON object: what hardly differs between calls, and takes the most time to write."""
+    names = {"host": host, "address": address, "model": model[:_MAX_NAME_CHARS]}
+    return json.dumps({**names, "digest": digest} if digest else names)[:-1]
+
+
 def _values(row: LedgerRow) -> tuple[Any, ...]:
-    traffic = [
-        {
-            "host": host,
-            "address": address,
-            "model": model[:_MAX_NAME_CHARS],
-            **({"digest": one.digest} if one.digest else {}),
-            "requests": one.requests,
-            "prompt_tokens": one.prompt_tokens,
-            "tokens": one.tokens,
-            "bytes_out": one.bytes_out,
-            "bytes_in": one.bytes_in,
-        }
-        for (host, address, model), one in row.traffic.items()
-    ]
-    text = json.dumps(traffic)
+    text = ", ".join(
+        [
+            f'{_named(*key, one.digest)}, "requests": {one.requests}, "prompt_tokens": {one.prompt_tokens}, '
+            f'"tokens": {one.tokens}, "bytes_out": {one.bytes_out}, "bytes_in": {one.bytes_in}}}'
+            for key, one in row.traffic.items()
+        ]
+    )
+    text = f"[{text}]"
     names = row.who[:_MAX_NAME_CHARS], row.tool[:_MAX_NAME_CHARS], row.outcome
     return row.at, *names, round(row.seconds, 3), text, _ROW_BYTES + len(text)

@@ -76,6 +76,19 @@ class Profiles:
         row = (owner, name, profile.model, profile.digest, profile.prompt_hash, task, profile.verdict, time.time())
         await self._database.run(lambda connection: _write(connection, row))
 
+    async def clear(self) -> int:
+        """Delete all profiles; returns how many there were.
+
+        Raises:
+            DiskError: The store cannot be used.
+        """
+        return await self._database.run(_clear)
+
+
+def _clear(connection: Connection) -> int:
+    with transaction(connection):
+        return connection.execute("DELETE FROM profiles").rowcount
+
 
 def _write(connection: Connection, row: tuple[Any, ...]) -> None:
     with transaction(connection):

@@ -11,6 +11,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from ollama_mcp.store.embeddings import delete_vectors
 from ollama_mcp.store.writes import transaction
 
 if TYPE_CHECKING:
@@ -149,19 +150,5 @@ def _drop_folders(connection: Connection, folders: Sequence[str]) -> None:
             keys = (passages[at : at + 16] for at in range(0, len(passages), _ENTRY.size))
             (dropped if is_gone else kept).update(keys)
         connection.executemany("DELETE FROM searched_files WHERE path = ?", [(path,) for path in paths])
-        _drop_embeddings(connection, dropped - kept)
-
-
-def _drop_embeddings(connection: Connection, keys: Iterable[bytes]) -> None:
-    spaces = [space for (space,) in connection.execute("SELECT id FROM spaces")]
-    freed = 0
-    for key in keys:
-        for space in spaces:
-            which = (space, key)
-            row = connection.execute("SELECT vector, bytes FROM embedding_keys WHERE space = ? AND hash = ?", which)
-            if (found := row.fetchone()) is None:
-                continue
-            connection.execute("DELETE FROM embedding_keys WHERE space = ? AND hash = ?", which)
-            connection.execute("DELETE FROM vectors WHERE id = ?", found[:1])
-            freed += found[1]
-    connection.execute("UPDATE embedding_size SET bytes = bytes - ?", (freed,))
+        spaces = [space for (space,) in connection.execute("SELECT id FROM spaces")]
+        delete_vectors(connection, spaces, dropped - kept)

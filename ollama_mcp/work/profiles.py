@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
@@ -47,7 +47,8 @@ async def with_profile(
         if member in taken and not filled.get(member) and found.task.get(member):
             filled[member] = found.task[member]
     if "options" in taken and found.task.get("options"):
-        filled["options"] = {**found.task["options"], **(filled.get("options") or {})}
+        own = cast("dict[str, Any]", filled.get("options") or {})
+        filled["options"] = {**found.task["options"], **own}
     notes = await _version_notes(call, name, found)
     _fill_task(filled, found, taken, notes)
     return filled, notes

@@ -27,7 +27,7 @@ async def test_a_host_starts_the_server_and_works_with_it(
         command=sys.executable, args=start, env=environment(OLLAMA_HOST=simulator.url), cwd=tmp_path
     )
     async with Client(server, mode=mode) as client:
-        assert len((await client.list_tools()).tools) == 19
+        assert len((await client.list_tools()).tools) == 20
         assert text(await client.call_tool("ollama_chat", {"model": MODEL, "prompt": "Hi"}))
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ ORDER = [
 
 async def doctor(home: Path, url: str, *arguments: str, **variables: str) -> tuple[Ran, dict[str, dict[str, Any]]]:
     """Run it in an empty home; gives the checks by name too, of two with one name the first."""
-    given = {"HOME": str(home), "OLLAMA_HOST": url, **variables}
+    given = {"HOME": str(home), "OLLAMA_HOST": url, "XDG_CONFIG_HOME": str(home / ".config"), **variables}
+    given |= {"CODEX_HOME": "", "CLAUDE_CONFIG_DIR": ""}
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         given |= {name: variables.get(name, ""), name.lower(): variables.get(name, "")}
+    os.makedirs(home, exist_ok=True)
     ran = await run("doctor", "--json", *arguments, **given)
     report = json.loads(ran.out)
     assert report["exit_code"] == ran.code, ran.out
@@ -37,7 +40,7 @@ async def test_all_is_checked_in_order_and_the_model_answers(simulator: Simulato
     assert list(reversed(checks)) == ORDER
     assert not [check for check in checks.values() if check["verdict"] == "broken"]
     assert simulator.url in checks["address"]["found"] and "environment OLLAMA_HOST" in checks["address"]["found"]
-    assert "first token after" in checks["chat"]["found"] and "19 tools" in checks["start"]["found"]
+    assert "first token after" in checks["chat"]["found"] and "20 tools" in checks["start"]["found"]
     assert "stdout is clean" in checks["start"]["found"]
     (asked,) = [seen for seen in simulator.requests if seen.path == "/api/chat"]
     assert json.loads(asked.body)["options"] == {"num_predict": 1}
@@ -106,6 +109,13 @@ async def test_a_folder_that_is_gone_and_a_proxy_for_loopback_are_warnings(simul
 
 
 @pytest.mark.slow
+async def test_without_a_home_no_host_is_looked_for(simulator: Simulator):
+    ran = await run("doctor", "--json", OLLAMA_HOST=simulator.url, HOME="/no/such/home")
+    (check,) = [check for check in json.loads(ran.out)["checks"] if check["name"].startswith("host")]
+    assert check["verdict"] == "warning" and "no home folder" in check["found"]
+
+
+@pytest.mark.slow
 async def test_the_command_that_a_host_names_is_started(simulator: Simulator, tmp_path: Path):
     home = tmp_path / "home"
     (home / ".cursor").mkdir(parents=True)
@@ -114,9 +124,21 @@ async def test_the_command_that_a_host_names_is_started(simulator: Simulator, tm
     (home / ".cursor/mcp.json").write_text(json.dumps({"mcpServers": {"ollama": entry}}), encoding="utf-8")
     toml = '[mcp_servers.ollama]\ncommand = "/no/such/ollama-mcp-server"\n'
     (home / ".codex/config.toml").write_text(toml, encoding="utf-8")
+    # A file with comments, a list in YAML, another's server, and a file that is broken.
+    (home / ".config/zed").mkdir(parents=True)
+    zed = '// mine\n{"context_servers": {"other": {"command": "npx", "args": ["ollama-mcp-server"]}}}'
+    (home / ".config/zed/settings.json").write_text(zed, encoding="utf-8")
+    (home / ".continue").mkdir()
+    (home / ".continue/config.yaml").write_text(
+        "mcpServers:\n  - name: mine\n    command: /no/such/uvx\n    args: [ollama-mcp-server]\n", encoding="utf-8"
+    )
+    (home / ".gemini").mkdir()
+    (home / ".gemini/settings.json").write_text("{oh", encoding="utf-8")
     ran, checks = await doctor(home, simulator.url)
+    assert "host Zed" not in checks and checks["host Continue"]["verdict"] == "broken"
+    assert checks["host Gemini CLI"]["verdict"] == "warning" and "line 1" in checks["host Gemini CLI"]["found"]
     assert ran.code == 2
-    assert "11 tools" in checks["host Cursor"]["found"] and checks["host Cursor"]["verdict"] == "ok"
+    assert "12 tools" in checks["host Cursor"]["found"] and checks["host Cursor"]["verdict"] == "ok"
     assert checks["host Codex"]["verdict"] == "broken" and "config.toml" in checks["host Codex"]["fix"]
 
 

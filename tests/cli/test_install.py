@@ -296,6 +296,16 @@ def test_a_link_goes_on_to_point_to_its_file(tmp_path: Path) -> None:
         target.install(OURS)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="its paths have no quotes")
+@pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.key)
+def test_a_home_may_have_spaces_quotes_and_brackets_in_its_path(host: HostApp, tmp_path: Path) -> None:
+    home = tmp_path / 'it\'s "mine" [1]* $HOME'
+    home.mkdir()
+    target = put(home, host, None)
+    assert target.path.is_relative_to(home) and target.install(OURS).verb == "added"
+    assert host.words(read(target)) == [*PROGRAM, *ODD] and target.uninstall("ollama").verb == "removed"
+
+
 def test_a_folder_in_the_files_place_is_refused(tmp_path: Path) -> None:
     target = put(tmp_path, BY_KEY["cursor"], None)
     target.path.mkdir()

@@ -87,3 +87,9 @@ def test_config_show_as_json_says_where_values_come_from(capsys: pytest.CaptureF
     rows = {row["name"]: row for row in json.loads(out)["settings"]}
     assert rows["limits.listed"] == {"name": "limits.listed", "value": 7, "from": "command line"}
     assert "geheim" not in out and "(set)" in rows["host"]["value"]
+
+
+def test_wrong_use_and_wrong_settings_are_json_too(capsys: pytest.CaptureFixture[str]):
+    for command in (("models", "show"), ("config", "show", "--set", "limits.listed=x")):
+        code, out, err = said(capsys, *command, "--json")
+        assert (code, err) == (2, "") and json.loads(out)["error"]["kind"] == "invalid_argument"

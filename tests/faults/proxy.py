@@ -11,6 +11,7 @@ from typing import Literal, Self
 from urllib.parse import urlsplit
 
 _NO_LINGER = struct.pack("ii", 1, 0)
+_TURNS = 10
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,9 @@ class FaultProxy:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.refuse()
+        # A connection that was taken at this moment is in `_pairs` a few turns of the loop later.
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         await self.drop()
 
     async def listen(self) -> None:

@@ -375,5 +375,23 @@ ROWS = [
             ("asleep", "the machine sleeps for ten minutes", 600),
         )
     ),
+    Row(
+        "F59",
+        "nobody takes the spans, and another program has the port of the figures",
+        steps=steps.unwatched,
+        settings={"tracing": True, "metrics.port": 1},
+        prefix=("env", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:9", "OTEL_BSP_SCHEDULE_DELAY=50"),
+        sent=None,
+        slow=True,
+    ),
+    Row(
+        "F60",
+        "the disk of the ledger is full",
+        steps=steps.unwritten,
+        settings={"ledger.enabled": True, "store.path": "full.sqlite3"},
+        prefix=("sh", "-c", 'ulimit -f 1; exec "$@"', "sh"),
+        sent=None,
+        slow=True,
+    ),
     Row("F56", "one id twice in flight", steps=steps.twins, gone=True),
 ]

@@ -232,3 +232,26 @@ async def blocked_loop(rig: Rig) -> Result:
     rig.simulator.release("gate")
     assert (await rig.server.answer(blocking)).text == "blocked"
     return await rig.server.answer(answer)
+
+
+async def unwatched(rig: Rig) -> Result:
+    """Calls go on as ever, whatever becomes of what is told of them; the log speaks of it once."""
+    results = [await rig.ask() for _ in range(3)]
+    assert {(result.kind, result.text) for result in results} == {("", ANSWER)}
+    said = rig.server.process.stderr
+    await until(lambda: any("opentelemetry" in line for line in said), 60)
+    assert sum("opentelemetry" in line for line in said) == 1
+    # Which port could not be taken depends on who runs the tests.
+    assert sum("no metrics" in line for line in said) <= 1
+    return results[-1]
+
+
+async def unwritten(rig: Rig) -> Result:
+    """Calls go on as ever while their rows cannot be written; the log speaks of it once."""
+    results = [await rig.ask() for _ in range(3)]
+    assert {(result.kind, result.text) for result in results} == {("", ANSWER)}
+    said = rig.server.process.stderr
+    await until(lambda: any("full.sqlite3" in line for line in said), 60)
+    results.append(await rig.ask())
+    assert sum("full.sqlite3" in line for line in said) == 1
+    return results[-1]

@@ -57,7 +57,8 @@ async def block(call: Call) -> str:
 
 def in_folder(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The settings with the names of files in them as paths."""
-    known = {"config": str(folder / "config.json"), "tools.folders": [str(folder / "tools")]}
+    known: dict[str, Any] = {"config": str(folder / "config.json"), "tools.folders": [str(folder / "tools")]}
+    known["store.path"] = str(folder / "full.sqlite3")
     return {name: known.get(name, value) for name, value in settings.items()}
 
 

@@ -69,7 +69,7 @@ async def test_a_job_of_a_token_that_may_less_by_now_goes_on_within_its_limits(
 
 
 async def test_the_task_of_another_token(simulator: Simulator, tmp_path: Path) -> None:
-    """B07: it is unknown to whoever asks for it, answers it, cancels it or listens to it."""
+    """B07: it is unknown to whoever asks for it, answers its question or cancels it."""
     simulator.script(MODEL, Answer(text="never", hold="gate"))
     async with team_at(simulator.url, tmp_path, jobs={"grace_seconds": 0.0}) as team:
 

@@ -133,7 +133,7 @@ async def test_the_command_line_shows_and_deletes_what_is_kept(store: Store, pat
     said = [" ".join(line.replace("|", " ").split()) for line in shown.out.splitlines()]
     assert {"running jobs 1", "ended jobs 1 6 B", "unfinished batches 1", "embeddings 1 4 B"} <= set(said), said
     purged = await run("store", "purge", option)
-    assert "Deleted: 1 jobs, 1 unfinished batches, all embeddings" in purged.out, purged.err
+    assert "Deleted: 1 jobs, 1 unfinished batches, 0 profiles, all embeddings" in purged.out, purged.err
     # Its process, which is this one, is still there.
     assert await names(store) == ["b"]
     assert await store.embeddings.get("m:0", [b"text"]) == {}

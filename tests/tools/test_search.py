@@ -191,6 +191,10 @@ async def test_each_place_names_its_section_and_near_duplicates_are_one_with_the
         result = await client.call_tool("ollama_search", arguments)
         guide = await ranked(client, "hedgehog set up", files=[f"{folder}/guide.md"], mode="words", k=1)
         texts = await ranked(client, "permission", texts=[licence, licence, licence], mode="words")
+    async with reader(simulator, folder) as client:
+        again = await client.call_tool("ollama_search", arguments)
+        assert await ranked(client, "hedgehog set up", files=[f"{folder}/guide.md"], mode="words", k=1) == guide
+    assert data(again) == data(result)
     (row,) = data(result)["rows"]
     assert (row["copies"], row["place"]) == (2, f"{folder}/a.py:1-2")
     assert text(result).splitlines()[2].endswith("| words | 2")

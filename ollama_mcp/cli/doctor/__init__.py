@@ -7,9 +7,9 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator
 from dataclasses import asdict
-from pathlib import Path
 
 from ollama_mcp.cli.doctor.check import Check, exit_code
+from ollama_mcp.cli.install.machine import Machine
 from ollama_mcp.cli.options import cloud_key, load_from_options, to_arguments
 from ollama_mcp.cli.output import Output
 from ollama_mcp.errors import InvalidArgument
@@ -94,7 +94,7 @@ async def _of_machine(
     for check in (*check_disk(store), *check_folders(loaded.settings), check_proxies(url)):
         yield check
     yield await check_own_start(to_arguments(options))
-    async for check in check_hosts(Path.home()):
+    async for check in check_hosts(Machine.here()):
         yield check
 
 

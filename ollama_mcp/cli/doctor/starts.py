@@ -7,35 +7,20 @@ import json
 import os
 import sys
 import time
-import tomllib
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, cast
 
 from ollama_mcp._command import command
 from ollama_mcp.cli.doctor.check import Check
+from ollama_mcp.cli.install.change import is_there, locate
+from ollama_mcp.cli.install.hosts import HOSTS
+from ollama_mcp.cli.install.machine import Machine
+from ollama_mcp.errors import InvalidArgument, OllamaMCPError
 
 # The patience of Codex; others wait longer, or show no tools until the server is there.
 PATIENCE_SECONDS = 10.0
 _LIMIT_SECONDS = 60.0
 _MAX_LINE_BYTES = 16_000_000
-_NAMES = ("ollama-mcp-server", "ollama-mcp-server.exe", "ollama_mcp_server.py", "ollama_mcp")
-# The configuration of hosts below the user's home, with the key that holds their servers.
-_FILES = (
-    ("Claude Code", ".claude.json", "mcpServers"),
-    ("Claude Desktop", "Library/Application Support/Claude/claude_desktop_config.json", "mcpServers"),
-    ("Claude Desktop", "AppData/Roaming/Claude/claude_desktop_config.json", "mcpServers"),
-    ("Claude Desktop", ".config/Claude/claude_desktop_config.json", "mcpServers"),
-    ("Codex", ".codex/config.toml", "mcp_servers"),
-    ("Cursor", ".cursor/mcp.json", "mcpServers"),
-    ("Gemini CLI", ".gemini/settings.json", "mcpServers"),
-    ("Qwen Code", ".qwen/settings.json", "mcpServers"),
-    ("Windsurf", ".codeium/windsurf/mcp_config.json", "mcpServers"),
-    ("VS Code", ".config/Code/User/mcp.json", "servers"),
-    ("Copilot CLI", ".copilot/mcp-config.json", "mcpServers"),
-    ("LM Studio", ".lmstudio/mcp.json", "mcpServers"),
-)
 _REQUESTS = (
     {
         "jsonrpc": "2.0",
@@ -60,12 +45,29 @@ async def check_own_start(arguments: Sequence[str]) -> Check:
     return await check_start("start", words, {"PYTHONPATH": import_path()})
 
 
-async def check_hosts(home: Path) -> AsyncGenerator[Check]:
+async def check_hosts(machine: Machine) -> AsyncGenerator[Check]:
     """Start what the configuration of each host names as this server."""
+    try:
+        # Without a home, no host would be found.
+        _ = machine.home
+    except InvalidArgument as error:
+        yield Check("hosts", error.message, "warning", error.next_step)
+        return
     found = False
-    for host, file, words, environment in _entries(home):
-        found = True
-        yield await check_start(f"host {host}", words, environment, where=f" ({file})")
+    for host in HOSTS:
+        name = f"host {host.title}"
+        try:
+            if not is_there(host, machine):
+                continue
+            target = locate(host, machine)
+            entries = target.own_entries()
+        except OllamaMCPError as error:
+            found = True
+            yield Check(name, error.message, "warning", error.next_step)
+            continue
+        for entry in entries:
+            found = True
+            yield await check_start(name, host.words(entry), host.variables(entry), where=f" ({target.path})")
     if not found:
         yield Check("hosts", "no configuration of a host that is known here names this server", "ok")
 
@@ -154,27 +156,3 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     except TimeoutError:
         process.kill()
         await process.wait()
-
-
-def _entries(home: Path) -> Iterator[tuple[str, Path, list[str], dict[str, str]]]:
-    for host, below, key in _FILES:
-        file = home / below
-        for entry in _servers(file, key):
-            words = [str(entry.get("command") or ""), *map(str, cast("list[object]", entry.get("args") or []))]
-            names = {word.replace("\\", "/").rpartition("/")[2] for word in words}
-            # On npm the name is another project's.
-            if names & {*_NAMES} and not names & {"npx", "npx.cmd"}:
-                variables = cast("dict[str, object]", entry.get("env") or {})
-                yield host, file, words, {name: str(value) for name, value in variables.items()}
-
-
-def _servers(file: Path, key: str) -> list[dict[str, Any]]:
-    """The servers of a host's configuration; none where it cannot be read."""
-    with suppress(OSError, ValueError):
-        text = file.read_text(encoding="utf-8-sig")
-        values: Any = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
-        servers: Any = cast("dict[str, Any]", values).get(key) if isinstance(values, dict) else None
-        if isinstance(servers, dict):
-            found: list[Any] = list(cast("dict[str, Any]", servers).values())
-            return [cast("dict[str, Any]", one) for one in found if isinstance(one, dict)]
-    return []

@@ -80,6 +80,18 @@ class Target:
             )
         return file, old
 
+    def own_entries(self) -> list[Entry]:
+        """The entries that start this server, whatever their names.
+
+        Raises:
+            DiskError: The file cannot be read or parsed.
+        """
+        try:
+            entries = self.host.place("").find_all(ConfigFile.read(self.path).text)
+        except EditError as error:
+            raise self._broken(error) from None
+        return [one for one in entries if options_of(self.host.words(one)) is not None]
+
     def install(self, wanted: Wanted) -> Done:
         """Add the server, or bring its entry up to date.
 

@@ -41,15 +41,23 @@ class Place:
         Raises:
             EditError: The text is broken, the entries are something else, or two have this name.
         """
-        value: Any = _parsed(self.format, text)
-        for key in self.container:
-            value = cast("Entry", value).get(key) if isinstance(value, dict) else value
+        value = self._entries(text)
         found = list(self._named(value)) if value is not None else []
         if len(found) > 1:
             raise EditError(f"there are {len(found)} entries named {self.name!r}")
         if found and not isinstance(found[0], dict):
             raise EditError(f"{self.name!r} in {'.'.join(self.container)} is no entry of a server")
         return cast("Entry", found[0]) if found else None
+
+    def find_all(self, text: str) -> list[Entry]:
+        """The entries of all names.
+
+        Raises:
+            EditError: The text is broken.
+        """
+        value = self._entries(text)
+        found: list[Any] = list(cast("Entry", value).values() if isinstance(value, dict) else value or [])
+        return [cast("Entry", one) for one in found if isinstance(one, dict)]
 
     def set(self, text: str, entry: Entry) -> str:
         """The text with this entry; what an entry has beside these keys stays.
@@ -78,6 +86,12 @@ class Place:
             changed = _Tree(self.format, text).without_entry(self)
         self._check(text, changed, None)
         return changed
+
+    def _entries(self, text: str) -> Any:
+        value: Any = _parsed(self.format, text)
+        for key in self.container:
+            value = cast("Entry", value).get(key) if isinstance(value, dict) else value
+        return value
 
     def _named(self, entries: Any) -> Iterator[Any]:
         if isinstance(entries, list) and self.is_list:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from ollama_mcp.work.evaluate.metrics import Metric
 
 EXPECTED = "expected"
-MAX_EXAMPLES = 10_000
+# All are in memory, since they are asked about in another order than that of the file.
+MAX_EXAMPLES, MAX_CHARS = 10_000, 50_000_000
 _SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 _SHOWN_ROWS = 5
 # Shorter texts may stand in a prompt by chance.
@@ -120,7 +121,7 @@ async def read_examples(call: CallContext, path: str) -> Examples:
             f"{examples.label} has no example that can be used.",
             next_step=examples.notes[0] if examples.notes else "Give rows with an input and `expected`.",
         )
-    _leave_out_duplicates(examples)
+    await asyncio.to_thread(_leave_out_duplicates, examples)
     return examples
 
 
@@ -138,6 +139,7 @@ def _read(source: RowSource) -> tuple[Examples, list[tuple[int, str]]]:
         )
     examples = Examples(source.label, inputs, [], list(source.notes))
     unusable: list[tuple[int, str]] = []
+    chars = 0
     for row in source.rows():
         expected = row.columns.get(EXPECTED)
         if problem := row.problem or (
@@ -147,9 +149,10 @@ def _read(source: RowSource) -> tuple[Examples, list[tuple[int, str]]]:
             continue
         columns = {name: value for name, value in row.columns.items() if name != EXPECTED}
         examples.examples.append(Example(row.number, columns, expected))
-        if len(examples.examples) > MAX_EXAMPLES:
+        chars += row.chars
+        if len(examples.examples) > MAX_EXAMPLES or chars > MAX_CHARS:
             raise InvalidArgument(
-                f"{source.label} has more than {MAX_EXAMPLES:,} examples.",
+                f"{source.label} has more than {MAX_EXAMPLES:,} examples or {MAX_CHARS:,} characters.",
                 next_step="Give some of them, drawn at random.",
             )
     return examples, unusable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -65,17 +66,27 @@ async def evaluate(call: CallContext, spec: EvaluationSpec) -> Evaluation:
     mark_bulk()
     async with call.progress.phase("reading the examples"):
         examples = await read_examples(call, spec.examples)
-        leave_out_copied(examples, spec.prompt, spec.system, *(question.question for question in spec.questions))
-        expected = [example.expected for example in examples.examples]
-        has_fields = isinstance(spec.format, dict) and check_schema(spec.format).get("type") == "object"
-        metric = parse_metric(spec.metric, expected, spec.questions, fields=has_fields or spec.format == "json")
-        check_expected(examples, metric)
-        examples.shuffle()
+        metric = await asyncio.to_thread(_check_examples, spec, examples)
         models, notes = await entrants(call, spec)
         keys = [checkpoint_key(spec, examples, model.name, model.digest) for model in models]
         async with batch_locks([run_lock(key) for key in keys], label=examples.label):
             report = await _Run(call, spec, examples, metric).run(models, notes)
     return report
+
+
+def _check_examples(spec: EvaluationSpec, examples: Examples) -> Metric:
+    """Leave out examples that would tell too much, put the others into their order, and return how they are compared.
+
+    Raises:
+        InvalidArgument: They cannot be compared.
+    """
+    leave_out_copied(examples, spec.prompt, spec.system, *(question.question for question in spec.questions))
+    expected = [example.expected for example in examples.examples]
+    has_fields = isinstance(spec.format, dict) and check_schema(spec.format).get("type") == "object"
+    metric = parse_metric(spec.metric, expected, spec.questions, fields=has_fields or spec.format == "json")
+    check_expected(examples, metric)
+    examples.shuffle()
+    return metric
 
 
 class _Run:

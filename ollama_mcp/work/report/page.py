@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
+from pathlib import Path
 
 from ollama_mcp import __version__
 from ollama_mcp.work.report.markup import Markup, element, joined
-from ollama_mcp.work.report.style import STYLE
 
 # No script runs and nothing is fetched, whatever found its way into the page.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -64,7 +65,7 @@ class Page:
             element("meta", name="viewport", content="width=device-width, initial-scale=1"),
             element("meta", name="color-scheme", content="light dark"),
             element("title", self.title),
-            element("style", Markup(STYLE)),
+            element("style", Markup(_style())),
         )
         figures = [
             element("div", element("dt", name), element("dd", value)) for name, value in self.figures.items() if value
@@ -88,6 +89,11 @@ class Page:
 def made_now() -> str:
     """By what a page is made, and when."""
     return f"Made by ollama-mcp-server {__version__}, {datetime.now().astimezone():%Y-%m-%d %H:%M %Z}."
+
+
+@cache
+def _style() -> str:
+    return Path(__file__).with_name("style.css").read_text(encoding="utf-8")
 
 
 def _section(section: Section) -> Markup:

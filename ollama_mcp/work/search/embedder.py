@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import struct
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,7 +14,7 @@ from ollama_mcp.formats.durations import format_seconds
 from ollama_mcp.work.embedding import embed, embed_each, pack_vectors
 from ollama_mcp.work.parallel import parallel_requests
 from ollama_mcp.work.search.corpus import MIN_CHARS, passage_key
-from ollama_mcp.work.search.vector_index import load_stored
+from ollama_mcp.work.search.vector_index import BYTES_PER_NUMBER, load_stored
 
 if TYPE_CHECKING:
     from ollama_mcp.api import ModelCard
@@ -52,6 +53,7 @@ _FAMILIES = tuple(
         (r"(^|\W)(multilingual-)?e5-(small|base|large)", Prefixes("query: ", "passage: ")),
     )
 )
+_ROUNDING = 0.01
 # What a model file says about itself, for models with a name of the user's own.
 _NAME_FIELDS = ("general.basename", "general.name", "general.architecture")
 
@@ -96,8 +98,10 @@ class Embedder:
         key = passage_key(text)
         stored = (await self._call.store.embeddings.get(self._space, [key])).get(key)
         # An empty vector marks a text that was found too long as a passage.
-        if stored:
+        if stored and _is_unit(stored):
             return stored
+        if stored:
+            await self._call.store.embeddings.drop(self._space, [key])
         try:
             (vector,) = await self._request([text])
         except ContextOverflow as error:
@@ -201,3 +205,10 @@ class Embedder:
             self._truncate = None
             answer = await embed(self._call, self._model, texts, truncate=self._truncate, file_texts=file_texts)
         return await asyncio.to_thread(pack_vectors, answer.embeddings, self._model, unit=True)
+
+
+def _is_unit(vector: bytes) -> bool:
+    """Whether a vector that was stored is of length one, as it was; else it is broken."""
+    if len(vector) % BYTES_PER_NUMBER:
+        return False
+    return abs(sum(number * number for (number,) in struct.iter_unpack("<f", vector)) - 1) < _ROUNDING

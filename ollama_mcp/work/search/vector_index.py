@@ -70,7 +70,7 @@ class VectorIndex:
 async def load_stored(
     embeddings: EmbeddingCache, space: str, corpus: Corpus, keys: Sequence[bytes], into: VectorIndex
 ) -> list[bytes]:
-    """Load the vectors that the store has; return the keys of passages without one.
+    """Load the vectors that the store has; return the keys of passages without one, or with a broken one.
 
     A passage that a model found too long is stored with an empty vector: it is halved without asking the model again.
     """
@@ -79,6 +79,10 @@ async def load_stored(
     while waiting:
         page, waiting = waiting[:_PAGE], waiting[_PAGE:]
         found = await embeddings.get(space, page)
+        size = into.dimensions * BYTES_PER_NUMBER
+        if broken := [key for key, vector in found.items() if vector and len(vector) != size]:
+            await embeddings.drop(space, broken)
+            found = {key: vector for key, vector in found.items() if len(vector) in (0, size)}
         await corpus.load([key for key in page if not found.get(key)])
         waiting += await asyncio.to_thread(_add_page, found, page, corpus, into, missing)
     return missing
@@ -133,6 +137,8 @@ def _search_with_numpy(index: VectorIndex, query: bytes) -> Search:
     # Views on the same memory: a copy of a large index would double it.
     matrix = numpy.frombuffer(index.data, numpy.dtype("<f4")).reshape(-1, index.dimensions)
     scores = matrix @ numpy.frombuffer(query, numpy.dtype("<f4"))
+    # What is no number would be taken for the largest.
+    scores[~numpy.isfinite(scores)] = -1.0
 
     def search(count: int) -> list[tuple[float, int]]:
         # A partition is linear; a sort of all scores is not.

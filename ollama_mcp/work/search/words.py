@@ -78,6 +78,7 @@ async def list_words(call: CallContext, corpus: Corpus) -> list[bytes]:
         if missing:
             await corpus.load(missing)
             new = await asyncio.to_thread(_pack_all, corpus, missing)
+            await call.store.embeddings.drop(SPACE, found.keys() & missing)
             await call.store.embeddings.put(SPACE, new.items())
             found |= new
         lists += [found.get(key, b"") for key in page]

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from ollama_mcp.formats.model_names import parse_name
+from ollama_mcp.store.profiles import Profile
+from tests.store.support import opened
 from tests.support import data, error, text, texts
 from tests.work.evaluate.evaluating import LARGE, QUESTION, SMALL, Desk, evaluating, tickets
 
@@ -78,6 +80,18 @@ async def test_a_profile_outlives_its_server_and_is_not_kept_where_no_model_is_g
         call = {"model": "profile:other", "prompt": "Hi"}
         said = error(await desk.client.call_tool("ollama_chat", call), "invalid_argument")
         assert "There is no profile 'other'. There are: tickets." in said
+
+
+async def test_profiles_are_among_what_is_kept_and_go_with_it(tmp_path: Path) -> None:
+    async with opened(tmp_path / "store.sqlite3") as store:
+        await store.profiles.keep("", "tickets", Profile("m", "d", "h", {"prompt": "secret words"}))
+        await store.profiles.keep("ada", "tickets", Profile("n", "d", "h"))
+        assert {held.kind: held.number for held in await store.held()}["profiles"] == 2
+        mine, hers = await store.profiles.find("", "tickets"), await store.profiles.find("ada", "tickets")
+        assert mine and hers and (mine.model, hers.model) == ("m", "n")
+        assert await store.profiles.find("ada", "other") is None
+        assert await store.profiles.clear() == 2
+        assert await store.profiles.names("") == []
 
 
 @pytest.mark.parametrize("name", ["two words", "a/b", "-x", "x" * 65])

@@ -55,7 +55,7 @@ class Evaluated:
 def page_of_everything(text: str) -> Page:
     """A page with every part that there is, and a text at every place."""
     plots = [
-        charts.bars({text: 3, "b": 5}, unit=text),
+        charts.bars({text: 3, "b": 5}, unit=" s"),
         charts.histogram([1, 0, 7], x=text, marks={text: 0.5}),
         charts.scatter([charts.Point(text, 3.0, 0.9, 0.8, 0.95)], x=text, y=text, goal=0.9),
         charts.curve([(1.0, 3.0), (2.0, 5.0)], x=text, y=text),

@@ -53,12 +53,16 @@ async def test_more_than_a_page_of_vectors_comes_out_of_the_store() -> None:
     assert (into.rows, bytes(into.data)) == ([hashed for hashed, _ in known], b"".join(one for _, one in known))
 
 
-async def test_vectors_of_another_length_are_refused() -> None:
-    store, corpus = Store(None), corpus_of(1)
-    await store.embeddings.put("space", [(next(iter(corpus.texts)), bytes(12))])
-    with pytest.raises(BadAnswer, match="2 and 3 numbers"):
-        await load_stored(store.embeddings, "space", corpus, list(corpus.texts), VectorIndex(2))
+async def test_stored_vectors_of_another_length_are_dropped_and_new_ones_refused() -> None:
+    store, corpus = Store(None), corpus_of(2)
+    one, other = corpus.texts
+    await store.embeddings.put("space", [(one, bytes(12)), (other, bytes(8))])
+    into = VectorIndex(2)
+    assert await load_stored(store.embeddings, "space", corpus, [one, other], into) == [one]
+    assert await store.embeddings.get("space", [one, other]) == {other: bytes(8)}
     await store.aclose()
+    with pytest.raises(BadAnswer, match="2 and 3 numbers"):
+        into.add(one, bytes(12))
 
 
 def test_small_indexes_are_bounded_by_their_number() -> None:
