@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ollama_mcp.server.results import Data as Data
     from ollama_mcp.work.chat.result import Answer as Answer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Answer": "work.chat.result",

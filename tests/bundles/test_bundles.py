@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from uv import find_uv_bin
 from bundles.desktop import desktop_manifest, icon, write_desktop_extension
 from bundles.links import cursor_link, lm_studio_link, vscode_link
 from bundles.manifests import PLUGIN, SUMMARY, manifests, run_in
+from ollama_mcp import __version__
 from ollama_mcp._project import IS_PUBLISHED, OWNER, REPOSITORY, has_placeholder, uvx_command
 from ollama_mcp.cli.options import build_parser, load_from_options
 from tests.packaging.conftest import ROOT, offered_tools
@@ -55,8 +57,14 @@ def test_the_registry_takes_no_longer_summary():
 def test_each_manifest_names_the_same_version_and_no_other_address():
     texts = "".join(manifests().values())
     versions = {json.loads(text)["version"] for text in manifests().values() if '"version"' in text}
-    assert len(versions) == 1
+    assert versions == {__version__}
     assert texts.count("github.com/") == texts.count(f"github.com/{OWNER}/")
+
+
+def test_the_changelog_has_a_dated_part_for_the_version_and_one_for_what_comes():
+    parts = re.findall(r"^## \[(.+?)\](.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert parts[0] == ("Unreleased", "")
+    assert parts[1][0] == __version__ and re.fullmatch(r" - \d{4}-\d\d-\d\d", parts[1][1])
 
 
 def test_the_package_index_is_told_the_same_address():
