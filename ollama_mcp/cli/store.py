@@ -54,6 +54,7 @@ async def _purge(kept: Store) -> str:
             if not await is_locked(run_lock(run.key)):
                 await (await kept.batches.open(run.key, total=None, metadata={})).remove()
                 batches += 1
+        await kept.searched_files.clear()
         await kept.embeddings.clear()
         return f"{jobs} jobs, {batches} unfinished batches"
     finally:
