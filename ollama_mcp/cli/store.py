@@ -64,6 +64,7 @@ async def _purge(kept: Store) -> str:
                 await (await kept.batches.open(run.key, total=None, metadata={})).remove()
                 batches += 1
         profiles = await kept.profiles.clear()
+        await kept.searched_files.clear()
         await kept.embeddings.clear()
         return f"{jobs} jobs, {batches} unfinished batches, {profiles} profiles"
     finally:

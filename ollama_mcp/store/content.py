@@ -20,7 +20,8 @@ _COUNTS = {
     "WHERE state = 'running'",
     "ended jobs": "SELECT count(*), coalesce(sum(length(text) + length(coalesce(result, ''))), 0) FROM jobs "
     "WHERE state <> 'running'",
-    "embeddings": "SELECT count(*), (SELECT bytes FROM embedding_size) FROM embedding_keys",
+    "embeddings and words": "SELECT count(*), (SELECT bytes FROM embedding_size) FROM embedding_keys",
+    "searched files": "SELECT count(*), coalesce(sum(length(passages)), 0) FROM searched_files",
     "notes on models": "SELECT count(*), 0 FROM models",
     "measurements": "SELECT (SELECT count(*) FROM tunings) + (SELECT count(*) FROM probes), 0",
     "tokens of a day": "SELECT count(*), 0 FROM spending",

@@ -69,6 +69,14 @@ class SearchedFiles:
         """Forget files; the next search reads them again."""
         await self._database.run_or_default(partial(_delete, paths=list(paths)), None)
 
+    async def clear(self) -> None:
+        """Forget all files.
+
+        Raises:
+            DiskError: The store cannot be used.
+        """
+        await self._database.run(_clear)
+
     async def folders(self) -> list[str]:
         """The folders that have files here."""
         return await self._database.run_or_default(_folders, [])
@@ -131,6 +139,11 @@ def _put(connection: Connection, cut: str, files: Mapping[str, SearchedFile], to
 def _delete(connection: Connection, paths: Sequence[str]) -> None:
     with transaction(connection):
         connection.executemany("DELETE FROM searched_files WHERE path = ?", [(os.fsencode(path),) for path in paths])
+
+
+def _clear(connection: Connection) -> None:
+    with transaction(connection):
+        connection.execute("DELETE FROM searched_files")
 
 
 def _folders(connection: Connection) -> list[str]:

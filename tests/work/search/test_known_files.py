@@ -15,7 +15,8 @@ from PIL import Image
 
 from ollama_mcp.access import Access, OpenedFile, Purpose
 from ollama_mcp.simulator import Simulator
-from tests.support import data, error
+from tests.cli.support import run
+from tests.support import connected, data, error
 from tests.work.search.client import CAT, places, ranked, reader, sent
 
 
@@ -152,8 +153,6 @@ async def test_what_one_may_not_read_is_not_found_though_another_has_searched_it
     shared.mkdir()
     (shared / "a.md").write_text(CAT)
     store = {"path": str(folder.parent / "store.sqlite3")}
-    from tests.support import connected
-
     async with connected(simulator.url, read={"text_folders": [str(shared)]}, store=store) as client:
         refused = {"query": "swordfish", "files": [str(private)], "mode": "words"}
         error(await client.call_tool("ollama_search", refused), "not_allowed")
@@ -175,6 +174,17 @@ async def test_vectors_that_were_evicted_are_made_again_from_the_files(simulator
     async with reader(simulator, folder) as client:
         again = await found_in(client, folder, "hammer")
     assert again["rows"] == first["rows"] and again["embedded"] == first["embedded"] and len(sent(simulator)) > asked
+
+
+async def test_a_purge_of_the_store_forgets_the_files(simulator: Simulator, folder: Path):
+    age(folder)
+    async with reader(simulator, folder) as client:
+        first = await found_in(client, folder, "hammer")
+    assert _counts(folder)[0] == 3
+    purged = await run("store", "purge", "--set", f"store.path={folder.parent}/store.sqlite3")
+    assert purged.code == 0 and _counts(folder) == (0, 0), purged.err
+    async with reader(simulator, folder) as client:
+        assert await found_in(client, folder, "hammer") == first
 
 
 def _counts(folder: Path) -> tuple[int, int]:
