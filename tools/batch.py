@@ -121,7 +121,7 @@ def _object(member: str, kind: str = "string", **more: str) -> dict[str, Any]:
 
 Questions = Annotated[
     list[ClosedQuestion],
-    WithJsonSchema({"type": "array", "items": _object("question"), "description": "As in ollama_decide."}),
+    WithJsonSchema({"type": "array", "items": _object("question")}),
 ]
 
 
@@ -142,7 +142,7 @@ async def ollama_batch(
     options: Annotated[Options, WithJsonSchema(_object("seed", "integer"))] | None = None,
     think: Annotated[Think, WithJsonSchema({"type": "boolean"})] | None = None,
     cascade: Annotated[list[str], Field(description="Small first.")] = [],
-    error: Annotated[float, WithJsonSchema({"type": "number"})] = 0.05,
+    error: Annotated[float, WithJsonSchema({"type": "number", "description": "Allowed."})] = 0.05,
     examples: Annotated[str, Field(description="With expected.")] = "",
     report: Annotated[str, Field(description=".html.")] = "",
     background: Background = False,

@@ -9,7 +9,7 @@ from pydantic.json_schema import SkipJsonSchema
 from ollama_mcp import Call, Data, Hints, tool
 from ollama_mcp.server.failures import failure_text
 from ollama_mcp.server.formatting import format_bytes, format_notes, format_table
-from ollama_mcp.server.types import Background, Format, ModelName, Options
+from ollama_mcp.server.types import Background, Format, ModelName, Options, RequiresSetting
 from ollama_mcp.work.choosing import ModelHabits
 from ollama_mcp.work.decide import ClosedQuestion
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 # Labels that a table of confusions has room for.
 MAX_TABLE = 8
-ASKS = Hints(read_only=True, resumes=True)
+# Nothing but the report is written, and no file is ever replaced by it.
+ASKS = Hints(read_only=False, only_writes_output=True, resumes=True)
 STATES = {"reached": "yes", "under": "no", "open": "can't tell", "waiting": "can't tell", "failed": "failed"}
 
 
@@ -93,6 +94,7 @@ class Evaluated(Data):
     failures: list[FailedExample] | None = None
     profile: str | None = None
     notes: list[str] | None = None
+    report: str | None = None
 
     def as_text(self) -> str:
         columns = (
@@ -113,6 +115,7 @@ class Evaluated(Data):
             parts.append(format_table(names, cells))
         parts += ["", *format_notes(self.notes)] if self.notes else []
         parts += [f"Kept as model='profile:{self.profile}'."] if self.profile else []
+        parts += [f"Report: {self.report}"] if self.report else []
         return "\n".join(parts)
 
     def _cells(self, row: EvaluatedModel) -> list[object]:
@@ -155,22 +158,23 @@ class Evaluated(Data):
 @tool(title="Find the model that is good enough", toolset="work", hints=ASKS)
 async def ollama_evaluate(
     call: Call,
-    examples: Annotated[str, Field(description=".csv or .jsonl with 'expected'.")],
+    examples: Annotated[str, Field(description=".csv, .jsonl with expected")],
     models: Annotated[list[ModelName], WithJsonSchema(_list_of({"type": "string"}))] = [],
     prompt: str = "",
     questions: Annotated[list[ClosedQuestion], WithJsonSchema(_list_of(_object("question", "string")))] = [],
     system: str = "",
     format: Annotated[Format, WithJsonSchema(_object("type", "string"))] | None = None,
     options: SkipJsonSchema[Options | None] = None,
-    metric: Annotated[str, Field(description="exact, label, number:0.1, fields, contains, regex, judge:RUBRIC.")] = "",
+    metric: Annotated[str, Field(description="exact, label, number:0.1, fields, contains, regex, judge:RUBRIC")] = "",
     judge: str = "",
     goal: float = 0.9,
     confidence: SkipJsonSchema[float] = 0.95,
     profile: str = "",
     show_failures: bool = False,
+    report: Annotated[str, RequiresSetting("read_only", on=False)] = "",
     background: Background = False,
 ) -> Evaluated:
-    """Find the smallest model whose answers to your examples reach goal. The task is given as in ollama_batch."""
+    """Find the smallest model whose answers to your examples reach goal. Task as in ollama_batch."""
     # With the first call: a listing of the tools stays quick.
     from ollama_mcp.work.evaluate import EvaluationSpec, evaluate
 
@@ -190,10 +194,16 @@ async def ollama_evaluate(
         confidence=confidence or 0.95,
     )
     # With habits of its own: a model that was evaluated is not the one to use when the next call names none.
-    return _evaluated(await evaluate(replace(call, habits=ModelHabits()), spec), show=show_failures)
+    call = replace(call, habits=ModelHabits())
+    if not report:
+        return _evaluated(await evaluate(call, spec), show=show_failures)
+    from ollama_mcp.work.report.run import evaluate_with_report
+
+    evaluation, page = await evaluate_with_report(call, spec, report)
+    return _evaluated(evaluation, page, show=show_failures)
 
 
-def _evaluated(report: "Evaluation", *, show: bool) -> Evaluated:
+def _evaluated(report: "Evaluation", page: str = "", *, show: bool) -> Evaluated:
     judge = None
     if report.judge is not None:
         model, agreed, tried = report.judge
@@ -221,6 +231,7 @@ def _evaluated(report: "Evaluation", *, show: bool) -> Evaluated:
         failures=failures or None,
         profile=report.profile or None,
         notes=report.notes or None,
+        report=page or None,
     )
 
 

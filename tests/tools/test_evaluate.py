@@ -17,8 +17,15 @@ async def test_its_place_in_the_list_is_cheap_and_honest(simulator: Simulator) -
     assert tool_list_tokens(tool) <= 200
     assert sum(map(tool_list_tokens, tools.values())) <= 4_000
     hints = tool.annotations
-    assert hints and (hints.read_only_hint, hints.destructive_hint) == (True, False)
+    assert hints and (hints.read_only_hint, hints.destructive_hint) == (False, False)
     assert tool.input_schema["required"] == ["examples"]
+
+
+async def test_a_server_that_only_reads_offers_no_report(simulator: Simulator) -> None:
+    async with connected(simulator.url, read_only=True) as client:
+        tool = next(tool for tool in (await client.list_tools()).tools if tool.name == "ollama_evaluate")
+    assert "report" not in tool.input_schema["properties"]
+    assert tool.annotations and tool.annotations.read_only_hint
 
 
 async def test_the_smallest_model_that_reaches_the_goal_comes_first(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Batches and comparisons that also write a report."""
+"""Batches, comparisons and evaluations that also write a report."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ollama_mcp.work.batch import run_batch
 from ollama_mcp.work.report.batch import Answers, batch_page
 from ollama_mcp.work.report.compare import comparison_page
+from ollama_mcp.work.report.evaluate import evaluation_page
 from ollama_mcp.work.report.file import open_report, write_report
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ollama_mcp.work.cascade import CascadeSpec
     from ollama_mcp.work.cascade.run import CascadeReport
     from ollama_mcp.work.compare import Comparison, ComparisonSpec
+    from ollama_mcp.work.evaluate import Evaluation, EvaluationSpec
 
 
 async def run_batch_with_report(
@@ -71,3 +73,33 @@ async def compare_with_report(call: CallContext, spec: ComparisonSpec, path: str
         if problem:
             return replace(comparison, notes=[*comparison.notes, f"The report was not written: {problem}"]), ""
         return comparison, output.path
+
+
+async def evaluate_with_report(call: CallContext, spec: EvaluationSpec, path: str) -> tuple[Evaluation, str]:
+    """Evaluate models and write the report.
+
+    Returns:
+        The evaluation, and the file of the report; "" where it could not be written, which a note tells.
+
+    Raises:
+        OllamaMCPError: As `evaluate`; or the report may not be written, and nothing was begun.
+    """
+    from ollama_mcp.work.evaluate import evaluate
+
+    async with open_report(call, path, overwrite=False) as output:
+        found = await evaluate(call, spec)
+        if output is None:
+            return found, ""
+        page = evaluation_page(
+            found.verdict,
+            found.models,
+            goal=found.target.goal,
+            about=found.about,
+            confusion=found.confusion,
+            fields=found.fields,
+            notes=found.notes,
+        )
+        problem = await write_report(output, page)
+        if problem:
+            found.notes.append(f"The report was not written: {problem}")
+        return found, "" if problem else output.path

@@ -14,6 +14,7 @@ from tests.support import connected, data, error, texts, until
 from tests.work.batch.batching import Bench, settings_of
 from tests.work.batch.conftest import bench as bench
 from tests.work.cascade.cascading import LARGE, QUESTION, SMALL, cascade, message, table
+from tests.work.evaluate.evaluating import evaluating, tickets
 from tests.work.report.pages import HOSTILE, elements, is_safe, words
 
 
@@ -91,6 +92,19 @@ async def test_a_comparison_reports_speed_and_all_answers(bench: Bench):
     said = words(found)
     assert all(f"<b>I am {model}</b>" in said for model in (SMALL, LARGE))
     assert "Who are <you>?" in said
+
+
+async def test_an_evaluation_reports_accuracy_against_speed(tmp_path: Path):
+    async with evaluating(tmp_path, {SMALL: 0.6, LARGE: 0.98}) as desk:
+        examples = desk.table(tickets(60))
+        report = await desk.report(examples, report="report.html")
+        again = error(await desk.evaluate(examples, report="report.html"), "invalid_argument")
+    found = (desk.folder / "report.html").read_bytes()
+    assert report["report"] == str(desk.folder / "report.html")
+    assert is_safe(found)
+    assert {"Accuracy against speed", "Expected (down) and answered (across)"} <= set(captions(found))
+    assert report["verdict"] in words(found)
+    assert "already exists" in again
 
 
 @pytest.mark.parametrize("tool", ["ollama_batch", "ollama_compare"])
