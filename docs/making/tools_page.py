@@ -58,7 +58,7 @@ def tool_table() -> str:
         for tool in tools:
             hints = specs[tool.name].hints
             changes = "no" if hints.read_only else "after confirm" if hints.destructive else "yes"
-            if "output" in tool.input_schema["properties"]:
+            if {"output", "report"} & tool.input_schema["properties"].keys():
                 changes = "only its output"
             purpose = (tool.description or "").split(". ")[0].split(": ")[0].rstrip(".")
             cells = (toolset, f"`{tool.name}`", _cell(purpose), changes, str(tool_list_tokens(tool)))
