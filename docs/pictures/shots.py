@@ -78,12 +78,12 @@ async def doctor_shot() -> str:
 
 async def batch_shot() -> str:
     """A batch from the shell, and the table that it writes."""
-    words = ["call", "ollama_batch", 'input=["mails.csv"]', f"questions={_QUESTIONS}", "output=labels.csv"]
+    words = ["batch", "mails.csv", "--questions", _QUESTIONS, "-o", "labels.csv"]
     with _home() as home:
         _write_letters(home / "mails")
         async with Simulator() as simulator:
             simulator.script("llama3.2:3b", *verdicts())
-            said = await _run(home, simulator.url, *words, "model=llama3.2:3b", OLLAMA_MCP_WORK__PARALLEL="1")
+            said = await _run(home, simulator.url, *words, "-m", "llama3.2:3b", OLLAMA_MCP_WORK__PARALLEL="1")
         table = (home / "mails/labels.csv").read_text(encoding="utf-8").strip()
     command = " ".join(["ollama-mcp-server", *map(shlex.quote, words)])
     return "\n".join([_typed(command), said.strip(), "", _typed("cat labels.csv"), table])
