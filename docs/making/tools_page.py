@@ -118,7 +118,8 @@ def _example(name: str) -> list[str]:
 
 
 def _words(arguments: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in arguments.items())
+    words = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in arguments.items())
+    return words.replace(f"{_RESULTS.parent}/", "")
 
 
 def _cell(text: str) -> str:

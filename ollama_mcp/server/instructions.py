@@ -37,7 +37,7 @@ _LINES = (
     "- Ask, over files and images (give paths), JSON by schema, tool calls: ollama_chat.",
     "- Label, score, yes/no: ollama_decide.",
     "- A prompt or questions over many rows, files or images: ollama_batch.",
-    "- Find by words and meaning: ollama_search.",
+    "- Find by words or meaning: ollama_search.",
     "- Similarity of texts: ollama_embed.",
     "- Raw templates, code fill-in: ollama_generate.",
     "- What is installed: ollama_list_models.",

@@ -56,7 +56,7 @@ async def test_instructions_tell_the_paths_what_is_free_what_takes_time_and_what
         "over files and images (give paths), JSON by schema, tool calls: ollama_chat",
         "yes/no: ollama_decide",
         "many rows, files or images: ollama_batch",
-        "by words and meaning: ollama_search",
+        "by words or meaning: ollama_search",
         "installed: ollama_list_models",
         "are free",
         "5 to 60 s",

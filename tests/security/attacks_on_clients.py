@@ -241,7 +241,7 @@ ATTACKS = [
     Attack(
         "B04",
         "ollama.com under another spelling, as the host or among hosts: it is ollama.com",
-        tests_in(_NETWORK, "ollama_com_under_another_spelling"),
+        tests_in(_NETWORK, "the_cloud_under_another_spelling"),
     ),
     Attack(
         "B05",

@@ -42,7 +42,7 @@ CLOUD_SPELLINGS = [
 
 
 @pytest.mark.parametrize("address", CLOUD_SPELLINGS)
-async def test_ollama_com_under_another_spelling(simulator: Simulator, tmp_path: Path, address: str) -> None:
+async def test_the_cloud_under_another_spelling(simulator: Simulator, tmp_path: Path, address: str) -> None:
     """B04: `network` off refuses it, files stay, and `auto` does not choose it."""
     async with connected(address, network="off") as client:
         said = error(await client.call_tool("ollama_list_models", {}), "not_allowed")

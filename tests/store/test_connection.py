@@ -59,6 +59,13 @@ def spoil_from(path: Path, start: int) -> None:
     path.write_bytes(content[:start] + b"\xa5" * (len(content) - start))
 
 
+def spoil_table(path: Path, name: str) -> None:
+    """Overwrite the first page of a table."""
+    ((page,),) = query(path, "SELECT rootpage FROM sqlite_schema WHERE name = ?", name)
+    content = path.read_bytes()
+    path.write_bytes(content[: PAGE * (page - 1)] + b"\xa5" * PAGE + content[PAGE * page :])
+
+
 def write(path: Path, content: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
@@ -285,7 +292,8 @@ async def test_a_broken_store_is_set_aside_and_a_new_one_begun(
 
 async def test_a_batch_whose_store_breaks_says_so_and_begins_anew_with_the_next_call(path: Path) -> None:
     await made(path, 2_000)
-    spoil_from(path, PAGE)
+    # The schema is whole, and has more than a page.
+    spoil_table(path, "runs")
     async with opened(path) as store:
         with pytest.raises(DiskError, match=r"was broken and is set aside.*Make the call again"):
             await begun(store)
