@@ -299,7 +299,7 @@ def _name(scope: Scope) -> str:
     if len(names) != 1:
         raise Refused(400, f"the address needs one name: POST {PATH}?name=report.pdf, with the content as body")
     if any(value.lower().startswith("multipart/") for value in headers(scope, b"content-type")):
-        raise Refused(415, "forms are not taken: send the content itself as body (curl --data-binary @FILE)")
+        raise Refused(415, "forms are not taken: send the content of the file itself as the body (docs/team.md)")
     if any(value.lower() != "identity" for value in headers(scope, b"content-encoding")):
         raise Refused(415, f"Content-Encoding {headers(scope, b'content-encoding')[0]!r:.40} is not taken")
     return clean_name(names[0])
