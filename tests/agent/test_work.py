@@ -124,7 +124,8 @@ async def test_correct_the_column_that_the_error_names(agent: Agent, simulator: 
 
 async def test_find_a_place_by_meaning_and_ask_about_it(agent: Agent, simulator: Simulator, folder: Path):
     simulator.script("*", Answer(text="In winter."))
-    seen = await agent.call("ollama_search", query="A hedgehog hibernates in winter.", files=[f"{folder}/*.md"])
+    question, files = "A hedgehog hibernates in winter.", [f"{folder}/*.md"]
+    seen = await agent.call("ollama_search", query=question, files=files, excerpts=False)
     assert "Stocks" not in seen
     place = found(r"(/[^\s\"|]+\.md:\d+)", seen)
     assert place.endswith("animals.md:1")

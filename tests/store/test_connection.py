@@ -202,15 +202,6 @@ async def test_an_older_file_is_brought_to_the_present_form_with_what_it_holds(p
     assert query(path, "PRAGMA user_version") == [(len(MIGRATIONS),)]
 
 
-async def test_the_full_text_tables_of_an_older_file_are_dropped(path: Path) -> None:
-    older(path, 7)
-    query(path, "CREATE VIRTUAL TABLE words USING fts5(text)")
-    query(path, "CREATE VIRTUAL TABLE word_counts USING fts5vocab(words, row)")
-    async with opened(path) as store:
-        assert await counted(store) == 8
-    assert query(path, "SELECT name FROM sqlite_master WHERE name LIKE 'word%'") == []
-
-
 @unusable
 async def test_what_only_counts_goes_on_in_memory_with_one_warning(
     path: Path, spoil: Callable[[Path], None], caplog: pytest.LogCaptureFixture
