@@ -61,7 +61,7 @@ async def ollama_decide(
     questions: Annotated[
         list[ClosedQuestion],
         Field(description="Each with labels ('label: meaning'), levels (low first) or neither (yes/no)."),
-    ],
+    ] = [],
     texts: Annotated[list[str], Field(description="Judged one by one.")] = [],
     files: Annotated[list[str], Field(description="Paths or globs.")] = [],
     images: Annotated[ImageSources, Field(description="Paths or base64.")] = [],

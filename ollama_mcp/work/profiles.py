@@ -55,19 +55,20 @@ async def with_profile(
 
 
 def _fill_task(filled: dict[str, Any], found: Profile, taken: Collection[str], notes: list[str]) -> None:
-    """Give a batch the template and the questions, and put the prompt of a single call into the template."""
+    """Give what takes questions those of the profile, and a prompt its template: a batch's rows, or the one prompt."""
     template, questions = str(found.task.get("prompt", "")), found.task.get("questions")
     if "questions" in taken and "input" in taken:
         if filled.get("prompt") or filled.get("questions") or filled.get("embed"):
             return
         filled["prompt"] = template
         if questions:
-            from ollama_mcp.work.decide import ClosedQuestion
-
-            filled["questions"] = [ClosedQuestion.model_validate(question) for question in questions]
+            filled["questions"] = _as_questions(questions)
             # They go without what a prompt alone takes.
             filled.pop("format", None)
             filled.pop("system", None)
+    elif "questions" in taken:
+        if questions and not filled.get("questions"):
+            filled["questions"] = _as_questions(questions)
     elif template and not questions and isinstance(filled.get("prompt"), str) and filled["prompt"].strip():
         from ollama_mcp.work.batch.rows import InputRow
         from ollama_mcp.work.batch.template import Template
@@ -76,6 +77,12 @@ def _fill_task(filled: dict[str, Any], found: Profile, taken: Collection[str], n
             filled["prompt"] = Template(template, ["text"]).fill(InputRow(1, columns={"text": filled["prompt"]}))
         except InvalidArgument:
             notes.append("The prompt was sent as it is: the profile's has columns, which ollama_batch fills.")
+
+
+def _as_questions(questions: list[Any]) -> list[Any]:
+    from ollama_mcp.work.decide import ClosedQuestion
+
+    return [ClosedQuestion.model_validate(question) for question in questions]
 
 
 async def _version_notes(call: CallContext, name: str, found: Profile) -> list[str]:

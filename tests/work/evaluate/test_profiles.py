@@ -42,13 +42,20 @@ async def test_every_tool_uses_the_model_the_prompt_and_the_options_that_were_fo
         assert last(desk)["options"] == {"seed": 8}
 
 
-async def test_a_batch_asks_the_questions_of_a_profile(tmp_path: Path) -> None:
+async def test_what_takes_questions_asks_those_of_a_profile(tmp_path: Path) -> None:
     async with evaluating(tmp_path, {SMALL: 1.0}) as desk:
         await desk.report(desk.table(tickets(80)), profile="teams", questions=[QUESTION])
         batch = {"model": "profile:teams", "input": ["a [[billing]]", "b [[tech]]"]}
         report = data(await desk.client.call_tool("ollama_batch", batch))
+        decided = data(
+            await desk.client.call_tool(
+                "ollama_decide", {"model": "profile:teams", "texts": ["a [[billing]]", "b [[tech]]"]}
+            )
+        )
+        none = await desk.client.call_tool("ollama_decide", {"model": SMALL, "texts": ["a"]})
     answers = [one["output"]["Which team?"]["answer"] for one in report["samples"]]
-    assert answers == ["billing", "tech"]
+    assert answers == [row["answer"] for row in decided["rows"]] == ["billing", "tech"]
+    assert "questions is empty" in error(none, "invalid_argument")
 
 
 async def test_another_version_of_the_model_is_told_and_can_be_measured_again(tmp_path: Path) -> None:
