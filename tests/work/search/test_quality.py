@@ -59,23 +59,24 @@ async def test_names_are_found_and_poor_vectors_take_little_from_what_words_find
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-async def test_a_judge_that_knows_puts_the_right_places_first():
+async def test_a_judge_that_knows_finds_more_than_words_and_meaning():
     questions = [question for question in read_questions() if question.file.endswith(".md")][:10]
     judged: list[int | None] = []
     # One request after the other, so that scripted answers meet their questions.
     one = {"parallel": 1, "judge_seconds": 600}
     async with (
-        Simulator(version="latest", models=("reranker",)) as simulator,
+        Simulator(version="latest", models=("reranker", "embed")) as simulator,
         repository(simulator, work=one) as client,
     ):
         simulator.script(RERANKER, *verdicts([0.9, 0.1] * 10))
-        plain = await measure(client, questions, mode="words")
+        plain = await measure(client, questions)
         for question in questions:
             found = await first_places(client, question, k=40)
             simulator.script(RERANKER, *verdicts([0.9 if is_right(row, question) else 0.2 for row in found]))
             rows = await first_places(client, question, k=10, rerank=True)
             judged.append(next((rank for rank, row in enumerate(rows, start=1) if is_right(row, question)), None))
             assert rows[0]["by"].endswith("judged") and len(found) == 40
+            assert any("meaning" in row["by"] for row in found) and any("words" in row["by"] for row in found)
     ranked_before = [question for question in questions if question not in plain.missed]
     assert sum(rank == 1 for rank in judged) >= len(ranked_before) > 0
     assert sum(1 / rank for rank in judged if rank) > sum(plain.gains)
@@ -83,7 +84,7 @@ async def test_a_judge_that_knows_puts_the_right_places_first():
 
 async def first_places(client: Client, question: Question, **arguments: Any) -> list[dict[str, Any]]:
     files = [str(ROOT / name) for name in FILES]
-    asked = {"query": question.query, "files": files, "mode": "words", **arguments}
+    asked = {"query": question.query, "files": files, **arguments}
     return data(await client.call_tool("ollama_search", asked))["rows"]
 
 
