@@ -33,6 +33,7 @@ _CONTENTS = (
     "hatch_build.py",
     "README.md",
     "LICENSE",
+    "docs/pictures/inspector.png",
 )
 _ICON_PIXELS = 512
 # The same bytes for the same sources.
@@ -71,6 +72,7 @@ async def desktop_manifest() -> dict[str, Any]:
         "support": f"{REPOSITORY}/issues",
         "icon": "icon.png",
         "icons": [{"src": "icon.png", "size": f"{_ICON_PIXELS}x{_ICON_PIXELS}"}],
+        "screenshots": ["docs/pictures/inspector.png"],
         "server": {
             "type": "uv",
             "entry_point": "ollama_mcp_server.py",

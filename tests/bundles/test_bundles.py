@@ -140,6 +140,7 @@ async def test_the_extension_runs_from_where_it_is_unpacked(tmp_path: Path, uv_c
     with zipfile.ZipFile(extension) as archive:
         archive.extractall(unpacked)
     manifest = json.loads((unpacked / "manifest.json").read_text(encoding="utf-8"))
+    assert all((unpacked / name).is_file() for name in (manifest["icon"], *manifest["screenshots"]))
     started = manifest["server"]["mcp_config"]
     assert started["command"] == "uv"
     folders = [str(tmp_path), str(unpacked)]
