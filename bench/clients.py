@@ -139,7 +139,8 @@ class Process(BenchClient):
             message = json.loads(line)
             if message.get("method") == "notifications/progress":
                 self.progress[message["params"]["progressToken"]] += 1
-            elif (future := self._waiting.pop(message.get("id"), None)) is not None:
+            elif (future := self._waiting.pop(message.get("id"), None)) is not None and not future.done():
+                # Who was cancelled just now is still waiting here.
                 future.set_result(message)
         for future in self._waiting.values():
             future.set_exception(RuntimeError(f"{self._command} ended"))
