@@ -45,12 +45,12 @@ async def _measure(settings: Settings, name: str, output: Output) -> None:
         await hosts.aclose()
         await store.aclose()
     if output.is_json:
-        output.json({"model": model, "host": hosts.url, "is_kept": store.path is not None, **asdict(tuning)})
+        output.json({"model": model, "host": hosts.url, "is_kept": store.persistent, **asdict(tuning)})
         return
     print(f"{model} on {hosts.url}")
     print("\n".join(_table(tuning)))
     print(described(tuning, model))
-    if store.path is None:
+    if not store.persistent:
         print("It is not kept: the store is in memory (store.path, read_only).")
     elif settings.work.parallel != "auto":
         print('It is used once the setting work.parallel is "auto".')

@@ -191,7 +191,7 @@ class OllamaServer(GuidedServer):
     async def list_tools(self) -> list[Tool]:
         """The tools that the client is offered; fixed from the start, in a fixed order."""
         self._preloader.schedule()
-        if self.store.path is not None:
+        if self.store.persistent:
             self.jobs.schedule_resume()
         return [tool.wire for tool in self.offered_tools().values()]
 
@@ -302,7 +302,7 @@ class OllamaServer(GuidedServer):
 
     def _job_storage(self) -> JobStorage[Job] | None:
         """Where jobs are kept; None where nothing outlives the process."""
-        if self.store.path is None:
+        if not self.store.persistent:
             return None
         from ollama_mcp.server.durable_jobs import DurableJobs
         from ollama_mcp.server.going_on import Continuation

@@ -220,11 +220,18 @@ class WorkSettings(SettingsSection):
 
 
 class StoreSettings(SettingsSection):
-    """What outlives a call, in one SQLite file: checkpoints, embeddings, token estimates, counters."""
+    """What outlives a call, in one SQLite file: checkpoints, embeddings, token estimates, counters.
+
+    Several servers share it in a PostgreSQL database.
+    """
 
     path: str = Field(
         default="",
         description="The file; empty: store.sqlite3 in the user's data folder; ':memory:': nothing is kept on disk.",
+    )
+    url: str = Field(
+        default="",
+        description="A PostgreSQL database in place of the file, postgresql://user@host/database (extra `fleet`).",
     )
     usage: bool = Field(
         default=True, description="Count calls and tokens by model; the counts never leave this machine."

@@ -17,9 +17,8 @@ from ollama_mcp.errors import DiskError
 from ollama_mcp.store.writes import release_space, transaction
 
 if TYPE_CHECKING:
-    from sqlite3 import Connection
-
     from ollama_mcp.store.database import Database
+    from ollama_mcp.store.sql import Connection
 
 T = TypeVar("T")
 
@@ -41,7 +40,7 @@ _REPLACE_FAILURE = "UPDATE records SET error = ?, record = ? WHERE run = ? AND r
 _SAVED = "SELECT row FROM records WHERE run = ? AND row BETWEEN ? AND ?"
 _FAILED = "SELECT row FROM records WHERE run = ? AND error = 1 AND row > ? ORDER BY row LIMIT ?"
 _PAGE = "SELECT row, record, error FROM records WHERE run = ? AND row > ? ORDER BY row LIMIT ?"
-_DELETE = "DELETE FROM records WHERE rowid IN (SELECT rowid FROM records WHERE run = ? LIMIT ?)"
+_DELETE = "DELETE FROM records WHERE run = ? AND row IN (SELECT row FROM records WHERE run = ? LIMIT ?)"
 
 
 class CheckpointLost(DiskError):
@@ -71,7 +70,7 @@ class Batches:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.persistent = database.path is not None
+        self.persistent = database.persistent
 
     async def unfinished(self) -> list[UnfinishedRun]:
         """The runs in the store, the one that was used last first.
@@ -271,7 +270,7 @@ async def _delete_run(database: Database, run: int) -> None:
 
 async def _delete_records(database: Database, run: int) -> None:
     # In steps, so that others can write in between and the write-ahead log stays short.
-    while await database.run(lambda connection: connection.execute(_DELETE, (run, _DELETED_ROWS)).rowcount):
+    while await database.run(lambda connection: connection.execute(_DELETE, (run, run, _DELETED_ROWS)).rowcount):
         pass
 
 
@@ -287,7 +286,7 @@ def _open(
         connection.execute(
             # A total that is not known yet does not erase one that is.
             "INSERT INTO runs VALUES (?, ?, ?, ?, ?) "
-            "ON CONFLICT (key) DO UPDATE SET total = coalesce(excluded.total, total), touched = excluded.touched",
+            "ON CONFLICT (key) DO UPDATE SET total = coalesce(excluded.total, runs.total), touched = excluded.touched",
             (secrets.randbits(62), key, total, json.dumps(metadata), now),
         )
     run, kept_total, kept_metadata = connection.execute(_FIND, (key,)).fetchone()

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from ollama_mcp.errors import DiskError
 from ollama_mcp.store.backups import back_up, drop_old_backups
+from ollama_mcp.store.sql import Connection
 from ollama_mcp.store.tables import APPLICATION_ID, MIGRATIONS
 from ollama_mcp.store.writes import transaction
 
@@ -43,6 +44,17 @@ _REASONS = {
 }
 
 
+class SqliteConnection(sqlite3.Connection):
+    """A connection as the functions of the store see it; see `Connection` in sql.py."""
+
+    in_memory = False
+
+    def begin(self) -> None:
+        """Begin a transaction that writes."""
+        # IMMEDIATE takes the write lock at once: a transaction that reads first may fail for the lock half-way.
+        self.execute("BEGIN IMMEDIATE")
+
+
 class StoreConnection:
     """A connection that is opened with its first use, and again after a failure; used in one thread.
 
@@ -52,12 +64,12 @@ class StoreConnection:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._connection: sqlite3.Connection | None = None
+        self._connection: SqliteConnection | None = None
         # Which file is open; None if the database is in memory.
         self._identity: FileIdentity | None = None
         self._warned = False
 
-    def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def run(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on the file.
 
         Raises:
@@ -71,7 +83,7 @@ class StoreConnection:
         except (sqlite3.Error, OSError) as error:
             raise self._failure(error) from error
 
-    def run_or_default(self, work: Callable[[sqlite3.Connection], T], default: T) -> T:
+    def run_or_default(self, work: Callable[[Connection], T], default: T) -> T:
         """Run `work` on the file, or in memory if the file cannot be opened; return `default` if it fails."""
         try:
             connection = self._connected()
@@ -93,7 +105,7 @@ class StoreConnection:
         if connection is not None:
             connection.close()
 
-    def _connected(self) -> sqlite3.Connection:
+    def _connected(self) -> SqliteConnection:
         # SQLite itself would go on writing to a file that was removed or replaced.
         if self._path is not None and self._identity is not None and file_identity(self._path) != self._identity:
             log.warning("The store %s was removed or replaced while in use; a new one is begun.", self._path)
@@ -102,7 +114,7 @@ class StoreConnection:
             self._connection = open_in_memory() if self._path is None else self._open(self._path)
         return self._connection
 
-    def _open(self, path: Path) -> sqlite3.Connection:
+    def _open(self, path: Path) -> SqliteConnection:
         try:
             connection, self._identity = open_store_file(path)
         except sqlite3.DatabaseError as error:
@@ -139,16 +151,17 @@ class StoreConnection:
             log.warning("%s Until then, counts and estimates are not kept.", failure)
 
 
-def open_in_memory() -> sqlite3.Connection:
+def open_in_memory() -> SqliteConnection:
     """Return a new database in memory, with the current schema."""
     # Autocommit: `transaction` begins and commits itself.
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection = sqlite3.connect(":memory:", isolation_level=None, factory=SqliteConnection)
+    connection.in_memory = True
     connection.execute("PRAGMA foreign_keys=ON")
     _migrate(connection, "")
     return connection
 
 
-def open_store_file(path: Path) -> tuple[sqlite3.Connection, FileIdentity | None]:
+def open_store_file(path: Path) -> tuple[SqliteConnection, FileIdentity | None]:
     """Open a store, created if it does not exist, readable by its user only.
 
     Raises:
@@ -164,7 +177,7 @@ def open_store_file(path: Path) -> tuple[sqlite3.Connection, FileIdentity | None
     if _is_store(path):
         with suppress(PermissionError):
             os.chmod(path, 0o600)
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, factory=SqliteConnection)
     try:
         _prepare(connection, os.fspath(path))
         drop_old_backups(path)
@@ -241,7 +254,7 @@ def _is_store(path: Path) -> bool:
     return is_ours or not any(head)
 
 
-def _prepare(connection: sqlite3.Connection, path: str) -> None:
+def _prepare(connection: SqliteConnection, path: str) -> None:
     _check_is_ours(connection, path)
     # Takes effect only before the first table is created.
     connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
@@ -291,7 +304,7 @@ def _check_is_ours(connection: sqlite3.Connection, path: str) -> None:
         )
 
 
-def _migrate(connection: sqlite3.Connection, path: str) -> None:
+def _migrate(connection: SqliteConnection, path: str) -> None:
     """Bring the schema up to date in one transaction, so that only one of several processes does it."""
     if _version(connection) == len(MIGRATIONS):
         return

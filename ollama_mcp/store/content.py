@@ -8,9 +8,8 @@ from ollama_mcp.store.processes import ProcessIdentity, has_ended
 from ollama_mcp.store.writes import release_space, transaction
 
 if TYPE_CHECKING:
-    from sqlite3 import Connection
-
     from ollama_mcp.store.database import Database
+    from ollama_mcp.store.sql import Connection
 
 # By name: how many there are, and the bytes of what they hold.
 _COUNTS = {

@@ -1,4 +1,4 @@
-"""Runs the store's SQL in a thread of its own, so that the event loop never waits for the disk."""
+"""Runs the store's SQL in a thread of its own, so that the event loop never waits for the disk or the network."""
 
 from __future__ import annotations
 
@@ -6,14 +6,28 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from sqlite3 import Connection
-
-    from ollama_mcp.store.connection import StoreConnection
+    from ollama_mcp.store.sql import Connection
 
 T = TypeVar("T")
+
+
+class Engine(Protocol):
+    """SQLite or PostgreSQL; used in one thread."""
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        """See `Database.run`."""
+        ...
+
+    def run_or_default(self, work: Callable[[Connection], T], default: T) -> T:
+        """See `Database.run_or_default`."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        ...
 
 
 class Database:
@@ -21,23 +35,28 @@ class Database:
 
     Args:
         path: The file; None for a database in memory.
+        url: The address of a PostgreSQL database, which takes the place of the file; "" for none.
+
+    Attributes:
+        persistent: Whether what is kept outlives the process.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
+    def __init__(self, path: Path | None, url: str = "") -> None:
+        self.path, self.url = path, url
+        self.persistent = path is not None or bool(url)
         self._thread: Executor | None = None
-        self._connection: StoreConnection | None = None
+        self._engine: Engine | None = None
 
     async def run(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` on the file.
+        """Run `work` on the database.
 
         Raises:
-            DiskError: The file cannot be read or written.
+            DiskError: It cannot be read or written.
         """
         return await self._in_thread(lambda: self._open().run(work))
 
     async def run_or_default(self, work: Callable[[Connection], T], default: T) -> T:
-        """Run `work` on the file, or in memory if the file cannot be used; return `default` if it fails.
+        """Run `work` on the database, or in memory if it cannot be used; return `default` if it fails.
 
         The first failure is logged.
         """
@@ -61,10 +80,17 @@ class Database:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    def _open(self) -> StoreConnection:
-        # Imported in the thread: neither a start nor the first call waits for the SQLite library.
-        if self._connection is None:
-            from ollama_mcp.store.connection import StoreConnection
+    def _open(self) -> Engine:
+        # Imported in the thread: neither a start nor the first call waits for the library.
+        if self._engine is None:
+            self._engine = self._made()
+        return self._engine
 
-            self._connection = StoreConnection(self.path)
-        return self._connection
+    def _made(self) -> Engine:
+        if self.url:
+            from ollama_mcp.store.postgres import PostgresEngine
+
+            return PostgresEngine(self.url)
+        from ollama_mcp.store.connection import StoreConnection
+
+        return StoreConnection(self.path)

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 from ollama_mcp.store.writes import release_space, transaction
 
 if TYPE_CHECKING:
-    from sqlite3 import Connection
-
     from ollama_mcp.store.database import Database
+    from ollama_mcp.store.sql import Connection
 
 # Vectors of one read or write, so that other work on the store has its turn in between.
 _BATCH_ROWS = 4_096
@@ -133,7 +132,9 @@ def _mark_used(connection: Connection, space: int, hashes: list[bytes], today: i
 def _put(connection: Connection, name: str, rows: dict[bytes, bytes], today: int, max_bytes: int) -> bool:
     """Write the vectors that are not cached yet; return whether the cache is over its limit now."""
     with transaction(connection):
-        connection.execute("INSERT OR IGNORE INTO spaces (name) VALUES (?)", (name,))
+        # First, so that processes write one after another, where a transaction itself does not see to that.
+        _change_size(connection, 0)
+        connection.execute("INSERT INTO spaces (name) VALUES (?) ON CONFLICT (name) DO NOTHING", (name,))
         space = _space_id(connection, name)
         known = "SELECT 1 FROM embedding_keys WHERE space = ? AND hash = ?"
         # Another process may have embedded the same texts meanwhile.
@@ -193,8 +194,7 @@ def delete_vectors(connection: Connection, spaces: Iterable[int], hashes: Iterab
 
 def _limit(connection: Connection, max_bytes: int) -> int:
     """Return the limit in bytes. The connection decides it, since memory also takes the place of a file that fails."""
-    file = connection.execute("PRAGMA database_list").fetchone()[2]
-    return max_bytes if file else min(max_bytes, MAX_MEMORY_BYTES)
+    return min(max_bytes, MAX_MEMORY_BYTES) if connection.in_memory else max_bytes
 
 
 def _change_size(connection: Connection, change: int) -> int:

@@ -19,9 +19,8 @@ from ollama_mcp.store.processes import ProcessIdentity, has_ended, this_process
 from ollama_mcp.store.writes import release_space, transaction
 
 if TYPE_CHECKING:
-    from sqlite3 import Connection
-
     from ollama_mcp.store.database import Database
+    from ollama_mcp.store.sql import Connection
 
 RUNNING = "running"
 # How long a job is kept that waits for a server which never starts.
@@ -132,13 +131,13 @@ class Jobs:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.persistent = database.path is not None
+        self.persistent = database.persistent
         self.me = secrets.token_hex(8)
 
     async def exist(self) -> bool:
         """Whether there may be any: looking into a store that is not there would make one."""
         path = self._database.path
-        return path is not None and await asyncio.to_thread(path.exists)
+        return bool(self._database.url) or (path is not None and await asyncio.to_thread(path.exists))
 
     async def add(self, job: StoredJob, keep: KeepLimits | None = None) -> None:
         """Keep a job, running by this process or, within limits, ended."""

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ollama_mcp.store.writes import WriteBehind, transaction
 
 if TYPE_CHECKING:
-    from sqlite3 import Connection
-
     from ollama_mcp.store.database import Database
+    from ollama_mcp.store.sql import Connection
 
 _SECONDS_PER_DAY = 86_400
 _PAGE_ROWS = 500

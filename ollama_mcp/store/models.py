@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from ollama_mcp.store.writes import WriteBehind, transaction
 
 if TYPE_CHECKING:
-    from sqlite3 import Connection
-
     from ollama_mcp.store.database import Database
+    from ollama_mcp.store.sql import Connection
 
 MIN_ESTIMATE = 50
 MIN_RATIO, MAX_RATIO = 0.2, 5.0
@@ -23,8 +22,9 @@ _READ = "SELECT digest, ratio, samples, on_gpu FROM models"
 # Several servers write: a value that this one does not know must not erase another's.
 _WRITE = """INSERT INTO models (digest, ratio, samples, on_gpu) VALUES (?, ?, ?, ?)
     ON CONFLICT (digest) DO UPDATE SET
-        ratio = coalesce(excluded.ratio, ratio), samples = max(excluded.samples, samples),
-        on_gpu = coalesce(excluded.on_gpu, on_gpu)"""
+        ratio = coalesce(excluded.ratio, models.ratio),
+        samples = CASE WHEN excluded.samples > models.samples THEN excluded.samples ELSE models.samples END,
+        on_gpu = coalesce(excluded.on_gpu, models.on_gpu)"""
 
 _Row = tuple[str, float | None, int, int | None]
 

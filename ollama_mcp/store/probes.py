@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from ollama_mcp.store.writes import transaction
 
 if TYPE_CHECKING:
-    from sqlite3 import Connection
-
     from ollama_mcp.store.database import Database
+    from ollama_mcp.store.sql import Connection
 
 _READ = "SELECT passed FROM probes WHERE probe = ? AND digest = ?"
-_WRITE = "INSERT OR REPLACE INTO probes (probe, digest, passed) VALUES (?, ?, ?)"
+_WRITE = (
+    "INSERT INTO probes (probe, digest, passed) VALUES (?, ?, ?) "
+    "ON CONFLICT (probe, digest) DO UPDATE SET passed = excluded.passed"
+)
 
 
 class Probes:

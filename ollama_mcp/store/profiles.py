@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 from ollama_mcp.store.writes import transaction
 
 if TYPE_CHECKING:
-    from sqlite3 import Connection
-
     from ollama_mcp.store.database import Database
+    from ollama_mcp.store.sql import Connection
 
 _READ = "SELECT model, digest, prompt_hash, task, verdict FROM profiles WHERE owner = ? AND name = ?"
 _NAMES = "SELECT name FROM profiles WHERE owner = ? ORDER BY measured DESC"
-_WRITE = """INSERT OR REPLACE INTO profiles (owner, name, model, digest, prompt_hash, task, verdict, measured)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+_WRITE = """INSERT INTO profiles (owner, name, model, digest, prompt_hash, task, verdict, measured)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (owner, name) DO UPDATE SET
+    model = excluded.model, digest = excluded.digest, prompt_hash = excluded.prompt_hash, task = excluded.task,
+    verdict = excluded.verdict, measured = excluded.measured"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,8 @@ from ollama_mcp.store.embeddings import delete_vectors
 from ollama_mcp.store.writes import transaction
 
 if TYPE_CHECKING:
-    from sqlite3 import Connection
-
     from ollama_mcp.store.database import Database
+    from ollama_mcp.store.sql import Connection
 
 # Parameters of one statement; SQLite before 3.32 accepts 999.
 _MAX_PARAMETERS = 900
@@ -25,6 +24,9 @@ _MAX_FILES = 200_000
 _EVICTED_SHARE = 10
 _SECONDS_PER_DAY = 86_400
 _ENTRY = struct.Struct("<16sIII")
+_PUT = """INSERT INTO searched_files VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path, cut) DO UPDATE SET
+    stamp = excluded.stamp, kind = excluded.kind, notes = excluded.notes, passages = excluded.passages,
+    used = excluded.used"""
 
 Entry = tuple[bytes, int, int, int]
 """A passage: its key, its first and last line, and its row in a table or 0."""
@@ -130,7 +132,7 @@ def _put(connection: Connection, cut: str, files: Mapping[str, SearchedFile], to
         for path, file in files.items()
     ]
     with transaction(connection):
-        connection.executemany("INSERT OR REPLACE INTO searched_files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        connection.executemany(_PUT, rows)
         if connection.execute("SELECT count(*) FROM searched_files").fetchone()[0] > _MAX_FILES:
             oldest = "SELECT path FROM searched_files ORDER BY used LIMIT ?"
             connection.execute(f"DELETE FROM searched_files WHERE path IN ({oldest})", (_MAX_FILES // _EVICTED_SHARE,))

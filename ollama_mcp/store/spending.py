@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 from ollama_mcp.store.writes import WriteBehind, transaction
 
 if TYPE_CHECKING:
-    from sqlite3 import Connection
-
     from ollama_mcp.store.database import Database
+    from ollama_mcp.store.sql import Connection
 
 _DAY_SECONDS = 86_400
 _ADD = """INSERT INTO spending (day, name, tokens) VALUES (?, ?, ?)
-    ON CONFLICT (day, name) DO UPDATE SET tokens = tokens + excluded.tokens RETURNING tokens"""
+    ON CONFLICT (day, name) DO UPDATE SET tokens = spending.tokens + excluded.tokens RETURNING tokens"""
 _READ = "SELECT tokens FROM spending WHERE day = ? AND name = ?"
 _DELETE_OLD = "DELETE FROM spending WHERE day < ?"
 

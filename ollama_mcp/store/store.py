@@ -1,4 +1,4 @@
-"""The store of a server: the SQLite file with everything that outlives a call."""
+"""The store of a server: the SQLite file, or the PostgreSQL database, with everything that outlives a call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from ollama_mcp.store.usage import UsageCounter
 
 if TYPE_CHECKING:
     from ollama_mcp.settings import Settings
-    from ollama_mcp.settings.observation import LedgerSettings
     from ollama_mcp.store.content import Held
     from ollama_mcp.store.jobs import Jobs
     from ollama_mcp.store.ledger import Ledger
@@ -37,6 +36,8 @@ class Store:
 
     Args:
         path: The file; None keeps everything in memory.
+        url: The address of a PostgreSQL database. It takes the place of the file for everything but what is known of
+            the files of this machine.
         usage: Whether calls and tokens are counted.
         embeddings_mb: The most megabytes of embeddings and of the words of passages that are kept.
     """
@@ -45,9 +46,10 @@ class Store:
     """The rows of calls; None where the settings want none."""
     _spending: Spending | None = None
 
-    def __init__(self, path: Path | None, *, usage: bool = True, embeddings_mb: int = 1_000) -> None:
+    def __init__(self, path: Path | None, *, url: str = "", usage: bool = True, embeddings_mb: int = 1_000) -> None:
         self.path = path
-        self._database = self._kept_database = Database(path)
+        self._database = self._kept_database = Database(path, url)
+        self._local_database = Database(path) if url else self._database
         self.models = ModelStats(self._database)
         self.usage = UsageCounter(self._database, enabled=usage)
         self.embeddings = EmbeddingCache(self._database, embeddings_mb)
@@ -59,7 +61,7 @@ class Store:
         """The files that were searched; imported with the first search."""
         from ollama_mcp.store.searched_files import SearchedFiles
 
-        return SearchedFiles(self._database)
+        return SearchedFiles(self._local_database)
 
     @cached_property
     def jobs(self) -> Jobs:
@@ -82,42 +84,53 @@ class Store:
 
         return Profiles(self._database)
 
+    @property
+    def url(self) -> str:
+        """The address of its PostgreSQL database, or ""."""
+        return self._database.url
+
+    @property
+    def persistent(self) -> bool:
+        """Whether what is kept outlives the process."""
+        return self._database.persistent
+
     @classmethod
     def from_settings(cls, settings: Settings) -> Store:
         """Return the store of a server; it is in memory if the server may not write."""
         section = settings.store
-        in_memory = settings.read_only or section.path == _MEMORY
-        path = None if in_memory else _store_file(section.path)
-        store = cls(path, usage=section.usage, embeddings_mb=section.embeddings_mb)
+        path = None if settings.read_only else _kept_file(settings)
+        url = "" if settings.read_only else section.url
+        store = cls(path, url=url, usage=section.usage, embeddings_mb=section.embeddings_mb)
         if settings.ledger.enabled:
-            store.open_ledger(settings.ledger, _kept_file(settings))
+            store.open_ledger(settings)
         return store
 
     @classmethod
     def for_ledger(cls, settings: Settings) -> Store:
         """The store of the settings for reading its ledger, whether rows are added to it now or not."""
-        path = _kept_file(settings)
-        store = cls(path, usage=False)
-        store.open_ledger(settings.ledger, path)
+        store = cls(_kept_file(settings), url=settings.store.url, usage=False)
+        store.open_ledger(settings)
         return store
 
-    def open_ledger(self, limits: LedgerSettings, path: Path | None) -> None:
-        """Keep a ledger in a file: in this store's own database where that is its file."""
+    def open_ledger(self, settings: Settings) -> None:
+        """Keep a ledger, also of a server that may change nothing else."""
         from ollama_mcp.store.ledger import Ledger
 
-        self.ledger = Ledger(self._kept_in(path), days=limits.days, megabytes=limits.megabytes)
+        limits = settings.ledger
+        self.ledger = Ledger(self._kept_in(settings), days=limits.days, megabytes=limits.megabytes)
 
     def open_spending(self, settings: Settings) -> Spending:
         """The tokens of each principal on this day, in the file of the settings."""
         from ollama_mcp.store.spending import Spending
 
-        self._spending = Spending(self._kept_in(_kept_file(settings)))
+        self._spending = Spending(self._kept_in(settings))
         return self._spending
 
-    def _kept_in(self, path: Path | None) -> Database:
+    def _kept_in(self, settings: Settings) -> Database:
         """The database for what is kept of a server that may change nothing, too."""
-        if path != self._kept_database.path:
-            self._kept_database = Database(path)
+        path, url = _kept_file(settings), settings.store.url
+        if (path, url) != (self._kept_database.path, self._kept_database.url):
+            self._kept_database = Database(path, url)
         return self._kept_database
 
     async def held(self) -> list[Held]:
@@ -155,8 +168,8 @@ class Store:
             await self._spending.aclose()
         if self.ledger is not None:
             await self.ledger.aclose()
-        if self._kept_database is not self._database:
-            await self._kept_database.aclose()
+        for database in {self._kept_database, self._local_database} - {self._database}:
+            await database.aclose()
         await self._database.aclose()
 
 

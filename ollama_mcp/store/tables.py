@@ -64,6 +64,9 @@ _JOBS = (
 )
 
 # The rows of the ledger can be added and deleted, and never be changed.
+LEDGER_UNCHANGED = """CREATE TRIGGER ledger_unchanged BEFORE UPDATE ON ledger BEGIN
+        SELECT RAISE(ABORT, 'the ledger is only added to');
+    END"""
 _LEDGER = (
     """CREATE TABLE ledger (
         id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, who TEXT NOT NULL, tool TEXT NOT NULL,
@@ -71,9 +74,7 @@ _LEDGER = (
     )""",
     "CREATE TABLE ledger_size (bytes INTEGER NOT NULL)",
     "INSERT INTO ledger_size VALUES (0)",
-    """CREATE TRIGGER ledger_unchanged BEFORE UPDATE ON ledger BEGIN
-        SELECT RAISE(ABORT, 'the ledger is only added to');
-    END""",
+    LEDGER_UNCHANGED,
 )
 
 # The tokens of each principal on a day (UTC, counted from 1970).

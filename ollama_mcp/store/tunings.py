@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from ollama_mcp.store.writes import transaction
 
 if TYPE_CHECKING:
-    from sqlite3 import Connection
-
     from ollama_mcp.store.database import Database
+    from ollama_mcp.store.sql import Connection
 
 _READ = "SELECT parallel, limited_by, slots, steps FROM tunings WHERE host = ? AND model = ? AND digest = ?"
-_WRITE = """INSERT OR REPLACE INTO tunings (host, model, digest, parallel, limited_by, slots, steps)
-    VALUES (?, ?, ?, ?, ?, ?, ?)"""
+_WRITE = """INSERT INTO tunings (host, model, digest, parallel, limited_by, slots, steps)
+    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (host, model, digest) DO UPDATE SET
+    parallel = excluded.parallel, limited_by = excluded.limited_by, slots = excluded.slots, steps = excluded.steps"""
 
 Limit = Literal["slots", "process", "gpu", "engine", "none"]
 """Why more requests at a time gain nothing: Ollama's slots, this process, the GPU, the model's engine, or none yet."""

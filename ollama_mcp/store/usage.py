@@ -11,16 +11,15 @@ from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.store.writes import WriteBehind, transaction
 
 if TYPE_CHECKING:
-    from sqlite3 import Connection
-
     from ollama_mcp.store.database import Database
+    from ollama_mcp.store.sql import Connection
 
 _READ = "SELECT model, cloud, calls, prompt_tokens, tokens, file_tokens, seconds FROM usage"
 # Differences are added, so that the counts of several processes add up.
 _ADD = """INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (model, cloud) DO UPDATE SET
-    calls = calls + excluded.calls, prompt_tokens = prompt_tokens + excluded.prompt_tokens,
-    tokens = tokens + excluded.tokens, file_tokens = file_tokens + excluded.file_tokens,
-    seconds = seconds + excluded.seconds"""
+    calls = usage.calls + excluded.calls, prompt_tokens = usage.prompt_tokens + excluded.prompt_tokens,
+    tokens = usage.tokens + excluded.tokens, file_tokens = usage.file_tokens + excluded.file_tokens,
+    seconds = usage.seconds + excluded.seconds"""
 
 # Clients choose names and their spelling; what is kept of them must not grow for ever.
 MAX_MODELS = 256

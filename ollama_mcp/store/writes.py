@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sqlite3 import Connection
-
     from ollama_mcp.store.database import Database
+    from ollama_mcp.store.sql import Connection
 
 DELAY_SECONDS = 2.0
 _FREED_PAGES = 2_000
@@ -19,15 +18,12 @@ _FREED_PAGES = 2_000
 @contextmanager
 def transaction(connection: Connection) -> Generator[None]:
     """Run the block in a transaction, committed at its end and rolled back if it raises."""
-    # IMMEDIATE takes the write lock at once: a transaction that reads first may fail for the lock half-way.
-    connection.execute("BEGIN IMMEDIATE")
+    connection.begin()
     try:
         yield
-        connection.execute("COMMIT")
+        connection.commit()
     except BaseException:
-        # SQLite has already rolled back after some failures, such as a full disk.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        connection.rollback()
         raise
 
 
@@ -68,8 +64,11 @@ class WriteBehind:
 
 
 async def release_space(database: Database) -> None:
-    """Give the pages of what was deleted back to the disk, in steps, so that others can write in between."""
-    while await database.run_or_default(_vacuum_step, False):
+    """Give the pages of what was deleted back to the disk, in steps, so that others can write in between.
+
+    PostgreSQL does so by itself.
+    """
+    while not database.url and await database.run_or_default(_vacuum_step, False):
         pass
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from mcp.types import TextResourceContents
 
-from ollama_mcp.settings.observation import LedgerSettings
+from ollama_mcp.settings import Settings
 from ollama_mcp.simulator import Answer, Simulator
 from ollama_mcp.store import Store
 from ollama_mcp.store.ledger import LedgerRow
@@ -129,7 +129,7 @@ async def test_a_server_that_may_change_nothing_still_keeps_its_ledger(simulator
 
 async def _stored(path: Path, rows: list[LedgerRow], **limits: Any) -> list[dict[str, Any]]:
     store = Store(path)
-    store.open_ledger(LedgerSettings(enabled=True, **limits), path)
+    store.open_ledger(Settings.model_validate({"ledger": {"enabled": True, **limits}, "store": {"path": str(path)}}))
     assert store.ledger is not None
     for row in rows:
         store.ledger.add(row)

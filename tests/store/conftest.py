@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
 
 from ollama_mcp.store import Store
+from tests.fleet.postgres import Postgres, postgres
 
 
 @pytest.fixture
@@ -20,3 +21,10 @@ async def store(path: Path) -> AsyncGenerator[Store]:
     store = Store(path)
     yield store
     await store.aclose()
+
+
+@pytest.fixture(scope="session")
+def database_server() -> Generator[Postgres]:
+    """A PostgreSQL server for the tests of this process."""
+    with postgres() as server:
+        yield server

@@ -1,0 +1,47 @@
+"""What went wrong with the PostgreSQL database, as an error that says what to do."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import errors
+
+from ollama_mcp.errors import DiskError
+
+_REASONS: tuple[tuple[type[psycopg.Error], str, str], ...] = (
+    (errors.DiskFull, "its disk is full", "Free some space there"),
+    (errors.InsufficientPrivilege, "this user may not do that there", "Grant the rights, or name another user"),
+    (errors.ReadOnlySqlTransaction, "it is read-only", "Name the primary server"),
+    (errors.InvalidPassword, "the user name or the password is wrong", "Check both in store.url"),
+    (errors.InvalidCatalogName, "there is no such database", "Create it with createdb, or name another"),
+    (errors.TooManyConnections, "it has too many connections", "Raise max_connections there, or use a pooler"),
+)
+
+
+def shown(url: str) -> str:
+    """An address without its password and parameters."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+        return repr(f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"[:120])
+    except ValueError:
+        return "(unreadable)"
+
+
+def failure_of(error: psycopg.Error, url: str) -> DiskError:
+    """The error as one that says what to do."""
+    where = f"The store {shown(url)} cannot be used"
+    for kind, reason, remedy in _REASONS:
+        if isinstance(error, kind) or (kind.sqlstate is not None and kind.sqlstate == error.sqlstate):
+            return DiskError(f"{where}: {reason}.", next_step=f"{remedy}, then make the call again.")
+    said = " ".join(str(error).split())[-200:]
+    if isinstance(error, psycopg.OperationalError):
+        if "password authentication failed" in said or "no password supplied" in said:
+            reason = "the user name or the password is wrong"
+            return DiskError(f"{where}: {reason}.", next_step="Check both in store.url, then make the call again.")
+        return DiskError(
+            f"{where}: it does not answer ({said}).",
+            next_step="Check that PostgreSQL runs there and can be reached, then make the call again.",
+        )
+    return DiskError(f"{where}: {said}.", next_step="Run ollama-mcp-server doctor.")
