@@ -1,14 +1,15 @@
-"""nginx in front of Ollama: the one on PATH, else one out of the distribution's package, kept in the user's cache."""
+"""nginx in front of Ollama or of replicas: the one on PATH, else one out of the distribution's package, kept in the user's cache."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tests.faults.proxy import PortKeeper
 from tests.installed import CACHE, unavailable
@@ -29,10 +30,13 @@ events {{{{ worker_connections 256; }}}}
 http {{{{
 access_log off;
 {_TEMPORARY}
+upstream behind {{{{
+{{servers}}
+}}}}
 server {{{{
 listen 127.0.0.1:{{port}} reuseport;
 location / {{{{
-proxy_pass {{upstream}};
+proxy_pass http://behind;
 {{directives}}
 }}}}
 }}}}
@@ -78,18 +82,22 @@ def _unpack(folder: Path, wanted: Path) -> None:
 
 
 @contextmanager
-def nginx(folder: Path, upstream: str, directives: str = USUAL, port: PortKeeper | None = None) -> Generator[str]:
+def nginx(
+    folder: Path, upstream: str | Sequence[str], directives: str = USUAL, port: PortKeeper | None = None
+) -> Generator[str]:
     """Run nginx; yields its address.
 
     Args:
         folder: Where it keeps its files.
-        upstream: The address of what is behind it.
+        upstream: The address of what is behind it, or several, which get the requests in turn.
         directives: What stands in its `location` besides `proxy_pass`.
         port: Its port, if that had to be known before; closed with it.
     """
     keeper = port or PortKeeper()
     config = folder / "nginx.conf"
-    config.write_text(_CONFIG.format(folder=folder, port=keeper.port, upstream=upstream, directives=directives))
+    addresses = [upstream] if isinstance(upstream, str) else upstream
+    servers = "\n".join(f"server {urlsplit(address).netloc};" for address in addresses)
+    config.write_text(_CONFIG.format(folder=folder, port=keeper.port, servers=servers, directives=directives))
     log = folder / "nginx.log"
     try:
         with running([program(), "-p", str(folder), "-c", str(config), "-e", str(log)], keeper.port, log):
