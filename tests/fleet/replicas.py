@@ -114,7 +114,10 @@ async def replicas(
         **{name.replace("__", "."): value for name, value in settings.items()},
     }
     async with AsyncExitStack() as stack:
-        started = [await _start(ollama, folder / f"home-{number}", given) for number in range(count)]
+        homes = [folder / f"home-{number}" for number in range(count)]
+        for home in homes:
+            home.mkdir()
+        started = [await _start(ollama, home, given) for home in homes]
         for one in started:
             stack.push_async_callback(one.close)
         for one in started:
@@ -124,7 +127,6 @@ async def replicas(
 
 
 async def _start(ollama: str, home: Path, settings: dict[str, Any]) -> Replica:
-    home.mkdir()
     sets = [part for name, value in settings.items() for part in ("--set", f"{name}={json.dumps(value)}")]
     command = (sys.executable, "-m", "ollama_mcp", "--transport", "http", "--port", "0", "--stateless", *sets)
     folders = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"), str(home))

@@ -1,4 +1,4 @@
-"""nginx in front of Ollama or of replicas: the one on PATH, else one out of the distribution's package, kept in the user's cache."""
+"""nginx in front of Ollama, or of replicas: the one on PATH, else the distribution's, kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -30,13 +30,11 @@ events {{{{ worker_connections 256; }}}}
 http {{{{
 access_log off;
 {_TEMPORARY}
-upstream behind {{{{
-{{servers}}
-}}}}
+{{group}}
 server {{{{
 listen 127.0.0.1:{{port}} reuseport;
 location / {{{{
-proxy_pass http://behind;
+proxy_pass {{upstream}};
 {{directives}}
 }}}}
 }}}}
@@ -95,9 +93,12 @@ def nginx(
     """
     keeper = port or PortKeeper()
     config = folder / "nginx.conf"
-    addresses = [upstream] if isinstance(upstream, str) else upstream
-    servers = "\n".join(f"server {urlsplit(address).netloc};" for address in addresses)
-    config.write_text(_CONFIG.format(folder=folder, port=keeper.port, servers=servers, directives=directives))
+    group = ""
+    if not isinstance(upstream, str):
+        group = "".join(["upstream behind {", *(f"server {urlsplit(one).netloc};" for one in upstream), "}"])
+        upstream = "http://behind"
+    text = _CONFIG.format(folder=folder, port=keeper.port, group=group, upstream=upstream, directives=directives)
+    config.write_text(text)
     log = folder / "nginx.log"
     try:
         with running([program(), "-p", str(folder), "-c", str(config), "-e", str(log)], keeper.port, log):
