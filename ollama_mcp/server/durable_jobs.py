@@ -29,7 +29,7 @@ from ollama_mcp.server.job_rows import (
 )
 from ollama_mcp.server.jobs import JobManager
 from ollama_mcp.server.settings_digest import settings_digest
-from ollama_mcp.store.jobs import RUNNING, KeepLimits, StoredJob
+from ollama_mcp.store.jobs import CANCEL_CHANNEL, RUNNING, KeepLimits, StoredJob
 from ollama_mcp.work.progress import Progress
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ class DurableJobs:
         self._running: dict[str, tuple[Job, StoredJob]] = {}
         self._writes: dict[str, asyncio.Task[None]] = {}
         self._keeping: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
         self._resuming: set[asyncio.Task[None]] = set()
         self._beats: dict[str, tuple[int, float]] = {}
         self._warned = False
@@ -218,7 +219,7 @@ class DurableJobs:
 
     async def aclose(self) -> None:
         """Write all that is left to write; see `JobStorage`."""
-        for task in (*self._resuming, self._keeping):
+        for task in (*self._resuming, self._keeping, self._listening):
             if task is not None:
                 task.cancel()
                 await asyncio.wait({task})
@@ -247,6 +248,11 @@ class DurableJobs:
         self._running[job.id] = (job, stored)
         if self._keeping is None or self._keeping.done():
             self._keeping = asyncio.create_task(self._flush())
+        store = self._settings.store
+        if self._listening is None and store.url:
+            from ollama_mcp.store.listening import listen
+
+            self._listening = asyncio.create_task(listen(store.listen_url or store.url, CANCEL_CHANNEL, self._cancel))
 
     async def _flush(self) -> None:
         """Write how far the jobs are, for as long as there are any, and learn what others did to them."""
@@ -267,9 +273,13 @@ class DurableJobs:
                 if pair := self._running.pop(job_id, None):
                     log.warning("Job %s was taken over by another process, since this one did not answer.", job_id)
                     self._manager.lose(pair[0])
-            for job_id in news.cancelled & self._running.keys():
-                if (task := self._running[job_id][0].task) is not None:
-                    task.cancel()
+            for job_id in news.cancelled:
+                self._cancel(job_id)
+
+    def _cancel(self, job_id: str) -> None:
+        """Stop the work of a job if it runs here."""
+        if (pair := self._running.get(job_id)) is not None and (task := pair[0].task) is not None:
+            task.cancel()
 
     def _request(self, job: Job) -> dict[str, Any] | None:
         """What is needed to run it again; None where that must not be."""

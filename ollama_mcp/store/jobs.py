@@ -29,6 +29,8 @@ _SECONDS_PER_DAY = 86_400
 _MOST_LISTED = 1_000
 # Held by what gives a job an owner, forgets owners without jobs, or counts the ended ones.
 LOCK = "jobs"
+# Gets the id of each job that is to be cancelled, in PostgreSQL.
+CANCEL_CHANNEL = "ollama_mcp_cancel"
 
 _COLUMNS = "id, tool, model, principal, request, settings, resumes, state, owner, fence, progress, text, result, tokens"
 _LIGHT = _COLUMNS.replace("request", "NULL").replace("result", "NULL")
@@ -193,10 +195,8 @@ class Jobs:
         return await self._database.run(_owners)
 
     async def ask_to_cancel(self, job_id: str) -> None:
-        """Ask whoever works on a job to stop."""
-        await self._database.run(
-            lambda connection: connection.execute("UPDATE jobs SET cancel = 1 WHERE id = ?", (job_id,)).rowcount
-        )
+        """Ask whoever works on a job to stop; whoever listens learns it at once."""
+        await self._database.run(partial(_ask_to_cancel, job_id=job_id, tell=bool(self._database.url)))
 
 
 def _add(connection: Connection, *, job: StoredJob, me: str) -> None:
@@ -267,6 +267,12 @@ def _take(connection: Connection, *, me: str, job: StoredJob) -> bool:
         connection.lock(LOCK)
         connection.execute(_OWNER, (me, *this_process()))
         return connection.execute(_TAKE, (me, job.id, job.owner, job.fence)).rowcount == 1
+
+
+def _ask_to_cancel(connection: Connection, *, job_id: str, tell: bool) -> None:
+    connection.execute("UPDATE jobs SET cancel = 1 WHERE id = ?", (job_id,))
+    if tell:
+        connection.execute("SELECT pg_notify(?, ?)", (CANCEL_CHANNEL, job_id))
 
 
 def _select(connection: Connection, *, columns: str, where: str, values: tuple[str, ...]) -> list[StoredJob]:

@@ -215,20 +215,28 @@ def connect(url: str) -> psycopg.Connection[tuple[Any, ...]]:
         InvalidArgument: The address is none.
         psycopg.OperationalError: The database cannot be reached.
     """
+    # Prepared statements would be another connection's behind a pooler.
+    connection = psycopg.connect("", autocommit=True, prepare_threshold=None, **options_of(url))
+    connection.adapters.register_dumper(bool, _BoolDumper)
+    connection.adapters.register_dumper(str, _TextDumper)
+    return connection
+
+
+def options_of(url: str) -> dict[str, Any]:
+    """The options of a connection to an address.
+
+    Raises:
+        InvalidArgument: The address is none.
+    """
     try:
         # What the address says itself has precedence.
-        options = _OPTIONS | conninfo_to_dict(url)
+        return _OPTIONS | conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         # Without its cause, which repeats the address.
         raise InvalidArgument(
             f"store.url is not the address of a PostgreSQL database: {shown(url)}.",
             next_step="Write it as postgresql://user@host:5432/database.",
         ) from None
-    # Prepared statements would be another connection's behind a pooler.
-    connection = psycopg.connect("", autocommit=True, prepare_threshold=None, **cast("Any", options))
-    connection.adapters.register_dumper(bool, _BoolDumper)
-    connection.adapters.register_dumper(str, _TextDumper)
-    return connection
 
 
 @lru_cache(512)
