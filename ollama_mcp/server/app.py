@@ -386,8 +386,10 @@ class OllamaServer(GuidedServer):
 
 @asynccontextmanager
 async def _lifespan(server: MCPServer[None]) -> AsyncGenerator[None]:
-    if isinstance(server, OllamaServer) and server.observer is not None:
-        server.observer.start()
+    if isinstance(server, OllamaServer):
+        if server.observer is not None:
+            server.observer.start()
+        server.store.warn_early()
     try:
         yield
     finally:

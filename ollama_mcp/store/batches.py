@@ -105,6 +105,8 @@ class UnfinishedRun(NamedTuple):
     done: int
     failed: int
     total: int | None
+    touched: int
+    """When it was last used, in seconds since 1970, to an hour."""
 
 
 class BatchRun:
@@ -303,12 +305,12 @@ def _open(
 
 def _unfinished(connection: Connection) -> list[UnfinishedRun]:
     found = connection.execute(
-        "SELECT id, key, about, total FROM runs WHERE key IS NOT NULL ORDER BY touched DESC"
+        "SELECT id, key, about, total, touched FROM runs WHERE key IS NOT NULL ORDER BY touched DESC"
     ).fetchall()
     runs: list[UnfinishedRun] = []
-    for run, key, about, total in found:
+    for run, key, about, total, touched in found:
         done, failed = connection.execute(_COUNT, (run,)).fetchone()
-        runs.append(UnfinishedRun(key, json.loads(about), done, failed, total))
+        runs.append(UnfinishedRun(key, json.loads(about), done, failed, total, touched))
     return runs
 
 
