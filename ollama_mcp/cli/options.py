@@ -114,7 +114,7 @@ def build_parser() -> argparse.ArgumentParser:
     store = command("store", "Show what the server has kept, or delete it; see to a PostgreSQL database.", settings)
     store.add_argument("action", choices=["show", "purge", "upgrade", "copy"])
     store.add_argument("--from", dest="source", default="", metavar="FILE", help="for copy: the file")
-    store.add_argument("--to", dest="target", default="", metavar="URL", help="for copy: the database")
+    store.add_argument("--into", dest="target", default="", metavar="URL", help="for copy: the database")
     output_options(store)
     config = command("config", "Show, describe, check or change the settings.", settings)
     config.add_argument("action", choices=["show", "schema", "check", "path", "get", "set"])

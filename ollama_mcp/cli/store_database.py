@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+from pathlib import Path
 
 from ollama_mcp.cli.output import Output
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.settings import Settings
+from ollama_mcp.store import Store
 from ollama_mcp.store.database import require_postgres
+from ollama_mcp.work.batch.concurrency import is_locked, run_lock
 
 
 def upgrade(options: argparse.Namespace, settings: Settings) -> int:
@@ -26,6 +30,42 @@ def upgrade(options: argparse.Namespace, settings: Settings) -> int:
     else:
         print(f"{shown(url)} has its tables now (version {VERSION}).")
     return 0
+
+
+def copy(options: argparse.Namespace, settings: Settings) -> int:
+    """Bring what a file holds into the database; what is there already stays."""
+    url, output = _url(options.target or settings.store.url), Output(options)
+    path = Path(options.source).expanduser() if options.source else Store.from_settings(settings).path
+    if path is None:
+        raise InvalidArgument("The settings keep nothing in a file.", next_step="Name one with --from.")
+    from ollama_mcp.store.copying import copy_store
+    from ollama_mcp.store.postgres_errors import shown
+
+    copied = copy_store(path, url, running=asyncio.run(_running(path)))
+    if output.is_json:
+        output.json({"from": str(path), "to": shown(url), **copied._asdict()})
+        return 0
+    print(f"{path} -> {shown(url)}")
+    output.table(("copied", "number"), list(copied.counts.items()))
+    if copied.jobs_left or copied.batches_left:
+        print(
+            f"Left out, since they run: {copied.jobs_left} jobs, {copied.batches_left} batches. "
+            "Copy again when they have ended: nothing is doubled."
+        )
+    print("What is known of searched files stays in the file of each machine.")
+    return 0
+
+
+async def _running(path: Path) -> frozenset[str]:
+    """The keys of the batches that are at work on this machine."""
+    if not await asyncio.to_thread(path.is_file):
+        return frozenset()
+    source = Store(path)
+    try:
+        keys = [run.key for run in await source.batches.unfinished()]
+        return frozenset([key for key in keys if await is_locked(run_lock(key))])
+    finally:
+        await source.aclose()
 
 
 def _url(url: str) -> str:

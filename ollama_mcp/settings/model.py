@@ -255,7 +255,7 @@ class StateSettings(SettingsSection):
     secret: str = Field(
         default="",
         description="Where the secret of all replicas is, 'env:NAME' or 'file:PATH': each can then go on with a "
-        "confirmation that another began.",
+        "confirmation that another began. With `store.url` they have one in that database.",
     )
 
     @field_validator("secret")

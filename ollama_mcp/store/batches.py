@@ -91,7 +91,7 @@ class Batches:
         Raises:
             DiskError: The store cannot be used.
         """
-        run = await self._database.run(partial(_open, key=key, total=total, metadata=metadata))
+        run = await self._database.run(partial(open_run, key=key, total=total, metadata=metadata))
         for unfinished in await self._database.run(_marked_for_deletion):
             await _delete_run(self._database, unfinished)
         return BatchRun(self._database, key, *run)
@@ -234,7 +234,7 @@ class BatchRun:
             group, self._waiting = self._waiting, []
             rows = [row for row, _ in group]
             try:
-                new, recovered = await self._database.run(partial(_save, run=self._id, rows=rows))
+                new, recovered = await self._database.run(partial(save_rows, run=self._id, rows=rows))
             except BaseException as error:
                 _fail(group, error)
                 # Cancellation ends the writer. After an ordinary error the rows that wait get their own attempt.
@@ -283,7 +283,7 @@ def _delete_some(connection: Connection, run: int) -> bool:
     return connection.execute("SELECT 1 FROM records WHERE run = ? LIMIT 1", (run,)).fetchone() is not None
 
 
-def _open(
+def open_run(
     connection: Connection, *, key: str, total: int | None, metadata: dict[str, Any]
 ) -> tuple[int, int | None, dict[str, Any], int, int]:
     """Return id, total, metadata, and the numbers of done and failed rows."""
@@ -339,7 +339,7 @@ def _check_exists(connection: Connection, run: int, held: str = "") -> None:
         )
 
 
-def _save(connection: Connection, run: int, rows: list[RowResult]) -> tuple[list[RowResult], int]:
+def save_rows(connection: Connection, run: int, rows: list[RowResult]) -> tuple[list[RowResult], int]:
     """Write rows; return those that are new, and how many rows that had failed have now succeeded."""
     # In one order everywhere, so that two processes never wait for each other's rows; stable, for a row saved twice.
     rows = sorted(rows, key=lambda row: row.row)

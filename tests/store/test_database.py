@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import psycopg
 import pytest
+from mcp import Client
 
 from ollama_mcp.errors import DiskError, InvalidArgument
+from ollama_mcp.simulator import Simulator
 from ollama_mcp.store import Store
 from ollama_mcp.store.postgres_schema import VERSION, Version, upgrade
 from ollama_mcp.store.postgres_state import connected, shared_secret, size_of, state_of, upgrade_at
 from tests.cli.support import run
 from tests.fleet.postgres import Postgres, postgres, renew
 from tests.store.support import begun, fill, opened
+from tests.support import error, served
 
 NONE = Version(0, 0)
 
@@ -270,3 +275,16 @@ async def test_the_command_line_makes_the_tables_shows_and_deletes(empty: str, t
     async with opened(tmp_path / "s.sqlite3", url=empty) as store:
         assert [one.key for one in await store.batches.unfinished()] == ["new"]
         assert await store.embeddings.get("m:0", [b"text"]) == {}
+
+
+async def test_servers_with_one_database_know_each_others_confirmations(url: str, simulator: Simulator) -> None:
+    store = {"path": ":memory:", "url": url}
+    async with AsyncExitStack() as stack:
+        addresses = [await stack.enter_async_context(served(simulator.url, stateless=True, store=store)) for _ in "ab"]
+        one, other = [await stack.enter_async_context(Client(address)) for address in addresses]
+        said = error(await one.call_tool("ollama_delete_model", {"model": "llama3.2:3b"}), "needs_confirmation")
+        code = re.search(r"confirm='([^']+)'", said)
+        assert code is not None, said
+        done = await other.call_tool("ollama_delete_model", {"model": "llama3.2:3b", "confirm": code[1]})
+        assert not done.is_error, done
+    assert [seen.path for seen in simulator.requests].count("/api/delete") == 1
