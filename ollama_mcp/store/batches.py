@@ -91,7 +91,7 @@ class Batches:
         Raises:
             DiskError: The store cannot be used.
         """
-        run = await self._database.run(partial(_open, key=key, total=total, metadata=metadata))
+        run = await self._database.run(partial(open_run, key=key, total=total, metadata=metadata))
         for unfinished in await self._database.run(_marked_for_deletion):
             await _delete_run(self._database, unfinished)
         return BatchRun(self._database, key, *run)
@@ -105,6 +105,8 @@ class UnfinishedRun(NamedTuple):
     done: int
     failed: int
     total: int | None
+    touched: int
+    """When it was last used, in seconds since 1970, to an hour."""
 
 
 class BatchRun:
@@ -232,7 +234,7 @@ class BatchRun:
             group, self._waiting = self._waiting, []
             rows = [row for row, _ in group]
             try:
-                new, recovered = await self._database.run(partial(_save, run=self._id, rows=rows))
+                new, recovered = await self._database.run(partial(save_rows, run=self._id, rows=rows))
             except BaseException as error:
                 _fail(group, error)
                 # Cancellation ends the writer. After an ordinary error the rows that wait get their own attempt.
@@ -281,7 +283,7 @@ def _delete_some(connection: Connection, run: int) -> bool:
     return connection.execute("SELECT 1 FROM records WHERE run = ? LIMIT 1", (run,)).fetchone() is not None
 
 
-def _open(
+def open_run(
     connection: Connection, *, key: str, total: int | None, metadata: dict[str, Any]
 ) -> tuple[int, int | None, dict[str, Any], int, int]:
     """Return id, total, metadata, and the numbers of done and failed rows."""
@@ -303,12 +305,12 @@ def _open(
 
 def _unfinished(connection: Connection) -> list[UnfinishedRun]:
     found = connection.execute(
-        "SELECT id, key, about, total FROM runs WHERE key IS NOT NULL ORDER BY touched DESC"
+        "SELECT id, key, about, total, touched FROM runs WHERE key IS NOT NULL ORDER BY touched DESC"
     ).fetchall()
     runs: list[UnfinishedRun] = []
-    for run, key, about, total in found:
+    for run, key, about, total, touched in found:
         done, failed = connection.execute(_COUNT, (run,)).fetchone()
-        runs.append(UnfinishedRun(key, json.loads(about), done, failed, total))
+        runs.append(UnfinishedRun(key, json.loads(about), done, failed, total, touched))
     return runs
 
 
@@ -337,7 +339,7 @@ def _check_exists(connection: Connection, run: int, held: str = "") -> None:
         )
 
 
-def _save(connection: Connection, run: int, rows: list[RowResult]) -> tuple[list[RowResult], int]:
+def save_rows(connection: Connection, run: int, rows: list[RowResult]) -> tuple[list[RowResult], int]:
     """Write rows; return those that are new, and how many rows that had failed have now succeeded."""
     # In one order everywhere, so that two processes never wait for each other's rows; stable, for a row saved twice.
     rows = sorted(rows, key=lambda row: row.row)
