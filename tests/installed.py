@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -75,6 +76,63 @@ def from_index(pins: Path) -> Path:
     install = [*pip, "install", "--quiet", *into]
     folder = _installed([pins], [make, [*install, "-r", pins.name]], [*install, "--dry-run", "six"], sys.version)
     return folder / python
+
+
+@cache
+def from_distribution(package: str, program: str) -> Path:
+    """The path of a program out of the distribution's package, unpacked with the libraries that are not here.
+
+    Nothing is installed, so that no rights are needed; `libraries_of` says how it finds its libraries. Skips the test
+    where there is no apt-get, or it cannot download the package.
+
+    Args:
+        package: Its name, such as "postgresql"; what it needs that is named after it is unpacked too.
+        program: The pattern of the program's path in the package.
+    """
+    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
+        unavailable(f"there is no {package} here, and no apt-get to download it")
+    # Where tests run as root, some programs run as another user, who cannot enter root's folder.
+    folder = (Path("/var/cache") / CACHE.name if os.getuid() == 0 else CACHE) / package
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):
+        if not (folder / "complete").exists():
+            _unpack(package, folder)
+        found = sorted(folder.glob(program))
+        if not found:
+            unavailable(f"the package {package} has no {program}")
+        (folder / "complete").touch()
+    return found[-1]
+
+
+def libraries_of(program: Path) -> dict[str, str]:
+    """The environment of a program from `from_distribution`; that of these tests for any other."""
+    root = next((parent for parent in program.parents if (parent / "complete").exists()), None)
+    if root is None:
+        return dict(os.environ)
+    folders = {str(library.parent) for library in root.glob("usr/lib/*-linux-*/*.so*")}
+    folders |= {str(library.parent) for library in root.glob("lib/*-linux-*/*.so*")}
+    return {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(sorted(folders))}
+
+
+def _unpack(package: str, folder: Path) -> None:
+    kinds = ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")
+    command = ["apt-cache", "depends", "--recurse", *(f"--no-{kind}" for kind in kinds), package]
+    needed = {line for line in _run(command, folder, _LOOK_SECONDS).stdout.splitlines() if line[:1].isalnum()}
+    status = ["dpkg-query", "--show", "--showformat", "${binary:Package} ${db:Status-Status}\n"]
+    lines = _run(status, folder, _LOOK_SECONDS).stdout.splitlines()
+    here = {line.partition(" ")[0].partition(":")[0] for line in lines if line.endswith(" installed")}
+    # Perl is for what administrates the server, LLVM for what a test never computes.
+    missing = {name for name in needed - here if name.startswith("lib") and not re.search("llvm|perl", name)}
+    wanted = sorted({package} | missing | {name for name in needed if name.startswith(f"{package}-")})
+    said = ""
+    for name in wanted:
+        said += _run(["apt-get", "download", name], folder, _INSTALL_SECONDS).stderr
+    archives = sorted(folder.glob("*.deb"))
+    if not archives:
+        unavailable(f"{package} could not be downloaded: {said[-300:]}")
+    for archive in archives:
+        subprocess.run(["dpkg", "-x", archive, folder], check=True, timeout=60)
+        archive.unlink()
 
 
 def _installed(given: list[Path], commands: list[list[str]], look: list[str], *also: str) -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from tests.fleet.postgres import Postgres
-from tests.installed import unavailable
+from tests.installed import from_distribution, libraries_of
 
 _SECONDS = 60
 _PORT = 6432
@@ -34,12 +34,10 @@ logfile = {{folder}}/log
 
 
 @cache
-def program() -> str:
+def program() -> Path:
     """The path of pgbouncer; skips the test where there is none."""
     found = shutil.which("pgbouncer", path=os.pathsep.join([*os.get_exec_path(), "/usr/sbin"]))
-    if found is None:
-        unavailable("there is no PgBouncer here")
-    return found
+    return Path(found) if found is not None else from_distribution("pgbouncer", "usr/sbin/pgbouncer")
 
 
 @contextmanager
@@ -59,7 +57,13 @@ def pgbouncer(server: Postgres, url: str) -> Generator[str]:
         user = "nobody" if os.getuid() == 0 else None
         if user is not None:
             os.chown(folder, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
-        process = subprocess.Popen([program(), "--quiet", config], user=user, cwd="/", stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [program(), "--quiet", config],
+            user=user,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            env=libraries_of(program()),
+        )
         try:
             deadline = time.monotonic() + _SECONDS
             while not (folder / f".s.PGSQL.{_PORT}").exists():

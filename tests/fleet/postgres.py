@@ -19,7 +19,7 @@ import psycopg
 from psycopg import sql
 
 from ollama_mcp.store.postgres_schema import SCHEMA, upgrade
-from tests.installed import unavailable
+from tests.installed import from_distribution, libraries_of
 
 _PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
 _USER = "ollama"
@@ -35,13 +35,13 @@ shared_buffers = 64MB
 
 @cache
 def programs() -> Path:
-    """The folder of initdb and pg_ctl; skips the test where there is none."""
+    """The folder of initdb and pg_ctl, on PATH or the distribution's; skips the test where there is none."""
     if (found := shutil.which("initdb")) is not None:
         return Path(found).parent
     root = Path("/")
     found_folders = [folder for place in _PLACES for folder in root.glob(place[1:]) if (folder / "initdb").exists()]
     if not found_folders:
-        unavailable("there is no PostgreSQL server here (initdb)")
+        return from_distribution("postgresql", "usr/lib/postgresql/*/bin/initdb").parent
     return max(found_folders, key=lambda folder: [int(part) for part in re.findall(r"\d+", str(folder))])
 
 
@@ -106,7 +106,14 @@ class Postgres:
         # Its log is inherited by the server, which outlives the command: a pipe would never end.
         with (self.folder / "commands").open("ab") as log:
             done = subprocess.run(
-                whole, stdout=log, stderr=log, stdin=subprocess.DEVNULL, user=self._as, cwd="/", timeout=_SECONDS
+                whole,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                user=self._as,
+                cwd="/",
+                timeout=_SECONDS,
+                env=libraries_of(programs() / program),
             )
         if done.returncode:
             raise RuntimeError(f"{' '.join(whole)}: {(self.folder / 'commands').read_text()[-2000:]}")

@@ -12,11 +12,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.faults.proxy import PortKeeper
-from tests.installed import CACHE, unavailable
+from tests.installed import from_distribution, libraries_of, unavailable
 from tests.routers.program import running
 
-# Debian's and Ubuntu's packages that have had the program.
-_PACKAGES = ("nginx", "nginx-core", "nginx-light")
 _TEMPORARY = "".join(
     f"{kind}_temp_path {{folder}}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 )
@@ -51,32 +49,13 @@ def program() -> str:
     found = shutil.which("nginx", path=os.pathsep.join([*os.get_exec_path(), "/usr/sbin"]))
     if found is not None:
         return found
-    folder = CACHE / "nginx"
-    kept = folder / "usr/sbin/nginx"
-    if not kept.exists():
-        _unpack(folder, kept)
-    tried = subprocess.run([kept, "-v"], capture_output=True, text=True, check=False, timeout=60)
+    kept = from_distribution("nginx", "usr/sbin/nginx")
+    tried = subprocess.run(
+        [kept, "-v"], capture_output=True, text=True, check=False, timeout=60, env=libraries_of(kept)
+    )
     if tried.returncode:
         unavailable(f"nginx does not run: {tried.stderr[-300:]}")
     return str(kept)
-
-
-def _unpack(folder: Path, wanted: Path) -> None:
-    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-        unavailable("there is no nginx on PATH, and no apt-get to download it")
-    folder.mkdir(parents=True, exist_ok=True)
-    said = ""
-    for package in _PACKAGES:
-        done = subprocess.run(
-            ["apt-get", "download", package], cwd=folder, capture_output=True, text=True, check=False, timeout=300
-        )
-        said = done.stderr
-        for archive in folder.glob("*.deb"):
-            subprocess.run(["dpkg", "-x", archive, folder], check=True, timeout=60)
-            archive.unlink()
-        if wanted.exists():
-            return
-    unavailable(f"nginx could not be downloaded: {said[-300:]}")
 
 
 @contextmanager
@@ -101,7 +80,8 @@ def nginx(
     config.write_text(text)
     log = folder / "nginx.log"
     try:
-        with running([program(), "-p", str(folder), "-c", str(config), "-e", str(log)], keeper.port, log):
+        command = [program(), "-p", str(folder), "-c", str(config), "-e", str(log)]
+        with running(command, keeper.port, log, libraries_of(Path(program()))):
             yield keeper.url
     finally:
         keeper.close()
