@@ -44,6 +44,7 @@ FLUSH_SECONDS = 0.8
 LEASE_SECONDS = 15.0
 _WATCH_SECONDS = 2.0
 _RETRY_SECONDS = 5.0
+_AWAY_SECONDS = 1.0
 # A client waits for the answer that names the job.
 _ADD_SECONDS = 2.0
 _CANCEL_SECONDS = 10.0
@@ -124,26 +125,40 @@ class DurableJobs:
         self._write(job, partial(self._end, job))
 
     async def _end(self, job: Job) -> None:
-        _, stored = self._running.pop(job.id, (job, None))
-        try:
-            if stored is None:
-                # It never ran as a job, or could not be kept until now.
-                stored = StoredJob(job.id, job.tool, "", principal_of(job.owner), None, self._digest, False)
-                describe_end(stored, job, job.state, job.result)
-                await self._jobs.add(stored, self._limits)
-            elif stored.state != RUNNING:
-                return
-            elif job.is_orphan and stored.resumes:
-                stored.progress, stored.text = progress_of(job), plain(job.partial_text)
-                await self._jobs.release([stored])
+        again = False
+        while True:
+            try:
+                await self._write_end(job, again=again)
+            except DiskError as error:
+                self._warn(error)
+                job.unkept = error.message
+                # A database that is away comes back, and others wait for the result.
+                if not self._settings.store.url:
+                    break
+                again = True
+                await asyncio.sleep(_AWAY_SECONDS)
             else:
-                describe_end(stored, job, job.state, job.result)
-                if not await self._jobs.end(stored, self._limits):
-                    log.warning("Job %s was taken over by another process; what this one did is not kept.", job.id)
-                    self._manager.lose(job)
-        except DiskError as error:
-            self._warn(error)
-            job.unkept = error.message
+                job.unkept = "" if again else job.unkept
+                break
+        self._running.pop(job.id, None)
+
+    async def _write_end(self, job: Job, *, again: bool) -> None:
+        _, stored = self._running.get(job.id, (job, None))
+        if stored is None:
+            # It never ran as a job, or could not be kept until now.
+            stored = StoredJob(job.id, job.tool, "", principal_of(job.owner), None, self._digest, False)
+            describe_end(stored, job, job.state, job.result)
+            await self._jobs.add(stored, self._limits)
+        elif stored.state != RUNNING and not again:
+            return
+        elif job.is_orphan and stored.resumes:
+            stored.progress, stored.text = progress_of(job), plain(job.partial_text)
+            await self._jobs.release([stored])
+        else:
+            describe_end(stored, job, job.state, job.result)
+            if not await self._jobs.end(stored, self._limits):
+                log.warning("Job %s was taken over by another process; what this one did is not kept.", job.id)
+                self._manager.lose(job)
 
     async def written(self, job: Job) -> None:
         """Wait for what was begun; see `JobStorage`."""
@@ -158,7 +173,7 @@ class DurableJobs:
                 return None
             return await self._settled(stored, await self._jobs.owners())
         except DiskError as error:
-            self._warn(error)
+            self._away(error)
             return None
 
     async def listed(self, owner: str | None) -> list[Job]:
@@ -169,7 +184,7 @@ class DurableJobs:
             owners, found = await self._jobs.owners(), await self._jobs.listed(principal_of(owner))
             return [await self._listed(stored, owners) for stored in found]
         except DiskError as error:
-            self._warn(error)
+            self._away(error)
             return []
 
     async def _listed(self, stored: StoredJob, owners: dict[str, JobOwner]) -> Job:
@@ -264,7 +279,7 @@ class DurableJobs:
                 news = await self._jobs.update(updates)
             except DiskError as error:
                 self._warn(error)
-                await asyncio.sleep(_RETRY_SECONDS)
+                await asyncio.sleep(_AWAY_SECONDS if self._settings.store.url else _RETRY_SECONDS)
                 continue
             for update in updates:
                 if update.text is not None and (pair := self._running.get(update.id)):
@@ -358,6 +373,18 @@ class DurableJobs:
             job.is_orphan = True
             job.show("cut", text=stored.text, status=job.status_text, seconds=job.seconds, about=job.about)
         return job
+
+    def _away(self, error: DiskError) -> None:
+        """Take note that the store cannot be used.
+
+        Raises:
+            DiskError: It is a database that others use too: what is not seen now may be there.
+        """
+        self._warn(error)
+        # Nobody could give a sign of life meanwhile.
+        self._beats.clear()
+        if self._settings.store.url:
+            raise error
 
     def _warn(self, error: DiskError) -> None:
         if not self._warned:

@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 
 import psycopg
 from psycopg import sql
 
 from ollama_mcp.errors import InvalidArgument
-from ollama_mcp.store.postgres import connect, options_of
+from ollama_mcp.store.postgres import options_of
 from ollama_mcp.store.postgres_errors import failure_of, shown
 
 log = logging.getLogger(__name__)
 
-_TRIAL_CHANNEL = "ollama_mcp_trial"
 _AGAIN_SECONDS = 5.0
-_TRIAL_SECONDS = 5.0
 _BACKEND = "SELECT pg_backend_pid()"
 
 
@@ -53,24 +50,6 @@ async def listen(url: str, channel: str, hear: Callable[[str], None]) -> None:
         except psycopg.Error as error:
             log.info("%s", failure_of(error, url))
         await asyncio.sleep(_AGAIN_SECONDS)
-
-
-def why_not_heard(url: str) -> str:
-    """Why a process that listens at an address hears nothing; "" where it does."""
-    try:
-        connection = connect(url)
-        with connection:
-            row = connection.execute(_BACKEND).fetchone()
-            if row is None or row[0] != connection.info.backend_pid:
-                return _pooled(url)
-            connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(_TRIAL_CHANNEL)))
-            word = str(time.monotonic_ns())
-            connection.execute("SELECT pg_notify(%s, %s)", (_TRIAL_CHANNEL, word))
-            # To its end, since the connection is its until then.
-            heard = list(connection.notifies(timeout=_TRIAL_SECONDS, stop_after=1))
-            return "" if any(message.payload == word for message in heard) else f"{shown(url)} passes no message on"
-    except psycopg.Error as error:
-        return failure_of(error, url).message
 
 
 def _pooled(url: str) -> str:

@@ -103,7 +103,7 @@ async def replicas(
     """
     team = Team(folder / "tokens")
     for name in names:
-        team.add(name, "use", "files")
+        team.add(name, "use", "manage", "files")
     (folder / "results").mkdir()
     given: dict[str, Any] = {
         "store.url": database,
@@ -117,7 +117,7 @@ async def replicas(
         homes = [folder / f"home-{number}" for number in range(count)]
         for home in homes:
             home.mkdir()
-        started = [await _start(ollama, home, given) for home in homes]
+        started = [await _start(ollama, home, folder, given) for home in homes]
         for one in started:
             stack.push_async_callback(one.close)
         for one in started:
@@ -126,7 +126,7 @@ async def replicas(
         yield Replicas(team, started, f"{url}/mcp")
 
 
-async def _start(ollama: str, home: Path, settings: dict[str, Any]) -> Replica:
+async def _start(ollama: str, home: Path, folder: Path, settings: dict[str, Any]) -> Replica:
     sets = [part for name, value in settings.items() for part in ("--set", f"{name}={json.dumps(value)}")]
     command = (sys.executable, "-m", "ollama_mcp", "--transport", "http", "--port", "0", "--stateless", *sets)
     folders = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"), str(home))
@@ -135,7 +135,8 @@ async def _start(ollama: str, home: Path, settings: dict[str, Any]) -> Replica:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
-        cwd=home,
+        # A job goes on only where relative paths start from the same folder.
+        cwd=folder,
         env=environment(OLLAMA_HOST=ollama, **folders),
     )
     return Replica(process)

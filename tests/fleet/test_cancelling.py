@@ -14,7 +14,6 @@ from mcp import Client
 
 from ollama_mcp.server import durable_jobs
 from ollama_mcp.simulator import Answer, Simulator
-from ollama_mcp.store.listening import why_not_heard
 from tests.fleet.pgbouncer import pgbouncer
 from tests.fleet.postgres import Postgres
 from tests.jobs.support import CHAT, JOB, MODEL, job_of, listed_once
@@ -68,7 +67,6 @@ async def test_a_job_of_another_process_is_cancelled_by_a_message(
     simulator: Simulator, database_server: Postgres
 ) -> None:
     url = database_server.url()
-    assert not await asyncio.to_thread(why_not_heard, url)
     async with two(simulator, url) as (one, other):
         await cancelled(one, other, simulator, url)
         # All connections end, as with a database that is started again; then there is another that listens.
@@ -93,7 +91,6 @@ async def test_behind_a_pooler_alone_the_next_look_cancels(
 ) -> None:
     url = database_server.url()
     with pgbouncer(database_server, url) as pooled, caplog.at_level(logging.WARNING):
-        assert "store.listen_url" in await asyncio.to_thread(why_not_heard, pooled)
         async with two(simulator, pooled) as (one, other):
             for _ in range(2):
                 job = await begun(one, simulator)

@@ -12,13 +12,18 @@ import pytest_asyncio
 from ollama_mcp.simulator import Answer, Simulator
 from tests.fleet.postgres import Postgres
 from tests.fleet.replicas import Replicas, replicas
-from tests.jobs.support import JOB, MODEL, job_of, listed_once
+from tests.jobs.support import CHAT, JOB, MODEL, job_of, listed_once
 from tests.support import data, error, texts, until
 from tests.tasks.support import COMPARE, Claimed, asked, called, refused, seen
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 BATCH: dict[str, Any] = {"model": MODEL, "input": ["a", "b", "c"], "background": True}
+
+
+def asked_for(simulator: Simulator, words: bytes) -> int:
+    """How many requests had these words."""
+    return sum(words in seen.body for seen in simulator.requests)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -92,3 +97,52 @@ async def test_a_task_of_one_replica_is_followed_and_ended_at_the_others(simulat
         await until(lambda: not simulator.in_flight, 60)
         for _ in three.all:
             await seen(ann, task, "cancelled")
+
+
+async def test_a_confirmation_that_one_replica_asked_for_counts_at_another(
+    simulator: Simulator, three: Replicas
+) -> None:
+    model = {"model": "gemma3:4b"}
+    async with three.client("ann", 0) as one, three.client("ann", 1) as other:
+        said = error(await one.call_tool("ollama_delete_model", model), "needs_confirmation")
+        code = said.partition("confirm='")[2].partition("'")[0]
+        assert error(await other.call_tool("ollama_delete_model", {**model, "confirm": True}), "needs_confirmation")
+        assert not (await other.call_tool("ollama_delete_model", {**model, "confirm": code})).is_error
+
+
+async def test_while_the_database_is_away_calls_say_so_and_a_job_that_ends_then_is_kept(
+    simulator: Simulator, three: Replicas, database_server: Postgres
+) -> None:
+    hold = asyncio.Event()
+    simulator.script(MODEL, Answer("1"), Answer("2"), Answer("3", hold=hold))
+    async with three.client("ann", 0) as one, three.client("ann", 1) as other:
+        job = job_of(await one.call_tool("ollama_batch", {**BATCH, "prompt": "Keep {text}"}))
+        await until(lambda: asked_for(simulator, b"Keep") == 3, 60)
+        await asyncio.to_thread(database_server.stop, "immediate")
+        try:
+            for arguments in ({}, {"action": "result", "id": job}, {"action": "cancel", "id": job}):
+                said = error(await other.call_tool(JOB, arguments), "disk")
+                assert "Check that PostgreSQL runs there" in said
+            simulator.script(MODEL, *[Answer("fine")] * 2)
+            assert not (await other.call_tool("ollama_chat", CHAT)).is_error
+        finally:
+            await asyncio.to_thread(database_server.start)
+        hold.set()
+        async with asyncio.timeout(90):
+            result = await other.call_tool(JOB, {"action": "result", "id": job})
+        assert data(result)["done"] == 3
+
+
+async def test_a_batch_goes_on_at_another_replica_when_its_own_is_killed(simulator: Simulator, three: Replicas) -> None:
+    simulator.script(MODEL, Answer("1"), Answer("never", hold=asyncio.Event()))
+    async with three.client("ann") as ann:
+        async with three.client("ann", 2) as client:
+            job = job_of(await client.call_tool("ollama_batch", {**BATCH, "prompt": "Go on {text}"}))
+            await until(lambda: asked_for(simulator, b"Go on") == 2, 60)
+            simulator.script(MODEL, Answer("2"), Answer("3"))
+            await three.all[2].kill()
+        async with asyncio.timeout(90):
+            result = await ann.call_tool(JOB, {"action": "result", "id": job})
+        assert (data(result)["rows"], data(result)["done"]) == (3, 3)
+        # The row that was under way is asked again, and no other.
+        assert asked_for(simulator, b"Go on") == 4

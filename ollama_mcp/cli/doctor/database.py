@@ -13,7 +13,7 @@ from ollama_mcp.store.database import require_postgres
 _MOST_SECONDS = 5.0
 
 
-async def check_database(url: str) -> AsyncGenerator[Check]:
+async def check_database(url: str, listen_url: str = "") -> AsyncGenerator[Check]:
     """Whether it is reached, has the tables of this version, tells news at once, and has the time of this machine."""
     try:
         require_postgres()
@@ -21,6 +21,7 @@ async def check_database(url: str) -> AsyncGenerator[Check]:
         from ollama_mcp.store.postgres_state import state_of
 
         state = await asyncio.to_thread(state_of, url)
+        heard = await asyncio.to_thread(state_of, listen_url) if listen_url else state
     except (DiskError, InvalidArgument) as error:
         yield Check("database", error.message, "broken", error.next_step or "")
         return
@@ -32,14 +33,14 @@ async def check_database(url: str) -> AsyncGenerator[Check]:
         )
     else:
         yield Check("database", f"{found}, with the tables of this version")
-    if state.hears:
+    if heard.hears and not heard.pooled:
         yield Check("notify", "news arrive at once")
     else:
         yield Check(
             "notify",
             "no notification arrives: what another server changes, such as a cancel, is found by asking now and then",
             "warning",
-            "Name PostgreSQL itself in store.url, or have the pooler keep sessions.",
+            "Name PostgreSQL itself in store.listen_url.",
         )
     ahead = f"the database's clock is {abs(state.ahead):.1f} s {'ahead' if state.ahead > 0 else 'behind'}"
     if abs(state.ahead) > _MOST_SECONDS:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from mcp.server.mcpserver import Context, require_client_extension
 from mcp.shared.exceptions import MCPError
 from mcp.shared.inbound import MCP_NAME_HEADER, decode_header_value
-from mcp.types import HEADER_MISMATCH, INVALID_PARAMS
+from mcp.types import HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS
 
-from ollama_mcp.errors import InvalidArgument
+from ollama_mcp.errors import DiskError, InvalidArgument
 from ollama_mcp.server.caller import TASKS_EXTENSION, Caller, caller_of
 from ollama_mcp.server.tasks.shapes import detailed_task
 
@@ -69,3 +69,5 @@ async def _requested(server: OllamaServer, context: ServerRequestContext[Any, An
         return await server.jobs.get(task_id, caller), caller
     except InvalidArgument as error:
         raise MCPError(INVALID_PARAMS, str(error)) from None
+    except DiskError as error:
+        raise MCPError(INTERNAL_ERROR, str(error)) from None
