@@ -1,0 +1,1 @@
+from tests.store.conftest import database_server as database_server
