@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from ollama_mcp.store.jobs import LOCK
 from ollama_mcp.store.processes import ProcessIdentity, has_ended
 from ollama_mcp.store.writes import release_space, transaction
 
@@ -61,6 +62,7 @@ async def purge_jobs(database: Database) -> int:
 
 def _purge_jobs(connection: Connection) -> int:
     with transaction(connection):
+        connection.lock(LOCK)
         found = connection.execute("SELECT id, machine, pid, born FROM job_owners").fetchall()
         gone = [owner for owner, *process in found if has_ended(ProcessIdentity(*process))]
         marks = ",".join("?" * (len(gone) + 1))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from ollama_mcp.errors import InvalidArgument
+
 if TYPE_CHECKING:
     from ollama_mcp.store.sql import Connection
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 class Engine(Protocol):
@@ -46,17 +50,19 @@ class Database:
         self.persistent = path is not None or bool(url)
         self._thread: Executor | None = None
         self._engine: Engine | None = None
+        self._warned = False
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on the database.
 
         Raises:
             DiskError: It cannot be read or written.
+            InvalidArgument: Its address is none, or needs a package that is not installed.
         """
         return await self._in_thread(lambda: self._open().run(work))
 
     async def run_or_default(self, work: Callable[[Connection], T], default: T) -> T:
-        """Run `work` on the database, or in memory if it cannot be used; return `default` if it fails.
+        """Run `work` on the database, or in memory if a file cannot be used; return `default` if it fails.
 
         The first failure is logged.
         """
@@ -64,6 +70,12 @@ class Database:
             return await self._in_thread(lambda: self._open().run_or_default(work, default))
         except OSError:
             # Not even the library could be loaded, as when too many files are open.
+            return default
+        except InvalidArgument as error:
+            # The address is none, or its library is not installed.
+            if not self._warned:
+                self._warned = True
+                log.warning("%s Until then, nothing is kept.", error)
             return default
 
     async def aclose(self) -> None:

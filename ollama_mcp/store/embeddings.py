@@ -125,7 +125,8 @@ def _mark_used(connection: Connection, space: int, hashes: list[bytes], today: i
     with transaction(connection):
         connection.executemany(
             "UPDATE embedding_keys SET used = ? WHERE space = ? AND hash = ?",
-            [(today, space, text_hash) for text_hash in hashes],
+            # In one order everywhere, so that two processes never wait for each other's rows.
+            [(today, space, text_hash) for text_hash in sorted(hashes)],
         )
 
 
@@ -136,9 +137,9 @@ def _put(connection: Connection, name: str, rows: dict[bytes, bytes], today: int
         _change_size(connection, 0)
         connection.execute("INSERT INTO spaces (name) VALUES (?) ON CONFLICT (name) DO NOTHING", (name,))
         space = _space_id(connection, name)
-        known = "SELECT 1 FROM embedding_keys WHERE space = ? AND hash = ?"
         # Another process may have embedded the same texts meanwhile.
-        new = [row for row in rows.items() if connection.execute(known, (space, row[0])).fetchone() is None]
+        known = _known(connection, space, rows)
+        new = [row for row in rows.items() if row[0] not in known]
         first = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM vectors").fetchone()[0]
         connection.executemany(
             "INSERT INTO vectors VALUES (?, ?)", [(first + index, vector) for index, (_, vector) in enumerate(new)]
@@ -148,6 +149,17 @@ def _put(connection: Connection, name: str, rows: dict[bytes, bytes], today: int
             [(space, text_hash, first + index, len(vector), today) for index, (text_hash, vector) in enumerate(new)],
         )
         return _change_size(connection, sum(len(vector) for _, vector in new)) > _limit(connection, max_bytes)
+
+
+def _known(connection: Connection, space: int | None, hashes: Iterable[bytes]) -> set[bytes]:
+    """Return those of the hashes that have a vector."""
+    known: set[bytes] = set()
+    remaining = iter(hashes)
+    while chunk := list(islice(remaining, _MAX_PARAMETERS)):
+        marks = ",".join("?" * len(chunk))
+        query = f"SELECT hash FROM embedding_keys WHERE space = ? AND hash IN ({marks})"
+        known.update(text_hash for (text_hash,) in connection.execute(query, (space, *chunk)))
+    return known
 
 
 def _evict(connection: Connection, max_bytes: int) -> bool:
@@ -180,6 +192,8 @@ def delete_vectors(connection: Connection, spaces: Iterable[int], hashes: Iterab
     """Delete the vectors of some texts in some spaces; within a transaction."""
     freed = 0
     wanted = list(hashes)
+    # First, as in `_put`.
+    _change_size(connection, 0)
     for space in spaces:
         for text_hash in wanted:
             which = (space, text_hash)

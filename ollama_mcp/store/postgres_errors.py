@@ -15,6 +15,7 @@ _REASONS: tuple[tuple[type[psycopg.Error], str, str], ...] = (
     (errors.ReadOnlySqlTransaction, "it is read-only", "Name the primary server"),
     (errors.InvalidPassword, "the user name or the password is wrong", "Check both in store.url"),
     (errors.InvalidCatalogName, "there is no such database", "Create it with createdb, or name another"),
+    (errors.LockNotAvailable, "another transaction has kept it locked", "End that transaction"),
     (errors.TooManyConnections, "it has too many connections", "Raise max_connections there, or use a pooler"),
 )
 

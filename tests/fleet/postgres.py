@@ -18,7 +18,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from ollama_mcp.store.postgres_schema import upgrade
+from ollama_mcp.store.postgres_schema import SCHEMA, upgrade
 from tests.installed import unavailable
 
 _PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
@@ -119,3 +119,10 @@ def postgres() -> Generator[Postgres]:
             yield server
         finally:
             server.close()
+
+
+def renew(url: str) -> None:
+    """Make the tables of a database anew: a tenth of the time and of the disk that another database takes."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(SCHEMA)))
+        upgrade(connection, url)
