@@ -111,11 +111,12 @@ class RangeRun(BatchRun):
     def __init__(self, database: PatientDatabase, part: Range, numbers: Collection[int]) -> None:
         super().__init__(cast("Database", database), "", part.run, None, {}, 0, 0)
         self._part, self._numbers = part, frozenset(numbers)
+        self._retried = self._numbers.difference(part.marked)
 
     async def failures(self, *, after: int = -1, count: int = 10_000) -> list[int]:
-        """Those of its own rows that failed; see `BatchRun`."""
+        """Those of its own rows that failed and may be tried again; see `BatchRun`."""
         found = await super().failures(after=max(after, self._part.first - 1), count=count)
-        return [row for row in found if row in self._numbers]
+        return [row for row in found if row in self._retried]
 
     async def missing_rows(self) -> list[int]:
         """Its rows that have no record."""

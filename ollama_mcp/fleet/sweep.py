@@ -68,28 +68,30 @@ def sweep(connection: Connection, seconds: float, own: Collection[int] = ()) -> 
     ).fetchall():
         died = status == "doing" and begun
         deaths += died
-        marked = _marked(connection, run, deaths, place, rows) if died else 0
+        marked = _marked(deaths, place, rows) if died else []
+        added = _mark(connection, run, deaths, marked)
         connection.execute(
-            "UPDATE ranges SET job = ?, begun = FALSE, place = NULL, deaths = ?, kept = kept + ? "
-            "WHERE run = ? AND no = ?",
-            (new_job(connection, run, no), deaths, marked, run, no),
+            "UPDATE ranges SET job = ?, begun = FALSE, place = NULL, deaths = ?, kept = kept + ?, "
+            "marked = marked || ?::bigint[] WHERE run = ? AND no = ?",
+            (new_job(connection, run, no), deaths, added, marked, run, no),
         )
         connection.execute("DELETE FROM procrastinate_jobs WHERE id = ?", (job,))
-        found.append(TakenOver(run, no, status, died, marked))
+        found.append(TakenOver(run, no, status, died, len(marked)))
     return found
 
 
-def _marked(connection: Connection, run: int, deaths: int, place: int | None, rows: bytes) -> int:
-    """Make errors of the row that workers died of, or of all where nothing else helps; returns how many."""
+def _marked(deaths: int, place: int | None, rows: bytes) -> list[int]:
+    """The row that workers died of, or all of the range where nothing else helps."""
     if deaths >= _GIVEN_UP:
-        numbers = [row[0] for row in json.loads(rows)]
-    elif deaths >= _MARKED and place is not None:
-        numbers = [place]
-    else:
-        return 0
+        return [row[0] for row in json.loads(rows)]
+    return [place] if deaths >= _MARKED and place is not None else []
+
+
+def _mark(connection: Connection, run: int, deaths: int, rows: list[int]) -> int:
+    """Make errors of rows, as far as they have no record; returns how many."""
     error = InternalError(
         f"Worker processes died on this row ({deaths} times with its range).",
         next_step="See the workers' logs for what ended them, such as too little memory.",
     )
     record = Record.from_error(error).encode()
-    return sum(connection.execute(_MARK, (run, number, record)).rowcount for number in numbers)
+    return sum(connection.execute(_MARK, (run, row, record)).rowcount for row in rows)

@@ -90,6 +90,7 @@ class Range:
         rows: Its rows, encoded.
         deaths: How many workers died of it.
         returns: How often it was given back since a row of it was kept.
+        marked: Rows that are errors since workers died of them, and are not tried again.
         task: What is done with each row, encoded.
     """
 
@@ -101,6 +102,7 @@ class Range:
     rows: bytes
     deaths: int
     returns: int
+    marked: list[int]
     task: str
 
     @property
@@ -186,7 +188,7 @@ def forget(connection: Connection, run: int) -> list[str]:
 def take(connection: Connection, run: int, no: int, job: int) -> Range | None:
     """The range of a job; None where it is another's, done, or its run has ended."""
     found = connection.execute(
-        "SELECT first, last, rows, deaths, returns, task FROM ranges JOIN fleet_runs USING (run) "
+        "SELECT first, last, rows, deaths, returns, marked, task FROM ranges JOIN fleet_runs USING (run) "
         f"WHERE run = ? AND no = ? AND job = ? AND NOT done AND state = ? AND {_IS_KEPT}",
         (run, no, job, _RUNNING, run),
     ).fetchone()
