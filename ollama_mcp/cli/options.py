@@ -115,8 +115,10 @@ def build_parser() -> argparse.ArgumentParser:
         "worker", "Work on rows of batches that servers with the same PostgreSQL store give out.", settings
     )
     worker.add_argument("--lanes", type=int, default=0, metavar="N", help="requests at a time (work.parallel)")
-    store = command("store", "Show what the server has kept on disk, or delete it.", settings)
-    store.add_argument("action", choices=["show", "purge"])
+    store = command("store", "Show what the server has kept, or delete it; see to a PostgreSQL database.", settings)
+    store.add_argument("action", choices=["show", "purge", "upgrade", "copy"])
+    store.add_argument("--from", dest="source", default="", metavar="FILE", help="for copy: the file")
+    store.add_argument("--into", dest="target", default="", metavar="URL", help="for copy: the database")
     output_options(store)
     config = command("config", "Show, describe, check or change the settings.", settings)
     config.add_argument("action", choices=["show", "schema", "check", "path", "get", "set"])

@@ -91,7 +91,7 @@ class Batches:
         Raises:
             DiskError: The store cannot be used.
         """
-        run = await self._database.run(partial(_open, key=key, total=total, metadata=metadata))
+        run = await self._database.run(partial(open_run, key=key, total=total, metadata=metadata))
         for unfinished in await self._database.run(_marked_for_deletion):
             await _delete_run(self._database, unfinished)
         return BatchRun(self._database, key, *run)
@@ -105,6 +105,8 @@ class UnfinishedRun(NamedTuple):
     done: int
     failed: int
     total: int | None
+    touched: int
+    """When it was last used, in seconds since 1970, to an hour."""
 
 
 class BatchRun:
@@ -231,8 +233,8 @@ class BatchRun:
         self.done = self.failed = 0
 
     def _saved(self, connection: Connection, rows: list[RowResult]) -> tuple[list[RowResult], int]:
-        """Write rows in one transaction; see `_save`."""
-        return _save(connection, self._id, rows)
+        """Write rows in one transaction; see `save_rows`."""
+        return save_rows(connection, self._id, rows)
 
     async def _run(self, work: Callable[[Connection], T]) -> T:
         """Read from the run, and fail if it is gone: in a store that was replaced, "no rows" would be wrong."""
@@ -298,7 +300,7 @@ def _delete_some(connection: Connection, run: int) -> bool:
     return connection.execute("SELECT 1 FROM records WHERE run = ? LIMIT 1", (run,)).fetchone() is not None
 
 
-def _open(
+def open_run(
     connection: Connection, *, key: str, total: int | None, metadata: dict[str, Any]
 ) -> tuple[int, int | None, dict[str, Any], int, int]:
     """Return id, total, metadata, and the numbers of done and failed rows."""
@@ -320,12 +322,12 @@ def _open(
 
 def _unfinished(connection: Connection) -> list[UnfinishedRun]:
     found = connection.execute(
-        "SELECT id, key, about, total FROM runs WHERE key IS NOT NULL ORDER BY touched DESC"
+        "SELECT id, key, about, total, touched FROM runs WHERE key IS NOT NULL ORDER BY touched DESC"
     ).fetchall()
     runs: list[UnfinishedRun] = []
-    for run, key, about, total in found:
+    for run, key, about, total, touched in found:
         done, failed = connection.execute(_COUNT, (run,)).fetchone()
-        runs.append(UnfinishedRun(key, json.loads(about), done, failed, total))
+        runs.append(UnfinishedRun(key, json.loads(about), done, failed, total, touched))
     return runs
 
 
@@ -354,7 +356,7 @@ def _check_exists(connection: Connection, run: int, held: str = "") -> None:
         )
 
 
-def _save(connection: Connection, run: int, rows: list[RowResult]) -> tuple[list[RowResult], int]:
+def save_rows(connection: Connection, run: int, rows: list[RowResult]) -> tuple[list[RowResult], int]:
     """Write rows; return those that are new, and how many rows that had failed have now succeeded."""
     # In one order everywhere, so that two processes never wait for each other's rows; stable, for a row saved twice.
     rows = sorted(rows, key=lambda row: row.row)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ollama_mcp.store.database import Database
     from ollama_mcp.store.sql import Connection
 
+SEARCHED = "searched files"
 # By name: how many there are, and the bytes of what they hold.
 _COUNTS = {
     "unfinished batches": "SELECT count(*), 0 FROM runs WHERE key IS NOT NULL",
@@ -21,7 +22,7 @@ _COUNTS = {
     "ended jobs": "SELECT count(*), coalesce(sum(length(text) + length(coalesce(result, ''))), 0) FROM jobs "
     "WHERE state <> 'running'",
     "embeddings and words": "SELECT count(*), (SELECT bytes FROM embedding_size) FROM embedding_keys",
-    "searched files": "SELECT count(*), coalesce(sum(length(passages)), 0) FROM searched_files",
+    SEARCHED: "SELECT count(*), coalesce(sum(length(passages)), 0) FROM searched_files",
     "notes on models": "SELECT count(*), 0 FROM models",
     "measurements": "SELECT (SELECT count(*) FROM tunings) + (SELECT count(*) FROM probes), 0",
     "tokens of a day": "SELECT count(*), 0 FROM spending",

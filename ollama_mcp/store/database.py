@@ -81,7 +81,7 @@ class Database:
     async def aclose(self) -> None:
         """Close the connection; the next use opens it again."""
         if self._thread is not None:
-            await self._in_thread(lambda: self._open().close())
+            await self._in_thread(self._close)
             self._thread.shutdown(wait=False)
             self._thread = None
 
@@ -92,6 +92,10 @@ class Database:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
+    def _close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+
     def _open(self) -> Engine:
         # Imported in the thread: neither a start nor the first call waits for the library.
         if self._engine is None:
@@ -100,9 +104,29 @@ class Database:
 
     def _made(self) -> Engine:
         if self.url:
+            require_postgres()
             from ollama_mcp.store.postgres import PostgresEngine
 
             return PostgresEngine(self.url)
         from ollama_mcp.store.connection import StoreConnection
 
         return StoreConnection(self.path)
+
+
+def require_postgres() -> None:
+    """Check that what speaks to a PostgreSQL database is installed, before a module is imported that needs it.
+
+    Raises:
+        InvalidArgument: It is not; the message names the extra that brings it.
+    """
+    from importlib import import_module
+
+    try:
+        import_module("psycopg")
+    except ImportError as error:
+        from ollama_mcp._command import how_to_install
+
+        raise InvalidArgument(
+            "store.url names a PostgreSQL database, and what the extra `fleet` brings is not installed.",
+            next_step=how_to_install("fleet"),
+        ) from error

@@ -132,6 +132,12 @@ def _mark_used(connection: Connection, space: int, hashes: list[bytes], today: i
 
 def _put(connection: Connection, name: str, rows: dict[bytes, bytes], today: int, max_bytes: int) -> bool:
     """Write the vectors that are not cached yet; return whether the cache is over its limit now."""
+    put_vectors(connection, name, rows, today)
+    return _size(connection) > _limit(connection, max_bytes)
+
+
+def put_vectors(connection: Connection, name: str, rows: dict[bytes, bytes], today: int) -> int:
+    """Write the vectors that are not cached yet; return how many those are."""
     with transaction(connection):
         # First, so that processes write one after another, where a transaction itself does not see to that.
         _change_size(connection, 0)
@@ -148,7 +154,8 @@ def _put(connection: Connection, name: str, rows: dict[bytes, bytes], today: int
             "INSERT INTO embedding_keys VALUES (?, ?, ?, ?, ?)",
             [(space, text_hash, first + index, len(vector), today) for index, (text_hash, vector) in enumerate(new)],
         )
-        return _change_size(connection, sum(len(vector) for _, vector in new)) > _limit(connection, max_bytes)
+        _change_size(connection, sum(len(vector) for _, vector in new))
+        return len(new)
 
 
 def _known(connection: Connection, space: int | None, hashes: Iterable[bytes]) -> set[bytes]:
@@ -214,4 +221,8 @@ def _limit(connection: Connection, max_bytes: int) -> int:
 def _change_size(connection: Connection, change: int) -> int:
     """Add to the recorded size of all vectors in bytes; return the new size."""
     connection.execute("UPDATE embedding_size SET bytes = bytes + ?", (change,))
+    return _size(connection)
+
+
+def _size(connection: Connection) -> int:
     return connection.execute("SELECT bytes FROM embedding_size").fetchone()[0]

@@ -21,21 +21,15 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import psycopg
+from psycopg.adapt import Dumper
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.numeric import Int8Dumper
+from psycopg.types.string import StrDumper
+
 from ollama_mcp.errors import DiskError, InvalidArgument
 from ollama_mcp.store.postgres_errors import failure_of, shown
 from ollama_mcp.store.postgres_schema import LOCK, SCHEMA, check_version
-
-try:
-    import psycopg
-    from psycopg.adapt import Dumper
-    from psycopg.conninfo import conninfo_to_dict
-    from psycopg.types.numeric import Int8Dumper
-    from psycopg.types.string import StrDumper
-except ImportError as error:
-    raise InvalidArgument(
-        "store.url names a PostgreSQL database, and the packages that speak to one are not installed.",
-        next_step="Install the extra: pip install 'ollama-mcp-server[fleet]'.",
-    ) from error
 
 if TYPE_CHECKING:
     from psycopg.abc import Buffer

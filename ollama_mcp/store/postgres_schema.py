@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple, cast
 
+from ollama_mcp._command import command
 from ollama_mcp.errors import DiskError
 from ollama_mcp.store.fleet_tables import FLEET_MIGRATIONS
 from ollama_mcp.store.postgres_errors import shown
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     import psycopg
 
 SCHEMA = "ollama_mcp"
-_UPGRADE = "ollama-mcp-server store upgrade"
 # Held while the tables are made, and the first half of the store's other locks: "oMCP", as in the file.
 LOCK = 0x6F4D4350
 _OLDEST_SERVER = 130_000
@@ -67,7 +67,7 @@ def check_version(connection: psycopg.Connection[tuple[Any, ...]], url: str) -> 
             next_step="Update this server.",
         )
     what = f"is of version {version}; this server needs {VERSION}" if any(version) else "has no tables yet"
-    raise DiskError(f"The store {shown(url)} {what}.", next_step=f"Run {_UPGRADE}.")
+    raise DiskError(f"The store {shown(url)} {what}.", next_step=f"Run {command('store upgrade')}.")
 
 
 def upgrade(connection: psycopg.Connection[tuple[Any, ...]], url: str) -> Version:
