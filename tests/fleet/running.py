@@ -88,19 +88,24 @@ async def simulated(seconds: float = 0.03) -> AsyncGenerator[Simulator]:
 
 @asynccontextmanager
 async def batch(
-    simulator: Simulator, url: str, folder: Path, *, rows: int = 600, texts: list[str] | None = None, **arguments: Any
+    simulator: Simulator,
+    url: str,
+    folder: Path,
+    *,
+    rows: int = 600,
+    texts: list[str] | None = None,
+    begun: bool = False,
 ) -> AsyncGenerator[Running]:
-    """A batch, begun once its workers are alive; at the end its call is over."""
+    """A batch whose workers are alive, or the same call once more (`begun`); at the end its call is over."""
     texts = texts or [f"text number {n}" for n in range(rows)]
-    given = input_of(folder, texts)
+    given = folder / "in.jsonl" if begun else input_of(folder, texts)
     ask = {
         "input": [str(given)],
         "prompt": "Say {text}",
         "model": MODEL,
-        "options": {"num_predict": 4},
+        "options": {"num_predict": 16},
         "output": str(folder / "out.jsonl"),
     }
-    ask.update(arguments)
     # No call becomes a job.
     async with connected(simulator.url, jobs={"call_seconds": 3_600}, **shared(folder, url)) as client:
         task = asyncio.create_task(client.call_tool("ollama_batch", ask))

@@ -102,7 +102,9 @@ def input_of(folder: Path, texts: Sequence[str]) -> Path:
 
 def query(url: str, statement: str, *values: Any) -> list[Any]:
     """What a statement on the store gives."""
-    with psycopg.connect(url, autocommit=True, options=f"-c search_path={SCHEMA}") as connection:
+    # By a pooler too.
+    with psycopg.connect(url, prepare_threshold=None) as connection:
+        connection.execute(f"SET LOCAL search_path TO {SCHEMA}")
         found = connection.execute(statement, values)  # pyright: ignore[reportArgumentType]
         return found.fetchall() if found.description else []
 
