@@ -17,7 +17,6 @@ from mcp.shared.exceptions import MCPError
 
 from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.settings import Settings
-from ollama_mcp.settings.observation import LedgerSettings
 from ollama_mcp.simulator import Fault, Simulator
 from ollama_mcp.store import Store
 from tests.observation.test_metrics import free_port, scraped
@@ -106,7 +105,7 @@ async def test_no_result_log_row_or_figure_has_a_secret(
         no_canary(*await everything(client), (await scraped(port)).text)
     no_canary(caplog.text)
     store = Store(path)
-    store.open_ledger(LedgerSettings(), path)
+    store.open_ledger(Settings.model_validate({"ledger": given["ledger"], "store": {"path": str(path)}}))
     assert store.ledger is not None
     rows = [row async for row in store.ledger.entries()]
     await store.aclose()
