@@ -27,8 +27,10 @@ def program() -> list[str]:
     # A short path: that of a socket has at most about a hundred bytes.
     folder = mkdtemp(prefix="forked-")
     path = os.path.join(folder, "s")
+    # Its path of imports is that of each command, which has a PYTHONPATH of its own.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     server = subprocess.Popen(
-        [sys.executable, FORKED / "serve.py", path], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, FORKED / "serve.py", path], cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert server.stdin is not None and server.stdout is not None
     with server.stdout as ready:
