@@ -25,6 +25,7 @@ COMMANDS = {
     "warm": ("warm", "warm"),
     "demo": ("demo", "demo"),
     "tune": ("tune", "tune"),
+    "worker": ("worker", "worker"),
     "store": ("store", "store"),
     "config": ("config", "config"),
     "allow": ("config", "allow"),

@@ -111,6 +111,10 @@ def build_parser() -> argparse.ArgumentParser:
     tune = command("tune", "Measure how many requests at a time a model is worth, for work.parallel=auto.", settings)
     tune.add_argument("-m", "--model", default="", help="the model; otherwise the one that ollama_chat would use")
     output_options(tune)
+    worker = command(
+        "worker", "Work on rows of batches that servers with the same PostgreSQL store give out.", settings
+    )
+    worker.add_argument("--lanes", type=int, default=0, metavar="N", help="requests at a time (work.parallel)")
     store = command("store", "Show what the server has kept, or delete it; see to a PostgreSQL database.", settings)
     store.add_argument("action", choices=["show", "purge", "upgrade", "copy"])
     store.add_argument("--from", dest="source", default="", metavar="FILE", help="for copy: the file")

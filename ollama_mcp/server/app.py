@@ -38,6 +38,7 @@ from ollama_mcp.server.jobs import JobManager
 from ollama_mcp.server.preload import Preloader
 from ollama_mcp.server.registry import load_tools
 from ollama_mcp.server.result_budget import fit_result
+from ollama_mcp.server.row_workers import workers_of
 from ollama_mcp.server.sdk import hidden, remove_tracing
 from ollama_mcp.server.server_access import ServerAccess
 from ollama_mcp.server.tasks.extension import serve_task_subscriptions
@@ -94,6 +95,7 @@ class OllamaServer(GuidedServer):
         self.in_use = ActiveCalls()
         self.store = Store.from_settings(settings)
         self.store.usage.listener = None if settings.transport == "stdio" else spend_tokens
+        self._workers = workers_of(settings, self.store)
         self.observer: Observer | None = None
         if settings.is_observed:
             from ollama_mcp.server.observation import open_observer
@@ -366,6 +368,7 @@ class OllamaServer(GuidedServer):
             ),
             jobs=self.jobs,
             caller=caller,
+            workers=self._workers,
         )
 
     def _new_habits(self, caller: Caller) -> ModelHabits:

@@ -15,6 +15,7 @@ from ollama_mcp.settings.access import (
     WriteSettings,
 )
 from ollama_mcp.settings.auth import AuthSettings, PrincipalSettings
+from ollama_mcp.settings.fleet import FleetSettings
 from ollama_mcp.settings.hosts import HostName, HostSettings
 from ollama_mcp.settings.observation import LedgerSettings, MetricsSettings
 
@@ -356,6 +357,7 @@ class Settings(SettingsSection):
     jobs: JobSettings = Field(default_factory=JobSettings)
     work: WorkSettings = Field(default_factory=WorkSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
+    fleet: FleetSettings = Field(default_factory=FleetSettings)
     state: StateSettings = Field(default_factory=StateSettings)
     ledger: LedgerSettings = Field(default_factory=LedgerSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)

@@ -137,6 +137,11 @@ class BatchRun:
         self._waiting: list[tuple[RowResult, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
 
+    @property
+    def id(self) -> int:
+        """Its number in the store."""
+        return self._id
+
     async def missing(self, first: int, last: int) -> list[int]:
         """Return the rows from `first` to `last`, both included, that have no record, in order.
 
@@ -194,6 +199,14 @@ class BatchRun:
         self.done, self.failed = await self._database.run(partial(_discard, run=self._id, rows=chosen))
         await release_space(self._database)
 
+    async def recount(self) -> None:
+        """Count its rows anew, where others have saved some.
+
+        Raises:
+            DiskError: The store cannot be used.
+        """
+        self.done, self.failed = await self._database.run(partial(_discard, run=self._id, rows=[]))
+
     async def reset(self) -> None:
         """Delete all records, so that the run starts anew. They are overwritten, as with `remove`.
 
@@ -219,6 +232,10 @@ class BatchRun:
         await _delete_run(self._database, self._id)
         self.done = self.failed = 0
 
+    def _saved(self, connection: Connection, rows: list[RowResult]) -> tuple[list[RowResult], int]:
+        """Write rows in one transaction; see `save_rows`."""
+        return save_rows(connection, self._id, rows)
+
     async def _run(self, work: Callable[[Connection], T]) -> T:
         """Read from the run, and fail if it is gone: in a store that was replaced, "no rows" would be wrong."""
 
@@ -234,7 +251,7 @@ class BatchRun:
             group, self._waiting = self._waiting, []
             rows = [row for row, _ in group]
             try:
-                new, recovered = await self._database.run(partial(save_rows, run=self._id, rows=rows))
+                new, recovered = await self._database.run(partial(self._saved, rows=rows))
             except BaseException as error:
                 _fail(group, error)
                 # Cancellation ends the writer. After an ordinary error the rows that wait get their own attempt.

@@ -54,6 +54,11 @@ class SqliteConnection(sqlite3.Connection):
         """Run a statement once for each row of parameters."""
         return [self.execute(sql, row).rowcount for row in parameters]
 
+    def insert(self, table: str, rows: Sequence[Sequence[int | bytes]], /) -> None:
+        """Insert whole rows."""
+        if rows:
+            self.executemany(f"INSERT INTO {table} VALUES ({','.join('?' * len(rows[0]))})", rows)
+
     def begin(self) -> None:
         """Begin a transaction that writes."""
         # IMMEDIATE takes the write lock at once: a transaction that reads first may fail for the lock half-way.

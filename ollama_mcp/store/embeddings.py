@@ -142,23 +142,19 @@ def put_vectors(connection: Connection, name: str, rows: dict[bytes, bytes], tod
         # First, so that processes write one after another, where a transaction itself does not see to that.
         _change_size(connection, 0)
         connection.execute("INSERT INTO spaces (name) VALUES (?) ON CONFLICT (name) DO NOTHING", (name,))
-        space = _space_id(connection, name)
+        (space,) = connection.execute("SELECT id FROM spaces WHERE name = ?", (name,)).fetchone()
         # Another process may have embedded the same texts meanwhile.
         known = _known(connection, space, rows)
         new = [row for row in rows.items() if row[0] not in known]
         first = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM vectors").fetchone()[0]
-        connection.executemany(
-            "INSERT INTO vectors VALUES (?, ?)", [(first + index, vector) for index, (_, vector) in enumerate(new)]
-        )
-        connection.executemany(
-            "INSERT INTO embedding_keys VALUES (?, ?, ?, ?, ?)",
-            [(space, text_hash, first + index, len(vector), today) for index, (text_hash, vector) in enumerate(new)],
-        )
+        connection.insert("vectors", [(first + index, vector) for index, (_, vector) in enumerate(new)])
+        keys = [(space, text_hash, first + index, len(vector), today) for index, (text_hash, vector) in enumerate(new)]
+        connection.insert("embedding_keys", keys)
         _change_size(connection, sum(len(vector) for _, vector in new))
         return len(new)
 
 
-def _known(connection: Connection, space: int | None, hashes: Iterable[bytes]) -> set[bytes]:
+def _known(connection: Connection, space: int, hashes: Iterable[bytes]) -> set[bytes]:
     """Return those of the hashes that have a vector."""
     known: set[bytes] = set()
     remaining = iter(hashes)

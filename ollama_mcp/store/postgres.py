@@ -80,7 +80,8 @@ class PostgresConnection:
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> psycopg.Cursor[tuple[Any, ...]]:
         """Run a statement."""
-        return self.raw.execute(_translated(sql), parameters or None)
+        # Vectors as text would take twice their bytes.
+        return self.raw.execute(_translated(sql), parameters or None, binary=True)
 
     def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> object:
         """Run a statement once for each row of parameters."""
@@ -92,6 +93,16 @@ class PostgresConnection:
         with self.raw.pipeline():
             cursors = [self.execute(sql, row) for row in parameters]
         return [cursor.rowcount for cursor in cursors]
+
+    def insert(self, table: str, rows: Sequence[Sequence[int | bytes]], /) -> None:
+        """Insert whole rows, in the form that the server takes fastest."""
+        if not rows:
+            return
+        copying = cast("Any", f"COPY {table} FROM STDIN (FORMAT BINARY)")
+        with self.raw.cursor() as cursor, cursor.copy(copying) as copy:
+            copy.set_types(["bytea" if isinstance(value, bytes) else "int8" for value in rows[0]])
+            for row in rows:
+                copy.write_row(row)
 
     def begin(self) -> None:
         """Nothing: the work is a transaction as a whole."""

@@ -12,6 +12,7 @@ from ollama_mcp._command import command
 from ollama_mcp.errors import DiskError
 from ollama_mcp.store.fleet_tables import FLEET_MIGRATIONS
 from ollama_mcp.store.postgres_errors import shown
+from ollama_mcp.store.queue_schema import upgrade_queue
 from ollama_mcp.store.tables import LEDGER_UNCHANGED, MIGRATIONS
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def upgrade(connection: psycopg.Connection[tuple[Any, ...]], url: str) -> Versio
         for step in FLEET_MIGRATIONS[before.fleet :]:
             for statement in step:
                 connection.execute(_literal(statement))
+        upgrade_queue(connection)
         connection.execute(
             "INSERT INTO meta VALUES ('version', %s) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
             (str(VERSION),),

@@ -49,6 +49,10 @@ class Connection(Protocol):
         """Run a statement once for each row of parameters; return how many rows each of them changed."""
         ...
 
+    def insert(self, table: str, rows: Sequence[Sequence[int | bytes]], /) -> None:
+        """Insert many whole rows, of numbers and bytes."""
+        ...
+
     def begin(self) -> None:
         """Begin a transaction that writes."""
         ...

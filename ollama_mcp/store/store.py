@@ -87,6 +87,11 @@ class Store:
         return Profiles(self._database)
 
     @property
+    def database(self) -> Database:
+        """What it is kept in, for tables that only a store in PostgreSQL has."""
+        return self._database
+
+    @property
     def url(self) -> str:
         """The address of its PostgreSQL database, or ""."""
         return self._database.url

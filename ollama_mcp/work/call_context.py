@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ollama_mcp.hosts.model_activity import ActiveCalls
     from ollama_mcp.settings import Settings
     from ollama_mcp.store import Store
+    from ollama_mcp.work.batch.elsewhere import Workers
     from ollama_mcp.work.choosing import ModelHabits
     from ollama_mcp.work.progress import Progress
 
@@ -41,6 +42,7 @@ class CallContext:
         habits: The models that this caller named before.
         started: When the call began, on the monotonic clock.
         resumed: Whether it goes on with a job that another process began.
+        workers: Returns the processes that take rows of batches, where the store is one that they share.
         afterwards: What is to be done once the result is kept, so that what it was made from is not needed any more.
     """
 
@@ -53,6 +55,7 @@ class CallContext:
     habits: ModelHabits
     started: float = field(default_factory=time.monotonic, kw_only=True)
     resumed: bool = field(default=False, kw_only=True)
+    workers: Callable[[], Workers] | None = field(default=None, kw_only=True)
     afterwards: list[Callable[[], Awaitable[None]]] = field(
         default_factory=list[Callable[[], Awaitable[None]]], kw_only=True
     )

@@ -20,6 +20,7 @@ LAYERS = (
     {"api", "access"},
     {"hosts", "media", "store"},
     {"work"},
+    {"fleet"},
     {"server"},
     {"cli"},
     {"__main__"},

@@ -22,7 +22,7 @@ from tests.packaging.conftest import ROOT
 DEPLOY = ROOT / "deploy"
 MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
 _BIN = Path(sys.executable).parent
-_UNIT = DEPLOY / "ollama-mcp-server.service"
+_UNITS = (DEPLOY / "ollama-mcp-server.service", DEPLOY / "ollama-mcp-worker.service")
 _PROGRAM = "ollama-mcp-server"
 _VARIABLE = re.compile(r"\bOLLAMA_MCP_[A-Z_]+\b")
 
@@ -50,11 +50,12 @@ def documents() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def command_lines() -> Iterator[list[str]]:
     """The arguments with which the files start the server or call it."""
-    unit = re.search(rf"^ExecStart=\S*/{_PROGRAM} (.*)$", _UNIT.read_text(encoding="utf-8"), re.MULTILINE)
+    for path in _UNITS:
+        unit = re.search(rf"^ExecStart=\S*/{_PROGRAM} (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        assert unit
+        yield shlex.split(unit[1])
     image = re.search(r"^CMD (\[.*\])$", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
-    assert unit
     assert image
-    yield shlex.split(unit[1])
     yield json.loads(image[1])
     for _, document in documents():
         if document["kind"] == "Deployment":
@@ -123,11 +124,12 @@ def test_kubernetes_takes_the_manifests(path: Path):
 
 
 @pytest.mark.slow
-def test_systemd_takes_the_unit_and_finds_little_exposed(tmp_path: Path):
+@pytest.mark.parametrize("path", _UNITS, ids=lambda path: path.stem)
+def test_systemd_takes_the_unit_and_finds_little_exposed(tmp_path: Path, path: Path):
     if shutil.which("systemd-analyze") is None:
         pytest.skip("this system has no systemd-analyze")
-    unit = tmp_path / _UNIT.name
-    text = _UNIT.read_text(encoding="utf-8").replace("/opt/ollama-mcp-server/bin", str(_BIN))
+    unit = tmp_path / path.name
+    text = path.read_text(encoding="utf-8").replace("/opt/ollama-mcp-server/bin", str(_BIN))
     unit.write_text(text, encoding="utf-8")
     verified = run("systemd-analyze", "verify", unit)
     assert (verified.returncode, verified.stderr) == (0, "")

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import re
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,14 +19,17 @@ import psycopg
 import pytest
 from mcp import Client
 
+from ollama_mcp.cli.doctor.check import Check
+from ollama_mcp.cli.doctor.database import check_database
 from ollama_mcp.errors import DiskError, InvalidArgument
 from ollama_mcp.simulator import Simulator
 from ollama_mcp.store import Store
 from ollama_mcp.store.postgres_schema import VERSION, Version, upgrade
 from ollama_mcp.store.postgres_state import connected, shared_secret, size_of, state_of, upgrade_at
 from tests.cli.support import run
+from tests.fleet.pgbouncer import pgbouncer
 from tests.fleet.postgres import Postgres, postgres, renew
-from tests.store.support import begun, fill, opened
+from tests.store.support import Place, begun, fill, opened, rows_of
 from tests.support import error, served
 
 NONE = Version(0, 0)
@@ -288,3 +295,80 @@ async def test_servers_with_one_database_know_each_others_confirmations(url: str
         done = await other.call_tool("ollama_delete_model", {"model": "llama3.2:3b", "confirm": code[1]})
         assert not done.is_error, done
     assert [seen.path for seen in simulator.requests].count("/api/delete") == 1
+
+
+async def test_a_pooler_may_give_each_transaction_another_connection(
+    url: str, database_server: Postgres, tmp_path: Path
+) -> None:
+    with pgbouncer(database_server, url) as pooled:
+        state = await asyncio.to_thread(state_of, pooled)
+        assert (state.pooled, state.hears, state.tables) == (True, False, None)
+        async with AsyncExitStack() as stack:
+            places = [Place(tmp_path / "s.sqlite3", pooled)] * 3
+            stores = [await stack.enter_async_context(opened(place)) for place in places]
+            runs = [await begun(store) for store in stores]
+            vectors = [(number.to_bytes(16, "big"), bytes(64)) for number in range(500)]
+
+            async def use(number: int) -> None:
+                await fill(runs[number], range(300))
+                await stores[number].embeddings.put("m:0", vectors)
+                await stores[number].embeddings.drop("m:0", [vectors[number][0]])
+
+            await asyncio.gather(*map(use, range(3)))
+            assert (await begun(stores[0])).done == sum(run.done for run in runs) == 300
+            assert len(await stores[0].embeddings.get("m:0", [key for key, _ in vectors])) >= 497
+
+
+@pytest.fixture
+def small(own_server: Postgres) -> Generator[str]:
+    """A database on a disk of a few megabytes."""
+    disk = own_server.folder / "small"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=777", "tmpfs", disk], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("only root may mount a small disk")
+    shutil.chown(disk, "nobody")
+    try:
+        change(own_server.address("postgres"), f"CREATE TABLESPACE small LOCATION '{disk}'")
+        change(own_server.address("postgres"), "CREATE DATABASE small TABLESPACE small TEMPLATE template0")
+        url = own_server.address("small")
+        upgrade_at(url)
+        yield url
+        change(own_server.address("postgres"), "DROP DATABASE small WITH (FORCE)", "DROP TABLESPACE small")
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="a small disk is mounted as Linux does")
+async def test_a_full_disk_is_told_and_harms_nothing_that_was_kept(
+    small: str, own_server: Postgres, tmp_path: Path
+) -> None:
+    async with opened(tmp_path / "s.sqlite3", url=small) as store:
+        batch = await begun(store)
+        await fill(batch, range(10))
+        with pytest.raises(DiskError, match="disk is full") as caught:
+            for row in range(10, 200):
+                await batch.save(row, random.randbytes(1_000_000), error=False)
+        assert caught.value.next_step and "Free some space there" in caught.value.next_step
+        kept = [row for row, _, _ in await rows_of(batch)]
+        assert kept == list(range(batch.done)) and batch.done >= 10
+        more = ["mount", "-o", "remount,size=64m", own_server.folder / "small"]
+        await asyncio.to_thread(subprocess.run, more, check=True)
+        await batch.save(500, b"after", error=False)
+        assert [row for row, _, _ in await rows_of(batch)] == [*kept, 500]
+
+
+async def test_doctor_looks_at_the_database(url: str, database_server: Postgres) -> None:
+    async def looked(address: str) -> list[tuple[str, str]]:
+        found.extend([check async for check in check_database(address)])
+        return [(check.name, check.verdict) for check in found[-3:]]
+
+    found: list[Check] = []
+    with pgbouncer(database_server, url) as pooled:
+        assert await looked(url) == [("database", "ok"), ("notify", "ok"), ("clock", "ok")]
+        assert await looked(pooled) == [("database", "ok"), ("notify", "warning"), ("clock", "ok")]
+    version_is(url, "9.0")
+    assert (await looked(url))[0] == ("database", "broken") and "store upgrade" in found[-3].fix
+    assert (await looked(database_server.address("absent")))[-1] == ("database", "broken")
+    assert "createdb" in found[-1].fix

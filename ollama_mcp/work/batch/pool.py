@@ -87,6 +87,12 @@ class BatchProgress:
         if outcome.error is not None and not isinstance(outcome.error, RETRYABLE):
             self.permanent_failures.add(outcome.row.number)
 
+    def reach(self, done: int, prompt_tokens: int, tokens: int) -> None:
+        """Set the counts to what others have done for this call."""
+        for _ in range(done - self.done):
+            self.pace.add()
+        self.done, self.prompt_tokens, self.tokens = max(self.done, done), prompt_tokens, tokens
+
     def __str__(self) -> str:
         """How far it is: "412 of 2,000, 8.1/s, 3 min left"."""
         counted = f"{self.finished:,} of {self.total:,}"

@@ -16,6 +16,7 @@ from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.hosts.call_scope import mark_bulk
 from ollama_mcp.store import CheckpointLost
 from ollama_mcp.work.batch.concurrency import batch_locks, run_lock
+from ollama_mcp.work.batch.elsewhere import RowsToDo
 from ollama_mcp.work.batch.output import BatchTotals, Observe, OutputWriter
 from ollama_mcp.work.batch.pool import BatchProgress, RowQueue, WorkerPool
 from ollama_mcp.work.batch.processors import (
@@ -128,7 +129,12 @@ async def _run(
                 # Until the first row is done; then the rows are counted.
                 stop_waiting = call.report_waiting(model, earlier, about=f"{progress.finished:,} of {last:,} rows: ")
                 try:
-                    tuned = await process_rows(call, processor, source, checkpoint, progress, watch, digest)
+                    tuned = await _elsewhere(
+                        call, RowsToDo(call, spec, source, processor, checkpoint, progress, digest, total)
+                    )
+                    if tuned is None or progress.finished < progress.total:
+                        notes = await process_rows(call, processor, source, checkpoint, progress, watch, digest)
+                        tuned = [*(tuned or ()), *notes]
                 finally:
                     stop_waiting()
             writer = OutputWriter(spec, source, checkpoint, last, observe)
@@ -138,6 +144,11 @@ async def _run(
                 call.afterwards.append(checkpoint.remove)
     notes = [*upgraded, *tuned, *processor.notes, *source.notes, *_notes(call, spec, progress, totals, total)]
     return BatchReport(model, output.path if output is not None else "", total, progress, totals, notes)
+
+
+async def _elsewhere(call: CallContext, batch: RowsToDo) -> list[str] | None:
+    """Have the rows worked on by processes that share the store; None where there are none."""
+    return None if call.workers is None else await call.workers().work_on(batch)
 
 
 @asynccontextmanager
@@ -240,6 +251,26 @@ async def process_rows(
     digest: str,
 ) -> list[str]:
     """Two passes: the rows that are not done, then once more those whose errors may have passed; returns notes."""
+    try:
+        return await work_on_rows(call, processor, source, checkpoint, progress, watch, digest)
+    except ModelReplaced as error:
+        kept = await count_done(checkpoint, progress.last) - progress.done_before
+        progress.done = min(progress.done, kept)
+        raise stopped(error, progress) from error.__cause__
+    except OllamaMCPError as error:
+        raise stopped(error, progress) from error.__cause__
+
+
+async def work_on_rows(
+    call: CallContext,
+    processor: RowProcessor,
+    source: RowSource,
+    checkpoint: BatchRun,
+    progress: BatchProgress,
+    watch: ModelWatch,
+    digest: str,
+) -> list[str]:
+    """As `process_rows`, with errors as they are."""
     size = processor.rows_per_request
     notes: list[str] = []
     parallel = await parallel_or_ramp(call, processor.model, digest, (progress.total - progress.done_before) // size)
@@ -262,14 +293,10 @@ async def process_rows(
         if progress.unverified:
             await pool.verify(final=True)
         return notes
-    except ModelReplaced as error:
+    except ModelReplaced:
         # Nobody knows which of the two answered these.
         await checkpoint.discard(progress.unverified)
-        kept = await count_done(checkpoint, progress.last) - progress.done_before
-        progress.done = min(progress.done, kept)
-        raise stopped(error, progress) from error.__cause__
-    except OllamaMCPError as error:
-        raise stopped(error, progress) from error.__cause__
+        raise
 
 
 async def _retryable_rows(checkpoint: BatchRun, progress: BatchProgress) -> set[int]:

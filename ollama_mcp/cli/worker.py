@@ -1,0 +1,92 @@
+"""`ollama-mcp-server worker`: works on rows of batches that servers with the same store give out."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from ollama_mcp.access import Access
+from ollama_mcp.cli.options import cloud_key, load_from_options
+from ollama_mcp.errors import InternalError, InvalidArgument
+from ollama_mcp.hosts import open_pool
+from ollama_mcp.hosts.model_activity import ActiveCalls
+from ollama_mcp.store import Store
+from ollama_mcp.work.call_context import CallContext
+from ollama_mcp.work.choosing import ModelHabits
+from ollama_mcp.work.parallel import DEFAULT_PARALLEL
+from ollama_mcp.work.progress import Progress
+
+if TYPE_CHECKING:
+    from ollama_mcp.settings import Settings
+
+# From a signal to the end of the process, whatever hangs.
+_FORCE_SECONDS = 5.5
+log = logging.getLogger(__name__)
+
+
+def worker(options: argparse.Namespace) -> int:
+    """Work until a signal comes.
+
+    Raises:
+        InvalidArgument: There is no store that could be shared.
+        DiskError: The database cannot be used, or has other tables.
+    """
+    settings = load_from_options(options).settings
+    if not settings.store.url or settings.read_only:
+        raise InvalidArgument(
+            "A worker needs a store that servers share (store.url), and may not be read_only.",
+            next_step="Add --set store.url=postgresql://user@host/database, as the servers have it.",
+        )
+    line_format = "%(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr, format=line_format)
+    if settings.log_format == "json":
+        from ollama_mcp.cli.json_log import log_as_json
+
+        log_as_json()
+    # What the queue's library logs of each job is told by our own log where it matters.
+    logging.getLogger("procrastinate").setLevel(logging.CRITICAL)
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    asyncio.run(_serve(settings, options.lanes or _lanes_of(settings)))
+    return 0
+
+
+def _lanes_of(settings: Settings) -> int:
+    parallel = settings.work.parallel
+    return DEFAULT_PARALLEL if parallel == "auto" else parallel
+
+
+async def _serve(settings: Settings, lanes: int) -> None:
+    from ollama_mcp.fleet.checks import check_tables
+    from ollama_mcp.fleet.worker import Worker
+
+    store = Store.from_settings(settings)
+    hosts = open_pool(settings, api_key=cloud_key())
+    try:
+        await store.database.run(check_tables)
+        call = CallContext(settings, hosts, _no_access, store, Progress(None), ActiveCalls(), ModelHabits())
+        working = Worker(call, lanes, getattr(settings.store, "listen_url", ""))
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        for one in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(one, stop.set)
+        running = asyncio.create_task(working.run(stop))
+        print(f"ollama-mcp-server worker takes rows, {lanes} at a time, on {hosts.url}", file=sys.stderr, flush=True)
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not (await asyncio.wait({running}, timeout=_FORCE_SECONDS))[0]:
+            # Nothing is lost: what is not kept is taken over.
+            log.warning("Not everything ended in time, since the database or a host does not answer.")
+            os._exit(0)
+        await running
+    finally:
+        await hosts.aclose()
+        await store.aclose()
+
+
+def _no_access() -> Access:
+    raise InternalError("A worker reads no files.")

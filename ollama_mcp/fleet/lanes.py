@@ -1,0 +1,119 @@
+"""What the ranges of a worker share: its requests at a time, and turns of being alone in the process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ollama_mcp.work.batch.processors import RowOutcome, RowProcessor
+    from ollama_mcp.work.batch.rows import InputRow
+
+
+class Lanes:
+    """So many requests at a time, whichever range they are of.
+
+    Args:
+        number: How many.
+
+    Attributes:
+        number: How many.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._free = asyncio.Semaphore(number)
+        self._closed = False
+        self._in_use = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @asynccontextmanager
+    async def lane(self) -> AsyncGenerator[None]:
+        """Hold a lane; once they are closed nobody gets one, however long it waits."""
+        async with self._free:
+            if self._closed:
+                await asyncio.Event().wait()
+            self._in_use += 1
+            self._idle.clear()
+            try:
+                yield
+            finally:
+                self._in_use -= 1
+                if not self._in_use:
+                    self._idle.set()
+
+    async def close(self, seconds: float) -> None:
+        """Begin nothing new, and wait some seconds for what has begun."""
+        self._closed = True
+        try:
+            await asyncio.wait_for(self._idle.wait(), seconds)
+        except TimeoutError:
+            return
+
+
+class Turns:
+    """Several share the process, or one has it alone; who wants to be alone comes before those that came later."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Condition()
+        self._sharing = 0
+        self._waiting = 0
+        self._alone = False
+
+    @asynccontextmanager
+    async def turn(self, *, alone: bool) -> AsyncGenerator[None]:
+        """Hold a turn."""
+        async with self._changed:
+            self._waiting += alone
+            try:
+                await self._changed.wait_for(
+                    lambda: not self._alone and not (self._sharing if alone else self._waiting)
+                )
+            finally:
+                self._waiting -= alone
+                self._changed.notify_all()
+            self._alone = alone
+            self._sharing += not alone
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._alone = False
+                self._sharing -= not alone
+                self._changed.notify_all()
+
+
+class SharedProcessor:
+    """A processor whose requests take the lanes of the process; see `RowProcessor`.
+
+    Args:
+        inner: Works on rows.
+        lanes: The lanes.
+        before: Awaited before each row, where they are asked one by one.
+    """
+
+    def __init__(
+        self, inner: RowProcessor, lanes: Lanes, before: Callable[[InputRow], Awaitable[None]] | None = None
+    ) -> None:
+        self._inner, self._lanes, self._before = inner, lanes, before
+        self.model = inner.model
+
+    @property
+    def notes(self) -> list[str]:
+        """See `RowProcessor`."""
+        return self._inner.notes
+
+    @property
+    def rows_per_request(self) -> int:
+        """See `RowProcessor`."""
+        return self._inner.rows_per_request if self._before is None else 1
+
+    async def process(self, rows: Sequence[InputRow]) -> list[RowOutcome]:
+        """See `RowProcessor`."""
+        async with self._lanes.lane():
+            if self._before is not None:
+                await self._before(rows[0])
+            return await self._inner.process(rows)

@@ -1,0 +1,155 @@
+"""A range on its way: its rows and what is to be done with them as JSON, and its checkpoint at the worker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from ollama_mcp.errors import InternalError, OllamaMCPError
+from ollama_mcp.fleet import tables
+from ollama_mcp.store.batches import BatchRun, RowResult
+from ollama_mcp.work.batch.rows import InputRow
+from ollama_mcp.work.batch.spec import BatchSpec
+from ollama_mcp.work.decide.questions import ClosedQuestion
+
+# Its class is told by name, and has to be known.
+from ollama_mcp.work.model_watch import ModelReplaced as ModelReplaced
+
+if TYPE_CHECKING:
+    from ollama_mcp.fleet.patient import PatientDatabase
+    from ollama_mcp.fleet.tables import Range
+    from ollama_mcp.store.database import Database
+    from ollama_mcp.store.sql import Connection
+    from ollama_mcp.work.batch.rows import RowSource
+
+_OWN = ("input", "output", "overwrite", "limit", "chunk_chars", "cascade", "suffixes")
+
+
+def encode_rows(rows: Sequence[InputRow]) -> bytes:
+    """Rows as JSON; in ASCII, since a text may hold what UTF-8 does not take."""
+    return json.dumps([(row.number, row.location, row.columns, row.problem) for row in rows]).encode()
+
+
+def decode_rows(data: bytes) -> list[InputRow]:
+    """The rows of `encode_rows`."""
+    return [InputRow(*row) for row in json.loads(data)]
+
+
+@dataclass(frozen=True)
+class RunTask:
+    """What is to be done with each row of a run.
+
+    Args:
+        spec: The arguments of the batch that concern a row; its model is the one that was chosen.
+        digest: The model's digest, or "".
+        columns: What a template may name.
+        is_table: See `RowSource`.
+        from_files: See `RowSource`.
+        total: Rows of the input.
+    """
+
+    spec: BatchSpec
+    digest: str
+    columns: tuple[str, ...]
+    is_table: bool
+    from_files: bool
+    total: int
+
+    @classmethod
+    def of(cls, spec: BatchSpec, source: RowSource, model: str, digest: str, total: int) -> RunTask:
+        """The task of a batch."""
+        kept = replace(spec, model=model, input=())
+        return cls(kept, digest, tuple(source.columns), source.is_table, source.from_files, total)
+
+    def encode(self) -> str:
+        """As JSON, the same for the same task."""
+        spec = {one.name: getattr(self.spec, one.name) for one in fields(BatchSpec) if one.name not in _OWN}
+        spec["questions"] = [question.model_dump() for question in self.spec.questions]
+        return json.dumps({**self.__dict__, "spec": spec}, sort_keys=True)
+
+    @classmethod
+    def decode(cls, text: str) -> RunTask:
+        """The task of `encode`."""
+        members: dict[str, Any] = json.loads(text)
+        given = members.pop("spec")
+        given["questions"] = [ClosedQuestion.model_validate(question) for question in given["questions"]]
+        return cls(BatchSpec(input=(), **given), columns=tuple(members.pop("columns")), **members)
+
+
+class RangeSource:
+    """The rows of a range; see `RowSource`."""
+
+    notes: Sequence[str] = ()
+    fingerprint = ""
+
+    def __init__(self, task: RunTask, rows: Sequence[InputRow], label: str) -> None:
+        self.columns, self.is_table, self.from_files = task.columns, task.is_table, task.from_files
+        self.label, self._rows = label, rows
+
+    def rows(self) -> Iterator[InputRow]:
+        """See `RowSource`."""
+        return iter(self._rows)
+
+    def check_unchanged(self) -> None:
+        """See `RowSource`."""
+
+    def close(self) -> None:
+        """See `RowSource`."""
+
+
+class RangeRun(BatchRun):
+    """The checkpoint of a range: what is saved is saved under its fence.
+
+    Args:
+        database: The database.
+        part: The range.
+        numbers: The numbers of its rows.
+    """
+
+    def __init__(self, database: PatientDatabase, part: Range, numbers: Collection[int]) -> None:
+        super().__init__(cast("Database", database), "", part.run, None, {}, 0, 0)
+        self._part, self._numbers = part, frozenset(numbers)
+        self._retried = self._numbers.difference(part.marked)
+
+    async def failures(self, *, after: int = -1, count: int = 10_000) -> list[int]:
+        """Those of its own rows that failed and may be tried again; see `BatchRun`."""
+        found = await super().failures(after=max(after, self._part.first - 1), count=count)
+        return [row for row in found if row in self._retried]
+
+    async def missing_rows(self) -> list[int]:
+        """Its rows that have no record."""
+        missing = await self.missing(self._part.first, self._part.last)
+        return [row for row in missing if row in self._numbers]
+
+    async def settled(self) -> None:
+        """Wait until nothing is being written."""
+        if self._writer is not None:
+            await self._writer
+
+    def _saved(self, connection: Connection, rows: list[RowResult]) -> tuple[list[RowResult], int]:
+        return tables.save(connection, self._part.mine, rows)
+
+
+def reason_of(error: OllamaMCPError) -> str:
+    """An error as JSON, for another process."""
+    return json.dumps({"class": type(error).__name__, "message": error.message, "next_step": error.next_step})
+
+
+def error_of(reason: str | None) -> OllamaMCPError:
+    """The error of `reason_of`."""
+    found: dict[str, str] = json.loads(reason or "{}")
+    known = {one.__name__: one for one in _subclasses(OllamaMCPError)}
+    made = known.get(found.get("class", ""), InternalError)
+    message = found.get("message", "The run was stopped.")
+    try:
+        return made(message, next_step=found.get("next_step", ""))
+    except TypeError:
+        return InternalError(message, next_step=found.get("next_step", ""))
+
+
+def _subclasses(one: type[OllamaMCPError]) -> Iterator[type[OllamaMCPError]]:
+    for found in one.__subclasses__():
+        yield found
+        yield from _subclasses(found)

@@ -1,0 +1,155 @@
+"""Working on a range: the same rows, through the same code, as in a batch of one process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from contextvars import ContextVar
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ollama_mcp.errors import InternalError, OllamaMCPError
+from ollama_mcp.fleet import tables
+from ollama_mcp.fleet.lanes import Lanes, SharedProcessor, Turns
+from ollama_mcp.fleet.patient import PatientDatabase
+from ollama_mcp.fleet.ranges import RangeRun, RangeSource, RunTask, decode_rows, reason_of
+from ollama_mcp.fleet.sweep import ALONE
+from ollama_mcp.hosts.call_scope import CURRENT_CALL, CallScope
+from ollama_mcp.store.batches import CheckpointLost
+from ollama_mcp.work.batch.pool import BatchProgress
+from ollama_mcp.work.batch.processors import HOST_FAILURES
+from ollama_mcp.work.batch.run import prepare_processor, work_on_rows
+from ollama_mcp.work.model_watch import ModelWatch
+
+if TYPE_CHECKING:
+    from ollama_mcp.fleet.tables import Range
+    from ollama_mcp.work.batch.processors import RowProcessor
+    from ollama_mcp.work.batch.rows import InputRow
+    from ollama_mcp.work.call_context import CallContext
+
+log = logging.getLogger(__name__)
+
+_REPLACED = "The same call processes all rows again with the current model."
+_MOST_RUNS = 8
+_LONGEST_DELAY = 30.0
+# About five minutes in which no row of a range found a host.
+_MOST_RETURNS = 14
+_SPENT: ContextVar[list[int] | None] = ContextVar("spent", default=None)
+
+
+class RangeWorker:
+    """Works on ranges, a few at a time.
+
+    Args:
+        call: The context in which they are worked on.
+        lanes: How many requests are sent at a time, of all ranges.
+
+    Attributes:
+        lanes: The lanes.
+        at_work: The jobs that are worked on now.
+    """
+
+    def __init__(self, call: CallContext, lanes: int) -> None:
+        self.lanes = Lanes(lanes)
+        self.at_work: set[int] = set()
+        self._call = _with_parallel(call, lanes)
+        self._database = PatientDatabase(call.store.database)
+        self._turns = Turns()
+        self._processors: dict[int, asyncio.Future[RowProcessor]] = {}
+        call.store.usage.listener = _spend
+
+    async def work(self, run: int, no: int, job: int) -> None:
+        """Work on a range as its job; who does not own it any more leaves it."""
+        self.at_work.add(job)
+        try:
+            part = await self._database.run(partial(tables.take, run=run, no=no, job=job))
+            if part is not None:
+                async with self._turns.turn(alone=part.deaths >= ALONE):
+                    await self._work(part)
+        except CheckpointLost:
+            log.info("Range %d of run %d is no longer this worker's.", no, run)
+        finally:
+            self.at_work.discard(job)
+
+    async def _work(self, part: Range) -> None:
+        CURRENT_CALL.set(CallScope(bulk=True))
+        _SPENT.set([0])
+        try:
+            await self._work_on_rows(part)
+        except CheckpointLost:
+            raise
+        except HOST_FAILURES as error:
+            if part.returns >= _MOST_RETURNS:
+                await self._stop(part, error)
+                return
+            delay = min(_LONGEST_DELAY, 2.0**part.returns)
+            log.warning("Range %d of run %d goes back: %s", part.no, part.run, error.message)
+            await self._database.run(partial(tables.give_back, mine=part.mine, delay=delay))
+            # A worker whose host is gone leaves the ranges to others.
+            await asyncio.sleep(delay)
+        except OllamaMCPError as error:
+            await self._stop(part, error)
+        except Exception as error:
+            log.exception("Range %d of run %d", part.no, part.run)
+            await self._stop(part, InternalError(f"A worker failed: {type(error).__name__}.", next_step="See its log."))
+
+    async def _work_on_rows(self, part: Range) -> None:
+        task, rows = RunTask.decode(part.task), await asyncio.to_thread(decode_rows, part.rows)
+        source = RangeSource(task, rows, f"range {part.no}")
+        numbers = [row.number for row in rows]
+        call, checkpoint = self._call, RangeRun(self._database, part, numbers)
+        inner = await self._processor(part.run, task, source)
+        watch = ModelWatch(call, inner.model, task.digest, _REPLACED)
+        await watch.check()
+        missing = await checkpoint.missing_rows()
+        progress = BatchProgress(len(rows), len(rows) - len(missing), last=part.last)
+        before = None
+        if part.deaths >= ALONE:
+            before, call = partial(self._place, part), _with_parallel(call, 1)
+        processor = SharedProcessor(inner, self.lanes, before)
+        await self._database.run(partial(tables.set_out, mine=part.mine))
+        with call.in_use.track(inner.model):
+            await work_on_rows(call, processor, source, checkpoint, progress, watch, task.digest)
+        counts = progress.prompt_tokens, progress.tokens, sum(_SPENT.get() or ())
+        finish = partial(
+            tables.finish, mine=part.mine, numbers=numbers, counts=counts, notes=json.dumps(list(inner.notes))
+        )
+        if not await self._database.run(finish):
+            # Rows that found no host were not kept.
+            await self._database.run(partial(tables.give_back, mine=part.mine, delay=1.0))
+
+    async def _processor(self, run: int, task: RunTask, source: RangeSource) -> RowProcessor:
+        """The processor of a run: made with its first range, as it looks at the model."""
+        if (found := self._processors.get(run)) is None:
+            while len(self._processors) >= _MOST_RUNS:
+                del self._processors[next(iter(self._processors))]
+            found = asyncio.ensure_future(prepare_processor(self._call, task.spec, source, task.total))
+            self._processors[run] = found
+        try:
+            return await asyncio.shield(found)
+        except OllamaMCPError:
+            # The next range tries again.
+            if self._processors.get(run) is found:
+                del self._processors[run]
+            raise
+
+    async def _place(self, part: Range, row: InputRow) -> None:
+        await self._database.run(partial(tables.place, mine=part.mine, row=row.number))
+
+    async def _stop(self, part: Range, error: OllamaMCPError) -> None:
+        log.warning("Run %d stops: %s", part.run, error.message)
+        await self._database.run(partial(tables.stop, mine=part.mine, reason=reason_of(error)))
+
+
+def _with_parallel(call: CallContext, parallel: int) -> CallContext:
+    """The context with so many requests at a time for each range."""
+    settings = call.settings
+    work = settings.work.model_copy(update={"parallel": parallel})
+    return replace(call, settings=settings.model_copy(update={"work": work}))
+
+
+def _spend(tokens: int) -> None:
+    if (spent := _SPENT.get()) is not None:
+        spent.append(tokens)

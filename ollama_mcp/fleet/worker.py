@@ -1,0 +1,112 @@
+"""A worker: the loop of the queue that takes ranges, and the sweep that takes over those of dead workers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import TYPE_CHECKING
+
+from procrastinate import App, JobContext
+
+from ollama_mcp.errors import DiskError
+from ollama_mcp.fleet.queue import queue_connector
+from ollama_mcp.fleet.sweep import sweep
+from ollama_mcp.fleet.tables import QUEUE, TASK
+from ollama_mcp.fleet.work import RangeWorker
+
+if TYPE_CHECKING:
+    from ollama_mcp.store.database import Database
+    from ollama_mcp.work.call_context import CallContext
+
+log = logging.getLogger(__name__)
+
+# Two share the lanes, so that none is idle while the last rows of a range are worked on.
+_RANGES = 2
+_SWEEP_SECONDS = 1.0
+_POLL_SECONDS = 1.0
+_BEATS = 5
+_RETRY_SECONDS = 1.0
+# What has begun may end before this: the queue shows no sign of life any more once its own loop ends.
+_DRAIN_SECONDS = 3.5
+_ABORT_SECONDS = 0.7
+_NEVER_SECONDS = 86_400.0
+
+
+class Worker:
+    """Takes ranges until it is told to stop.
+
+    Args:
+        call: The context in which ranges are worked on; its store is in PostgreSQL.
+        lanes: How many requests are sent at a time.
+        listen_url: Where the database can be listened to, if not at the address of the store.
+    """
+
+    def __init__(self, call: CallContext, lanes: int, listen_url: str = "") -> None:
+        self._database: Database = call.store.database
+        self._lost_seconds = call.settings.fleet.lost_seconds
+        self._ranges = RangeWorker(call, lanes)
+        self._stopping = asyncio.Event()
+        self._app = App(connector=queue_connector(call.store.url, listen_url, self._ranges.at_work, self._stopping))
+        self._app.task(name=TASK, queue=QUEUE, pass_context=True)(self._work)
+
+    async def _work(self, context: JobContext, run: int, no: int) -> None:
+        assert context.job.id is not None
+        await self._ranges.work(run, no, context.job.id)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Take ranges until `stop` is set; then what has begun may end, and the rest is left to others."""
+        tasks = [asyncio.create_task(self._take()), asyncio.create_task(self._sweep())]
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+            # With signs of life.
+            await self._ranges.lanes.close(_DRAIN_SECONDS)
+        finally:
+            self._stopping.set()
+            stopped.cancel()
+            for task in tasks:
+                task.cancel()
+            for result in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(result, Exception):
+                    log.error("The worker failed.", exc_info=result)
+
+    async def _take(self) -> None:
+        """Run the queue's loop, and again whenever it ends."""
+        while True:
+            try:
+                async with self._app.open_async():
+                    await self._app.run_worker_async(
+                        queues=[QUEUE],
+                        name="ollama",
+                        concurrency=_RANGES,
+                        fetch_job_polling_interval=_POLL_SECONDS,
+                        abort_job_polling_interval=_POLL_SECONDS,
+                        shutdown_graceful_timeout=_ABORT_SECONDS,
+                        delete_jobs="always",
+                        install_signal_handlers=False,
+                        update_heartbeat_interval=self._lost_seconds / _BEATS,
+                        stalled_worker_timeout=_NEVER_SECONDS,
+                    )
+            except Exception as error:
+                log.warning("The queue's loop ended and starts again: %s", error.__cause__ or error)
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _sweep(self) -> None:
+        """Take over what dead workers left."""
+        was_away = False
+        while True:
+            # After a time without the database, others could not show a sign of life either.
+            await asyncio.sleep(self._lost_seconds if was_away else _SWEEP_SECONDS)
+            try:
+                own = tuple(self._ranges.at_work)
+                found = await self._database.run(partial(sweep, seconds=self._lost_seconds, own=own))
+                was_away = False
+            except DiskError as error:
+                was_away = True
+                log.debug("sweep: %s", error)
+                continue
+            for one in found:
+                how = "its worker is lost" if one.status == "doing" else f"its job is {one.status or 'gone'}"
+                marked = f"; {one.marked} rows are errors now" if one.marked else ""
+                log.warning("Range %d of run %d goes to another job: %s%s.", one.no, one.run, how, marked)

@@ -1,0 +1,22 @@
+"""The processes that take rows of batches: only with a store that they share, and loaded with the first batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ollama_mcp.settings import Settings
+    from ollama_mcp.store import Store
+    from ollama_mcp.work.batch.elsewhere import Workers
+
+
+def workers_of(settings: Settings, store: Store) -> Callable[[], Workers] | None:
+    """Returns them; None where the store is one process's own."""
+
+    def found() -> Workers:
+        from ollama_mcp.fleet.feeder import FleetOfWorkers
+
+        return FleetOfWorkers(settings.fleet.lost_seconds)
+
+    return found if store.url else None
