@@ -21,6 +21,7 @@ from tests.packaging.conftest import ROOT
 
 DEPLOY = ROOT / "deploy"
 MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+COMPOSED = sorted(DEPLOY.glob("*compose.yaml"))
 _BIN = Path(sys.executable).parent
 _UNITS = (DEPLOY / "ollama-mcp-server.service", DEPLOY / "ollama-mcp-worker.service")
 _PROGRAM = "ollama-mcp-server"
@@ -60,8 +61,12 @@ def command_lines() -> Iterator[list[str]]:
     for _, document in documents():
         if document["kind"] == "Deployment":
             yield document["spec"]["template"]["spec"]["containers"][0]["args"]
-    for line in re.findall(r"run --rm mcp (.*)$", (DEPLOY / "compose.yaml").read_text(encoding="utf-8"), re.MULTILINE):
-        yield shlex.split(line)
+    for path in COMPOSED:
+        text = path.read_text(encoding="utf-8")
+        for line in re.findall(r"run --rm mcp (.*)$", text, re.MULTILINE):
+            yield shlex.split(line)
+        services = yaml.safe_load(text)["services"].values()
+        yield from (service["command"] for service in services if "command" in service)
 
 
 def test_what_the_files_start_is_a_command_of_this_server():
@@ -104,8 +109,9 @@ def test_hadolint_accepts_the_dockerfile():
 
 
 @pytest.mark.slow
-def test_the_compose_file_is_one_by_its_schema():
-    checked = run(tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", DEPLOY / "compose.yaml")
+@pytest.mark.parametrize("path", COMPOSED, ids=lambda path: path.name)
+def test_the_compose_files_are_ones_by_their_schema(path: Path):
+    checked = run(tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", path)
     assert checked.returncode == 0, checked.stdout
 
 
