@@ -235,10 +235,7 @@ class StoreSettings(SettingsSection):
         default="",
         description="A PostgreSQL database in place of the file, postgresql://user@host/database (extra `fleet`).",
     )
-    listen_url: str = Field(
-        default="",
-        description="The same database without a pooler between, so that a job is cancelled at once; empty: store.url.",
-    )
+    listen_url: str = Field(default="", description="The same without a pooler, to cancel at once; empty: store.url.")
     usage: bool = Field(
         default=True, description="Count calls and tokens by model; the counts never leave this machine."
     )
