@@ -59,7 +59,7 @@ async def _checks(options: argparse.Namespace) -> AsyncGenerator[Check]:
     if store.url:
         from ollama_mcp.cli.doctor.database import check_database
 
-        async for check in check_database(store.url, store.listen_url):
+        async for check in check_database(store.url, loaded.settings.store.listen_url):
             yield check
     try:
         async for check in _of_ollama(loaded, hosts, store):
