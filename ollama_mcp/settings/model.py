@@ -243,7 +243,7 @@ class StoreSettings(SettingsSection):
         default=1_000, ge=1, description="Megabytes of embeddings and words that are kept; the least used go first."
     )
 
-    @field_validator("url")
+    @field_validator("url", "listen_url")
     @classmethod
     def _check_url(cls, value: str) -> str:
         if value and not value.startswith(("postgresql://", "postgres://")):
