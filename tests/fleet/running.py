@@ -103,7 +103,7 @@ async def batch(
         "input": [str(given)],
         "prompt": "Say {text}",
         "model": MODEL,
-        "options": {"num_predict": 16},
+        "options": {"num_predict": 16, "seed": 1},
         "output": str(folder / "out.jsonl"),
     }
     # No call becomes a job.

@@ -23,7 +23,7 @@ async def test_two_workers_write_the_same_file_as_one_process(
     simulator: Simulator, tmp_path: Path, database_server: Postgres
 ) -> None:
     given = input_of(tmp_path, [f"text number {n}" for n in range(2_000)])
-    ask = {"input": [str(given)], "prompt": "Say {text}", "model": MODEL, "options": {"num_predict": 4}}
+    ask = {"input": [str(given)], "prompt": "Say {text}", "model": MODEL, "options": {"num_predict": 16, "seed": 1}}
     async with connected(simulator.url, **settings_of(tmp_path, tmp_path)) as client:
         alone = data(await client.call_tool("ollama_batch", {**ask, "output": str(tmp_path / "alone.jsonl")}))
     url, asked = database_server.url(), len(chats(simulator))
