@@ -1,12 +1,15 @@
 import gc
+import json
 import os
 from collections.abc import AsyncGenerator, Generator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 import pytest
 from hypothesis import HealthCheck, settings
+from jsonschema import Draft202012Validator
 
 from ollama_mcp.simulator import Simulator
 
@@ -34,6 +37,21 @@ def _user_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
         os.environ.setdefault(f"{tool.upper()}_CACHE_DIR", str(platformdirs.user_cache_path(tool)))
     # No folder can be made there: a test that wants kept answers has a home of its own.
     os.environ["XDG_CACHE_HOME"] = os.devnull
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _schemas_are_checked_once() -> None:
+    """The SDK's client checks the output schemas of a server anew in each session, for longer than most tests take."""
+    check = Draft202012Validator.check_schema
+    valid: set[str] = set()
+
+    def check_once(schema: Any, *arguments: Any, **options: Any) -> None:
+        known = json.dumps([schema, *arguments, options], sort_keys=True, default=repr)
+        if known not in valid:
+            check(schema, *arguments, **options)
+            valid.add(known)
+
+    Draft202012Validator.check_schema = check_once
 
 
 @pytest.fixture

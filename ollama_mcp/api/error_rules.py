@@ -25,6 +25,8 @@ from ollama_mcp.errors import (
     UnusableVector,
 )
 
+# Of a long error text, its beginning and its end are searched: as many characters each.
+_ENDS = 4_000
 _FAILED = "{host} failed at {endpoint}: it says {quoted}."
 _REFUSED = "{host} refused {endpoint}: it says {quoted}."
 _REGISTRY = ("/api/pull", "/api/push", "/api/create")
@@ -161,9 +163,10 @@ TEXT_RULES: tuple[ErrorRule, ...] = (
         "Call ollama_show_model for its capabilities, or use another model.",
     ),
     ErrorRule(
-        # "context deadline exceeded" is how Go says that time ran out.
-        r"(?!.*context (deadline|cancel))(?=.*context)(?=.*(exceed|too large|longer|too long))|input length exceeds"
-        r"|request body must not exceed",
+        # "context deadline exceeded" is how Go says that time ran out. Tried once a line: from each place on, the time
+        # would grow with the square of the text.
+        r"(?m:^)(?!.*context (deadline|cancel))(?=.*context)(?=.*(exceed|too large|longer|too long))"
+        r"|input length exceeds|request body must not exceed",
         ContextOverflow,
         "The input is too long for {model} on {host}: it says {quoted}.",
         "Shorten it, raise options.num_ctx, or use a model with a longer context.",
@@ -279,4 +282,7 @@ STATUS_RULES = (
 
 def find_rule(text: str, path: str, status: int | None) -> ErrorRule:
     """The rule of an error text at a path; that of its status where no text matches."""
+    if len(text) > 2 * _ENDS:
+        # What a host quotes in between, such as a prompt, means nothing, and must not hold up the event loop.
+        text = f"{text[:_ENDS]}\n{text[-_ENDS:]}"
     return next(rule for rule in (*TEXT_RULES, *STATUS_RULES) if rule.applies(text, path, status))

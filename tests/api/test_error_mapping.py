@@ -144,6 +144,12 @@ async def test_a_push_that_failed_says_whether_name_or_sign_in_is_wrong(text: st
         assert words in str(failure)
 
 
+@pytest.mark.parametrize("long", ["[" * 60_000, "model '" * 9_000, "<model store> context " * 2_500])
+async def test_a_long_text_means_what_its_end_says(long: str) -> None:
+    async with serving(response(json.dumps({"error": f"{long}\nthe context is exceeded"}), 500)) as server:
+        assert (await refused(server)).kind == "too_long"
+
+
 async def test_an_error_without_words_still_says_what_failed() -> None:
     async with serving(response('{"error":{}}', 500)) as server:
         failure = await refused(server)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -54,12 +54,20 @@ def imports(file: Path, root: Path = ROOT) -> list[Import]:
 
 
 def _imports(file: Path, root: Path) -> Iterator[Import]:
-    for node in ast.walk(parsed(file)):
+    for node in _statements(parsed(file).body):
         if isinstance(node, ast.Import):
             yield from (Import(alias.name, "", node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             module = _absolute(file.relative_to(root), node)
             yield from (Import(module, alias.name, node.lineno) for alias in node.names)
+
+
+def _statements(body: Sequence[ast.AST]) -> Iterator[ast.AST]:
+    """All statements: no expression has an import in it, and most of a tree is expressions."""
+    for node in body:
+        yield node
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            yield from _statements(getattr(node, part, ()))
 
 
 def _absolute(file: Path, node: ast.ImportFrom) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.program import ROOT, program
+
+__all__ = ["ROOT", "Ran", "environment", "on_screen", "run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,7 @@ def environment(**variables: str) -> dict[str, str]:
 async def run(*arguments: str, **variables: str) -> Ran:
     """Run `ollama-mcp-server` with the arguments to its end, in a clean environment with these variables."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "ollama_mcp",
+        *program(),
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -54,7 +52,8 @@ async def on_screen(*arguments: str, typed: str = "", **variables: str) -> tuple
     try:
         os.write(ours, typed.encode())
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "ollama_mcp", *arguments),
+            *program(),
+            *arguments,
             env=environment(TERM="xterm", **variables),
             stdin=theirs,
             stdout=theirs,

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from ollama_mcp.simulator import Answer, Simulator
 from tests.cli.support import Ran, environment, run
 from tests.cli.test_confirming import on_terminal
+from tests.program import program
 
 MODEL = "llama3.2:3b"
 SCHEMA = '{"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}'
@@ -19,7 +19,7 @@ SCHEMA = '{"type": "object", "properties": {"age": {"type": "integer"}}, "requir
 
 async def started(simulator: Simulator, *arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ollama_mcp", "ask", "-m", MODEL, *arguments),
+        *(*program(), "ask", "-m", MODEL, *arguments),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
 from ollama_mcp.simulator import Simulator
 from tests.cli.support import ROOT, environment, run
+from tests.program import program
 
 MODEL = "llama3.2:3b"
 CALL = ["call", "ollama_delete_model", f"model={MODEL}"]
@@ -26,9 +26,7 @@ async def on_terminal(simulator: Simulator, typed: str, *arguments: str, **varia
         # The terminal keeps what is typed until it is read.
         os.write(ours, typed.encode())
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "ollama_mcp",
+            *program(),
             *arguments,
             cwd=ROOT,
             env=environment(OLLAMA_HOST=simulator.url, TERM="xterm", **variables),

@@ -3,7 +3,6 @@
 import asyncio
 import csv
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from ollama_mcp.simulator import Answer, Simulator
 from tests.cli.support import Ran, environment, run
 from tests.cli.test_doors import said
+from tests.program import program
 from tests.support import connected, texts
 
 MODEL = "llama3.2:3b"
@@ -23,7 +23,7 @@ def asked(simulator: Simulator, path: str = "/api/chat") -> list[dict[str, Any]]
 
 async def piped(simulator: Simulator, content: bytes, *arguments: str) -> Ran:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ollama_mcp", *arguments),
+        *(*program(), *arguments),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -6,7 +6,6 @@ import asyncio
 import json
 import sqlite3
 import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +19,7 @@ from ollama_mcp.simulator import Answer, Simulator
 from ollama_mcp.store import Store
 from ollama_mcp.store.ledger import LedgerRow
 from tests.jobs.support import JOB, job_of, listed_once
+from tests.program import program
 from tests.security.team import team_at
 from tests.support import connected, data, error
 
@@ -33,7 +33,7 @@ def on(path: Path, **more: Any) -> dict[str, Any]:
 
 def exported(path: Path, *options: str) -> list[dict[str, Any]]:
     """What the command prints."""
-    command = [sys.executable, "-m", "ollama_mcp", "ledger", "export", "--set", f"store.path={path}", *options]
+    command = [*program(), "ledger", "export", "--set", f"store.path={path}", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=path.parent, timeout=60)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -195,6 +195,6 @@ async def test_the_export_begins_at_a_date(tmp_path: Path):
 
 
 def test_a_date_that_is_none_is_explained(tmp_path: Path):
-    command = [sys.executable, "-m", "ollama_mcp", "ledger", "export", "--since", "soon"]
+    command = [*program(), "ledger", "export", "--since", "soon"]
     wrong = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert wrong.returncode == 2 and "2026-01-31" in wrong.stderr

@@ -13,7 +13,7 @@ import pytest
 from mcp import Client
 from mcp.types import TextResourceContents
 
-from ollama_mcp.settings.observation import LedgerSettings
+from ollama_mcp.settings import Settings
 from ollama_mcp.simulator import Simulator
 from ollama_mcp.store import Store
 from tests.api.raw_server import RawServer, by_path, response, serving, version
@@ -124,7 +124,7 @@ async def reached(folder: Path) -> set[str]:
     """The addresses that the ledger has, of requests that were sent."""
     store = Store(folder / "store.sqlite3")
     try:
-        store.open_ledger(LedgerSettings(), store.path)
+        store.open_ledger(Settings.model_validate({"ledger": {"enabled": True}, "store": {"path": str(store.path)}}))
         assert store.ledger is not None
         rows = [row async for row in store.ledger.entries()]
     finally:

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,11 @@ from mcp.shared.exceptions import MCPError
 
 from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.settings import Settings
-from ollama_mcp.settings.observation import LedgerSettings
 from ollama_mcp.simulator import Fault, Simulator
 from ollama_mcp.store import Store
 from tests.observation.test_metrics import free_port, scraped
 from tests.observation.test_tracing import collecting, process
+from tests.program import program
 from tests.security.team import ERAS, team_at
 from tests.support import connected, until
 from tests.transports.wire import modern
@@ -106,7 +105,7 @@ async def test_no_result_log_row_or_figure_has_a_secret(
         no_canary(*await everything(client), (await scraped(port)).text)
     no_canary(caplog.text)
     store = Store(path)
-    store.open_ledger(LedgerSettings(), path)
+    store.open_ledger(Settings.model_validate({"ledger": given["ledger"], "store": {"path": str(path)}}))
     assert store.ledger is not None
     rows = [row async for row in store.ledger.entries()]
     await store.aclose()
@@ -172,7 +171,7 @@ def test_config_show_prints_no_secret(tmp_path: Path):
     for name, given in texts.items():
         config.write_text(json.dumps(given), encoding="utf-8")
         for action in ("show", "check"):
-            command = [sys.executable, "-m", "ollama_mcp", "config", action, "--config", str(config)]
+            command = [*program(), "config", action, "--config", str(config)]
             env = {**os.environ, "OLLAMA_API_KEY": CLOUD_KEY}
             done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=env, cwd=tmp_path)
             assert done.stdout or done.stderr, name

@@ -38,6 +38,8 @@ def private_names(file: Path, root: Path = ROOT) -> Iterator[str]:
     for found in of_sdk:
         if re.search(r"\._[a-z]", f"{found.module}.{found.name}"):
             yield f"{found.module}.{found.name}"
+    if not of_sdk and not re.search(r"[\"']mcp", file.read_text(encoding="utf-8")):
+        return
     for node in ast.walk(parsed(file)):
         if isinstance(node, ast.Attribute) and re.match("_[a-z]", node.attr) and node.attr not in OF_NAMEDTUPLE:
             is_own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")

@@ -16,6 +16,7 @@ from mcp.client import Client
 from mcp.client.sse import sse_client
 
 from ollama_mcp.simulator import Answer, Simulator
+from tests.program import program
 from tests.support import texts, until
 from tests.transports.wire import HANDSHAKE_VERSIONS, HttpPeer, StdioPeer, call, modern, read_answer, text_of
 
@@ -24,10 +25,12 @@ LISTENS = "ollama-mcp-server listens at "
 
 
 @asynccontextmanager
-async def serving(simulator: Simulator, *options: str) -> AsyncGenerator[tuple[StdioPeer, str]]:
+async def serving(
+    simulator: Simulator, *options: str, command: list[str] | None = None
+) -> AsyncGenerator[tuple[StdioPeer, str]]:
     """The command with these options; gives its process and where it listens."""
-    command = [sys.executable, "-m", "ollama_mcp", "--ollama", simulator.url, "--port", "0"]
-    process = await asyncio.to_thread(StdioPeer, *options, command=command)
+    options = ("--ollama", simulator.url, "--port", "0", *options)
+    process = await asyncio.to_thread(StdioPeer, *options, command=command or program())
     try:
         first = await asyncio.to_thread(process.next_line)
         assert first.startswith(LISTENS), first
@@ -131,7 +134,9 @@ async def test_five_hundred_generates_in_flight_are_neither_lost_nor_mixed_up(si
         answer = await peer.post(generate(number, f"Say {mark}", era), era)
         assert mark in text_of(answer.messages[-1])
 
-    async with serving(simulator, "--transport", "http") as (process, url):
+    # Not by way of another process: what it holds is counted.
+    command = [sys.executable, "-m", "ollama_mcp"]
+    async with serving(simulator, "--transport", "http", command=command) as (process, url):
         peer = peer_of(url)
         await peer.handshake()
         first = asyncio.create_task(peer.post(generate(1_000, "first", era), era))

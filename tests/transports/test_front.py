@@ -20,6 +20,7 @@ import pytest
 
 from tests.architecture.tree import imports
 from tests.packaging.conftest import empty_home
+from tests.program import program
 from tests.transports.client_forms import FORMS
 from tests.transports.wire import INITIALIZED, ROOT, Message, StdioPeer, as_line, call, initialize, request
 
@@ -43,7 +44,7 @@ class Start:
 
     def warm(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run `warm`."""
-        command = [*COMMAND, "warm", *arguments]
+        command = [*program(), "warm", *arguments]
         return subprocess.run(
             command, env={**self.env, **env}, cwd=ROOT, capture_output=True, text=True, check=False, timeout=50
         )

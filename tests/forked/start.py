@@ -1,0 +1,30 @@
+"""Stands for a command that `serve.py` runs: `python -I -S start.py SOCKET WORDS`. Signals are passed on to it."""
+
+import marshal
+import os
+import signal
+import socket
+import sys
+
+
+def main() -> int:
+    """Have the command run with the streams, folder and environment of this process; gives its exit code."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(sys.argv[1])
+    data = marshal.dumps((sys.argv[2:], os.getcwd(), {**os.environb}))
+    socket.send_fds(connection, [len(data).to_bytes(8, "big")], [0, 1, 2])
+    connection.sendall(data)
+    # The streams are the command's alone: their other ends learn when it closes them.
+    for number in range(3):
+        os.dup2(os.open(os.devnull, os.O_RDWR), number)
+    command = int.from_bytes(connection.recv(8), "big")
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda number, _: os.kill(command, number))
+    code = int.from_bytes(connection.recv(8), "big", signed=True)
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    return code
+
+
+os._exit(main())
