@@ -231,5 +231,5 @@ async def test_without_numpy_too_much_names_the_extra(simulator: Simulator, monk
     async with connected(simulator.url) as client:
         arguments = {"query": "cat", "texts": [str(number) for number in range(20_001)], "model": MODEL}
         words = error(await client.call_tool("ollama_search", arguments), "invalid_argument")
-    assert "20,001 passages" in words and how_to_install("rank") in words
+    assert "20,001 passages" in words and how_to_install("search") in words
     assert not sent(simulator)

@@ -114,7 +114,7 @@ def check_numpy(passages: int) -> None:
     if passages > MAX_WITHOUT_NUMPY and not has_numpy():
         raise InvalidArgument(
             f"Searching {passages:,} passages needs numpy; without it at most {MAX_WITHOUT_NUMPY:,} are searched.",
-            next_step=f"{how_to_install('rank')} Or give fewer files.",
+            next_step=f"{how_to_install('search')} Or give fewer files.",
         )
 
 
