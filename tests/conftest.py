@@ -26,6 +26,8 @@ def pytest_collection_finish() -> None:
     """What the collection made stays to the end: no later collection of garbage looks at it again."""
     gc.collect()
     gc.freeze()
+    # What a test makes is gone with it but for cycles, so that looking for these so often costs more than it frees.
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(scope="session", autouse=True)
