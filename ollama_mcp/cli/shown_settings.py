@@ -23,8 +23,13 @@ def shown_values(settings: Settings) -> Iterator[tuple[str, Any]]:
             yield path, "(set)"
         else:
             # An address may contain a user and a password.
-            text = json.dumps(value, ensure_ascii=False, default=to_jsonable_python)
+            text = json.dumps(value, ensure_ascii=False, default=_as_json)
             yield path, json.loads(_URL_CREDENTIALS.sub("(set)@", text))
+
+
+def _as_json(value: Any) -> Any:
+    # A network is text; not every version of pydantic knows that.
+    return to_jsonable_python(value, fallback=str)
 
 
 def _value(settings: Settings, path: str) -> Any:
