@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import os
 import random
+import re
 import tempfile
 import time
 from contextlib import AsyncExitStack
@@ -20,9 +21,11 @@ from pathlib import Path
 import httpx
 from mcp import Client
 
+from ollama_mcp.api import ModelCard
 from ollama_mcp.settings import Settings
 from ollama_mcp.work.files import Document
 from ollama_mcp.work.search.corpus import Corpus
+from ollama_mcp.work.search.embedder import prefixes_of
 
 CHUNK, PARALLEL, WORDS = 64, 4, 350
 
@@ -30,7 +33,9 @@ CHUNK, PARALLEL, WORDS = 64, 4, 350
 def write(folder: Path, files: int) -> list[Document]:
     """Write files of different words in some folders; the same as documents."""
     chance = random.Random(7)
-    words = ["".join(chance.choices("abcdefghijklmnoprstuvw", k=chance.randint(3, 9))) for _ in range(5_000)]
+    # Words of a language: of letters by chance a model makes many more tokens.
+    docs = "\n".join(page.read_text(encoding="utf-8") for page in sorted(Path("docs").glob("*.md")))
+    words = sorted(set(re.findall(r"\b[a-z]{3,9}\b", docs)))
     documents: list[Document] = []
     for number in range(files):
         path = folder / f"part{number % 40}" / f"file{number}.md"
@@ -45,11 +50,14 @@ def write(folder: Path, files: int) -> list[Document]:
 
 async def embed_plainly(url: str, model: str, documents: list[Document]) -> float:
     """Seconds of sending all passages, as many at a time as the server does."""
-    corpus = Corpus("search_document: ", context_length=2_048, max_passages=1_000_000)
-    corpus.add(documents, [])
-    texts = [corpus.embedding_text(key) for key in corpus.texts]
-    chunks = iter([texts[at : at + CHUNK] for at in range(0, len(texts), CHUNK)])
     async with httpx.AsyncClient(base_url=url, timeout=600) as client:
+        card = ModelCard.model_validate_json((await client.post("/api/show", json={"model": model})).content)
+        # Cut and prefixed as the server does it for this model, so that both send the same texts.
+        prefix = prefixes_of(model, card).passage
+        corpus = Corpus(prefix, context_length=card.context_length or 2_048, max_passages=1_000_000)
+        corpus.add(documents, [])
+        texts = [corpus.embedding_text(key) for key in corpus.texts]
+        chunks = iter([texts[at : at + CHUNK] for at in range(0, len(texts), CHUNK)])
 
         async def work() -> None:
             for chunk in chunks:

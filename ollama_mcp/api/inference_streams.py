@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from ollama_mcp.api.events import ChatChunk, ChatResponse, Chunk, GenerateChunk, GenerateResponse
+from ollama_mcp.api.events import ChatChunk, ChatResponse, Chunk, GenerateChunk, GenerateResponse, Stats
 from ollama_mcp.api.stream import Stream
 from ollama_mcp.api.versions import Feature, unsupported_feature
 
@@ -82,6 +82,9 @@ class ChunkStream(Stream[C]):
         whole: As in Stream.
         split_thinking: Whether to separate a `<think>` block from the text.
         wants_logprobs: Whether the request asks for logprobs.
+
+    Attributes:
+        prompt_tokens: Estimated tokens of the prompt, which count where the answer is cut before its own count came.
     """
 
     def __init__(
@@ -102,6 +105,12 @@ class ChunkStream(Stream[C]):
         self._thinking: list[str] = []
         self._tool_calls: list[ToolCall] = []
         self._logprobs: list[Json] = []
+        self.prompt_tokens = 0
+
+    @property
+    def stats(self) -> Stats | None:
+        """The counts of the answer, estimated for one that was cut once it had begun; None before."""
+        return None if self._response is None else self._response.stats
 
     @property
     def text(self) -> str:
@@ -193,6 +202,11 @@ class ChunkStream(Stream[C]):
             self._thinking.append(thinking)
             self._text.append(text)
             self._splitter = None
+        if self._response is not None and self._response.stats is None and (self._text or self._thinking):
+            from ollama_mcp.formats.tokens import estimate_tokens
+
+            tokens = estimate_tokens(self.text) + estimate_tokens(self.thinking)
+            self._response.stats = Stats(prompt_eval_count=self.prompt_tokens, eval_count=tokens)
 
 
 class GenerateStream(ChunkStream[GenerateChunk]):

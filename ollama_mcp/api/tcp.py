@@ -137,7 +137,8 @@ class TcpStream(asyncio.Protocol, ByteStream):
         self._is_closed = True
         if self._transport is None:
             return
-        with suppress(OSError):
+        # uvloop says so where the other side has closed it.
+        with suppress(OSError, RuntimeError):
             self._transport.write_eof()
         self._transport.close()
         self._wake_reader()

@@ -68,14 +68,26 @@ def _load(options: argparse.Namespace) -> tuple[Settings, Serve]:
     server = OllamaServer(settings, api_key=cloud_key(), allowed=loaded.config_file)
     from ollama_mcp.server.transports.stdio import run_stdio
 
+    # Over HTTP it is asyncio's own: at the limit of open files libuv closes connections that could be accepted later.
+    loop = {"use_uvloop": settings.transport == "stdio" and _has_uvloop()}
+
     def run(received: bytes, answered: int) -> int:
         if settings.transport == "stdio":
-            anyio.run(run_stdio, server, received, answered, _FORCE_SECONDS)
+            anyio.run(run_stdio, server, received, answered, _FORCE_SECONDS, backend_options=loop)
         else:
             anyio.run(_serve_http, server, settings.transport, settings)
         return 0
 
     return settings, run
+
+
+def _has_uvloop() -> bool:
+    """Whether the faster event loop is there: it is installed where there is a wheel of it."""
+    try:
+        import uvloop
+    except ImportError:
+        return False
+    return uvloop is not None
 
 
 def _greet() -> None:

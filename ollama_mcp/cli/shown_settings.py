@@ -13,6 +13,7 @@ from ollama_mcp.settings import Settings
 from ollama_mcp.settings.load import SECRET_SETTINGS, iter_settings
 
 _URL_CREDENTIALS = re.compile(r"[^/@\s]+@")
+_URL_PASSWORD = re.compile(r"(?<=[?&])((?:ssl)?password)=[^&\s\"]*")
 
 
 def shown_values(settings: Settings) -> Iterator[tuple[str, Any]]:
@@ -24,7 +25,8 @@ def shown_values(settings: Settings) -> Iterator[tuple[str, Any]]:
         else:
             # An address may contain a user and a password.
             text = json.dumps(value, ensure_ascii=False, default=_as_json)
-            yield path, json.loads(_URL_CREDENTIALS.sub("(set)@", text))
+            shown = _URL_PASSWORD.sub(r"\1=(set)", _URL_CREDENTIALS.sub("(set)@", text))
+            yield path, json.loads(shown)
 
 
 def _as_json(value: Any) -> Any:

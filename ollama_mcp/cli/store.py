@@ -1,9 +1,10 @@
-"""`ollama-mcp-server store show | purge`: what the server has kept, and its deletion."""
+"""`ollama-mcp-server store show | purge | upgrade | copy`: what the server has kept, and its deletion."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import time
 from pathlib import Path
 
 from ollama_mcp.cli.options import load_from_options
@@ -13,15 +14,24 @@ from ollama_mcp.store import Store
 from ollama_mcp.store.content import Held
 from ollama_mcp.work.batch.concurrency import is_locked, run_lock
 
+# Locks are seen on one machine only, and a run is marked as used at most once an hour.
+_IN_USE_SECONDS = 2 * 3_600
+
 
 def store(options: argparse.Namespace) -> int:
-    """Show what the store holds, or delete what nobody works on.
+    """Show what the store holds, delete what nobody works on, or see to the tables of a PostgreSQL database.
 
     Raises:
         DiskError: The store cannot be used.
+        InvalidArgument: The settings name no database, or the address is none.
     """
-    kept, output = Store.from_settings(load_from_options(options).settings), Output(options)
-    if (path := kept.path) is None or not path.exists():
+    settings = load_from_options(options).settings
+    if options.action in ("upgrade", "copy"):
+        from ollama_mcp.cli import store_database
+
+        return getattr(store_database, options.action)(options, settings)
+    kept, output = Store.from_settings(settings), Output(options)
+    if not kept.url and ((path := kept.path) is None or not path.exists()):
         if output.is_json:
             output.json({"path": str(path) if path else None, "bytes": 0, "kept": []})
             return 0
@@ -29,22 +39,27 @@ def store(options: argparse.Namespace) -> int:
         print(f"Nothing is kept: the store is {where}.")
     elif options.action == "show":
         held = asyncio.run(_held(kept))
+        where, size = _where(kept), _size(kept)
         if output.is_json:
-            output.json({"path": str(path), "bytes": path.stat().st_size, "kept": [one._asdict() for one in held]})
+            output.json({"path": where, "bytes": size, "kept": [one._asdict() for one in held]})
             return 0
-        print(f"{path} ({_size(path)})")
+        print(f"{where} ({format_bytes(size)})")
         rows = [(one.kind, one.number, format_bytes(one.size) if one.size else None) for one in held]
         output.table(("kept", "number", "size"), rows)
         for file in kept.copies():
-            print(f"Copy of an older version: {file} ({_size(file)})")
+            print(f"Copy of an older version: {file} ({format_bytes(file.stat().st_size)})")
     else:
-        before, copies = _size(path), kept.copies()
-        deleted = asyncio.run(_purge(kept))
+        before, copies = _size(kept), kept.copies()
+        deleted, in_use = asyncio.run(_purge(kept))
         for file in copies:
             file.unlink(missing_ok=True)
         print(f"Deleted: {deleted}, all embeddings, {len(copies)} copies of older versions.")
         print("Kept: what runs now, notes on models, measurements, and counts of usage.")
-        print(f"{path}: {before} before, {_size(path)} now.")
+        if in_use:
+            print(f"Kept: {in_use} batches that were used within two hours; another machine may be at work on them.")
+        print(f"{_where(kept)}: {format_bytes(before)} before, {format_bytes(_size(kept))} now.")
+        if kept.url:
+            print("PostgreSQL itself gives the space back, when it next vacuums these tables.")
     return 0
 
 
@@ -55,21 +70,36 @@ async def _held(kept: Store) -> list[Held]:
         await kept.aclose()
 
 
-async def _purge(kept: Store) -> str:
-    """Delete the content, and tell how much it was."""
+async def _purge(kept: Store) -> tuple[str, int]:
+    """Delete the content; tell how much it was, and how many batches may be at work elsewhere."""
     try:
-        jobs, batches = await kept.purge_jobs(), 0
+        jobs, batches, in_use = await kept.purge_jobs(), 0, 0
         for run in await kept.batches.unfinished():
-            if not await is_locked(run_lock(run.key)):
+            if kept.url and run.touched > time.time() - _IN_USE_SECONDS:
+                in_use += 1
+            elif not await is_locked(run_lock(run.key)):
                 await (await kept.batches.open(run.key, total=None, metadata={})).remove()
                 batches += 1
         profiles = await kept.profiles.clear()
-        await kept.searched_files.clear()
         await kept.embeddings.clear()
-        return f"{jobs} jobs, {batches} unfinished batches, {profiles} profiles"
+        if kept.path is not None and await asyncio.to_thread(kept.path.exists):
+            await kept.searched_files.clear()
+        return f"{jobs} jobs, {batches} unfinished batches, {profiles} profiles", in_use
     finally:
         await kept.aclose()
 
 
-def _size(file: Path) -> str | None:
-    return format_bytes(file.stat().st_size)
+def _where(kept: Store) -> str:
+    if not kept.url:
+        return str(kept.path)
+    from ollama_mcp.store.postgres_errors import shown
+
+    return shown(kept.url)
+
+
+def _size(kept: Store) -> int:
+    if kept.url:
+        from ollama_mcp.store.postgres_state import size_of
+
+        return size_of(kept.url)
+    return (kept.path or Path()).stat().st_size

@@ -52,7 +52,7 @@ class LoadedModelTracker:
         self._seconds_per_token: RecentDict[str, float] = RecentDict(_MAX_REQUESTED)
         self._durations: RecentDict[str, tuple[int, float]] = RecentDict(_MAX_REQUESTED)
         self.placements: dict[str, bool] = {}
-        self._waited: dict[str, tuple[float, float]] = {}
+        self._waited: RecentDict[str, tuple[float, float]] = RecentDict(_MAX_REQUESTED)
 
     async def all(self) -> list[RunningModel]:
         """The loaded models; empty where the host does not answer."""

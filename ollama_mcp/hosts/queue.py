@@ -16,6 +16,7 @@ from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.hosts.call_scope import CURRENT_CALL, CallScope
 from ollama_mcp.hosts.health import Health
 from ollama_mcp.hosts.model_activity import ServiceTimes
+from ollama_mcp.hosts.recent import RecentDict
 
 if TYPE_CHECKING:
     from ollama_mcp.api.events import Stats
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 # How often a waiting call's place is told, in seconds; less often where many wait, since finding it takes a while.
 _TELL_SECONDS, _TELL_MANY_SECONDS, _MANY = 1.0, 10.0, 50
+# Clients choose the names of models.
+_MAX_ANSWERED = 1_024
 
 
 class Ticket:
@@ -61,7 +64,7 @@ class HostQueue:
         health: What the requests tell of the host.
         times: How long its requests take.
         counts: Requests by model key, sent and waiting.
-        answered_at: When each model last answered, by model key.
+        answered_at: When each model last answered, by model key; of those that answered last.
     """
 
     def __init__(self, name: str, *, in_flight: int, waiting: int, at_once: int = 0) -> None:
@@ -69,7 +72,7 @@ class HostQueue:
         self.health = Health()
         self.times = ServiceTimes()
         self.counts: Counter[str] = Counter()
-        self.answered_at: dict[str, float] = {}
+        self.answered_at: RecentDict[str, float] = RecentDict(_MAX_ANSWERED)
         self._in_flight, self._waiting, self._at_once = in_flight, waiting, at_once
         self._sent: Counter[str] = Counter()
         self._sent_bulk = self._sent_all = 0

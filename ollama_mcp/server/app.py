@@ -104,10 +104,10 @@ class OllamaServer(GuidedServer):
         keep = settings.jobs
         self.jobs = JobManager(keep.limit, keep.keep_seconds, keep.keep_cut_seconds, keep.keep_bytes, self._job_storage)
         self._replicas: Replicas | None = None
-        if settings.state.secret:
+        if settings.state.secret or self.store.url:
             from ollama_mcp.server.replicas import open_replicas
 
-            self._replicas = open_replicas(settings)
+            self._replicas = open_replicas(settings, self.store.url)
         self._confirmations = PendingConfirmations(self._replicas and self._replicas.codes)
         self._forms = Forms(settings.policy.answer_seconds, self._replicas and consent_question)
         self._access = ServerAccess(settings, allowed, self.observer and self.observer.fetched)
@@ -386,8 +386,10 @@ class OllamaServer(GuidedServer):
 
 @asynccontextmanager
 async def _lifespan(server: MCPServer[None]) -> AsyncGenerator[None]:
-    if isinstance(server, OllamaServer) and server.observer is not None:
-        server.observer.start()
+    if isinstance(server, OllamaServer):
+        if server.observer is not None:
+            server.observer.start()
+        server.store.warn_early()
     try:
         yield
     finally:

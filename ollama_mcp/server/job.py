@@ -39,6 +39,7 @@ class Job:
         is_elsewhere: Whether another process works on it, or is to.
         is_orphan: Whether its process ended before it did.
         is_lost: Whether another process has taken it over.
+        expiry: What forgets it once it has been kept for its time.
     """
 
     def __init__(self, tool: str, model: str, owner: str | None, progress: Progress, consent: Consent) -> None:
@@ -54,6 +55,7 @@ class Job:
         self.state: JobState = "running"
         self.result: CallToolResult | None = None
         self.task: asyncio.Task[CallToolResult] | None = None
+        self.expiry: asyncio.TimerHandle | None = None
         self.ended_at: float | None = None
         self._started_at = time.monotonic()
         self._final_text = self._final_status = ""

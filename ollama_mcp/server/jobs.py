@@ -6,6 +6,7 @@ A call that its client cancels is cancelled at the host too; the text that had a
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import time
 from collections.abc import Callable, Coroutine
@@ -289,7 +290,10 @@ class JobManager:
         if self._storage is not None:
             self._storage.end(job)
         seconds = self._keep_seconds.get(job.state, self._default_keep_seconds)
-        asyncio.get_running_loop().call_later(seconds, self._jobs.pop, job.id, None)
+        # Its context is the call's, which is not kept for as long as the job.
+        job.expiry = asyncio.get_running_loop().call_later(
+            seconds, self._jobs.pop, job.id, None, context=contextvars.Context()
+        )
         self._drop_oldest()
 
     def _drop_oldest(self) -> None:
@@ -301,6 +305,8 @@ class JobManager:
                 break
             ended, size = ended[1:], size - job.kept_bytes
             del self._jobs[job.id]
+            if job.expiry is not None:
+                job.expiry.cancel()
 
 
 async def _wake_at_end(work: Work, ended: asyncio.Future[None]) -> CallToolResult:

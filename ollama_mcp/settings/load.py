@@ -231,8 +231,8 @@ def _settings_error(error: ValidationError, origins: dict[str, str]) -> Settings
 
 
 def _may_have_credentials(value: Any) -> bool:
-    """Return whether a value may be an address with a user name and password before its host."""
-    return "@" in str(value)
+    """Return whether a value may be an address with a user name and password before its host, or after it."""
+    return "@" in str(value) or "password=" in str(value)
 
 
 def _shown(value: Any) -> str:

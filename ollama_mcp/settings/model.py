@@ -222,7 +222,8 @@ class WorkSettings(SettingsSection):
 class StoreSettings(SettingsSection):
     """What outlives a call, in one SQLite file: checkpoints, embeddings, token estimates, counters.
 
-    Several servers share it in a PostgreSQL database.
+    Several servers share it in a PostgreSQL database, but for what is known of searched files: that stays in the file
+    of each machine. Vectors and words are found by the text that they are of, whichever machine it lies on.
     """
 
     path: str = Field(
@@ -240,6 +241,13 @@ class StoreSettings(SettingsSection):
         default=1_000, ge=1, description="Megabytes of embeddings and words that are kept; the least used go first."
     )
 
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        if value and not value.startswith(("postgresql://", "postgres://")):
+            raise ValueError("must be the address of a postgresql database, such as postgresql://user@host/database")
+        return value
+
 
 class StateSettings(SettingsSection):
     """What several replicas that serve the same clients have in common."""
@@ -247,7 +255,7 @@ class StateSettings(SettingsSection):
     secret: str = Field(
         default="",
         description="Where the secret of all replicas is, 'env:NAME' or 'file:PATH': each can then go on with a "
-        "confirmation that another began.",
+        "confirmation that another began. With `store.url` they have one in that database.",
     )
 
     @field_validator("secret")

@@ -91,7 +91,7 @@ class Batches:
         Raises:
             DiskError: The store cannot be used.
         """
-        run = await self._database.run(partial(_open, key=key, total=total, metadata=metadata))
+        run = await self._database.run(partial(open_run, key=key, total=total, metadata=metadata))
         for unfinished in await self._database.run(_marked_for_deletion):
             await _delete_run(self._database, unfinished)
         return BatchRun(self._database, key, *run)
@@ -105,6 +105,8 @@ class UnfinishedRun(NamedTuple):
     done: int
     failed: int
     total: int | None
+    touched: int
+    """When it was last used, in seconds since 1970, to an hour."""
 
 
 class BatchRun:
@@ -232,7 +234,7 @@ class BatchRun:
             group, self._waiting = self._waiting, []
             rows = [row for row, _ in group]
             try:
-                new, recovered = await self._database.run(partial(_save, run=self._id, rows=rows))
+                new, recovered = await self._database.run(partial(save_rows, run=self._id, rows=rows))
             except BaseException as error:
                 _fail(group, error)
                 # Cancellation ends the writer. After an ordinary error the rows that wait get their own attempt.
@@ -270,11 +272,18 @@ async def _delete_run(database: Database, run: int) -> None:
 
 async def _delete_records(database: Database, run: int) -> None:
     # In steps, so that others can write in between and the write-ahead log stays short.
-    while await database.run(lambda connection: connection.execute(_DELETE, (run, run, _DELETED_ROWS)).rowcount):
+    while await database.run(partial(_delete_some, run=run)):
         pass
 
 
-def _open(
+def _delete_some(connection: Connection, run: int) -> bool:
+    """Delete some records; return whether there are more."""
+    connection.execute(_DELETE, (run, run, _DELETED_ROWS))
+    # The number deleted says nothing: another process may have deleted the same ones.
+    return connection.execute("SELECT 1 FROM records WHERE run = ? LIMIT 1", (run,)).fetchone() is not None
+
+
+def open_run(
     connection: Connection, *, key: str, total: int | None, metadata: dict[str, Any]
 ) -> tuple[int, int | None, dict[str, Any], int, int]:
     """Return id, total, metadata, and the numbers of done and failed rows."""
@@ -296,12 +305,12 @@ def _open(
 
 def _unfinished(connection: Connection) -> list[UnfinishedRun]:
     found = connection.execute(
-        "SELECT id, key, about, total FROM runs WHERE key IS NOT NULL ORDER BY touched DESC"
+        "SELECT id, key, about, total, touched FROM runs WHERE key IS NOT NULL ORDER BY touched DESC"
     ).fetchall()
     runs: list[UnfinishedRun] = []
-    for run, key, about, total in found:
+    for run, key, about, total, touched in found:
         done, failed = connection.execute(_COUNT, (run,)).fetchone()
-        runs.append(UnfinishedRun(key, json.loads(about), done, failed, total))
+        runs.append(UnfinishedRun(key, json.loads(about), done, failed, total, touched))
     return runs
 
 
@@ -322,27 +331,29 @@ def _marked_for_deletion(connection: Connection) -> list[int]:
     return [run for (run,) in connection.execute("SELECT id FROM runs WHERE key IS NULL")]
 
 
-def _check_exists(connection: Connection, run: int) -> None:
-    if connection.execute(_EXISTS, (run,)).fetchone() is None:
+def _check_exists(connection: Connection, run: int, held: str = "") -> None:
+    if connection.execute(_EXISTS + held, (run,)).fetchone() is None:
         raise CheckpointLost(
             "The checkpoint of this batch is no longer in the store: it was removed, or the file was replaced.",
             next_step="Make the same call again: it starts over.",
         )
 
 
-def _save(connection: Connection, run: int, rows: list[RowResult]) -> tuple[list[RowResult], int]:
+def save_rows(connection: Connection, run: int, rows: list[RowResult]) -> tuple[list[RowResult], int]:
     """Write rows; return those that are new, and how many rows that had failed have now succeeded."""
-    new: list[RowResult] = []
-    recovered = 0
+    # In one order everywhere, so that two processes never wait for each other's rows; stable, for a row saved twice.
+    rows = sorted(rows, key=lambda row: row.row)
     now = int(time.time())
     with transaction(connection):
-        _check_exists(connection, run)
+        # Before the check, which holds the run: of two that hold it neither could change it.
         connection.execute(_TOUCH, (now, run, now - _TOUCH_SECONDS))
-        for row in rows:
-            if connection.execute(_INSERT, (run, row.row, row.error, row.record)).rowcount == 1:
-                new.append(row)
-            elif connection.execute(_REPLACE_FAILURE, (row.error, row.record, run, row.row)).rowcount == 1:
-                recovered += not row.error
+        # Held, so that a run is never removed between the check and the rows.
+        _check_exists(connection, run, connection.for_share)
+        inserted = connection.execute_each(_INSERT, [(run, row.row, row.error, row.record) for row in rows])
+        known = [row for row, is_new in zip(rows, inserted, strict=True) if not is_new]
+        replaced = connection.execute_each(_REPLACE_FAILURE, [(row.error, row.record, run, row.row) for row in known])
+    new = [row for row, is_new in zip(rows, inserted, strict=True) if is_new]
+    recovered = sum(not row.error for row, is_replaced in zip(known, replaced, strict=True) if is_replaced)
     return new, recovered
 
 

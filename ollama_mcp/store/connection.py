@@ -7,7 +7,7 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -48,11 +48,24 @@ class SqliteConnection(sqlite3.Connection):
     """A connection as the functions of the store see it; see `Connection` in sql.py."""
 
     in_memory = False
+    for_share = ""
+
+    def execute_each(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> list[int]:
+        """Run a statement once for each row of parameters."""
+        return [self.execute(sql, row).rowcount for row in parameters]
+
+    def insert(self, table: str, rows: Sequence[Sequence[int | bytes]], /) -> None:
+        """Insert whole rows."""
+        if rows:
+            self.executemany(f"INSERT INTO {table} VALUES ({','.join('?' * len(rows[0]))})", rows)
 
     def begin(self) -> None:
         """Begin a transaction that writes."""
         # IMMEDIATE takes the write lock at once: a transaction that reads first may fail for the lock half-way.
         self.execute("BEGIN IMMEDIATE")
+
+    def lock(self, name: str) -> None:
+        """Nothing: the transaction has the only write lock."""
 
 
 class StoreConnection:

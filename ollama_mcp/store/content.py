@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from ollama_mcp.store.jobs import LOCK
 from ollama_mcp.store.processes import ProcessIdentity, has_ended
 from ollama_mcp.store.writes import release_space, transaction
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from ollama_mcp.store.database import Database
     from ollama_mcp.store.sql import Connection
 
+SEARCHED = "searched files"
 # By name: how many there are, and the bytes of what they hold.
 _COUNTS = {
     "unfinished batches": "SELECT count(*), 0 FROM runs WHERE key IS NOT NULL",
@@ -20,7 +22,7 @@ _COUNTS = {
     "ended jobs": "SELECT count(*), coalesce(sum(length(text) + length(coalesce(result, ''))), 0) FROM jobs "
     "WHERE state <> 'running'",
     "embeddings and words": "SELECT count(*), (SELECT bytes FROM embedding_size) FROM embedding_keys",
-    "searched files": "SELECT count(*), coalesce(sum(length(passages)), 0) FROM searched_files",
+    SEARCHED: "SELECT count(*), coalesce(sum(length(passages)), 0) FROM searched_files",
     "notes on models": "SELECT count(*), 0 FROM models",
     "measurements": "SELECT (SELECT count(*) FROM tunings) + (SELECT count(*) FROM probes), 0",
     "tokens of a day": "SELECT count(*), 0 FROM spending",
@@ -61,6 +63,7 @@ async def purge_jobs(database: Database) -> int:
 
 def _purge_jobs(connection: Connection) -> int:
     with transaction(connection):
+        connection.lock(LOCK)
         found = connection.execute("SELECT id, machine, pid, born FROM job_owners").fetchall()
         gone = [owner for owner, *process in found if has_ended(ProcessIdentity(*process))]
         marks = ",".join("?" * (len(gone) + 1))

@@ -125,29 +125,44 @@ def _mark_used(connection: Connection, space: int, hashes: list[bytes], today: i
     with transaction(connection):
         connection.executemany(
             "UPDATE embedding_keys SET used = ? WHERE space = ? AND hash = ?",
-            [(today, space, text_hash) for text_hash in hashes],
+            # In one order everywhere, so that two processes never wait for each other's rows.
+            [(today, space, text_hash) for text_hash in sorted(hashes)],
         )
 
 
 def _put(connection: Connection, name: str, rows: dict[bytes, bytes], today: int, max_bytes: int) -> bool:
     """Write the vectors that are not cached yet; return whether the cache is over its limit now."""
+    put_vectors(connection, name, rows, today)
+    return _size(connection) > _limit(connection, max_bytes)
+
+
+def put_vectors(connection: Connection, name: str, rows: dict[bytes, bytes], today: int) -> int:
+    """Write the vectors that are not cached yet; return how many those are."""
     with transaction(connection):
         # First, so that processes write one after another, where a transaction itself does not see to that.
         _change_size(connection, 0)
         connection.execute("INSERT INTO spaces (name) VALUES (?) ON CONFLICT (name) DO NOTHING", (name,))
-        space = _space_id(connection, name)
-        known = "SELECT 1 FROM embedding_keys WHERE space = ? AND hash = ?"
+        (space,) = connection.execute("SELECT id FROM spaces WHERE name = ?", (name,)).fetchone()
         # Another process may have embedded the same texts meanwhile.
-        new = [row for row in rows.items() if connection.execute(known, (space, row[0])).fetchone() is None]
+        known = _known(connection, space, rows)
+        new = [row for row in rows.items() if row[0] not in known]
         first = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM vectors").fetchone()[0]
-        connection.executemany(
-            "INSERT INTO vectors VALUES (?, ?)", [(first + index, vector) for index, (_, vector) in enumerate(new)]
-        )
-        connection.executemany(
-            "INSERT INTO embedding_keys VALUES (?, ?, ?, ?, ?)",
-            [(space, text_hash, first + index, len(vector), today) for index, (text_hash, vector) in enumerate(new)],
-        )
-        return _change_size(connection, sum(len(vector) for _, vector in new)) > _limit(connection, max_bytes)
+        connection.insert("vectors", [(first + index, vector) for index, (_, vector) in enumerate(new)])
+        keys = [(space, text_hash, first + index, len(vector), today) for index, (text_hash, vector) in enumerate(new)]
+        connection.insert("embedding_keys", keys)
+        _change_size(connection, sum(len(vector) for _, vector in new))
+        return len(new)
+
+
+def _known(connection: Connection, space: int, hashes: Iterable[bytes]) -> set[bytes]:
+    """Return those of the hashes that have a vector."""
+    known: set[bytes] = set()
+    remaining = iter(hashes)
+    while chunk := list(islice(remaining, _MAX_PARAMETERS)):
+        marks = ",".join("?" * len(chunk))
+        query = f"SELECT hash FROM embedding_keys WHERE space = ? AND hash IN ({marks})"
+        known.update(text_hash for (text_hash,) in connection.execute(query, (space, *chunk)))
+    return known
 
 
 def _evict(connection: Connection, max_bytes: int) -> bool:
@@ -180,6 +195,8 @@ def delete_vectors(connection: Connection, spaces: Iterable[int], hashes: Iterab
     """Delete the vectors of some texts in some spaces; within a transaction."""
     freed = 0
     wanted = list(hashes)
+    # First, as in `_put`.
+    _change_size(connection, 0)
     for space in spaces:
         for text_hash in wanted:
             which = (space, text_hash)
@@ -200,4 +217,8 @@ def _limit(connection: Connection, max_bytes: int) -> int:
 def _change_size(connection: Connection, change: int) -> int:
     """Add to the recorded size of all vectors in bytes; return the new size."""
     connection.execute("UPDATE embedding_size SET bytes = bytes + ?", (change,))
+    return _size(connection)
+
+
+def _size(connection: Connection) -> int:
     return connection.execute("SELECT bytes FROM embedding_size").fetchone()[0]

@@ -27,6 +27,8 @@ RUNNING = "running"
 WAITING_DAYS = 30
 _SECONDS_PER_DAY = 86_400
 _MOST_LISTED = 1_000
+# Held by what gives a job an owner, forgets owners without jobs, or counts the ended ones.
+LOCK = "jobs"
 
 _COLUMNS = "id, tool, model, principal, request, settings, resumes, state, owner, fence, progress, text, result, tokens"
 _LIGHT = _COLUMNS.replace("request", "NULL").replace("result", "NULL")
@@ -199,6 +201,7 @@ class Jobs:
 
 def _add(connection: Connection, *, job: StoredJob, me: str) -> None:
     with transaction(connection):
+        connection.lock(LOCK)
         is_running = job.state == RUNNING
         if is_running:
             job.owner = me
@@ -227,6 +230,7 @@ def _update(connection: Connection, *, me: str, updates: Sequence[JobUpdate]) ->
 def _end(connection: Connection, *, me: str, job: StoredJob, keep: KeepLimits) -> tuple[bool, bool]:
     now = time.time()
     with transaction(connection):
+        connection.lock(LOCK)
         values = (job.state, job.model, _json(job.progress), job.text, job.result, job.tokens, now)
         kept = connection.execute(_END, (*values, job.id, me, job.fence)).rowcount == 1
         return kept, _drop(connection, me, keep, now)
@@ -234,6 +238,7 @@ def _end(connection: Connection, *, me: str, job: StoredJob, keep: KeepLimits) -
 
 def _tidy(connection: Connection, *, me: str, keep: KeepLimits) -> bool:
     with transaction(connection):
+        connection.lock(LOCK)
         return _drop(connection, me, keep, time.time())
 
 
@@ -259,6 +264,7 @@ def _release(connection: Connection, *, me: str, jobs: Sequence[StoredJob]) -> N
 
 def _take(connection: Connection, *, me: str, job: StoredJob) -> bool:
     with transaction(connection):
+        connection.lock(LOCK)
         connection.execute(_OWNER, (me, *this_process()))
         return connection.execute(_TAKE, (me, job.id, job.owner, job.fence)).rowcount == 1
 

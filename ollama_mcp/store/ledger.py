@@ -166,12 +166,13 @@ def _page(connection: Connection, *, after: int, since: float) -> list[tuple[Any
 def _add(connection: Connection, *, rows: list[LedgerRow], oldest: float, most: float) -> bool:
     values = [_values(row) for row in rows]
     with transaction(connection):
+        # First, so that of several processes one adds rows at a time: whoever reads by number misses none.
+        size = connection.execute(_RESIZE, (sum(row[-1] for row in values),)).fetchone()[0]
         connection.executemany(_INSERT, values)
-        change = sum(row[-1] for row in values)
         # Looking at one row costs less than looking for those to delete.
         if connection.execute(_FIRST).fetchone()[0] < oldest:
-            change -= _deleted(connection, _DELETE_OLD, (_DELETED_ROWS + len(rows), oldest))
-        size = connection.execute(_RESIZE, (change,)).fetchone()[0]
+            freed = _deleted(connection, _DELETE_OLD, (_DELETED_ROWS + len(rows), oldest))
+            size = connection.execute(_RESIZE, (-freed,)).fetchone()[0]
         while size > most and (freed := _deleted(connection, _DELETE_FIRST, (_DELETED_ROWS,))):
             size = connection.execute(_RESIZE, (-freed,)).fetchone()[0]
     return True

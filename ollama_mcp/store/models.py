@@ -101,7 +101,8 @@ class ModelStats:
             return
         changed, self._changed = self._changed, set()
         rows: list[_Row] = []
-        for digest in changed:
+        # In one order everywhere, so that two processes never wait for each other's rows.
+        for digest in sorted(changed):
             model = self._models[digest]
             rows.append((digest, model.ratio, model.samples, model.on_gpu))
         if not await self._database.run_or_default(lambda connection: _put(connection, rows), False):

@@ -1,7 +1,15 @@
 """The PostgreSQL engine of the store: one connection of a process, in a schema of our own.
 
 Each piece of work is one transaction, so that a pooler in transaction mode may give every one of them another
-connection of the server (https://www.pgbouncer.org/features.html).
+connection of the server (https://www.pgbouncer.org/features.html). Transactions are READ COMMITTED, PostgreSQL's own
+choice: what reads and then writes holds a lock (`Connection.lock`, `for_share`, the row of a sum) or is one statement.
+
+One connection means that work waits for the work before it: no statement of the store is long, since pages and steps
+bound each. Where that is not enough (`Database` measures nothing), the `Executor` there gets more threads, each with a
+`PostgresEngine` of its own; nothing else depends on there being one.
+
+Passages' words are lists of hashes beside their vectors, read by the hash of the text (`work/search`): the same table
+serves both engines, and neither SQLite's FTS nor PostgreSQL's tsvector is needed.
 """
 
 from __future__ import annotations
@@ -13,21 +21,15 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ollama_mcp.errors import DiskError, InvalidArgument
-from ollama_mcp.store.connection import SqliteConnection, open_in_memory
-from ollama_mcp.store.postgres_errors import failure_of, shown
-from ollama_mcp.store.postgres_schema import SCHEMA, check_version
+import psycopg
+from psycopg.adapt import Dumper
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.numeric import Int8Dumper
+from psycopg.types.string import StrDumper
 
-try:
-    import psycopg
-    from psycopg.adapt import Dumper
-    from psycopg.types.numeric import Int8Dumper
-    from psycopg.types.string import StrDumper
-except ImportError as error:
-    raise InvalidArgument(
-        "store.url names a PostgreSQL database, and the packages that speak to one are not installed.",
-        next_step="Install the extra: pip install 'ollama-mcp-server[fleet]'.",
-    ) from error
+from ollama_mcp.errors import DiskError, InvalidArgument
+from ollama_mcp.store.postgres_errors import failure_of, shown
+from ollama_mcp.store.postgres_schema import LOCK, SCHEMA, check_version
 
 if TYPE_CHECKING:
     from psycopg.abc import Buffer
@@ -37,10 +39,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-CONNECT_SECONDS = 5
-# For so long a database that could not be reached is not tried again by what can do without it.
+# A server that vanished without a word is given up after a quarter of a minute, not after the system's two hours.
+_OPTIONS: dict[str, Any] = {
+    "connect_timeout": 5,
+    "application_name": "ollama-mcp-server",
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+# For so long a database that could not be used is not tried again by what can do without it.
 _AWAY_SECONDS = 5.0
-_BEGIN = f"BEGIN; SET LOCAL search_path TO {SCHEMA}"
+_BEGIN = f"BEGIN; SET LOCAL search_path TO {SCHEMA}; SET LOCAL lock_timeout TO '20s'"
 
 
 class _BoolDumper(Dumper):
@@ -63,21 +73,43 @@ class PostgresConnection:
     """A connection as the functions of the store see it; see `Connection` in sql.py. All of it is one transaction."""
 
     in_memory = False
+    for_share = " FOR SHARE"
 
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
         self.raw = connection
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> psycopg.Cursor[tuple[Any, ...]]:
         """Run a statement."""
-        return self.raw.execute(_translated(sql), parameters or None)
+        # Vectors as text would take twice their bytes.
+        return self.raw.execute(_translated(sql), parameters or None, binary=True)
 
     def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> object:
         """Run a statement once for each row of parameters."""
         with self.raw.cursor() as cursor:
             return cursor.executemany(_translated(sql), parameters)
 
+    def execute_each(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> list[int]:
+        """Run a statement once for each row of parameters, without waiting for the answer of one before the next."""
+        with self.raw.pipeline():
+            cursors = [self.execute(sql, row) for row in parameters]
+        return [cursor.rowcount for cursor in cursors]
+
+    def insert(self, table: str, rows: Sequence[Sequence[int | bytes]], /) -> None:
+        """Insert whole rows, in the form that the server takes fastest."""
+        if not rows:
+            return
+        copying = cast("Any", f"COPY {table} FROM STDIN (FORMAT BINARY)")
+        with self.raw.cursor() as cursor, cursor.copy(copying) as copy:
+            copy.set_types(["bytea" if isinstance(value, bytes) else "int8" for value in rows[0]])
+            for row in rows:
+                copy.write_row(row)
+
     def begin(self) -> None:
         """Nothing: the work is a transaction as a whole."""
+
+    def lock(self, name: str) -> None:
+        """Wait for other transactions that named the same; the lock ends with this one."""
+        self.raw.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (LOCK, name))
 
     def commit(self) -> None:
         """Nothing: it is committed at the end of the work."""
@@ -89,6 +121,8 @@ class PostgresConnection:
 class PostgresEngine:
     """The connection of a process, opened with its first use and again after a failure; used in one thread.
 
+    While the database cannot be used, nothing takes its place: what counts keeps its counts until they can be written.
+
     Args:
         url: The address of the database.
     """
@@ -96,7 +130,6 @@ class PostgresEngine:
     def __init__(self, url: str) -> None:
         self._url = url
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
-        self._memory: SqliteConnection | None = None
         self._away_until = 0.0
         self._warned = False
 
@@ -107,26 +140,27 @@ class PostgresEngine:
             DiskError: The database cannot be used.
         """
         try:
-            return self._run(work)
+            result = self._run(work)
         except psycopg.Error as error:
             raise failure_of(error, self._url) from error
+        self._away_until = 0.0
+        if self._warned:
+            self._warned = False
+            log.warning("The store %s can be used again.", shown(self._url))
+        return result
 
     def run_or_default(self, work: Callable[[Connection], T], default: T) -> T:
-        """Run `work`, or in memory if the database cannot be reached; return `default` if it fails."""
-        if time.monotonic() >= self._away_until:
-            try:
-                return self._run(work)
-            except psycopg.OperationalError as error:
-                self._warn(failure_of(error, self._url))
-                self._away_until = time.monotonic() + _AWAY_SECONDS
-            except DiskError as error:
-                self._warn(error)
-            except psycopg.Error as error:
-                self._warn(failure_of(error, self._url))
-                return default
-        if self._memory is None:
-            self._memory = open_in_memory()
-        return work(self._memory)
+        """Run `work`; return `default` if the database cannot be used."""
+        if time.monotonic() < self._away_until:
+            return default
+        try:
+            return self.run(work)
+        except DiskError as error:
+            self._away_until = time.monotonic() + _AWAY_SECONDS
+            if not self._warned:
+                self._warned = True
+                log.warning("%s Until then, counts and estimates wait to be written.", error)
+            return default
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -136,6 +170,13 @@ class PostgresEngine:
                 connection.close()
 
     def _run(self, work: Callable[[Connection], T]) -> T:
+        try:
+            return self._run_once(work)
+        except psycopg.errors.DeadlockDetected:
+            # Nothing of it was done, and the other transaction goes on.
+            return self._run_once(work)
+
+    def _run_once(self, work: Callable[[Connection], T]) -> T:
         # A connection that was lost meanwhile is seen with the first statement, before which nothing was done.
         known = self._connection is not None
         try:
@@ -151,9 +192,11 @@ class PostgresEngine:
     def _begun(self) -> psycopg.Connection[tuple[Any, ...]]:
         if self._connection is None:
             self._connection = connect(self._url)
-            with self._ended(self._connection):
-                self._connection.execute(_BEGIN)
+            try:
                 check_version(self._connection, self._url)
+            except BaseException:
+                self.close()
+                raise
         self._connection.execute(_BEGIN)
         return self._connection
 
@@ -169,11 +212,6 @@ class PostgresEngine:
                 self.close()
             raise
 
-    def _warn(self, failure: DiskError) -> None:
-        if not self._warned:
-            self._warned = True
-            log.warning("%s Until then, counts and estimates are not kept.", failure)
-
 
 def connect(url: str) -> psycopg.Connection[tuple[Any, ...]]:
     """Connect as the store does.
@@ -183,19 +221,16 @@ def connect(url: str) -> psycopg.Connection[tuple[Any, ...]]:
         psycopg.OperationalError: The database cannot be reached.
     """
     try:
-        # Prepared statements would be another connection's behind a pooler.
-        connection = psycopg.connect(
-            url,
-            autocommit=True,
-            prepare_threshold=None,
-            connect_timeout=CONNECT_SECONDS,
-            application_name="ollama-mcp-server",
-        )
-    except psycopg.ProgrammingError as error:
+        # What the address says itself has precedence.
+        options = _OPTIONS | conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        # Without its cause, which repeats the address.
         raise InvalidArgument(
             f"store.url is not the address of a PostgreSQL database: {shown(url)}.",
             next_step="Write it as postgresql://user@host:5432/database.",
-        ) from error
+        ) from None
+    # Prepared statements would be another connection's behind a pooler.
+    connection = psycopg.connect("", autocommit=True, prepare_threshold=None, **cast("Any", options))
     connection.adapters.register_dumper(bool, _BoolDumper)
     connection.adapters.register_dumper(str, _TextDumper)
     return connection

@@ -7,15 +7,24 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import errors
 
+from ollama_mcp._command import command
 from ollama_mcp.errors import DiskError
 
 _REASONS: tuple[tuple[type[psycopg.Error], str, str], ...] = (
     (errors.DiskFull, "its disk is full", "Free some space there"),
     (errors.InsufficientPrivilege, "this user may not do that there", "Grant the rights, or name another user"),
     (errors.ReadOnlySqlTransaction, "it is read-only", "Name the primary server"),
-    (errors.InvalidPassword, "the user name or the password is wrong", "Check both in store.url"),
-    (errors.InvalidCatalogName, "there is no such database", "Create it with createdb, or name another"),
+    (errors.LockNotAvailable, "another transaction has kept it locked", "End that transaction"),
     (errors.TooManyConnections, "it has too many connections", "Raise max_connections there, or use a pooler"),
+)
+# A connection that is refused comes with no code, in English unless the server is set to speak another language.
+_AT_CONNECTING = (
+    ("password authentication failed", "the user name or the password is wrong", "Check both in store.url"),
+    ("no password supplied", "the user name or the password is wrong", "Check both in store.url"),
+    ("no pg_hba.conf entry", "this user may not connect from here", "Add a line for it to pg_hba.conf there"),
+    ("too many clients", "it has too many connections", "Raise max_connections there, or use a pooler"),
+    ('FATAL: database "', "there is no such database", "Create it with createdb, or name another"),
+    ('FATAL: role "', "there is no such user", "Create it with createuser, or name another"),
 )
 
 
@@ -23,8 +32,7 @@ def shown(url: str) -> str:
     """An address without its password and parameters."""
     try:
         parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-        return repr(f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"[:120])
+        return repr(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:120])
     except ValueError:
         return "(unreadable)"
 
@@ -36,12 +44,12 @@ def failure_of(error: psycopg.Error, url: str) -> DiskError:
         if isinstance(error, kind) or (kind.sqlstate is not None and kind.sqlstate == error.sqlstate):
             return DiskError(f"{where}: {reason}.", next_step=f"{remedy}, then make the call again.")
     said = " ".join(str(error).split())[-200:]
+    for words, reason, remedy in _AT_CONNECTING:
+        if words in said:
+            return DiskError(f"{where}: {reason}.", next_step=f"{remedy}, then make the call again.")
     if isinstance(error, psycopg.OperationalError):
-        if "password authentication failed" in said or "no password supplied" in said:
-            reason = "the user name or the password is wrong"
-            return DiskError(f"{where}: {reason}.", next_step="Check both in store.url, then make the call again.")
         return DiskError(
             f"{where}: it does not answer ({said}).",
             next_step="Check that PostgreSQL runs there and can be reached, then make the call again.",
         )
-    return DiskError(f"{where}: {said}.", next_step="Run ollama-mcp-server doctor.")
+    return DiskError(f"{where}: {said}.", next_step=f"Run {command('doctor')}.")

@@ -74,7 +74,9 @@ def _read(connection: Connection, key: tuple[int, str]) -> int:
 
 
 def _add(connection: Connection, pending: dict[tuple[int, str], int]) -> dict[tuple[int, str], int]:
+    # In one order everywhere, so that two processes never wait for each other's rows.
+    ordered = sorted(pending.items())
     with transaction(connection):
-        sums = {key: connection.execute(_ADD, (*key, tokens)).fetchone()[0] for key, tokens in pending.items()}
+        sums = {key: connection.execute(_ADD, (*key, tokens)).fetchone()[0] for key, tokens in ordered}
         connection.execute(_DELETE_OLD, (today() - 1,))
     return sums

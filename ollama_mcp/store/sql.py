@@ -34,6 +34,8 @@ class Connection(Protocol):
 
     in_memory: bool
     """Whether it is to a database in memory, which may stand in for one that cannot be used."""
+    for_share: str
+    """What a SELECT ends with whose rows nobody may change before the transaction ends."""
 
     def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Cursor:
         """Run a statement."""
@@ -43,8 +45,23 @@ class Connection(Protocol):
         """Run a statement once for each row of parameters."""
         ...
 
+    def execute_each(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> list[int]:
+        """Run a statement once for each row of parameters; return how many rows each of them changed."""
+        ...
+
+    def insert(self, table: str, rows: Sequence[Sequence[int | bytes]], /) -> None:
+        """Insert many whole rows, of numbers and bytes."""
+        ...
+
     def begin(self) -> None:
         """Begin a transaction that writes."""
+        ...
+
+    def lock(self, name: str) -> None:
+        """Within a transaction that writes: wait until no other that named the same is under way.
+
+        In SQLite only one writes at a time anyway; in PostgreSQL each statement sees what was committed before it.
+        """
         ...
 
     def commit(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +46,7 @@ class Store:
     ledger: Ledger | None = None
     """The rows of calls; None where the settings want none."""
     _spending: Spending | None = None
+    _look: asyncio.Task[None] | None = None
 
     def __init__(self, path: Path | None, *, url: str = "", usage: bool = True, embeddings_mb: int = 1_000) -> None:
         self.path = path
@@ -133,15 +135,26 @@ class Store:
             self._kept_database = Database(path, url)
         return self._kept_database
 
+    def warn_early(self) -> None:
+        """Begin to look whether a database can be used: a warning is logged at once, not with what is to be kept."""
+        if self._database.url:
+            self._look = asyncio.create_task(self._database.run_or_default(lambda connection: None, None))
+
     async def held(self) -> list[Held]:
         """What the store holds, by kind.
 
         Raises:
             DiskError: The store cannot be used.
         """
-        from ollama_mcp.store.content import held
+        from ollama_mcp.store.content import SEARCHED, held
 
-        return await held(self._database)
+        found = await held(self._database)
+        if self._local_database is not self._database:
+            # Those are this machine's; looking into a file that is not there would make it.
+            found = [one for one in found if one.kind != SEARCHED]
+            if self.path is not None and await asyncio.to_thread(self.path.exists):
+                found += [one for one in await held(self._local_database) if one.kind == SEARCHED]
+        return found
 
     async def purge_jobs(self) -> int:
         """Delete the jobs that nobody works on; returns how many.
@@ -161,6 +174,8 @@ class Store:
 
     async def aclose(self) -> None:
         """Write what is pending and close the file; a store that was never used creates no file."""
+        if self._look is not None:
+            await asyncio.wait({self._look})
         # The database last: the others still write.
         await self.models.aclose()
         await self.usage.aclose()

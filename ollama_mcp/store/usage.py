@@ -184,5 +184,6 @@ def _put(connection: Connection, rows: list[UsageRow]) -> bool:
         (row.model, row.cloud, row.calls, row.prompt_tokens, row.tokens, row.file_tokens, row.seconds) for row in rows
     ]
     with transaction(connection):
-        connection.executemany(_ADD, values)
+        # In one order everywhere, so that two processes never wait for each other's rows.
+        connection.executemany(_ADD, sorted(values))
     return True

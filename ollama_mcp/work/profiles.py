@@ -29,19 +29,17 @@ async def with_profile(
 
     Args:
         call: The context of the call.
-        arguments: The arguments; `model` names a profile.
+        arguments: The arguments; those whose `model` names no profile stay as they are.
         taken: The arguments that the tool takes.
 
     Raises:
         InvalidArgument: There is no such profile, nor a model of that name.
         OllamaMCPError: The store or the host fails.
     """
-    name = str(arguments["model"]).strip().removeprefix(PREFIX)
-    found = await call.store.profiles.find(owner(), name)
+    found = await find_profile(call, str(arguments["model"]))
     if found is None:
-        if await call.hosts.find_model(arguments["model"]) is not None:
-            return arguments, []
-        raise await _no_profile(call, name)
+        return arguments, []
+    name = str(arguments["model"]).strip().removeprefix(PREFIX)
     filled = {**arguments, "model": found.model}
     for member in ("system", "format"):
         if member in taken and not filled.get(member) and found.task.get(member):
@@ -52,6 +50,22 @@ async def with_profile(
     notes = await _version_notes(call, name, found)
     _fill_task(filled, found, taken, notes)
     return filled, notes
+
+
+async def find_profile(call: CallContext, model: str) -> Profile | None:
+    """The profile that the name of a model stands for; None where it is a model's own.
+
+    Raises:
+        InvalidArgument: There is no such profile, nor a model of that name.
+        OllamaMCPError: The store or the host fails.
+    """
+    if not model.strip().startswith(PREFIX):
+        return None
+    name = model.strip().removeprefix(PREFIX)
+    found = await call.store.profiles.find(owner(), name)
+    if found is None and await call.hosts.find_model(model) is None:
+        raise await _no_profile(call, name)
+    return found
 
 
 def _fill_task(filled: dict[str, Any], found: Profile, taken: Collection[str], notes: list[str]) -> None:

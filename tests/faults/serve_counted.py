@@ -33,9 +33,8 @@ def _make_and_remember(self: FreeListTransport, create_tls_context: Callable[[],
 
 def _count(*_: object) -> None:
     # Pools of threads keep their threads for the next work: their number is bounded, not zero.
-    threads = [
-        thread for thread in threading.enumerate() if not thread.name.startswith(("asyncio_", "AnyIO worker", "store_"))
-    ]
+    pools = ("asyncio_", "uvloop_", "AnyIO worker", "store_")
+    threads = [thread for thread in threading.enumerate() if not thread.name.startswith(pools)]
     counts = {
         "tasks": len(asyncio.all_tasks()),
         "threads": len(threads),

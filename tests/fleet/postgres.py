@@ -18,7 +18,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from ollama_mcp.store.postgres_schema import upgrade
+from ollama_mcp.store.postgres_schema import SCHEMA, upgrade
 from tests.installed import unavailable
 
 _PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
@@ -75,6 +75,12 @@ class Postgres:
         """Stop it: "fast", or "immediate" as in a crash."""
         self._run(["pg_ctl", "stop", "--wait", "--silent", "--mode", mode, "-D"])
 
+    def ask_passwords_of(self, user: str) -> None:
+        """Let a user in with a password alone."""
+        rules = self._data / "pg_hba.conf"
+        rules.write_text(f"local all {user} scram-sha-256\n{rules.read_text()}", encoding="utf-8")
+        self._run(["pg_ctl", "reload", "--silent", "-D"])
+
     def close(self) -> None:
         """Stop it for good."""
         self.stop("immediate")
@@ -119,3 +125,10 @@ def postgres() -> Generator[Postgres]:
             yield server
         finally:
             server.close()
+
+
+def renew(url: str) -> None:
+    """Make the tables of a database anew: a tenth of the time and of the disk that another database takes."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(SCHEMA)))
+        upgrade(connection, url)

@@ -1,15 +1,21 @@
 """Whose jobs are whose, how many there are, how long they stay, and how they end."""
 
 import asyncio
+import gc
 
 import pytest
 from mcp import Client
-from mcp.types import Implementation
+from mcp.types import CallToolResult, Implementation
 
 from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.server.caller import answer_deadline
+from ollama_mcp.server.confirmation import Consent, PendingConfirmations
+from ollama_mcp.server.job import Job
+from ollama_mcp.server.jobs import JobManager
 from ollama_mcp.settings import Settings
+from ollama_mcp.settings.model import PolicySettings
 from ollama_mcp.simulator import Answer, Simulator
+from ollama_mcp.work.progress import Progress
 from tests.confirmation.user import until
 from tests.jobs.support import CHAT, JOB, MODEL, WORDS, job_of
 from tests.support import connected, data, error, served, text, texts
@@ -160,3 +166,20 @@ async def test_over_http_without_sessions_the_id_is_what_a_client_knows(simulato
         name = job_of(await one.call_tool("ollama_chat", {**CHAT, "background": True}))
         assert not data(await one.call_tool(JOB, {}))["jobs"]
         assert texts(await other.call_tool(JOB, {"action": "result", "id": name}))
+
+
+async def test_of_jobs_that_are_forgotten_nothing_stays():
+    jobs = JobManager(1, keep_seconds=3_600, keep_cut_seconds=3_600, keep_bytes=1_000)
+    consent = Consent("ollama_chat", "", PolicySettings(), PendingConfirmations(), lambda: False)
+    before = _timers()
+    for _ in range(1_000):
+        jobs.keep(Job("ollama_chat", MODEL, None, Progress(None), consent), CallToolResult(content=[]))
+    # The loop drops those that are cancelled once they are a hundred, and most of all.
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert _timers() - before < 300
+    await jobs.aclose()
+
+
+def _timers() -> int:
+    return sum(isinstance(found, asyncio.TimerHandle) for found in gc.get_objects())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import subprocess
@@ -17,9 +18,10 @@ from ollama_mcp.settings import Settings
 from ollama_mcp.simulator import Answer, Simulator
 from ollama_mcp.store import Store
 from ollama_mcp.store.ledger import LedgerRow
+from tests.jobs.support import JOB, job_of, listed_once
 from tests.program import program
 from tests.security.team import team_at
-from tests.support import connected, error
+from tests.support import connected, data, error
 
 MODEL = "llama3.2:3b"
 
@@ -89,6 +91,30 @@ async def test_tokens_are_those_that_ollama_counts(
     used = of_model(calls(exported(tmp_path / "a"))[0], model)
     assert (used["prompt_tokens"], used["tokens"]) == (counted["prompt_tokens"], counted["tokens"])
     assert used["prompt_tokens"] > 0
+
+
+async def test_of_an_answer_that_is_cut_what_had_come_is_counted(simulator: Simulator, tmp_path: Path):
+    path, pieces = tmp_path / "store.sqlite3", ["word "] * 40
+    async with connected(simulator.url, **on(path)) as client:
+        ask = {"model": MODEL, "prompt": "question " * 50}
+        simulator.script(MODEL, Answer(pieces, no_done=True))
+        error(await client.call_tool("ollama_chat", ask), "interrupted")
+        simulator.script(MODEL, Answer(pieces, hold=asyncio.Event(), hold_after=20))
+        job = job_of(await client.call_tool("ollama_chat", {**ask, "background": True}))
+        await listed_once(client, lambda rows: "word word" in rows[job]["so_far"])
+        await client.call_tool(JOB, {"action": "cancel", "id": job})
+        # Nothing had come of this one.
+        simulator.script(MODEL, Answer(pieces, hold=asyncio.Event()))
+        job = job_of(await client.call_tool("ollama_chat", {**ask, "background": True}))
+        await client.call_tool(JOB, {"action": "cancel", "id": job})
+        local = data(await client.call_tool("ollama_status", {}))["usage"]["this_run"]["local"]
+    broken, cancelled, unheard = (row for row in calls(exported(path)) if row["tool"] == "ollama_chat")
+    assert [row["outcome"] for row in (broken, cancelled, unheard)] == ["interrupted", "cancelled", "cancelled"]
+    sums = of_model(broken), of_model(cancelled)
+    assert 30 <= sums[0]["tokens"] <= 60 and 5 <= sums[1]["tokens"] <= 30
+    assert all(40 <= one["prompt_tokens"] <= 130 for one in sums)
+    assert of_model(unheard)["tokens"] == of_model(unheard)["prompt_tokens"] == 0
+    assert (local["calls"], local["tokens"]) == (2, sums[0]["tokens"] + sums[1]["tokens"])
 
 
 async def test_the_rows_of_a_team_have_the_names_of_the_tokens(simulator: Simulator, tmp_path: Path):

@@ -97,6 +97,11 @@ def test_the_http_client_is_imported_with_the_first_call(tmp_path: Path) -> None
     assert libraries(modules) & LATER - {"rich"} == {"httpx", "httpcore"}
 
 
+def test_where_uvloop_is_not_installed_asyncio_serves(tmp_path: Path) -> None:
+    without = imported(tmp_path, f"import sys; sys.modules['uvloop'] = None; {SERVE}", INITIALIZE, INITIALIZED, STATUS)
+    assert "uvloop.loop" not in without
+
+
 # Says so once the last of what is loaded in the background is there.
 WATCH = """
 import os, sys, threading, time

@@ -15,7 +15,7 @@ from tests.jobs.support import job_of
 from tests.security.team import Vouched, team_at
 from tests.support import data, error, served, texts, until
 from tests.tasks.support import COMPARE, METHODS
-from tests.tasks.test_wire import about, declared
+from tests.tasks.test_wire import Stream, about, declared
 from tests.transports.wire import HttpPeer, call
 
 MODEL, OTHER = "llama3.2:3b", "qwen3:4b"
@@ -88,6 +88,36 @@ async def test_the_task_of_another_token(simulator: Simulator, tmp_path: Path) -
         assert not simulator.disconnects
         await post("user", about("tasks/cancel", task))
         await until(lambda: simulator.disconnects)
+
+
+async def test_listening_to_the_task_of_another_token(simulator: Simulator, tmp_path: Path) -> None:
+    """B07: it is not acknowledged, and nothing is told of it, neither as it is nor as it changes."""
+    simulator.script(MODEL, *[Answer(text="never", hold="gate")] * 4)
+    async with team_at(simulator.url, tmp_path, jobs={"grace_seconds": 0.0}) as team:
+
+        async def ask(name: str, message: Any, **headers: str) -> dict[str, Any]:
+            return (await team.peer.post(message, "modern", **headers, **team.headers(name))).messages[-1]["result"]
+
+        begin = declared(call(1, "ollama_compare", era="modern", **COMPARE))
+        tasks = {name: (await ask(name, begin))["taskId"] for name in ("user", "other", "admin")}
+        ids = list(tasks.values())
+        async with (
+            Stream(team.peer, team.headers("reader"), taskIds=ids) as reader,
+            Stream(team.peer, team.headers("admin"), taskIds=ids) as admin,
+            Stream(team.peer, team.headers("other"), taskIds=ids) as other,
+            Stream(team.peer, team.headers("user"), taskIds=ids) as user,
+        ):
+            seen = {"reader": reader, "admin": admin, "other": other, "user": user}
+            for name, stream in seen.items():
+                own = [tasks[name]] if name in tasks else []
+                assert (await stream.next())["params"]["notifications"] == {"taskIds": own}, name
+            for status in ("working", "cancelled"):
+                # Whoever must not be told of the others' is told of its own after theirs.
+                for name in tasks:
+                    if status == "cancelled":
+                        await ask(name, about("tasks/cancel", tasks[name]), Mcp_Name=tasks[name])
+                    told = (await seen[name].next())["params"]
+                    assert (told["taskId"], told["status"]) == (tasks[name], status)
 
 
 async def test_calls_beyond_the_limit_by_tasks(simulator: Simulator, tmp_path: Path) -> None:

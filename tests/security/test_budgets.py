@@ -68,6 +68,13 @@ async def test_a_restart_sets_nothing_back(simulator: Simulator, tmp_path: Path,
             assert not await is_used_up(client)
 
 
+async def test_an_answer_that_breaks_off_is_counted(simulator: Simulator, tmp_path: Path) -> None:
+    simulator.script(MODEL, Answer(["word "] * 40, no_done=True))
+    async with team_at(simulator.url, tmp_path, **given(tmp_path)) as team, team.client("user") as client:
+        error(await client.call_tool("ollama_chat", CALL), "interrupted")
+        assert await is_used_up(client)
+
+
 async def test_yesterdays_tokens_are_no_longer_counted(simulator: Simulator, tmp_path: Path) -> None:
     async with team_at(simulator.url, tmp_path / "1", **given(tmp_path)) as team, team.client("user") as client:
         await client.call_tool("ollama_chat", CALL)

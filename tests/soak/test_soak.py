@@ -24,7 +24,8 @@ from bench.clients import Process
 from ollama_mcp.simulator import Fault, Simulator
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "600"))
-CALLS = int(os.environ.get("SOAK_CALLS", "20000"))
+# Half of them fill whatever keeps what was used last, such as the 4,096 models that were asked for last.
+CALLS = int(os.environ.get("SOAK_CALLS", "120000"))
 IN_FLIGHT = 16
 # The share of the run after which nothing may grow.
 WARM = 0.5
@@ -149,6 +150,9 @@ async def _run(process: Process) -> tuple[Arguments, Arguments, Counter[str]]:
             made += 1
             await client.one(made)
 
+    # More words than are kept.
+    words = [" ".join(f"word{number}" for number in range(first, first + 500)) for first in range(0, 10_000, 500)]
+    await process.ask("tools/call", {"name": "ollama_search", "arguments": {"query": "word1", "texts": words}})
     found: list[Arguments] = []
     for share in (WARM, 1.0):
         await asyncio.gather(*(work(share * CALLS, share * SECONDS) for _ in range(IN_FLIGHT)))

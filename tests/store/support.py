@@ -2,28 +2,67 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ollama_mcp.store import BatchRun, Store
 
 ROOT = Path(__file__).resolve().parents[2]
-_HEAD = "import asyncio, sys\nfrom pathlib import Path\nfrom ollama_mcp.store import Store\n"
+_HEAD = """
+import asyncio, sys
+from pathlib import Path
+from ollama_mcp.store import Store
+
+def store_of(place):
+    return Store(Path(place), url=place if "://" in place else "")
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a store is: a file, or a database beside a file for what is known of the files of this machine."""
+
+    path: Path
+    url: str = ""
+
+    def __str__(self) -> str:
+        return self.url or str(self.path)
+
+    def made(self, **options: Any) -> Store:
+        """A store there."""
+        return Store(self.path, url=self.url, **options)
+
+    def query(self, statement: str, *values: object) -> list[Any]:
+        """Run a statement there, beside whoever uses it: to make what is kept older than it is."""
+        if not self.url:
+            return query(self.path, statement, *values)
+        import psycopg
+
+        with psycopg.connect(self.url) as connection:
+            connection.execute("SET LOCAL search_path TO ollama_mcp")
+            cursor = connection.execute(statement.replace("?", "%s").encode(), values)
+            return cursor.fetchall() if cursor.description else []
 
 
 @asynccontextmanager
-async def opened(path: Path | None, **options: Any) -> AsyncGenerator[Store]:
+async def opened(where: Path | Place | None, **options: Any) -> AsyncGenerator[Store]:
     """A store that is closed at the end of the block."""
-    store = Store(path, **options)
+    store = _made(where, options)
     try:
         yield store
     finally:
         await store.aclose()
+
+
+def _made(where: Path | Place | None, options: dict[str, Any]) -> Store:
+    return where.made(**options) if isinstance(where, Place) else Store(where, **options)
 
 
 async def begun(store: Store, key: str = "key", total: int | None = None) -> BatchRun:
@@ -33,8 +72,7 @@ async def begun(store: Store, key: str = "key", total: int | None = None) -> Bat
 
 async def fill(run: BatchRun, rows: range, size: int = 100) -> None:
     """Save rows that succeeded, each with its number and as many bytes."""
-    for row in rows:
-        await run.save(row, record(row, size), error=False)
+    await asyncio.gather(*(run.save(row, record(row, size), error=False) for row in rows))
 
 
 def record(row: int, size: int = 100) -> bytes:
@@ -70,7 +108,7 @@ def bytes_in(folder: Path) -> list[bytes]:
 
 @contextmanager
 def child(code: str, *arguments: object) -> Generator[subprocess.Popen[str]]:
-    """Another process that runs code with `Store`, `asyncio`, `sys` and `Path` at hand; it is dead after the block."""
+    """Another process that runs code, with what `_HEAD` names at hand; it is dead after the block."""
     command = [sys.executable, "-c", _HEAD + code, *map(str, arguments)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:

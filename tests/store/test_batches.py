@@ -10,11 +10,11 @@ import pytest
 
 from ollama_mcp.errors import DiskError
 from ollama_mcp.store import BatchRun, RowResult, Store
-from tests.store.support import begun, bytes_in, child, fill, opened, query, record, rows_of
+from tests.store.support import Place, begun, bytes_in, child, fill, opened, record, rows_of
 
 SAVING = """
 async def main():
-    store = Store(Path(sys.argv[1]))
+    store = store_of(sys.argv[1])
     run = await store.batches.open("key", total=None, metadata={})
     rows = iter(range(1_000_000))
     async def saver():
@@ -38,12 +38,12 @@ async def test_a_new_run_has_nothing(store: Store) -> None:
     assert await run.missing(0, 3) == [0, 1, 2, 3]
 
 
-async def test_a_run_goes_on_where_it_stopped(path: Path) -> None:
-    async with opened(path) as store:
+async def test_a_run_goes_on_where_it_stopped(place: Place) -> None:
+    async with opened(place) as store:
         run = await store.batches.open("key", total=None, metadata={"began": 1})
         await run.save(4, b"four", error=False)
         await run.save(2, b"two", error=True)
-    async with opened(path) as store:
+    async with opened(place) as store:
         run = await store.batches.open("key", total=9, metadata={"began": 2})
         assert (run.total, run.metadata, run.done, run.failed) == (9, {"began": 1}, 1, 1)
         assert await run.missing(1, 5) == [1, 3, 5]
@@ -93,9 +93,9 @@ async def test_a_saver_that_is_cancelled_does_not_disturb_the_others(run: BatchR
     assert set(range(20)) - {7} <= {row for row, _, _ in await rows_of(run)}
 
 
-async def test_savers_end_with_the_event_loop(path: Path) -> None:
+async def test_savers_end_with_the_event_loop(place: Place) -> None:
     # As at the end of a server: every task is cancelled, the one that writes for the others too.
-    async with opened(path) as store:
+    async with opened(place) as store:
         run = await begun(store)
         before = asyncio.all_tasks()
         saver = asyncio.create_task(run.save(1, b"one", error=False))
@@ -146,8 +146,8 @@ async def test_a_reset_run_begins_anew(store: Store, run: BatchRun) -> None:
     assert await rows_of(await begun(store)) == [(1, b"again", False)]
 
 
-async def test_a_removed_run_leaves_no_word_in_any_file(store: Store, path: Path) -> None:
-    run = await store.batches.open("key", total=None, metadata={"of": "SECRET"})
+async def test_a_removed_run_leaves_no_word_in_any_file(file_store: Store, path: Path) -> None:
+    run = await file_store.batches.open("key", total=None, metadata={"of": "SECRET"})
     await asyncio.gather(*(run.save(row, b"SECRET" * 500, error=False) for row in range(2_500)))
     before = bytes_in(path.parent)
     assert any(b"SECRET" in content for content in before)
@@ -170,42 +170,42 @@ async def test_a_removed_run_takes_no_more_rows(store: Store, run: BatchRun) -> 
     assert new.done == 0
 
 
-async def test_a_run_that_nobody_touched_for_a_month_is_deleted_when_a_batch_is_opened(path: Path) -> None:
-    async with opened(path) as store:
+async def test_a_run_that_nobody_touched_for_a_month_is_deleted_when_a_batch_is_opened(place: Place) -> None:
+    async with opened(place) as store:
         for key in ("old", "older", "fresh"):
             await fill(await begun(store, key), range(3))
     month = 30 * 86_400
-    query(path, "UPDATE runs SET touched = touched - ? WHERE key = 'old'", month - 60)
-    query(path, "UPDATE runs SET touched = touched - ? WHERE key = 'older'", month + 60)
-    async with opened(path) as store:
+    place.query("UPDATE runs SET touched = touched - ? WHERE key = 'old'", month - 60)
+    place.query("UPDATE runs SET touched = touched - ? WHERE key = 'older'", month + 60)
+    async with opened(place) as store:
         await begun(store, "new")
         assert [(await begun(store, key)).done for key in ("old", "older", "fresh")] == [3, 0, 3]
 
 
-async def test_an_old_run_that_is_asked_for_again_goes_on(path: Path) -> None:
-    async with opened(path) as store:
+async def test_an_old_run_that_is_asked_for_again_goes_on(place: Place) -> None:
+    async with opened(place) as store:
         await fill(await begun(store), range(3))
-        query(path, "UPDATE runs SET touched = 0")
+        place.query("UPDATE runs SET touched = 0")
         assert (await begun(store)).done == 3
 
 
-async def test_a_long_run_stays_fresh_while_it_is_worked_on(path: Path) -> None:
-    async with opened(path) as store:
+async def test_a_long_run_stays_fresh_while_it_is_worked_on(place: Place) -> None:
+    async with opened(place) as store:
         run = await begun(store)
-        query(path, "UPDATE runs SET touched = 0")
+        place.query("UPDATE runs SET touched = 0")
         await run.save(1, b"one", error=False)
         await begun(store, "new")
         await run.save(2, b"two", error=False)
         assert run.done == 2
 
 
-async def test_a_removal_that_was_cut_short_is_ended_by_the_next_batch(path: Path) -> None:
-    async with opened(path) as store:
+async def test_a_removal_that_was_cut_short_is_ended_by_the_next_batch(place: Place) -> None:
+    async with opened(place) as store:
         await fill(await begun(store), range(3))
-        query(path, "UPDATE runs SET key = NULL")
+        place.query("UPDATE runs SET key = NULL")
         assert (await begun(store)).done == 0
-    assert query(path, "SELECT count(*) FROM records") == [(0,)]
-    assert query(path, "SELECT key FROM runs") == [("key",)]
+    assert place.query("SELECT count(*) FROM records") == [(0,)]
+    assert place.query("SELECT key FROM runs") == [("key",)]
 
 
 async def test_in_memory_a_run_lasts_as_long_as_the_process(path: Path) -> None:
@@ -218,10 +218,10 @@ async def test_in_memory_a_run_lasts_as_long_as_the_process(path: Path) -> None:
         assert (await begun(store)).done == 0
 
 
-async def test_nothing_that_was_confirmed_is_lost_to_a_kill(path: Path) -> None:
+async def test_nothing_that_was_confirmed_is_lost_to_a_kill(place: Place) -> None:
     confirmed: set[int] = set()
     for killed in range(1, 4):
-        with child(SAVING, path) as process:
+        with child(SAVING, place) as process:
             assert process.stdout
             for line in process.stdout:
                 confirmed.add(int(line))
@@ -230,10 +230,10 @@ async def test_nothing_that_was_confirmed_is_lost_to_a_kill(path: Path) -> None:
                     break
             # What it confirmed until the signal came; a last line may be cut.
             confirmed |= {int(line) for line in process.stdout.read().split("\n")[:-1]}
-        async with opened(path) as store:
+        async with opened(place) as store:
             kept = {row: text for row, text, _ in await rows_of(await begun(store))}
         assert confirmed <= set(kept)
         assert all(kept[row] == b"row %d" % row for row in kept)
         # Beyond what was confirmed, at most what was being saved.
         assert len(kept) <= len(confirmed) + 8 * killed
-        assert query(path, "PRAGMA integrity_check") == [("ok",)]
+        assert place.url or place.query("PRAGMA integrity_check") == [("ok",)]

@@ -9,7 +9,7 @@ import pytest
 
 from ollama_mcp.store import Store
 from ollama_mcp.store.embeddings import MAX_MEMORY_BYTES
-from tests.store.support import opened, query
+from tests.store.support import Place, opened
 
 VECTOR = bytes(range(256)) * 4
 
@@ -39,27 +39,27 @@ async def test_nothing_is_asked_and_nothing_put(store: Store) -> None:
     assert await store.embeddings.get("m:0", []) == {}
 
 
-async def test_many_come_back_as_they_were(path: Path) -> None:
+async def test_many_come_back_as_they_were(place: Place) -> None:
     # More than SQLite takes as parameters of one statement, and more than one page.
-    async with opened(path) as store:
+    async with opened(place) as store:
         await store.embeddings.put("m:0", numbered(range(10_000)))
-    async with opened(path) as store:
+    async with opened(place) as store:
         found = await store.embeddings.get("m:0", hashes(range(10_000)))
     assert found == dict(numbered(range(10_000)))
 
 
-async def test_putting_again_keeps_one_of_each(store: Store, path: Path) -> None:
+async def test_putting_again_keeps_one_of_each(store: Store, place: Place) -> None:
     await store.embeddings.put("m:0", [*numbered(range(3)), *numbered(range(2))])
     await store.embeddings.put("m:0", numbered(range(5)))
-    assert query(path, "SELECT count(*), sum(bytes) FROM embedding_keys") == [(5, 5 * 1_008)]
-    assert query(path, "SELECT count(*) FROM vectors") == [(5,)]
-    assert query(path, "SELECT bytes FROM embedding_size") == [(5 * 1_008,)]
+    assert place.query("SELECT count(*), sum(bytes) FROM embedding_keys") == [(5, 5 * 1_008)]
+    assert place.query("SELECT count(*) FROM vectors") == [(5,)]
+    assert place.query("SELECT bytes FROM embedding_size") == [(5 * 1_008,)]
 
 
-async def test_what_was_not_used_for_longest_goes_first(path: Path) -> None:
-    async with opened(path, embeddings_mb=3) as store:
+async def test_what_was_not_used_for_longest_goes_first(place: Place) -> None:
+    async with opened(place, embeddings_mb=3) as store:
         await store.embeddings.put("m:0", numbered(range(2_500)))
-        query(path, "UPDATE embedding_keys SET used = used - 1")
+        place.query("UPDATE embedding_keys SET used = used - 1")
         # Reading the first ones makes them the last to go.
         assert len(await store.embeddings.get("m:0", hashes(range(100)))) == 100
         await store.embeddings.put("m:0", numbered(range(2_500, 3_000)))
@@ -67,24 +67,24 @@ async def test_what_was_not_used_for_longest_goes_first(path: Path) -> None:
     assert set(hashes(range(100))) | set(hashes(range(2_500, 3_000))) <= set(kept)
     size = sum(map(len, kept.values()))
     assert 2_600_000 < size <= 2_700_000
-    assert query(path, "SELECT bytes FROM embedding_size") == [(size,)]
-    assert query(path, "SELECT sum(length(vector)) FROM vectors") == [(size,)]
+    assert place.query("SELECT bytes FROM embedding_size") == [(size,)]
+    assert place.query("SELECT sum(length(vector)) FROM vectors") == [(size,)]
 
 
-async def test_a_smaller_bound_is_met_with_the_next_vector(path: Path) -> None:
-    async with opened(path) as store:
+async def test_a_smaller_bound_is_met_with_the_next_vector(place: Place) -> None:
+    async with opened(place) as store:
         await store.embeddings.put("m:0", numbered(range(5_000)))
-    async with opened(path, embeddings_mb=1) as store:
+    async with opened(place, embeddings_mb=1) as store:
         await store.embeddings.put("m:0", numbered(range(5_000, 5_001)))
         kept = await store.embeddings.get("m:0", hashes(range(5_001)))
     assert sum(map(len, kept.values())) <= 900_000
     assert hashes(range(5_000, 5_001))[0] in kept
 
 
-async def test_reading_on_the_same_day_writes_nothing(store: Store, path: Path) -> None:
-    await store.embeddings.put("m:0", numbered(range(100)))
+async def test_reading_on_the_same_day_writes_nothing(file_store: Store, path: Path) -> None:
+    await file_store.embeddings.put("m:0", numbered(range(100)))
     before = os.stat(f"{path}-wal").st_size
-    await store.embeddings.get("m:0", hashes(range(100)))
+    await file_store.embeddings.get("m:0", hashes(range(100)))
     assert os.stat(f"{path}-wal").st_size == before
 
 

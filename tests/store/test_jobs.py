@@ -19,7 +19,7 @@ from ollama_mcp.store.jobs import JobUpdate, KeepLimits, StoredJob
 from ollama_mcp.store.processes import ProcessIdentity, has_ended, this_process
 from ollama_mcp.store.tables import APPLICATION_ID, MIGRATIONS
 from tests.cli.support import run
-from tests.store.support import begun, bytes_in, fill, is_there, opened, query
+from tests.store.support import Place, begun, bytes_in, fill, is_there, opened, query
 
 KEEP = KeepLimits(seconds=3_600, cut_seconds=60, count=3, bytes=1_000)
 
@@ -39,10 +39,10 @@ async def names(store: Store) -> list[str]:
     return [stored.id for stored in await store.jobs.listed("local")]
 
 
-async def test_only_its_owner_writes_a_job(store: Store, path: Path) -> None:
+async def test_only_its_owner_writes_a_job(store: Store, place: Place) -> None:
     mine = job("a")
     await store.jobs.add(mine)
-    async with opened(path) as other:
+    async with opened(place) as other:
         (theirs,) = await other.jobs.running()
         assert await other.jobs.take(theirs)
         assert not await other.jobs.take(mine)
@@ -61,12 +61,12 @@ async def test_of_the_ended_jobs_the_newest_stay(store: Store, text: str) -> Non
     assert await names(store) == (["e", "d"] if text else ["e", "d", "c"])
 
 
-async def test_what_is_too_old_goes_and_leaves_no_trace(store: Store, path: Path) -> None:
-    await ended(store, "a", "SECRET" * 10)
+async def test_what_is_too_old_goes_and_leaves_no_trace(file_store: Store, path: Path) -> None:
+    await ended(file_store, "a", "SECRET" * 10)
     query(path, "UPDATE jobs SET touched = touched - 3601")
-    await ended(store, "b")
-    assert await names(store) == ["b"]
-    await store.aclose()
+    await ended(file_store, "b")
+    assert await names(file_store) == ["b"]
+    await file_store.aclose()
     assert not any(b"SECRET" in content for content in bytes_in(path.parent))
 
 
@@ -122,11 +122,11 @@ async def test_a_file_that_cannot_be_copied_stays_as_it_is(path: Path) -> None:
     assert query(path, "PRAGMA user_version") == [(before,)]
 
 
-async def test_the_command_line_shows_and_deletes_what_is_kept(store: Store, path: Path) -> None:
-    await ended(store, "a", "SECRET")
-    await store.jobs.add(job("b"))
-    await fill(await begun(store), range(3))
-    await store.embeddings.put("m:0", [(b"text", b"0000")])
+async def test_the_command_line_shows_and_deletes_what_is_kept(file_store: Store, path: Path) -> None:
+    await ended(file_store, "a", "SECRET")
+    await file_store.jobs.add(job("b"))
+    await fill(await begun(file_store), range(3))
+    await file_store.embeddings.put("m:0", [(b"text", b"0000")])
     option = f"--set=store.path={path}"
     shown = await run("store", "show", option)
     assert shown.code == 0 and str(path) in shown.out
@@ -136,8 +136,8 @@ async def test_the_command_line_shows_and_deletes_what_is_kept(store: Store, pat
     purged = await run("store", "purge", option)
     assert "Deleted: 1 jobs, 1 unfinished batches, 0 profiles, all embeddings" in purged.out, purged.err
     # Its process, which is this one, is still there.
-    assert await names(store) == ["b"]
-    assert await store.embeddings.get("m:0", [b"text"]) == {}
+    assert await names(file_store) == ["b"]
+    assert await file_store.embeddings.get("m:0", [b"text"]) == {}
     assert query(path, "SELECT count(*) FROM records") == [(0,)]
 
 

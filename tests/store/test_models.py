@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from ollama_mcp.store import Store, Tuning
-from tests.store.support import opened, query
+from tests.store.support import Place, opened
 from tests.support import until
 
 DIGEST = "ab" * 32
@@ -80,11 +78,11 @@ async def test_the_last_look_at_the_gpu_counts(store: Store) -> None:
     assert await store.models.gpu_placements() == {DIGEST: False, "cd" * 32: True}
 
 
-async def test_notes_outlive_the_process(path: Path) -> None:
-    async with opened(path) as store:
+async def test_notes_outlive_the_process(place: Place) -> None:
+    async with opened(place) as store:
         await store.models.record_token_estimate(DIGEST, 100, 130)
         await store.models.record_gpu_placement(DIGEST, True)
-    async with opened(path) as store:
+    async with opened(place) as store:
         assert await store.models.token_ratio(DIGEST) == pytest.approx(1.3)
         assert await store.models.on_gpu(DIGEST) is True
         # The sample of the first process counts: this is the second.
@@ -92,28 +90,28 @@ async def test_notes_outlive_the_process(path: Path) -> None:
         assert await store.models.token_ratio(DIGEST) == pytest.approx(1.95)
 
 
-async def test_notes_of_two_servers_do_not_erase_each_other(path: Path) -> None:
-    async with opened(path) as one, opened(path) as other:
+async def test_notes_of_two_servers_do_not_erase_each_other(place: Place) -> None:
+    async with opened(place) as one, opened(place) as other:
         assert await one.models.token_ratio(DIGEST) is await other.models.token_ratio(DIGEST) is None
         await one.models.record_token_estimate(DIGEST, 100, 130)
         await other.models.record_gpu_placement(DIGEST, True)
-    async with opened(path) as store:
+    async with opened(place) as store:
         assert await store.models.token_ratio(DIGEST) == pytest.approx(1.3)
         assert await store.models.on_gpu(DIGEST) is True
 
 
 @pytest.mark.slow
-async def test_what_was_learnt_is_written_while_the_server_runs(store: Store, path: Path) -> None:
+async def test_what_was_learnt_is_written_while_the_server_runs(store: Store, place: Place) -> None:
     await store.models.record_token_estimate(DIGEST, 100, 130)
-    await until(lambda: query(path, "SELECT samples FROM models") == [(1,)])
+    await until(lambda: place.query("SELECT samples FROM models") == [(1,)])
 
 
-async def test_a_tuning_is_kept_by_host_model_and_digest(path: Path) -> None:
+async def test_a_tuning_is_kept_by_host_model_and_digest(place: Place) -> None:
     found = Tuning(8, "slots", 6, {1: 2.5, 2: 5.0, 8: 17.0})
-    async with opened(path) as store:
+    async with opened(place) as store:
         await store.tunings.keep("http://a:1", "m", DIGEST, Tuning(2, "engine"))
         await store.tunings.keep("http://a:1", "m", DIGEST, found)
-    async with opened(path) as store:
+    async with opened(place) as store:
         assert await store.tunings.find("http://a:1", "m", DIGEST) == found
         for other in (("http://b:1", "m", DIGEST), ("http://a:1", "n", DIGEST), ("http://a:1", "m", "0")):
             assert await store.tunings.find(*other) is None

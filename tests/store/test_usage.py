@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from ollama_mcp.store import Store, UsageRow, UsageSummary, UsageTotals
-from tests.store.support import child, files_in, finish, is_there, opened, query
+from tests.store.support import Place, child, files_in, finish, is_there, opened
 from tests.support import until
 
 COUNTING = """
 async def main():
-    store = Store(Path(sys.argv[1]))
+    store = store_of(sys.argv[1])
     print("ready", flush=True)
     sys.stdin.readline()
     for _ in range(50):
@@ -51,11 +51,11 @@ async def test_the_cloud_is_counted_apart(store: Store) -> None:
     assert (run.local_total.tokens, run.cloud_total.tokens, run.cloud_total.calls) == (5, 14, 2)
 
 
-async def test_this_run_is_told_from_all_time(path: Path) -> None:
-    async with opened(path) as store:
+async def test_this_run_is_told_from_all_time(place: Place) -> None:
+    async with opened(place) as store:
         count(store)
         count(store, "old")
-    async with opened(path) as store:
+    async with opened(place) as store:
         count(store)
         totals = await store.usage.totals()
     assert {row.model: row.calls for row in totals.session.local} == {"m": 1}
@@ -63,10 +63,10 @@ async def test_this_run_is_told_from_all_time(path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_counts_of_one_server_are_written_while_it_runs(store: Store, path: Path) -> None:
+async def test_counts_of_one_server_are_written_while_it_runs(store: Store, place: Place) -> None:
     await store.models.token_ratio("opens the file")
     count(store)
-    await until(lambda: query(path, "SELECT calls FROM usage") == [(1,)])
+    await until(lambda: place.query("SELECT calls FROM usage") == [(1,)])
 
 
 async def test_counting_switched_off_counts_nothing_and_says_so(path: Path) -> None:
@@ -82,8 +82,8 @@ async def test_several_who_ask_at_once_count_nothing_twice(store: Store) -> None
     assert {totals.all_time.local_total.calls for totals in asked} == {1}
 
 
-async def test_counts_of_several_processes_add_up(path: Path) -> None:
-    with child(COUNTING, path) as one, child(COUNTING, path) as other:
+async def test_counts_of_several_processes_add_up(place: Place) -> None:
+    with child(COUNTING, place) as one, child(COUNTING, place) as other:
         for process in (one, other):
             assert process.stdout and process.stdout.readline() == "ready\n"
         for process in (one, other):
@@ -92,7 +92,7 @@ async def test_counts_of_several_processes_add_up(path: Path) -> None:
             process.stdin.flush()
         finish(one)
         finish(other)
-    async with opened(path) as store:
+    async with opened(place) as store:
         (row,) = (await store.usage.totals()).all_time.local
     assert row == UsageRow("shared", False, 100, 200, 300, 100, 50.0)
-    assert files_in(path.parent) == ["store.sqlite3"]
+    assert place.url or files_in(place.path.parent) == ["store.sqlite3"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -185,12 +185,12 @@ async def test_the_extension_is_declared_by_discovery_and_by_no_handshake(simula
 class Stream:
     """A stream of subscriptions/listen."""
 
-    def __init__(self, client: Peer, **notifications: Any) -> None:
-        self._client = client
+    def __init__(self, client: HttpPeer, headers: Mapping[str, str] = {}, **notifications: Any) -> None:
+        self._client, self._headers = client, headers
         self._asked = declared(modern("sub", "subscriptions/listen", {"notifications": notifications}))
 
     async def __aenter__(self) -> Stream:
-        self._reader, self._writer = await self._client.open(*self._client.head(self._asked, "modern"))
+        self._reader, self._writer = await self._client.open(*self._client.head(self._asked, "modern", **self._headers))
         head = await self._reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200"), head
         return self

@@ -56,6 +56,11 @@ async def _checks(options: argparse.Namespace) -> AsyncGenerator[Check]:
         return
     yield check_settings(loaded)
     store = Store.from_settings(loaded.settings)
+    if store.url:
+        from ollama_mcp.cli.doctor.database import check_database
+
+        async for check in check_database(store.url):
+            yield check
     try:
         async for check in _of_ollama(loaded, hosts, store):
             yield check

@@ -12,6 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
+from typing import cast
 
 import anyio
 
@@ -97,8 +98,8 @@ class LineReader(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport, to pause and close it."""
-        assert isinstance(transport, asyncio.ReadTransport)
-        self._transport = transport
+        # Not checked: the transports of uvloop have the methods, but not the base class.
+        self._transport = cast("asyncio.ReadTransport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Queue the lines that are whole now."""
@@ -164,8 +165,7 @@ class LineWriter(asyncio.BaseProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.WriteTransport", transport)
 
     def pause_writing(self) -> None:
         """The buffer is full: callers of `write` wait."""

@@ -92,6 +92,7 @@ async def run(
             hosts.loaded_models.record_num_ctx(model, num_ctx)
         client = hosts.client()
         stream = client.chat(request) if isinstance(request, ChatRequest) else client.generate(request)
+        stream.prompt_tokens = prepared.fit.tokens
         try:
             with call.in_use.track(model) as earlier:
                 if on_first_chunk is not None and request.stream:
@@ -108,11 +109,12 @@ async def run(
             request = request.model_copy(update={"options": {**(request.options or {}), "num_ctx": fit.num_ctx}})
         except NotInTime:
             hosts.loaded_models.record_duration(model, monotonic() - began)
-        except Timeout:
-            if not request.stream and not request.within and request.options:
+        except BaseException as error:
+            if isinstance(error, Timeout) and not request.stream and not request.within and request.options:
                 # The next answers are streamed, so that they may take longer.
                 limit = request.options["num_predict"]
                 hosts.loaded_models.record_pace(model, call.settings.timeouts.idle / limit)
+            _record_cut(call, stream, prepared, monotonic() - began)
             raise
         else:
             break
@@ -215,6 +217,21 @@ async def _record(call: CallContext, whole: Chunk, prepared: PreparedRequest) ->
         file_tokens=prepared.request.file_tokens,
         seconds=(stats.total_duration or 0) / 1e9,
     )
+
+
+def _record_cut(
+    call: CallContext, stream: ChatStream | GenerateStream, prepared: PreparedRequest, seconds: float
+) -> None:
+    """Count what the host did for an answer that was cancelled or broke off: the estimate of what had come."""
+    if (stats := stream.stats) is not None:
+        call.store.usage.count(
+            prepared.model,
+            cloud=parse_name(prepared.model).is_cloud,
+            prompt_tokens=stats.prompt_eval_count or 0,
+            tokens=stats.eval_count or 0,
+            file_tokens=prepared.request.file_tokens,
+            seconds=seconds,
+        )
 
 
 async def _gpu_notes(call: CallContext, prepared: PreparedRequest) -> list[str]:

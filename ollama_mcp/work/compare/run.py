@@ -31,6 +31,7 @@ from ollama_mcp.work.cloud_policy import check_cloud_policy
 from ollama_mcp.work.compare.prompts import read_prompts
 from ollama_mcp.work.compare.results import SUFFIXES, Comparison, ModelResult, Trial, error_line, render_file
 from ollama_mcp.work.model_watch import ModelWatch
+from ollama_mcp.work.profiles import with_profile
 from ollama_mcp.work.threads import open_in_thread
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class ComparisonSpec:
     """What to compare.
 
     Args:
-        models: Names of two to twenty models.
+        models: Names of two to twenty models, or profiles ("profile:NAME").
         prompt: The prompt; or `prompts_file`.
         prompts_file: A file of prompts, as `read_prompts` takes it.
         system: The system prompt for all models, or "".
@@ -117,15 +118,24 @@ def _check(spec: ComparisonSpec) -> None:
 
 async def _run_all(call: CallContext, spec: ComparisonSpec, prompts: Sequence[str]) -> Comparison:
     results: list[ModelResult] = []
+    # Before any is asked: there may be no such profile.
+    models = [str((await _filled(call, spec, name.strip(), ""))[0]["model"]) for name in spec.models]
     async with call.progress.phase(f"comparing {len(spec.models)} models"):
-        for name in spec.models:
-            results.append(await _ModelRun(call, spec, prompts, name.strip(), len(results)).run())
+        for name, model in zip(spec.models, models, strict=True):
+            result = await _ModelRun(call, spec, prompts, name.strip(), model, len(results)).run()
+            results.append(replace(result, model=name.strip()))
     if not any(result.answered for result in results):
         raise _no_answer_error(results)
     # What is true of all models is said once, for the whole comparison.
     shared = [note for note in results[0].notes if all(note in result.notes for result in results)]
     own = [replace(result, notes=[note for note in result.notes if note not in shared]) for result in results]
     return Comparison(spec.system, prompts, own, shared)
+
+
+async def _filled(call: CallContext, spec: ComparisonSpec, name: str, prompt: str) -> tuple[dict[str, Any], list[str]]:
+    """What to ask the model or profile of a name, by the names of arguments, and notes on it."""
+    arguments = {"model": name, "prompt": prompt, "system": spec.system}
+    return await with_profile(call, arguments, ("system", "format", "options"))
 
 
 def _write(comparison: Comparison, output: Output) -> Comparison:
@@ -155,15 +165,18 @@ class _ModelRun:
         call: The context of the call.
         spec: What to compare.
         prompts: The prompts.
-        model: The model.
+        name: The name that was given.
+        model: The model of that name, or of that profile.
         index: How many models were asked before.
     """
 
-    def __init__(self, call: CallContext, spec: ComparisonSpec, prompts: Sequence[str], model: str, index: int) -> None:
+    def __init__(
+        self, call: CallContext, spec: ComparisonSpec, prompts: Sequence[str], name: str, model: str, index: int
+    ) -> None:
         self._call = call
         self._spec = spec
         self._prompts = prompts
-        self._model = model
+        self._name, self._model = name, model
         self._done = index * len(prompts)
         self._has_first_token = False
 
@@ -179,6 +192,8 @@ class _ModelRun:
             # The host is gone; or the model was replaced, and which answers are of which model nobody knows.
             return ModelResult(self._model, [Trial(1, error=error)])
         notes = [*_collect_notes(trials), *([f"{self._model} was already loaded."] if was_loaded else [])]
+        if self._name != self._model:
+            notes.insert(0, f"It is {self._model}, as the profile has it.")
         result = ModelResult(self._model, trials, notes)
         return await self._with_memory(result) if result.answered else result
 
@@ -215,19 +230,22 @@ class _ModelRun:
     async def _ask(self, number: int) -> Trial:
         from ollama_mcp.api import ChatMessage, ChatRequest
 
-        call, spec, prompt = self._call, self._spec, self._prompts[number - 1]
+        call, spec, text = self._call, self._spec, self._prompts[number - 1]
+        arguments, notes = await _filled(call, spec, self._name, text)
+        prompt, system, limit = arguments["prompt"], arguments["system"], await self._answer_limit()
         if spec.prompts_file:
             await check_cloud_policy(call, self._model, "cloud_files")
         inference = InferenceRequest(
             "chat",
             self._model,
             include=["stats"],
-            options=await self._answer_limit(),
+            format=arguments.get("format"),
+            options={**limit, **arguments.get("options", {})} or None,
             images=spec.images,
-            file_tokens=estimate_tokens(prompt) if spec.prompts_file else 0,
+            file_tokens=estimate_tokens(text) if spec.prompts_file else 0,
         )
-        prepared = await prepare(call, inference, [spec.system, prompt])
-        turns = [ChatMessage(role="system", content=spec.system)] if spec.system else []
+        prepared = await prepare(call, inference, [system, prompt])
+        turns = [ChatMessage(role="system", content=system)] if system else []
         turns.append(ChatMessage(role="user", content=prompt, images=prepared.images or None))
         request = ChatRequest(model=prepared.model, messages=turns, keep_alive=call.keep_alive(None), **prepared.fields)
         seconds = 0.0
@@ -242,13 +260,13 @@ class _ModelRun:
         figures = found.stats or {}
         # Ollama loads the model within the request; how long that takes is a figure of its own.
         first = round(max(0.0, seconds - figures.get("load_seconds", 0.0)), 3) if seconds else _by_figures(figures)
-        notes = [_CUT if note.startswith(CUT_AT_BUDGET) and inference.options else note for note in found.notes]
+        notes += [_CUT if note.startswith(CUT_AT_BUDGET) and limit else note for note in found.notes]
         return Trial(number, found.text, None, notes, first, figures)
 
-    async def _answer_limit(self) -> dict[str, Any] | None:
+    async def _answer_limit(self) -> dict[str, Any]:
         """A limit of the answer's tokens where nobody set one and no file takes the whole answer."""
         if self._spec.output or "num_predict" in self._call.settings.defaults.options:
-            return None
+            return {}
         is_cloud = parse_name(self._model).is_cloud
         thinks = is_cloud or (await self._call.hosts.thinking_support(self._model)).supported
         return {"num_predict": SHOWN_TOKENS + (THINKING_TOKENS if thinks else 0)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import (
@@ -28,7 +29,7 @@ from ollama_mcp.work.evaluate.judge import Judge
 from ollama_mcp.work.evaluate.metrics import Judged, parse_metric
 from ollama_mcp.work.evaluate.race import STEP, Race
 from ollama_mcp.work.evaluate.report import make_report
-from ollama_mcp.work.profiles import owner
+from ollama_mcp.work.profiles import find_profile, owner
 
 if TYPE_CHECKING:
     from ollama_mcp.api import ModelSummary
@@ -59,6 +60,7 @@ async def evaluate(call: CallContext, spec: EvaluationSpec) -> Evaluation:
     """
     if spec.profile and (kept := await call.store.profiles.find(owner(), spec.profile)) is not None:
         spec = spec.filled(kept.task)
+    spec = await _without_profiles(call, spec)
     spec.validate()
     check_template(spec)
     if spec.questions:
@@ -72,6 +74,20 @@ async def evaluate(call: CallContext, spec: EvaluationSpec) -> Evaluation:
         async with batch_locks([run_lock(key) for key in keys], label=examples.label):
             report = await _Run(call, spec, examples, metric).run(models, notes)
     return report
+
+
+async def _without_profiles(call: CallContext, spec: EvaluationSpec) -> EvaluationSpec:
+    """The same with the models of profiles in place of their names, and the task of the first where none is given.
+
+    Raises:
+        InvalidArgument: There is no such profile.
+    """
+    models: list[str] = []
+    for name in spec.models:
+        found = await find_profile(call, name)
+        models.append(name if found is None else found.model)
+        spec = spec if found is None else spec.filled(found.task)
+    return replace(spec, models=models)
 
 
 def _check_examples(spec: EvaluationSpec, examples: Examples) -> Metric:

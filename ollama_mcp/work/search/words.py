@@ -131,7 +131,7 @@ def pack_words(text: str) -> bytes:
     return struct.pack(f"<{len(counts)}I", *counts) + bytes(min(_MAX_COUNT, count) for count in counts.values())
 
 
-@lru_cache(maxsize=50_000)
+@lru_cache(maxsize=8_192)
 def _hashes_of(name: str) -> tuple[int, ...]:
     # Most words of a text are the same few.
     return tuple(map(_hash, words_of_name(name)))

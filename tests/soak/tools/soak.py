@@ -8,7 +8,7 @@ import threading
 from collections import OrderedDict, deque
 from functools import _lru_cache_wrapper  # pyright: ignore[reportPrivateUsage]
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ollama_mcp import READS, Call, Data, tool
 
@@ -48,9 +48,15 @@ async def soak_numbers(call: Call) -> Numbers:
         threads=threading.active_count(),
         files=len(links),
         sockets=sum(link.startswith("socket:") for link in links),
-        large=sum(len(found) > _LARGE for found in containers),
+        large=sum(len(found) > _LARGE for found in [*containers, *_untracked(objects)]),
         unbounded=max((info.currsize for info in caches if info.maxsize is None), default=0),
     )
+
+
+def _untracked(objects: list[Any]) -> list[dict[Any, Any]]:
+    """Large dicts of strings and numbers, which the garbage collector does not list."""
+    held = (cast("dict[Any, Any]", one) for each in objects for one in gc.get_referents(each) if type(one) is dict)
+    return list({id(one): one for one in held if len(one) > _LARGE and not gc.is_tracked(one)}.values())
 
 
 def _links() -> list[str]:

@@ -42,6 +42,39 @@ async def test_every_tool_uses_the_model_the_prompt_and_the_options_that_were_fo
         assert last(desk)["options"] == {"seed": 8}
 
 
+async def test_a_profile_is_compared_with_the_bare_model(tmp_path: Path) -> None:
+    async with evaluating(tmp_path, {SMALL: 1.0, LARGE: 1.0}) as desk:
+        await desk.report(desk.table(tickets(80)), models=[LARGE], profile="tickets", **TASK)
+        before = len(desk.simulator.requests)
+        models = ["profile:tickets", LARGE]
+        result = await desk.client.call_tool("ollama_compare", {"models": models, "prompt": "It crashes [[tech]]"})
+        asked = [json.loads(one.body) for one in desk.simulator.requests[before:] if one.path == "/api/chat"]
+        other = await desk.client.call_tool("ollama_compare", {"models": [SMALL, "profile:other"], "prompt": "Hi"})
+    rows = data(result)["models"]
+    assert [row["model"] for row in rows] == models
+    assert f"It is {LARGE}, as the profile has it." in rows[0]["notes"]
+    assert rows[0]["memory_bytes"] == rows[1]["memory_bytes"] > 0
+    assert [one["model"] for one in asked] == [LARGE, LARGE]
+    own, bare = ([one["content"] for one in each["messages"]] for each in asked)
+    assert (own, bare) == (["One word.", "Which team? It crashes [[tech]]"], ["It crashes [[tech]]"])
+    assert asked[0]["options"]["seed"] == 7 and "seed" not in asked[1]["options"]
+    assert "There is no profile 'other'. There are: tickets." in error(other, "invalid_argument")
+
+
+async def test_a_profile_is_evaluated_as_its_model_with_its_task(tmp_path: Path) -> None:
+    async with evaluating(tmp_path, {SMALL: 0.5, LARGE: 1.0}) as desk:
+        path = desk.table(tickets(80))
+        await desk.report(path, models=[LARGE], profile="tickets", **TASK)
+        call = {"examples": path, "models": ["profile:tickets", SMALL], "metric": "label"}
+        report = data(await desk.client.call_tool("ollama_evaluate", call))
+        assert report["model"] == LARGE and [row["model"] for row in report["models"]] == [SMALL, LARGE]
+        assert last(desk)["messages"][0]["content"] == "One word."
+        twice = await desk.client.call_tool("ollama_evaluate", {**call, "models": ["profile:tickets", LARGE]})
+        assert f"models names '{LARGE}' twice" in error(twice, "invalid_argument")
+        other = await desk.client.call_tool("ollama_evaluate", {**call, "models": ["profile:other"]})
+        assert "There is no profile 'other'" in error(other, "invalid_argument")
+
+
 async def test_what_takes_questions_asks_those_of_a_profile(tmp_path: Path) -> None:
     async with evaluating(tmp_path, {SMALL: 1.0}) as desk:
         await desk.report(desk.table(tickets(80)), profile="teams", questions=[QUESTION])
