@@ -1,11 +1,14 @@
 import gc
 import json
 import os
-from collections.abc import AsyncGenerator, Generator
+import ssl
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpcore2
+import httpx
 import platformdirs
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,6 +29,8 @@ def pytest_collection_finish() -> None:
     """What the collection made stays to the end: no later collection of garbage looks at it again."""
     gc.collect()
     gc.freeze()
+    # What a test makes is gone with it but for cycles, so that looking for these so often costs more than it frees.
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -52,6 +57,29 @@ def _schemas_are_checked_once() -> None:
             valid.add(known)
 
     Draft202012Validator.check_schema = check_once
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates_are_read_once() -> Generator[None]:
+    """Each HTTP client reads all certificates of the system, also for plain HTTP: half the time of many tests."""
+
+    def read_once(make: Callable[..., Any]) -> Callable[..., Any]:
+        contexts: dict[str, Any] = {}
+
+        def context(*arguments: Any, **options: Any) -> Any:
+            paths = [os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")]
+            known = repr((arguments, sorted(options.items()), paths))
+            # A context that the test made itself is its own.
+            if any(isinstance(value, ssl.SSLContext) for value in (*arguments, *options.values())):
+                return make(*arguments, **options)
+            return contexts.get(known) or contexts.setdefault(known, make(*arguments, **options))
+
+        return context
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpcore2, "default_ssl_context", read_once(httpcore2.default_ssl_context))
+        patch.setattr("httpx._transports.default.create_ssl_context", read_once(httpx.create_ssl_context))
+        yield
 
 
 @pytest.fixture

@@ -24,9 +24,14 @@ def shown_values(settings: Settings) -> Iterator[tuple[str, Any]]:
             yield path, "(set)"
         else:
             # An address may contain a user and a password.
-            text = json.dumps(value, ensure_ascii=False, default=to_jsonable_python)
+            text = json.dumps(value, ensure_ascii=False, default=_as_json)
             shown = _URL_PASSWORD.sub(r"\1=(set)", _URL_CREDENTIALS.sub("(set)@", text))
             yield path, json.loads(shown)
+
+
+def _as_json(value: Any) -> Any:
+    # A network is text; not every version of pydantic knows that.
+    return to_jsonable_python(value, fallback=str)
 
 
 def _value(settings: Settings, path: str) -> Any:

@@ -59,6 +59,7 @@ async def test_the_way_to_allow_a_folder_can_be_followed(tmp_path: Path, with_co
     assert not (await run(*call, **variables)).err.startswith("[not_allowed]")
 
 
+@pytest.mark.slow
 async def test_a_script_on_the_path_of_another_installation_is_not_named(tmp_path: Path):
     other = tmp_path / "ollama-mcp-server"
     other.write_text("#!/bin/sh\nexit 7\n", encoding="utf-8")

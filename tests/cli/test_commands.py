@@ -31,6 +31,7 @@ async def test_a_host_starts_the_server_and_works_with_it(
         assert text(await client.call_tool("ollama_chat", {"model": MODEL, "prompt": "Hi"}))
 
 
+@pytest.mark.slow
 async def test_two_hundred_calls_at_once_over_stdio_are_neither_lost_nor_mixed_up(simulator: Simulator):
     server = StdioServerParameters(
         command=sys.executable, args=["-m", "ollama_mcp"], env=environment(OLLAMA_HOST=simulator.url)

@@ -85,6 +85,7 @@ async def test_yesterdays_tokens_are_no_longer_counted(simulator: Simulator, tmp
         assert not await is_used_up(client)
 
 
+@pytest.mark.slow
 async def test_servers_with_one_store_share_the_budget(simulator: Simulator, tmp_path: Path) -> None:
     chosen = given(tmp_path, tokens=1_000_000)
     async with (

@@ -27,6 +27,7 @@ async def planted() -> Answer:
 '''
 
 
+@pytest.mark.slow
 def test_nothing_in_the_working_folder_is_loaded_unasked(tmp_path: Path):
     evil = {"host": "http://planted.example.com:1", "tools": {"folders": ["tools"]}}
     for name in ("config.json", "settings.json", "ollama-mcp-server.json", "allowed.json", ".ollama-mcp-server.json"):

@@ -108,6 +108,7 @@ def test_a_line_over_the_limit_is_refused_without_being_held() -> None:
             assert int(peak.split()[1]) * 1024 < 2 * MAX_MESSAGE_BYTES + 100 * 2**20
 
 
+@pytest.mark.slow
 def test_a_line_just_under_the_limit_is_served() -> None:
     with StdioPeer() as peer:
         peer.handshake()

@@ -92,7 +92,7 @@ class JwtAuthenticator:
                 leeway=_LEEWAY_SECONDS,
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
-        except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             reasons = (text for kind, text in _REASONS if isinstance(error, kind))
             raise _invalid(next(reasons, "the token is not valid")) from None
 

@@ -48,6 +48,7 @@ async def batch(peer: StdioPeer, number: int, **arguments: Any) -> dict[str, Any
     return answer["result"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 async def test_a_server_killed_in_mid_batch_loses_no_row_and_doubles_none(simulator: Simulator, tmp_path: Path):
     lines = [f"line {n}" for n in range(400)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.simulator import Answer, Fault, Simulator
 from tests.support import connected, data, error, until
@@ -54,6 +56,7 @@ async def test_a_model_that_is_replaced_meanwhile_stops_the_batch_with_both_dige
     assert len(bench.prompts()) == asked + 12
 
 
+@pytest.mark.slow
 async def test_the_model_is_looked_at_every_five_hundred_rows(bench: Bench):
     put(bench.simulator, MODEL)
     rows = [f"text {n}" for n in range(1_200)]
