@@ -216,6 +216,11 @@ class _Body(httpx.AsyncByteStream):
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
+    @property
+    def is_at_end(self) -> bool:
+        """Whether all bytes were read and nothing has to be waited for."""
+        return isinstance(self._response, PlainResponse) and self._response.is_complete
+
     async def __anext__(self) -> bytes:
         socket = self._connection.socket
         socket.limit.restart()
