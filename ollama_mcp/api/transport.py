@@ -212,6 +212,8 @@ class _Body(httpx.AsyncByteStream):
         self._release = release
         self._closed = False
         self._parts: AsyncGeneratorType[bytes, None] | None = None
+        # How many bytes were read.
+        self.received = 0
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -228,6 +230,7 @@ class _Body(httpx.AsyncByteStream):
             if isinstance(self._response, PlainResponse):
                 data = await self._response.read(socket, self._timeouts["read"])
                 if data:
+                    self.received += len(data)
                     return data
                 if data is not None:
                     raise StopAsyncIteration
@@ -236,7 +239,9 @@ class _Body(httpx.AsyncByteStream):
                 # An asynchronous generator; only the declared type of httpcore's stream is wider.
                 stream = cast("AsyncIterable[bytes]", self._response.stream)
                 self._parts = cast("AsyncGeneratorType[bytes, None]", aiter(stream))
-            return await anext(self._parts)
+            data = await anext(self._parts)
+            self.received += len(data)
+            return data
         except StopAsyncIteration:
             await self.aclose()
             raise
