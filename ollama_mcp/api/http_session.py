@@ -154,6 +154,11 @@ class ApiResponse:
         """The media type that the response claims, or ""."""
         return str(self._response.headers.get("content-type", ""))
 
+    @property
+    def is_at_end(self) -> bool:
+        """Whether all of it has been received, so that the next `read_chunk` returns None without waiting."""
+        return self._peeked is None and bool(getattr(self._response.stream, "is_at_end", False))
+
     async def read_chunk(self) -> bytes | None:
         """The next bytes as they come; None at the end."""
         import httpx
@@ -245,15 +250,10 @@ class HttpSession:
         self._headers: Mapping[str, str] = build_headers(headers, api_key)
         self._transport: FreeListTransport | None = None
         self._urls: dict[str, httpx.URL] = {}
-        self._extensions = {
-            "timeout": {
-                "connect": timeouts.connect,
-                # The transport replaces it by `idle` once the head has come.
-                "read": timeouts.first_byte,
-                "write": timeouts.idle,
-                "idle": timeouts.idle,
-            }
-        }
+        idle = timeouts.idle
+        # The transport replaces `read` by `idle` once the head has come.
+        limits = {"connect": timeouts.connect, "read": timeouts.first_byte, "write": idle, "idle": idle}
+        self._extensions = {"timeout": limits}
 
     def describe(self, request: ApiRequest) -> RequestInfo:
         """What errors of the request name."""

@@ -16,6 +16,7 @@ from ollama_mcp.errors import OllamaMCPError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator
+    from types import CoroutineType
 
     import httpx
 
@@ -78,6 +79,11 @@ class Exchange:
 class Meter(Protocol):
     """Is told of each exchange."""
 
+    @property
+    def times_first_bytes(self) -> bool:
+        """Whether it wants to know when the first bytes of an answer came."""
+        ...
+
     def begin(self, exchange: Exchange) -> None:
         """It begins: nothing was sent yet."""
         ...
@@ -88,15 +94,18 @@ class Meter(Protocol):
 
 
 class MeteredResponse(ApiResponse):
-    """An answer whose bytes are counted as they are read."""
+    """An answer whose end is told to a meter.
+
+    What is not there costs nothing: a coroutine around each of its reads would cost as much as all else of a meter.
+    """
 
     def __init__(
         self, session: MeteredSession, request: ApiRequest, response: httpx.Response, ticket: Ticket | None = None
     ) -> None:
         super().__init__(session, request, response, ticket)
-        self._exchange, self._meter, self._tail = session.exchange_of(request), session.meter, b""
+        self._exchange, self._meter = session.exchange_of(request), session.meter
         self._exchange.answer = self
-        self._is_closed, self._keeps_tail = False, request.path in _COUNTED_AT_THE_END
+        self._is_closed, self._tail = False, b""
 
     @property
     def is_ndjson(self) -> bool:
@@ -104,33 +113,28 @@ class MeteredResponse(ApiResponse):
         # As they came: looking a header up by its name takes several times as long.
         return any(name.lower() == b"content-type" and b"ndjson" in value for name, value in self._response.headers.raw)
 
-    async def read_chunk(self) -> bytes | None:
-        """The next bytes as they come; None at the end."""
-        is_counted = self._peeked is not None
-        chunk = await super().read_chunk()
-        if chunk and not is_counted:
-            exchange = self._exchange
-            if exchange.first_byte is None:
-                exchange.first_byte = monotonic()
-            exchange.bytes_in += len(chunk)
-            if self._keeps_tail:
-                self._tail = (self._tail + chunk)[-_TAIL_BYTES:]
-        return chunk
+    def discard(self) -> CoroutineType[Any, Any, None]:
+        """Close an answer that is an error."""
+        self._exchange.bytes_in += self._received
+        return super().discard()
 
-    async def aclose(self) -> None:
-        """Close it as any answer is closed, and end the exchange."""
-        try:
-            await super().aclose()
-        finally:
-            if not self._is_closed:
-                self._is_closed = True
-                self._end()
+    def aclose(self) -> CoroutineType[Any, Any, None]:
+        """End the exchange, and close the answer as any answer is closed."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._end()
+        return super().aclose()
+
+    @property
+    def _received(self) -> int:
+        return getattr(self._response.stream, "received", 0)
 
     def _end(self) -> None:
         exchange = self._exchange
+        exchange.bytes_in += self._received
         if (stats := self.stats) is not None:
             exchange.prompt_tokens, exchange.tokens = stats.prompt_eval_count or 0, stats.eval_count or 0
-        elif self._keeps_tail:
+        elif self._tail:
             for found in _COUNTS.finditer(self._tail):
                 if found["name"] in _READ:
                     exchange.prompt_tokens = int(found["count"])
@@ -142,14 +146,28 @@ class MeteredResponse(ApiResponse):
         self._meter.end(exchange)
 
 
+class ReadResponse(MeteredResponse):
+    """The same, whose first byte is timed, and whose end is looked through for counts."""
+
+    async def read_chunk(self) -> bytes | None:
+        """The next bytes as they come; None at the end."""
+        is_known = self._peeked is not None
+        chunk = await super().read_chunk()
+        if chunk and not is_known:
+            if self._exchange.first_byte is None:
+                self._exchange.first_byte = monotonic()
+            if self.request.path in _COUNTED_AT_THE_END:
+                self._tail = (self._tail + chunk)[-_TAIL_BYTES:]
+        return chunk
+
+
 class MeteredSession(HttpSession):
     """A session that tells a meter of all that it sends; arguments as of HttpSession."""
-
-    response_type = MeteredResponse
 
     def __init__(self, base_url: str, *, meter: Meter, **arguments: Any) -> None:
         super().__init__(base_url, **arguments)
         self.meter = meter
+        self.response_type = self._response_to
         # By the identity of the request, while it is being sent.
         self._exchanges: dict[int, Exchange] = {}
 
@@ -174,12 +192,18 @@ class MeteredSession(HttpSession):
         finally:
             del self._exchanges[id(request)]
 
-    async def _send(self, request: ApiRequest, ticket: Ticket | None) -> ApiResponse:
+    def _response_to(
+        self, session: MeteredSession, request: ApiRequest, response: httpx.Response, ticket: Ticket | None = None
+    ) -> MeteredResponse:
+        is_read = self.meter.times_first_bytes or request.path in _COUNTED_AT_THE_END
+        return (ReadResponse if is_read else MeteredResponse)(session, request, response, ticket)
+
+    def _send(self, request: ApiRequest, ticket: Ticket | None) -> CoroutineType[Any, Any, ApiResponse]:
         exchange = self.exchange_of(request)
         exchange.sent = monotonic()
         if isinstance(request.body, bytes):
             exchange.bytes_out += len(request.body)
-        return await super()._send(request, ticket)
+        return super()._send(request, ticket)
 
 
 async def _counted(body: AsyncIterable[bytes], exchange: Exchange) -> AsyncIterator[bytes]:

@@ -224,6 +224,9 @@ class Stream(Generic[E]):
 
         Only then can the connection be reused; a server that holds the end back loses the connection.
         """
+        if response.is_at_end:
+            # Mostly, and a time limit costs more than all else here.
+            return await response.read_chunk()
         try:
             async with asyncio.timeout(_DRAIN_SECONDS):
                 return await response.read_chunk()

@@ -212,9 +212,16 @@ class _Body(httpx.AsyncByteStream):
         self._release = release
         self._closed = False
         self._parts: AsyncGeneratorType[bytes, None] | None = None
+        # How many bytes were read.
+        self.received = 0
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether all bytes were read and nothing has to be waited for."""
+        return isinstance(self._response, PlainResponse) and self._response.is_complete
 
     async def __anext__(self) -> bytes:
         socket = self._connection.socket
@@ -223,6 +230,7 @@ class _Body(httpx.AsyncByteStream):
             if isinstance(self._response, PlainResponse):
                 data = await self._response.read(socket, self._timeouts["read"])
                 if data:
+                    self.received += len(data)
                     return data
                 if data is not None:
                     raise StopAsyncIteration
@@ -231,7 +239,9 @@ class _Body(httpx.AsyncByteStream):
                 # An asynchronous generator; only the declared type of httpcore's stream is wider.
                 stream = cast("AsyncIterable[bytes]", self._response.stream)
                 self._parts = cast("AsyncGeneratorType[bytes, None]", aiter(stream))
-            return await anext(self._parts)
+            data = await anext(self._parts)
+            self.received += len(data)
+            return data
         except StopAsyncIteration:
             await self.aclose()
             raise

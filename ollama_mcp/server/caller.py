@@ -86,7 +86,8 @@ def answer_deadline(client: str, *, has_progress: bool, set_milliseconds: str = 
 
 
 def _known_deadline(client: str, *, has_progress: bool) -> float | None:
-    timeout = next((timeout for name, timeout in CLIENT_TIMEOUTS.items() if client.lower().startswith(name)), None)
+    lower = client.lower()
+    timeout = next((timeout for name, timeout in CLIENT_TIMEOUTS.items() if lower.startswith(name)), None)
     if timeout is None:
         return UNKNOWN_SECONDS
     return None if timeout.progress_resets and has_progress else timeout.seconds - MARGIN_SECONDS
@@ -122,7 +123,9 @@ def caller_of(context: Context[None, Any] | None, settings: Settings, *, has_pro
     """The client behind a call; a call without a context is made by this process itself, which waits."""
     if context is None:
         return Caller()
-    params = context.session.client_params
+    # Once: each look at what pydantic keeps private costs as much as a small function.
+    request = context.request_context
+    params = request.session.client_params
     name = params.client_info.name if params is not None else ""
     client = f"{name} {params.client_info.version}" if params is not None else ""
     over_stdio = settings.transport == "stdio"
@@ -130,11 +133,12 @@ def caller_of(context: Context[None, Any] | None, settings: Settings, *, has_pro
     seconds = settings.jobs.call_seconds or answer_deadline(name, has_progress=has_progress, set_milliseconds=limit)
     owner = EVERYBODY if over_stdio else _owner(context)
     most = settings.limits.answer_chars
-    cuts_at = next((size for start, size in CLIENT_RESULT_BYTES.items() if name.lower().startswith(start)), None)
+    lower = name.lower()
+    cuts_at = next((size for start, size in CLIENT_RESULT_BYTES.items() if lower.startswith(start)), None)
     most = most if cuts_at is None else min(most, cuts_at - MARGIN_BYTES)
-    capabilities = context.client_capabilities
+    capabilities = request.session.client_capabilities
     has_tasks = (
-        context.protocol_version in MODERN_PROTOCOL_VERSIONS
+        request.protocol_version in MODERN_PROTOCOL_VERSIONS
         and capabilities is not None
         and TASKS_EXTENSION in (capabilities.extensions or ())
     )

@@ -118,6 +118,11 @@ class Observer:
         if not isinstance(error, MCPError):
             self._add(LedgerRow(caller_name(), tool, _kind(error)))
 
+    @property
+    def times_first_bytes(self) -> bool:
+        """Whether a recorder may want to know when the first bytes of an answer came; the ledger does not."""
+        return bool(self.recorders)
+
     def begin(self, exchange: Exchange) -> None:
         """An exchange with a host begins."""
         for recorder in self.recorders:

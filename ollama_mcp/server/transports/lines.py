@@ -149,7 +149,8 @@ class LineReader(asyncio.Protocol):
 class LineWriter(asyncio.BaseProtocol):
     """Writes whole lines to a transport, and waits while its reader is slow.
 
-    At most the transport's own buffer (64 KiB) and one line per caller are held.
+    At most the transport's own buffer (64 KiB) and one line per caller are held. Lines of one turn of the event loop go
+    out together: each system call also wakes the reader.
 
     Args:
         on_lost: Called once when the other side has closed the stream.
@@ -158,6 +159,7 @@ class LineWriter(asyncio.BaseProtocol):
     def __init__(self, on_lost: Callable[[], None]) -> None:
         self._on_lost = on_lost
         self._transport: asyncio.WriteTransport | None = None
+        self._lines: list[bytes] = []
         self._is_writable = asyncio.Event()
         self._is_writable.set()
         self._is_lost = asyncio.Event()
@@ -192,7 +194,14 @@ class LineWriter(asyncio.BaseProtocol):
             await self._is_writable.wait()
         if self._is_lost.is_set() or self._transport is None:
             raise anyio.BrokenResourceError
-        self._transport.write(data)
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self._send)
+        self._lines.append(data)
+
+    def _send(self) -> None:
+        lines, self._lines = self._lines, []
+        if lines and self._transport is not None and not self._is_lost.is_set():
+            self._transport.write(b"".join(lines))
 
     def ignore_backpressure(self) -> None:
         """From now on nobody waits for a slow reader: the process is about to end."""
@@ -203,6 +212,7 @@ class LineWriter(asyncio.BaseProtocol):
         """Send what is buffered for at most `flush_seconds`, then close."""
         if self._transport is None or self._is_lost.is_set():
             return
+        self._send()
         self._transport.close()
         try:
             await asyncio.wait_for(self._is_lost.wait(), flush_seconds)
