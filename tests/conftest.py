@@ -1,6 +1,7 @@
 import gc
 import json
 import os
+import signal
 import ssl
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
@@ -19,6 +20,10 @@ from ollama_mcp.simulator import Simulator
 # A busy machine makes examples slowly, which says nothing about the code; and a run is to be the same each time.
 settings.register_profile("house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
+
+# A shell starts what runs in the background without Ctrl-C, and the servers of tests would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
