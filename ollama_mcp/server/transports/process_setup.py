@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Generator
@@ -140,7 +141,32 @@ def stopping_on_signals(stop: Callable[[], None], forced: ForcedEnd) -> Generato
         number: signal.signal(number, handle) for name in names if (number := getattr(signal, name, None)) is not None
     }
     try:
-        yield
+        with _woken_by_signals(loop):
+            yield
     finally:
         for number, handler in original.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _woken_by_signals(loop: asyncio.AbstractEventLoop) -> Generator[None]:
+    """Have the loop turn at each signal: one that comes just before it waits would be heard with its next event only.
+
+    uvloop, and asyncio's loop on Windows, see to that themselves.
+    """
+    known = signal.set_wakeup_fd(-1)
+    if known != -1:
+        signal.set_wakeup_fd(known, warn_on_full_buffer=False)
+        yield
+        return
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        reader.setblocking(False)
+        writer.setblocking(False)
+        loop.add_reader(reader, reader.recv, 64)
+        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(-1)
+            loop.remove_reader(reader)
