@@ -11,7 +11,7 @@ PARALLEL = -n $(shell $(BIN)/python -c 'import os; print(min(4, (os.cpu_count() 
 # Else each process of the tests, and each server that they start, would compile everything again.
 export PYTHONDONTWRITEBYTECODE :=
 
-OF_PROCESSES = tests/cli/test_doctor.py tests/cli/test_ask.py tests/cli/test_doors.py tests/observation tests/jobs tests/fleet
+OF_PROCESSES = tests/cli/test_doctor.py tests/cli/test_ask.py tests/cli/test_doors.py tests/observation tests/jobs
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-slow test-long test-lowest check lint cover golden docs format bench build site pictures bundle release audit clean clean-dist
@@ -58,6 +58,8 @@ cover: $(READY) ## Run the tests with branch coverage and hold it to the floor
 	$(BIN)/coverage run -m pytest -q $(PARALLEL) -m "not slow and not long and not live"
 	@# What only processes of their own show: commands, jobs that outlive a server, what is told of calls, workers.
 	$(BIN)/coverage run -m pytest -q $(PARALLEL) -m "slow and not long and not live" $(OF_PROCESSES)
+	@# One after another: they tell the dead from the living by time.
+	$(BIN)/coverage run -m pytest -q -m "slow and not long and not live" tests/fleet
 	@$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 

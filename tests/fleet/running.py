@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mcp.types import CallToolResult
+
 from ollama_mcp.simulator import Fault, Simulator
 from tests.fleet.workers import input_of, query, shared
 from tests.support import connected, data
@@ -108,7 +110,16 @@ async def batch(
     }
     # No call becomes a job.
     async with connected(simulator.url, jobs={"call_seconds": 3_600}, **shared(folder, url)) as client:
-        task = asyncio.create_task(client.call_tool("ollama_batch", ask))
+
+        async def asked() -> CallToolResult:
+            # The call before may still be ending.
+            while (result := await client.call_tool("ollama_batch", ask)).is_error and begun:
+                if "[busy]" not in str(result.content):
+                    break
+                await asyncio.sleep(0.1)
+            return result
+
+        task = asyncio.create_task(asked())
         try:
             yield Running(url, simulator, folder, ask, task, len(texts))
         finally:

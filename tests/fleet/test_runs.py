@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 async def test_a_run_that_is_cancelled_lets_its_requests_go(tmp_path: Path, database_server: Postgres) -> None:
     url = database_server.url()
-    async with simulated() as simulator, worker(simulator.url, url):
+    async with simulated() as simulator, worker(simulator.url, url, lost_seconds=60):
         await until_alive(url, 1)
         async with batch(simulator, url, tmp_path) as running:
             await running.until_kept(100)
