@@ -55,9 +55,9 @@ class Running:
         await self.until(KEPT, lambda kept: kept >= rows)
 
     async def ended(self, seconds: float = 90) -> dict[str, Any]:
-        """Its report, once it has ended and nothing of it is left but the file."""
+        """Its report, once it has ended and nothing is left of it, the store's only run, but the file."""
         report = data(await asyncio.wait_for(self.task, seconds))
-        assert query(self.url, "SELECT (SELECT count(*) FROM ranges), (SELECT count(*) FROM fleet_runs)") == [(0, 0)]
+        assert nothing_left(self.url)
         return report
 
     async def alone(self) -> list[dict[str, Any]]:
@@ -73,6 +73,11 @@ class Running:
     def written(self) -> list[dict[str, Any]]:
         """The rows of its file."""
         return rows_of(self.folder / "out.jsonl")
+
+
+def nothing_left(url: str) -> bool:
+    """Whether a store has no run any more, and no range of one."""
+    return query(url, "SELECT (SELECT count(*) FROM ranges), (SELECT count(*) FROM fleet_runs)") == [(0, 0)]
 
 
 def rows_of(file: Path) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ import pytest
 
 from ollama_mcp.simulator import Fault, Simulator
 from tests.fleet.postgres import Postgres
-from tests.fleet.running import batch, simulated
+from tests.fleet.running import batch, nothing_left, simulated
 from tests.fleet.workers import input_of, query, shared, until_alive, worker
 from tests.installed import unavailable
 from tests.support import connected, data, error, until
@@ -64,7 +64,9 @@ async def test_two_runs_side_by_side_take_turns(tmp_path: Path, database_server:
             bodies = [seen.body for seen in simulator.requests if seen.path == "/api/chat"]
             counts = [sum(f"{name} number".encode() in body for body in bodies) for name in "ab"]
             assert done and min(counts) >= 0.4 * sum(counts), counts
-            await asyncio.gather(one.ended(), other.ended())
+            # Each ends in its own time: what is left counts once both have.
+            reports = [data(answer) for answer in await asyncio.gather(one.task, other.task)]
+            assert [report["done"] for report in reports] == [1_000, 1_000] and nothing_left(url)
 
 
 async def test_an_input_that_changes_after_it_was_given_out_stops_the_run(
