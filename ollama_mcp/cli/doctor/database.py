@@ -33,6 +33,7 @@ async def check_database(url: str, listen_url: str = "") -> AsyncGenerator[Check
         )
     else:
         yield Check("database", f"{found}, with the tables of this version")
+        yield Check("processes", f"{state.processes:,} servers and workers are alive there")
     if heard.hears and not heard.pooled:
         yield Check("notify", "news arrive at once")
     else:
