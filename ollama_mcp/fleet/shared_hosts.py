@@ -14,8 +14,10 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 from urllib.parse import urlsplit
 
@@ -189,15 +191,16 @@ def _is_loopback(name: str) -> bool:
 @cache
 def _machine() -> str:
     """What tells this machine, or the container with a network of its own, from others."""
-    from pathlib import Path
+    from hashlib import sha256
     from platform import node
-    from uuid import getnode
 
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
-        return f"{boot} {os.readlink('/proc/self/ns/net')}"
-    except OSError:
-        return f"{node()} {getnode():x}"
+    found = [node()]
+    with suppress(OSError):
+        found.append(os.readlink("/proc/self/ns/net"))
+    with suppress(OSError):
+        found.append(Path("/etc/machine-id").read_text(encoding="utf-8").strip())
+    # The number of a machine is not to be told to others as it is (machine-id(5)).
+    return sha256(" ".join(found).encode()).hexdigest()[:16]
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:
