@@ -40,7 +40,12 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def server(url: str, ollama: str, **settings: Any) -> AsyncGenerator[Client]:
     """A server of this process, with at most four requests at a time for all."""
-    given = {"store": {"url": url}, "limits": {"in_flight": LIMIT}, "jobs": {"call_seconds": 3_600}, **settings}
+    given: dict[str, Any] = {
+        "store": {"url": url},
+        "limits": {"in_flight": LIMIT},
+        "jobs": {"call_seconds": 3_600},
+        **settings,
+    }
     async with connected(ollama, **given) as client:
         yield client
 
@@ -141,6 +146,8 @@ async def test_a_call_goes_to_the_host_where_others_have_nothing_to_do(database_
 async def test_without_the_database_calls_go_on_and_the_whole_limit_comes_back(
     database_server: Postgres, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(shared_hosts, "ALIVE_SECONDS", 1.0)
+    monkeypatch.setattr("ollama_mcp.store.postgres._AWAY_SECONDS", 0.2)
     url = database_server.url()
     async with (
         Simulator(version="latest", num_parallel=64) as simulator,
@@ -149,8 +156,6 @@ async def test_without_the_database_calls_go_on_and_the_whole_limit_comes_back(
     ):
         await known(first)
         await known(second)
-        monkeypatch.setattr(shared_hosts, "ALIVE_SECONDS", 1.0)
-        monkeypatch.setattr("ollama_mcp.store.postgres._AWAY_SECONDS", 0.2)
         await asyncio.to_thread(database_server.stop, "immediate")
         try:
             held(simulator, 2 * LIMIT)
