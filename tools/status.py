@@ -29,9 +29,10 @@ class HostStatus(BaseModel):
     loaded: list[str] | None = None
     warnings: list[str] | None = None
     problem: str | None = None
-    # Only where there are several hosts, so that the schema does not name them.
+    # Only where there are several hosts or processes, so that the schema does not name them.
     tags: SkipJsonSchema[list[str] | None] = None
     in_flight: SkipJsonSchema[int | None] = None
+    others_in_flight: SkipJsonSchema[int | None] = None
     waiting: SkipJsonSchema[int | None] = None
     expected_wait_seconds: SkipJsonSchema[float | None] = None
     set_aside_seconds: SkipJsonSchema[float | None] = None
@@ -59,7 +60,7 @@ async def ollama_status(call: Call) -> StatusReport:
     """
     calls = [replace(call, hosts=member) for member in call.hosts.members]
     hosts, usage = await asyncio.gather(asyncio.gather(*map(_host_status, calls)), usage_report(call.store))
-    if len(calls) > 1:
+    if len(calls) > 1 or calls[0].hosts.queue.others is not None:
         hosts = [_with_work(host, one) for host, one in zip(hosts, calls, strict=True)]
     return StatusReport(mcp_server_version=__version__, hosts=hosts, read_only=call.settings.read_only, usage=usage)
 
@@ -73,6 +74,7 @@ def _with_work(host: HostStatus, call: Call) -> HostStatus:
         update={
             "tags": list(member.config.tags) or None,
             "in_flight": queue.sent,
+            "others_in_flight": None if queue.others is None else sum(queue.others.sent.values()),
             "waiting": queue.waiting,
             "expected_wait_seconds": round(member.expected_wait, 1),
             "set_aside_seconds": aside,
@@ -141,10 +143,13 @@ def _calls(counts: UsageCounts) -> str:
 
 
 def _work_text(host: HostStatus) -> str:
-    """What this server does there; "" where there is one host only."""
+    """What this server does there, and others; "" where it is the only one, and there is one host only."""
     if host.in_flight is None:
         return ""
-    parts = [f"in flight {host.in_flight}, waiting {host.waiting}, expected wait {host.expected_wait_seconds:g} s"]
+    others = "" if host.others_in_flight is None else f" (of other processes {host.others_in_flight})"
+    parts = [
+        f"in flight {host.in_flight}{others}, waiting {host.waiting}, expected wait {host.expected_wait_seconds:g} s"
+    ]
     parts += [f"set aside for {host.set_aside_seconds:g} s"] if host.set_aside_seconds is not None else []
     parts += [f"last error: {escape(host.last_error, MAX_NOTE_LENGTH)}"] if host.last_error and host.reachable else []
     return "; " + "; ".join([*parts, *([f"tags: {', '.join(host.tags)}"] if host.tags else [])])

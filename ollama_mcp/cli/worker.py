@@ -62,6 +62,7 @@ def _lanes_of(settings: Settings) -> int:
 
 async def _serve(settings: Settings, lanes: int) -> None:
     from ollama_mcp.fleet.checks import check_tables
+    from ollama_mcp.fleet.shared_hosts import SharedHosts
     from ollama_mcp.fleet.worker import Worker
 
     store = Store.from_settings(settings)
@@ -73,16 +74,19 @@ async def _serve(settings: Settings, lanes: int) -> None:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
         for one in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(one, stop.set)
-        running = asyncio.create_task(working.run(stop))
-        print(f"ollama-mcp-server worker takes rows, {lanes} at a time, on {hosts.url}", file=sys.stderr, flush=True)
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if not (await asyncio.wait({running}, timeout=_FORCE_SECONDS))[0]:
-            # Nothing is lost: what is not kept is taken over.
-            log.warning("Not everything ended in time, since the database or a host does not answer.")
-            os._exit(0)
-        await running
+        async with SharedHosts(store.database, hosts):
+            running = asyncio.create_task(working.run(stop))
+            print(
+                f"ollama-mcp-server worker takes rows, {lanes} at a time, on {hosts.url}", file=sys.stderr, flush=True
+            )
+            stopped = asyncio.create_task(stop.wait())
+            await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            if not (await asyncio.wait({running}, timeout=_FORCE_SECONDS))[0]:
+                # Nothing is lost: what is not kept is taken over.
+                log.warning("Not everything ended in time, since the database or a host does not answer.")
+                os._exit(0)
+            await running
     finally:
         await hosts.aclose()
         await store.aclose()

@@ -155,9 +155,10 @@ class Fleet(HostPool):
     def outlook(self, member: Member, model: str) -> Outlook:
         """What a request of the model may expect of a member."""
         queue, key = member.queue, parse_name(model).key
-        backlog = sum(self._request_seconds(member, other) * count for other, count in queue.counts.items())
+        ahead = queue.ahead()
+        backlog = sum(self._request_seconds(member, other) * count for other, count in ahead.items())
         load = 0.0
-        if not member.is_loaded(model) and key not in queue.counts:
+        if not member.is_loaded(model) and key not in ahead:
             found = member.summary(model)
             load = queue.times.load_seconds(key) or estimated_load(found.size if found is not None else 0)
         return Outlook(backlog / max(1, member.config.requests), self._request_seconds(member, key), load)
@@ -274,12 +275,12 @@ class Fleet(HostPool):
 
     def _request_seconds(self, member: Member, key: str) -> float:
         """Seconds of work for a request: measured there, else elsewhere in proportion to the weights, else a guess."""
-        if (known := member.queue.times.request_seconds(key)) is not None:
+        if (known := member.queue.request_seconds(key)) is not None:
             return known
         others = [
             seconds * one.config.weight
             for one in self.chosen_from
-            if (seconds := one.queue.times.request_seconds(key)) is not None
+            if (seconds := one.queue.request_seconds(key)) is not None
         ]
         usual = sum(others) / len(others) if others else DEFAULT_REQUEST_SECONDS
         return usual / member.config.weight

@@ -82,8 +82,7 @@ class Member(HostPool):
         key = parse_name(model).key
         if self.inventory is None:
             return False
-        answered = self.queue.answered_at.get(key, float("-inf")) > self.inventory.at
-        return answered or key in self.inventory.running
+        return self.queue.last_answer(key) > self.inventory.at or key in self.inventory.running
 
     def check(self) -> asyncio.Task[None]:
         """Ask the host for what it has, which tells whether it works; checks at the same time share one."""

@@ -212,6 +212,10 @@ class ServiceTimes:
         """Seconds of work for a request; None where none was seen."""
         return self._request.get(model)
 
+    def newest(self, most: int) -> dict[str, float]:
+        """Seconds of work for a request, of the models that were measured last."""
+        return dict(list(self._request.items())[-most:])
+
     def load_seconds(self, model: str) -> float | None:
         """Seconds to load the model; None where that was not seen."""
         return self._load.get(model)

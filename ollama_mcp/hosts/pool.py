@@ -78,9 +78,9 @@ class HostPool:
 
     @property
     def expected_wait(self) -> float:
-        """Seconds of work that this process has sent there, as far as its models were measured."""
+        """Seconds of work that wait or were sent there, as far as the models were measured."""
         queue = self.queue
-        work = sum((queue.times.request_seconds(key) or 0.0) * count for key, count in queue.counts.items())
+        work = sum((queue.request_seconds(key) or 0.0) * count for key, count in queue.ahead().items())
         return work / max(1, self.config.requests)
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import ApiError, Busy, InvalidArgument, NotInTime
@@ -21,11 +22,15 @@ from ollama_mcp.hosts.recent import RecentDict
 if TYPE_CHECKING:
     from ollama_mcp.api.events import Stats
     from ollama_mcp.api.http_session import ApiRequest
+    from ollama_mcp.hosts.others import OtherProcesses
 
 # How often a waiting call's place is told, in seconds; less often where many wait, since finding it takes a while.
 _TELL_SECONDS, _TELL_MANY_SECONDS, _MANY = 1.0, 10.0, 50
 # Clients choose the names of models.
 _MAX_ANSWERED = 1_024
+
+Limits = tuple[int, int]
+"""Requests that are sent at once for each model, and whatever the model; the second is 0 where there is no limit."""
 
 
 class Ticket:
@@ -65,7 +70,11 @@ class HostQueue:
         times: How long its requests take.
         counts: Requests by model key, sent and waiting.
         answered_at: When each model last answered, by model key; of those that answered last.
+        limits: What all processes together send at once.
+        others: What other processes do there; None where none is known.
     """
+
+    others: OtherProcesses | None = None
 
     def __init__(self, name: str, *, in_flight: int, waiting: int, at_once: int = 0) -> None:
         self.name = name
@@ -73,6 +82,7 @@ class HostQueue:
         self.times = ServiceTimes()
         self.counts: Counter[str] = Counter()
         self.answered_at: RecentDict[str, float] = RecentDict(_MAX_ANSWERED)
+        self.limits: Limits = in_flight, at_once
         self._in_flight, self._waiting, self._at_once = in_flight, waiting, at_once
         self._sent: Counter[str] = Counter()
         self._sent_bulk = self._sent_all = 0
@@ -88,6 +98,38 @@ class HostQueue:
     def waiting(self) -> int:
         """Requests that wait here."""
         return len(self._queues[0]) + len(self._queues[1])
+
+    @property
+    def part(self) -> Limits:
+        """The part of the limits that this process keeps to."""
+        return self._in_flight, self._at_once
+
+    def divide(self, part: Limits, others: OtherProcesses | None) -> None:
+        """Keep to a part of the limits from now on, since others use the host too.
+
+        What was sent stays there: of a smaller part, nothing more is sent until there is room.
+        """
+        self.others = others
+        self._in_flight, self._at_once = part
+        self._send_waiting()
+
+    def sent_by_model(self) -> dict[str, int]:
+        """Requests that the host works on, by model key."""
+        return dict(self._sent)
+
+    def ahead(self) -> Mapping[str, int]:
+        """Requests that come before a new one, by model key: those that are here, and those that others have sent."""
+        return self.counts if self.others is None else self.counts + Counter(self.others.sent)
+
+    def request_seconds(self, key: str) -> float | None:
+        """Seconds of work for a request there, measured here or else by others; None where nobody did."""
+        known = self.times.request_seconds(key)
+        return self.others.seconds.get(key) if known is None and self.others is not None else known
+
+    def last_answer(self, key: str) -> float:
+        """When the model last answered, here or others, on the monotonic clock; minus infinity if that is unknown."""
+        own = self.answered_at.get(key, float("-inf"))
+        return own if self.others is None else max(own, self.others.answered_at.get(key, own))
 
     def is_full(self, key: str) -> bool:
         """Whether no further request of the model with that key can wait."""

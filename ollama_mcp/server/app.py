@@ -38,7 +38,7 @@ from ollama_mcp.server.jobs import JobManager
 from ollama_mcp.server.preload import Preloader
 from ollama_mcp.server.registry import load_tools
 from ollama_mcp.server.result_budget import fit_result
-from ollama_mcp.server.row_workers import workers_of
+from ollama_mcp.server.row_workers import hosts_shared, workers_of
 from ollama_mcp.server.sdk import hidden, remove_tracing
 from ollama_mcp.server.server_access import ServerAccess
 from ollama_mcp.server.tasks.extension import serve_task_subscriptions
@@ -389,12 +389,12 @@ class OllamaServer(GuidedServer):
 
 @asynccontextmanager
 async def _lifespan(server: MCPServer[None]) -> AsyncGenerator[None]:
-    if isinstance(server, OllamaServer):
-        if server.observer is not None:
-            server.observer.start()
-        server.store.warn_early()
+    assert isinstance(server, OllamaServer)
+    if server.observer is not None:
+        server.observer.start()
+    server.store.warn_early()
     try:
-        yield
+        async with hosts_shared(server.store, server.hosts):
+            yield
     finally:
-        if isinstance(server, OllamaServer):
-            await server.aclose()
+        await server.aclose()

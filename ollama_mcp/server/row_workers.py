@@ -1,18 +1,20 @@
-"""The processes that take rows of batches: only with a store that they share, and loaded with the first batch."""
+"""What a server does with others: only with a store that they share, and loaded when it is needed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ollama_mcp.hosts import HostPool
     from ollama_mcp.settings import Settings
     from ollama_mcp.store import Store
     from ollama_mcp.work.batch.elsewhere import Workers
 
 
 def workers_of(settings: Settings, store: Store) -> Callable[[], Workers] | None:
-    """Returns them; None where the store is one process's own."""
+    """Returns the processes that take rows of batches; None where the store is one process's own."""
 
     def found() -> Workers:
         from ollama_mcp.fleet.feeder import FleetOfWorkers
@@ -20,3 +22,15 @@ def workers_of(settings: Settings, store: Store) -> Callable[[], Workers] | None
         return FleetOfWorkers(settings.fleet.lost_seconds)
 
     return found if store.url else None
+
+
+@asynccontextmanager
+async def hosts_shared(store: Store, hosts: HostPool) -> AsyncGenerator[None]:
+    """Share the hosts with the other processes of the store while the block runs."""
+    if not store.url:
+        yield
+        return
+    from ollama_mcp.fleet.shared_hosts import SharedHosts
+
+    async with SharedHosts(store.database, hosts):
+        yield

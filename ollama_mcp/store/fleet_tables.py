@@ -23,4 +23,13 @@ _RANGES = (
     "CREATE INDEX unfinished_ranges ON ranges (run) WHERE NOT done",
 )
 
-FLEET_MIGRATIONS: tuple[tuple[str, ...], ...] = (_RANGES,)
+# What each process does at the hosts, written every two seconds: worth nothing after a crash, so it is not logged.
+# `host` tells a host from others for all of them, `name` is the process's own; `view` is JSON.
+_HOST_VIEWS = (
+    """CREATE UNLOGGED TABLE host_views (
+        process TEXT NOT NULL, name TEXT NOT NULL, host TEXT NOT NULL, view TEXT NOT NULL, seen_at TIMESTAMPTZ NOT NULL,
+        PRIMARY KEY (process, name)
+    )""",
+)
+
+FLEET_MIGRATIONS: tuple[tuple[str, ...], ...] = (_RANGES, _HOST_VIEWS)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psycopg
 
 from ollama_mcp.errors import DiskError
+from ollama_mcp.store.host_views import ALIVE_SECONDS
 from ollama_mcp.store.postgres import connect
 from ollama_mcp.store.postgres_errors import failure_of
 from ollama_mcp.store.postgres_schema import SCHEMA, VERSION, Version, check_version, upgrade
@@ -24,6 +25,8 @@ _CHANNEL = "ollama_mcp_check"
 _NOTIFY_SECONDS = 2.0
 _SECRET = "state.secret"
 _SECRET_BYTES = 32
+_ALIVE = f"""SELECT count(DISTINCT process) FROM {SCHEMA}.host_views
+    WHERE seen_at > clock_timestamp() - make_interval(secs => {ALIVE_SECONDS})"""
 _SIZE = f"""SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = '{SCHEMA}' AND c.relkind IN ('r', 'p')"""
 
@@ -37,6 +40,7 @@ class DatabaseState(NamedTuple):
         hears: Whether a notification arrives.
         ahead: By how many seconds its clock is ahead of this machine's.
         tables: What is wrong with the tables; None where they are those of this version.
+        processes: How many servers and workers have it for their store and are alive.
     """
 
     server: str
@@ -44,6 +48,7 @@ class DatabaseState(NamedTuple):
     hears: bool
     ahead: float
     tables: DiskError | None
+    processes: int
 
 
 def state_of(url: str) -> DatabaseState:
@@ -67,7 +72,8 @@ def state_of(url: str) -> DatabaseState:
         number = connection.info.server_version
         pooled = pid != connection.info.backend_pid
         server = f"{number // 10_000}.{number % 10_000}"
-        return DatabaseState(server, pooled, _hears(connection, url), ahead, tables)
+        processes = 0 if tables is not None else _one(connection, _ALIVE)
+        return DatabaseState(server, pooled, _hears(connection, url), ahead, tables, processes)
 
 
 def upgrade_at(url: str) -> Version:

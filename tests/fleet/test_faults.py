@@ -12,7 +12,7 @@ import pytest
 from ollama_mcp.simulator import Fault
 from tests.fleet.postgres import Postgres, postgres
 from tests.fleet.running import batch, simulated
-from tests.fleet.workers import WorkerProcess, until_alive, worker
+from tests.fleet.workers import WorkerProcess, query, until_alive, worker
 from tests.support import until
 
 pytestmark = pytest.mark.slow
@@ -71,9 +71,12 @@ async def test_a_worker_that_is_told_to_end_does_so_and_leaves_the_rest(
     ):
         await until_alive(url, 2)
         async with batch(simulator, url, tmp_path) as running:
+            alive = "SELECT count(DISTINCT process) FROM host_views"
+            await until(lambda: query(url, alive) == [(3,)], 60)
             await running.until_kept(150)
             one.signal(signal.SIGTERM)
             assert await one.ended() == 0
+            await until(lambda: query(url, alive) == [(2,)], 60)
             assert (await running.ended())["done"] == 600
         assert not any("ended in time" in line or "ERROR" in line for line in one.said)
         assert running.written() == await running.alone()

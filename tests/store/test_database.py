@@ -367,6 +367,7 @@ async def test_doctor_looks_at_the_database(url: str, database_server: Postgres)
     found: list[Check] = []
     with pgbouncer(database_server, url) as pooled:
         assert await looked(url) == [("database", "ok"), ("notify", "ok"), ("clock", "ok")]
+        assert found[0].found.endswith("servers and workers alive: 0")
         assert await looked(pooled) == [("database", "ok"), ("notify", "warning"), ("clock", "ok")]
     version_is(url, "9.0")
     assert (await looked(url))[0] == ("database", "broken") and "store upgrade" in found[-3].fix

@@ -32,7 +32,8 @@ async def check_database(url: str, listen_url: str = "") -> AsyncGenerator[Check
             "database", f"PostgreSQL {state.server}: {state.tables.message}", "broken", state.tables.next_step or ""
         )
     else:
-        yield Check("database", f"{found}, with the tables of this version")
+        alive = f"servers and workers alive: {state.processes:,}"
+        yield Check("database", f"{found}, with the tables of this version; {alive}")
     if heard.hears and not heard.pooled:
         yield Check("notify", "news arrive at once")
     else:
