@@ -1,8 +1,9 @@
 """The hosts of a process as others see them, and theirs as it sees them: told every two seconds through the store.
 
 The limits of a host are divided by the processes that use it and are alive. One that has nothing to do there keeps only
-a small part, and the rest is lent to those that have. A part grows only into what nobody else holds, by what they told
-last, so that all together stay within the limit; each may always send one request.
+a small part of a large limit, none of a small one, and the rest is lent to those that have. A part grows only into what
+nobody else holds, by what they told last, so that all together stay within the limit; but each may always send one
+request, so that one with something new to do begins at once.
 """
 
 from __future__ import annotations
@@ -143,8 +144,8 @@ def exchange(connection: Connection, process: str, told: Told) -> Found:
 
 
 def _part(view: HostView, limits: Limits, others: Sequence[HostView]) -> HostView:
-    for_model = [Claim(one.is_busy, max(one.in_flight, *one.sent.values(), 0)) for one in others]
-    for_all = [Claim(one.is_busy, max(one.at_once, sum(one.sent.values()))) for one in others]
+    for_model = [claim(one.in_flight, max(one.sent.values(), default=0), is_busy=one.is_busy) for one in others]
+    for_all = [claim(one.at_once, sum(one.sent.values()), is_busy=one.is_busy) for one in others]
     in_flight, at_once = limits
     return HostView(
         view.sent,
@@ -154,6 +155,18 @@ def _part(view: HostView, limits: Limits, others: Sequence[HostView]) -> HostVie
         view.seconds,
         view.answered,
     )
+
+
+def claim(part: int, sent: int, *, is_busy: bool) -> Claim:
+    """What a process has of a limit.
+
+    Args:
+        part: Its part of it.
+        sent: Its requests that the host works on.
+        is_busy: Whether it has something to do.
+    """
+    # The one request that each may send is nobody's while it is not needed.
+    return Claim(is_busy, max(part if is_busy or part > 1 else 0, sent))
 
 
 def share(limit: int, *, is_busy: bool, others: Collection[Claim]) -> int:
@@ -167,7 +180,7 @@ def share(limit: int, *, is_busy: bool, others: Collection[Claim]) -> int:
     alive = 1 + len(others)
     busy = is_busy + sum(one.is_busy for one in others)
     equal = limit // alive
-    kept = max(1, equal // _KEPT_BY_IDLE)
+    kept = equal // _KEPT_BY_IDLE
     fair = equal if is_busy or not busy else kept
     if is_busy and busy < alive:
         fair = (limit - kept * (alive - busy)) // busy
