@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ollama_mcp.errors import InvalidArgument
+
 if TYPE_CHECKING:
     from ollama_mcp.settings import Settings
     from ollama_mcp.store import Store
@@ -12,7 +14,16 @@ if TYPE_CHECKING:
 
 
 def workers_of(settings: Settings, store: Store) -> Callable[[], Workers] | None:
-    """Returns them; None where the store is one process's own."""
+    """Returns them; None where the store is one process's own.
+
+    Raises:
+        InvalidArgument: This server is to be one of them, and has no store that could be shared.
+    """
+    if settings.fleet.work and not store.url:
+        raise InvalidArgument(
+            "fleet.work needs a store that servers share (store.url), and may not be read_only.",
+            next_step="Set store.url to postgresql://user@host/database, or fleet.work to false.",
+        )
 
     def found() -> Workers:
         from ollama_mcp.fleet.feeder import FleetOfWorkers
