@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import InternalError
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from ollama_mcp.server.app import OllamaServer
     from ollama_mcp.work.call_context import CallContext
 
-# Clients' first requests come first.
+log = logging.getLogger(__name__)
+
 _DELAY_SECONDS = 1.5
 # More than what has begun may take, and less than the process has to end.
 _END_SECONDS = 4.0
@@ -23,18 +25,36 @@ _END_SECONDS = 4.0
 @asynccontextmanager
 async def work_beside(server: OllamaServer) -> AsyncGenerator[None]:
     """Work beside the block, until it ends; whatever goes wrong there ends nothing here."""
-    if not server.ollama_settings.fleet.work:
-        yield
-        return
-    stop = asyncio.Event()
-    task = asyncio.create_task(_work_on_rows(server, stop))
+    settings, stop = server.ollama_settings, asyncio.Event()
+    tasks: list[asyncio.Task[None]] = []
+    if settings.fleet.work:
+        tasks.append(asyncio.create_task(_work_on_rows(server, stop)))
+    # Over stdio a process is one user's, and goes on with what that one asks for.
+    watching = server.store.url and settings.transport != "stdio" and asyncio.create_task(_watch_jobs(server, stop))
     try:
         yield
     finally:
         stop.set()
-        await asyncio.wait({task}, timeout=_END_SECONDS)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        if watching:
+            watching.cancel()
+            tasks.append(watching)
+        if tasks:
+            for late in (await asyncio.wait(tasks, timeout=_END_SECONDS))[1]:
+                late.cancel()
+            for result in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(result, Exception):
+                    log.error("What was done beside the clients failed.", exc_info=result)
+
+
+async def _watch_jobs(server: OllamaServer, stop: asyncio.Event) -> None:
+    await _begin(stop)
+    await server.jobs.watch()
+
+
+async def _begin(stop: asyncio.Event) -> None:
+    """Let the clients' first requests come first."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), _DELAY_SECONDS)
 
 
 async def _work_on_rows(server: OllamaServer, stop: asyncio.Event) -> None:
@@ -42,9 +62,8 @@ async def _work_on_rows(server: OllamaServer, stop: asyncio.Event) -> None:
     from ollama_mcp.work.choosing import ModelHabits
     from ollama_mcp.work.progress import Progress
 
-    try:
-        await asyncio.wait_for(stop.wait(), _DELAY_SECONDS)
-    except TimeoutError:
+    await _begin(stop)
+    if not stop.is_set():
         # In a thread: the queue's library takes a third of a second to load.
         serve_ranges = await asyncio.to_thread(_load)
         settings, habits = server.ollama_settings, ModelHabits()

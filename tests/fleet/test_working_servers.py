@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.settings import Settings
-from ollama_mcp.simulator import Simulator
+from ollama_mcp.simulator import Fault, Simulator
 from tests.fleet.postgres import Postgres
-from tests.fleet.running import batch, rows_of, simulated
-from tests.fleet.workers import query, shared, until_alive
-from tests.support import connected, data
+from tests.fleet.replicas import replicas
+from tests.fleet.running import KEPT, batch, rows_of, simulated
+from tests.fleet.workers import LOST_SECONDS, query, shared, until_alive
+from tests.jobs.support import JOB, MODEL, job_of, listed_once
+from tests.support import connected, data, until
 
 
 @pytest.mark.slow
@@ -36,6 +39,35 @@ async def test_a_server_works_on_the_rows_that_another_gives_out_until_it_stops(
             assert data(await other.call_tool("ollama_status", {}))
         assert rows_of(tmp_path / "home" / "out.jsonl") == await running.alone()
         assert query(url, "SELECT count(*) FROM procrastinate_workers") == [(0,)]
+
+
+@pytest.mark.slow
+async def test_the_rows_of_a_job_whose_server_was_killed_are_worked_on_until_it_is_cancelled(
+    tmp_path: Path, database_server: Postgres
+) -> None:
+    url = database_server.url()
+    given: dict[str, Any] = {"fleet__work": True, "fleet__lost_seconds": LOST_SECONDS, "jobs__resume": "ask"}
+    async with (
+        Simulator(version="latest", num_parallel=64) as simulator,
+        replicas(simulator.url, url, tmp_path, count=2, **given) as two,
+    ):
+        await until_alive(url, 2)
+        simulator.faults.add(Fault("delay", path="/api/chat", seconds=0.2))
+        ask = {"model": MODEL, "input": [f"text {n}" for n in range(400)], "prompt": "Say {text}", "background": True}
+        ask["output"] = "out.jsonl"
+        async with two.client("ann", 0) as ann:
+            job = job_of(await ann.call_tool("ollama_batch", ask))
+            await until(lambda: query(url, KEPT)[0][0] > 0, 60)
+            await two.all[0].kill()
+        kept = query(url, KEPT)[0][0]
+        await until(lambda: query(url, KEPT)[0][0] > kept + 4, 60)
+        simulator.faults.add(Fault("hang", path="/api/chat"))
+        await until(lambda: simulator.in_flight, 60)
+        async with two.client("ann", 1) as ann:
+            await ann.call_tool(JOB, {"action": "cancel", "id": job})
+            await listed_once(ann, lambda rows: rows[job]["state"] == "cancelled")
+        await until(lambda: not simulator.in_flight, 60)
+        assert query(url, "SELECT state, (SELECT count(*) FROM ranges) FROM fleet_runs") == [("cancelled", 0)]
 
 
 @pytest.mark.long
