@@ -109,6 +109,7 @@ async def _serve_http(server: OllamaServer, kind: Literal["http", "sse"], settin
     from ollama_mcp.server.transports.routes import http_routes
 
     http, auth = settings.http, open_authenticator(settings)
+    server.jobs.authenticator = auth
     if auth is not None:
         auth.accounts.keep_in(server.store, settings)
     if settings.auth.token:

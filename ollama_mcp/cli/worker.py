@@ -18,7 +18,6 @@ from ollama_mcp.hosts.model_activity import ActiveCalls
 from ollama_mcp.store import Store
 from ollama_mcp.work.call_context import CallContext
 from ollama_mcp.work.choosing import ModelHabits
-from ollama_mcp.work.parallel import DEFAULT_PARALLEL
 from ollama_mcp.work.progress import Progress
 
 if TYPE_CHECKING:
@@ -48,29 +47,23 @@ def worker(options: argparse.Namespace) -> int:
         from ollama_mcp.cli.json_log import log_as_json
 
         log_as_json()
-    # What the queue's library logs of each job is told by our own log where it matters.
-    logging.getLogger("procrastinate").setLevel(logging.CRITICAL)
-    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
-    asyncio.run(_serve(settings, options.lanes or _lanes_of(settings)))
+    asyncio.run(_serve(settings, options.lanes))
     return 0
 
 
-def _lanes_of(settings: Settings) -> int:
-    parallel = settings.work.parallel
-    return DEFAULT_PARALLEL if parallel == "auto" else parallel
-
-
-async def _serve(settings: Settings, lanes: int) -> None:
+async def _serve(settings: Settings, lanes: int | None) -> None:
     from ollama_mcp.fleet.checks import check_tables
     from ollama_mcp.fleet.shared_hosts import SharedHosts
-    from ollama_mcp.fleet.worker import Worker
+    from ollama_mcp.fleet.worker import Worker, lanes_of, quiet_libraries
 
+    quiet_libraries()
+    lanes = lanes or lanes_of(settings)
     store = Store.from_settings(settings)
     hosts = open_pool(settings, api_key=cloud_key())
     try:
         await store.database.run(check_tables)
         call = CallContext(settings, hosts, _no_access, store, Progress(None), ActiveCalls(), ModelHabits())
-        working = Worker(call, lanes, getattr(settings.store, "listen_url", ""))
+        working = Worker(call, lanes)
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
         for one in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(one, stop.set)

@@ -92,6 +92,7 @@ class _Feeder:
             OllamaMCPError: Why the run was stopped.
         """
         batch, progress = self._batch, self._batch.progress
+        batch.call.progress.run = self._run
         fed, self._no = await self._database.run(partial(tables.begin, run=self._run, task=self._task.encode()))
         if not fed:
             # What failed in an earlier call is tried again.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
@@ -58,7 +59,8 @@ class RangeWorker:
         self._database = PatientDatabase(call.store.database)
         self._turns = Turns()
         self._processors: dict[int, asyncio.Future[RowProcessor]] = {}
-        call.store.usage.listener = _spend
+        usage = call.store.usage
+        usage.listener = partial(_spend, usage.listener)
 
     async def work(self, run: int, no: int, job: int) -> None:
         """Work on a range as its job; who does not own it any more leaves it."""
@@ -150,6 +152,9 @@ def _with_parallel(call: CallContext, parallel: int) -> CallContext:
     return replace(call, settings=settings.model_copy(update={"work": work}))
 
 
-def _spend(tokens: int) -> None:
+def _spend(otherwise: Callable[[int], None] | None, tokens: int) -> None:
+    """Count the tokens of a range for its run; those of a server's calls go where they went before."""
     if (spent := _SPENT.get()) is not None:
         spent.append(tokens)
+    elif otherwise is not None:
+        otherwise(tokens)

@@ -14,8 +14,10 @@ from ollama_mcp.fleet.queue import queue_connector
 from ollama_mcp.fleet.sweep import sweep
 from ollama_mcp.fleet.tables import QUEUE, TASK
 from ollama_mcp.fleet.work import RangeWorker
+from ollama_mcp.work.parallel import DEFAULT_PARALLEL
 
 if TYPE_CHECKING:
+    from ollama_mcp.settings import Settings
     from ollama_mcp.store.database import Database
     from ollama_mcp.work.call_context import CallContext
 
@@ -33,20 +35,34 @@ _ABORT_SECONDS = 0.7
 _NEVER_SECONDS = 86_400.0
 
 
+def lanes_of(settings: Settings) -> int:
+    """How many requests a worker sends at a time where nothing else is said."""
+    parallel = settings.work.parallel
+    return DEFAULT_PARALLEL if parallel == "auto" else parallel
+
+
+def quiet_libraries() -> None:
+    """What the queue's library logs of each job is told by our own log where it matters."""
+    logging.getLogger("procrastinate").setLevel(logging.CRITICAL)
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+
+
 class Worker:
     """Takes ranges until it is told to stop.
 
     Args:
         call: The context in which ranges are worked on; its store is in PostgreSQL.
         lanes: How many requests are sent at a time.
-        listen_url: Where the database can be listened to, if not at the address of the store.
+        drain_seconds: How long what has begun may take to end.
     """
 
-    def __init__(self, call: CallContext, lanes: int, listen_url: str = "") -> None:
+    def __init__(self, call: CallContext, lanes: int, drain_seconds: float = _DRAIN_SECONDS) -> None:
         self._database: Database = call.store.database
         self._lost_seconds = call.settings.fleet.lost_seconds
+        self._drain_seconds = drain_seconds
         self._ranges = RangeWorker(call, lanes)
         self._stopping = asyncio.Event()
+        listen_url = call.settings.store.listen_url
         self._app = App(connector=queue_connector(call.store.url, listen_url, self._ranges.at_work, self._stopping))
         self._app.task(name=TASK, queue=QUEUE, pass_context=True)(self._work)
 
@@ -61,7 +77,7 @@ class Worker:
         try:
             await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
             # With signs of life.
-            await self._ranges.lanes.close(_DRAIN_SECONDS)
+            await self._ranges.lanes.close(self._drain_seconds)
         finally:
             self._stopping.set()
             stopped.cancel()

@@ -22,7 +22,9 @@ from ollama_mcp.errors import NotAllowed, OllamaMCPError
 from ollama_mcp.hosts import HostPool, open_pool
 from ollama_mcp.hosts.model_activity import ActiveCalls
 from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL, spend_tokens
+from ollama_mcp.hosts.recent import RecentDict
 from ollama_mcp.server.arguments import check_defaults
+from ollama_mcp.server.beside import work_beside
 from ollama_mcp.server.bound_tool import BACKGROUND, BoundTool
 from ollama_mcp.server.call import Call
 from ollama_mcp.server.caller import Caller, caller_of, progress_sender
@@ -102,7 +104,7 @@ class OllamaServer(GuidedServer):
 
             self.observer = open_observer(settings, self.store, self.hosts)
         self._work = self._run if self.observer is None else partial(self.observer.run, self._run)
-        self._habits: dict[str, ModelHabits] = {}
+        self._habits: RecentDict[str, ModelHabits] = RecentDict(_MAX_CALLERS)
         keep = settings.jobs
         self.jobs = JobManager(keep.limit, keep.keep_seconds, keep.keep_cut_seconds, keep.keep_bytes, self._job_storage)
         self._replicas: Replicas | None = None
@@ -375,9 +377,6 @@ class OllamaServer(GuidedServer):
         """The habits of a caller that is new; not kept for one that cannot be told from another."""
         habits = ModelHabits()
         if caller.owner is not None:
-            while len(self._habits) >= _MAX_CALLERS:
-                # The oldest: a dict keeps the order of insertion.
-                del self._habits[next(iter(self._habits))]
             self._habits[caller.owner] = habits
         return habits
 
@@ -394,7 +393,7 @@ async def _lifespan(server: MCPServer[None]) -> AsyncGenerator[None]:
         server.observer.start()
     server.store.warn_early()
     try:
-        async with hosts_shared(server.store, server.hosts):
+        async with hosts_shared(server.store, server.hosts), work_beside(server):
             yield
     finally:
         await server.aclose()

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from mcp.types import CallToolResult
 
 from ollama_mcp.errors import DiskError
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
 from ollama_mcp.server.confirmation import Consent, PendingConfirmations
-from ollama_mcp.server.job import Job
+from ollama_mcp.server.job import Job, JobState
 from ollama_mcp.server.job_rows import (
     describe_end,
     is_of_caller,
@@ -27,12 +28,15 @@ from ollama_mcp.server.job_rows import (
     show,
     update_of,
 )
+from ollama_mcp.server.job_watch import rights_of, watch
 from ollama_mcp.server.jobs import JobManager
+from ollama_mcp.server.leases import Leases
 from ollama_mcp.server.settings_digest import settings_digest
 from ollama_mcp.store.jobs import CANCEL_CHANNEL, RUNNING, KeepLimits, StoredJob
 from ollama_mcp.work.progress import Progress
 
 if TYPE_CHECKING:
+    from ollama_mcp.server.auth.authenticator import Authenticator
     from ollama_mcp.settings import Settings
     from ollama_mcp.store.jobs import JobOwner, Jobs
 
@@ -40,8 +44,6 @@ log = logging.getLogger(__name__)
 
 # What is written of running jobs is at most a second old.
 FLUSH_SECONDS = 0.8
-# An owner whose heartbeat does not change for that long, by the clock of who watches, has lost its jobs.
-LEASE_SECONDS = 15.0
 _WATCH_SECONDS = 2.0
 _RETRY_SECONDS = 5.0
 _AWAY_SECONDS = 1.0
@@ -79,7 +81,7 @@ class DurableJobs:
         self._keeping: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
         self._resuming: set[asyncio.Task[None]] = set()
-        self._beats: dict[str, tuple[int, float]] = {}
+        self._leases = Leases()
         self._warned = False
 
     async def add(self, job: Job) -> None:
@@ -89,8 +91,7 @@ class DurableJobs:
         )
         stored.progress, stored.text = progress_of(job), plain(job.partial_text)
         job.unkept = "the store is busy"
-        write = self._write(job, partial(self._add, job, stored))
-        await asyncio.wait({write}, timeout=_ADD_SECONDS)
+        await asyncio.wait({self._write(job, partial(self._add, job, stored))}, timeout=_ADD_SECONDS)
 
     async def _add(self, job: Job, stored: StoredJob) -> None:
         try:
@@ -188,7 +189,7 @@ class DurableJobs:
             return []
 
     async def _listed(self, stored: StoredJob, owners: dict[str, JobOwner]) -> Job:
-        gone = stored.state == RUNNING and self._is_gone(stored, owners)
+        gone = stored.state == RUNNING and self._leases.is_over(stored.owner, owners)
         # Read whole only where it is to go on.
         whole = await self._jobs.find(stored.id) if gone else None
         return self._seen(stored, gone) if whole is None else await self._settled(whole, owners)
@@ -197,32 +198,32 @@ class DurableJobs:
         """Bring a job that is elsewhere up to date; see `JobStorage`."""
         with suppress(DiskError):
             stored = await self._jobs.find(job.id)
-            if stored is None:
-                job.show("cut", text=job.partial_text, status="no longer kept", seconds=job.seconds, about=job.about)
-            else:
+            if stored is not None:
                 return await self._settled(stored, await self._jobs.owners())
+            job.show("cut", text=job.partial_text, status="no longer kept", seconds=job.seconds, about=job.about)
         return job
 
     async def cancel(self, job: Job) -> None:
         """Have a job stopped; see `JobStorage`."""
-        stored = await self._jobs.find(job.id)
-        if stored is not None and self._is_gone(stored, await self._jobs.owners()):
-            if await self._jobs.take(stored):
-                stored.state, stored.progress = "cancelled", {**stored.progress, "orphan": True}
-                await self._jobs.end(stored, self._limits)
-        else:
-            await self._jobs.ask_to_cancel(job.id)
+        await self._jobs.ask_to_cancel(job.id)
         deadline = time.monotonic() + _CANCEL_SECONDS
         while (stored := await self._jobs.find(job.id)) is not None:
-            if stored.state != RUNNING or time.monotonic() > deadline:
+            if stored.state == RUNNING and self._leases.is_over(stored.owner, await self._jobs.owners()):
+                await self._end_left(stored, "cancelled")
+            elif stored.state != RUNNING or time.monotonic() > deadline:
                 show(job, stored)
                 return
-            await asyncio.sleep(_POLL_SECONDS)
+            else:
+                await asyncio.sleep(_POLL_SECONDS)
 
     async def go_on_with(self, job: Job) -> Job | None:
         """Run a job again whose process has ended; see `JobStorage`."""
         stored = await self._jobs.find(job.id)
-        if stored is None or stored.request is None or not self._is_gone(stored, await self._jobs.owners()):
+        if (
+            stored is None
+            or stored.request is None
+            or not self._leases.is_over(stored.owner, await self._jobs.owners())
+        ):
             return None
         return await self._taken(stored)
 
@@ -231,6 +232,10 @@ class DurableJobs:
         task = asyncio.create_task(self._resume())
         self._resuming.add(task)
         task.add_done_callback(self._resuming.discard)
+
+    async def watch(self, auth: Authenticator | None) -> None:
+        """Go on with what other processes leave; see `JobStorage`."""
+        await watch(self._jobs, self._leases, auth, self._manager.has_room, self._settle)
 
     async def aclose(self) -> None:
         """Write all that is left to write; see `JobStorage`."""
@@ -302,7 +307,7 @@ class DurableJobs:
         job.goes_on = job.goes_on and arguments is not None and (job.resumes or may_repeat(arguments))
         if not job.goes_on:
             return None
-        request = {"arguments": arguments, "roots": list(self._roots())}
+        request = {"arguments": arguments, "roots": list(self._roots()), "by": rights_of(CURRENT_PRINCIPAL.get())}
         job.goes_on = len(json.dumps(request)) <= _MOST_REQUEST_BYTES
         return request if job.goes_on else None
 
@@ -316,24 +321,40 @@ class DurableJobs:
             await self._jobs.tidy(self._limits)
             while True:
                 owners = await self._jobs.owners()
-                waiting = [job for job in await self._jobs.running() if self._may_go_on(job) or not job.resumes]
+                waiting = [
+                    job for job in await self._jobs.running() if job.cancel or not job.resumes or self._may_go_on(job)
+                ]
                 for stored in waiting:
                     await self._settled(stored, owners)
-                if not any(is_of_caller(one.principal) and not self._is_gone(one, owners) for one in waiting):
+                if not any(
+                    is_of_caller(one.principal) and not self._leases.is_over(one.owner, owners) for one in waiting
+                ):
                     return
                 await asyncio.sleep(_WATCH_SECONDS)
 
     async def _settled(self, stored: StoredJob, owners: dict[str, JobOwner]) -> Job:
         """A job whose process has ended goes on here if it may, or ends."""
-        if stored.state != RUNNING or not self._is_gone(stored, owners):
+        if stored.state != RUNNING or not self._leases.is_over(stored.owner, owners):
             return self._seen(stored, gone=False)
-        if self._may_go_on(stored):
-            if (job := await self._taken(stored)) is not None:
-                return job
-        elif not stored.resumes and await self._jobs.take(stored):
-            stored.state, stored.progress = "cut", {**stored.progress, "orphan": True}
-            await self._jobs.end(stored, self._limits)
-        return self._seen(await self._jobs.find(stored.id) or stored, gone=True)
+        return await self._settle(stored) or self._seen(await self._jobs.find(stored.id) or stored, gone=True)
+
+    async def _settle(self, stored: StoredJob) -> Job | None:
+        """Go on with a job whose process has ended, or end it; None where it is to wait, or another was quicker."""
+        if not stored.cancel and stored.resumes:
+            return await self._taken(stored) if self._may_go_on(stored) else None
+        ended = await self._end_left(stored, "cancelled" if stored.cancel else "cut")
+        return self._seen(stored, gone=True) if ended else None
+
+    async def _end_left(self, stored: StoredJob, state: JobState) -> bool:
+        """End a job whose process has ended, and what others do for it; False where another process was quicker."""
+        if not await self._jobs.take(stored):
+            return False
+        if run := stored.progress.get("run"):
+            from ollama_mcp.fleet.tables import cancel
+
+            await self._jobs.run(partial(cancel, run=run))
+        stored.state, stored.progress = state, {**stored.progress, "orphan": True}
+        return await self._jobs.end(stored, self._limits)
 
     async def _taken(self, stored: StoredJob) -> Job | None:
         """Go on with a job; None where another process was quicker, or its tool is not offered."""
@@ -349,18 +370,6 @@ class DurableJobs:
         same = stored.settings == self._digest
         may = self._settings.jobs.resume == "auto" and stored.resumes and stored.request is not None and same
         return may and is_of_caller(stored.principal)
-
-    def _is_gone(self, stored: StoredJob, owners: dict[str, JobOwner]) -> bool:
-        """Whether nobody works on a job any more: its process has ended, or shows no sign of life for a while."""
-        owner = owners.get(stored.owner)
-        if owner is None or owner.has_ended:
-            return True
-        now = time.monotonic()
-        beats, since = self._beats.get(stored.owner, (-1, now))
-        if beats != owner.beats:
-            beats, since = owner.beats, now
-        self._beats[stored.owner] = (beats, since)
-        return now - since > LEASE_SECONDS
 
     def _seen(self, stored: StoredJob, gone: bool) -> Job:
         """A job as a client sees it that did not begin it here."""
@@ -381,8 +390,7 @@ class DurableJobs:
             DiskError: It is a database that others use too: what is not seen now may be there.
         """
         self._warn(error)
-        # Nobody could give a sign of life meanwhile.
-        self._beats.clear()
+        self._leases.begin_anew()
         if self._settings.store.url:
             raise error
 

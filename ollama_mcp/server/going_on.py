@@ -59,6 +59,7 @@ class Continuation:
         if tool is None or not tool.is_long:
             return None
         progress = Progress(None)
+        progress.run = int(stored.progress.get("run", 0))
         principal = CURRENT_PRINCIPAL.get()
         caller = Caller(owner, principal=LOCAL if principal is None else principal.name)
         call = self._make(tool, caller, progress, set(stored.progress.get("agreed", ())))

@@ -58,6 +58,7 @@ def progress_of(job: Job) -> dict[str, Any]:
         # What is kept of a call is what it can go on by, and never the words of a chat.
         "about": plain(job.about) if job.goes_on else "",
         "created": job.created_at,
+        "run": job.progress.run,
     }
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 if TYPE_CHECKING:
     from mcp.types import CallToolResult
 
+    from ollama_mcp.server.auth.authenticator import Authenticator
+
 Job = TypeVar("Job")
 
 
@@ -51,6 +53,10 @@ class JobStorage(Protocol[Job]):
 
     def resume(self) -> None:
         """Begin to go on with what earlier processes left."""
+        ...
+
+    async def watch(self, auth: Authenticator | None) -> None:
+        """Go on with what other processes leave, with the rights that `auth` knows of, until cancelled."""
         ...
 
     async def aclose(self) -> None:

@@ -24,6 +24,7 @@ from ollama_mcp.server.job_ids import new_job_id
 from ollama_mcp.work.progress import Progress
 
 if TYPE_CHECKING:
+    from ollama_mcp.server.auth.authenticator import Authenticator
     from ollama_mcp.server.job_storage import JobStorage
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,9 @@ class JobManager:
         keep_cut_seconds: How long the text of a cancelled call or job is kept.
         keep_bytes: Roughly how many bytes all kept results may take.
         make_storage: Returns where jobs are kept, asked with the first job; None where nothing outlives the process.
+
+    Attributes:
+        authenticator: Knows whose rights the jobs of others may have; None where clients need no token.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class JobManager:
         self._keep_seconds = {"cut": keep_cut_seconds, "cancelled": keep_cut_seconds}
         self._default_keep_seconds = keep_seconds
         self._make_storage = make_storage
+        self.authenticator: Authenticator | None = None
         self._is_closing = False
         # By the name of whoever asked: their jobs go on, in their name.
         self._resume_timers: RecentDict[str, asyncio.TimerHandle] = RecentDict(_MOST_OWNERS)
@@ -87,6 +92,11 @@ class JobManager:
         if self._storage is not None and not self._is_closing:
             self._storage.resume()
 
+    async def watch(self) -> None:
+        """Go on with the jobs of processes that end, though nobody asks, until cancelled."""
+        if self._storage is not None:
+            await self._storage.watch(self.authenticator)
+
     async def run(
         self, job: Job, work: Work, caller: Caller, *, background: bool, asks_midway: bool
     ) -> CallToolResult | None:
@@ -106,7 +116,7 @@ class JobManager:
             Busy: `background` is set, and too many jobs are running.
             CancelledError: The client cancelled the call; the work is cancelled too.
         """
-        if background and not self._has_room():
+        if background and not self.has_room():
             work.close()
             raise Busy(
                 f"{self._limit} jobs are running, which is the limit (setting jobs.limit).",
@@ -124,7 +134,7 @@ class JobManager:
             else:
                 await _wait_until(ended, task, caller.patience)
             # Without room for another job the call keeps waiting: losing the work would be worse than a late answer.
-            if not task.done() and not self._has_room():
+            if not task.done() and not self.has_room():
                 await asyncio.wait({task})
         except asyncio.CancelledError:
             task.cancel()
@@ -267,7 +277,8 @@ class JobManager:
             while len(self._read) > _MOST_READ:
                 del self._read[next(iter(self._read))]
 
-    def _has_room(self) -> bool:
+    def has_room(self) -> bool:
+        """Whether another job may run."""
         return sum(job.task is not None for job in self._jobs.values()) < self._limit
 
     def _on_end(self, job: Job, unfinished: JobState, task: asyncio.Task[CallToolResult]) -> None:

@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from ollama_mcp.errors import InvalidArgument
+
 if TYPE_CHECKING:
     from ollama_mcp.hosts import HostPool
     from ollama_mcp.settings import Settings
@@ -14,7 +16,16 @@ if TYPE_CHECKING:
 
 
 def workers_of(settings: Settings, store: Store) -> Callable[[], Workers] | None:
-    """Returns the processes that take rows of batches; None where the store is one process's own."""
+    """Returns the processes that take rows of batches; None where the store is one process's own.
+
+    Raises:
+        InvalidArgument: This server is to be one of them, and has no store that could be shared.
+    """
+    if settings.fleet.work and not store.url:
+        raise InvalidArgument(
+            "fleet.work needs a store that servers share (store.url), and may not be read_only.",
+            next_step="Set store.url to postgresql://user@host/database, or fleet.work to false.",
+        )
 
     def found() -> Workers:
         from ollama_mcp.fleet.feeder import FleetOfWorkers

@@ -20,6 +20,7 @@ _LEFT_OUT: dict[str, Any] = {
     "log_level": True,
     "store": True,
     "jobs": True,
+    "fleet": True,
 }
 
 

@@ -6,10 +6,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class FleetSettings(BaseModel):
-    """Workers that share a store in PostgreSQL (docs/fleet.md)."""
+    """Workers and servers that share a store in PostgreSQL (docs/fleet.md)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
+    work: bool = Field(
+        default=False, description="A server works on rows of batches too, beside its clients, as a worker does."
+    )
     lost_seconds: float = Field(
         default=15.0,
         ge=2,

@@ -10,10 +10,10 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ollama_mcp.store.processes import ProcessIdentity, has_ended, this_process
 from ollama_mcp.store.writes import release_space, transaction
@@ -21,6 +21,8 @@ from ollama_mcp.store.writes import release_space, transaction
 if TYPE_CHECKING:
     from ollama_mcp.store.database import Database
     from ollama_mcp.store.sql import Connection
+
+T = TypeVar("T")
 
 RUNNING = "running"
 # How long a job is kept that waits for a server which never starts.
@@ -33,15 +35,19 @@ LOCK = "jobs"
 CANCEL_CHANNEL = "ollama_mcp_cancel"
 
 _COLUMNS = "id, tool, model, principal, request, settings, resumes, state, owner, fence, progress, text, result, tokens"
-_LIGHT = _COLUMNS.replace("request", "NULL").replace("result", "NULL")
+_WHOLE = f"{_COLUMNS}, cancel"
+_LIGHT = _WHOLE.replace("request", "NULL").replace("result", "NULL")
 _OWNER = "INSERT INTO job_owners VALUES (?, ?, ?, ?, 0) ON CONFLICT (id) DO NOTHING"
 _ADD = f"INSERT INTO jobs ({_COLUMNS}, touched) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _MINE = f"id = ? AND owner = ? AND fence = ? AND state = '{RUNNING}'"
 _UPDATE = f"UPDATE jobs SET model = ?, progress = ?, text = coalesce(?, text), touched = ? WHERE {_MINE}"
 _RELEASE = f"UPDATE jobs SET owner = '', progress = ?, text = ? WHERE {_MINE}"
-_TAKE = f"UPDATE jobs SET owner = ?, fence = fence + 1, cancel = 0 WHERE {_MINE}"
+_TAKE = f"UPDATE jobs SET owner = ?, fence = fence + 1 WHERE {_MINE}"
 _END = f"""UPDATE jobs SET state = ?, model = ?, progress = ?, text = ?, result = ?, tokens = ?, touched = ?,
     request = NULL, owner = '', ended = (SELECT coalesce(max(ended), 0) + 1 FROM jobs) WHERE {_MINE}"""
+_AT_WORK = f"""SELECT at_work.owner, machine, pid, born, beats FROM
+    (SELECT DISTINCT owner FROM jobs WHERE state = '{RUNNING}' AND owner <> ?) AS at_work
+    LEFT JOIN job_owners ON id = at_work.owner"""
 _EXPIRED = f"""DELETE FROM jobs WHERE CASE state WHEN '{RUNNING}' THEN owner <> ? AND touched < ?
     WHEN 'cut' THEN touched < ? WHEN 'cancelled' THEN touched < ? ELSE touched < ? END"""
 _ENDED = f"""SELECT number, length(text) + coalesce(length(result), 0) FROM jobs
@@ -68,6 +74,7 @@ class StoredJob:
         text: What the model had written, as of the last write; "" once there is a result.
         result: The result as JSON; None where there is none, or where it was not read.
         tokens: Tokens that the model wrote, where the result tells.
+        cancel: 1 where somebody asked for its end.
     """
 
     id: str
@@ -84,6 +91,7 @@ class StoredJob:
     text: str = ""
     result: str | None = None
     tokens: int | None = None
+    cancel: int = 0
 
 
 class JobUpdate(NamedTuple):
@@ -178,7 +186,7 @@ class Jobs:
 
     async def find(self, job_id: str) -> StoredJob | None:
         """The job of that id, with its result."""
-        found = await self._database.run(partial(_select, columns=_COLUMNS, where="id = ?", values=(job_id,)))
+        found = await self._database.run(partial(_select, columns=_WHOLE, where="id = ?", values=(job_id,)))
         return found[0] if found else None
 
     async def listed(self, principal: str) -> list[StoredJob]:
@@ -188,11 +196,19 @@ class Jobs:
     async def running(self) -> list[StoredJob]:
         """The running jobs of other processes, and of none."""
         where = f"state = '{RUNNING}' AND owner <> ?"
-        return await self._database.run(partial(_select, columns=_COLUMNS, where=where, values=(self.me,)))
+        return await self._database.run(partial(_select, columns=_WHOLE, where=where, values=(self.me,)))
 
     async def owners(self) -> dict[str, JobOwner]:
         """The processes that own jobs."""
         return await self._database.run(_owners)
+
+    async def owners_at_work(self) -> dict[str, JobOwner | None]:
+        """The other processes that own running jobs; None for "", which stands for none, and for one not known."""
+        return await self._database.run(partial(_owners_at_work, me=self.me))
+
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        """Run `work`, of what else depends on a job, in one transaction."""
+        return await self._database.run(work)
 
     async def ask_to_cancel(self, job_id: str) -> None:
         """Ask whoever works on a job to stop; whoever listens learns it at once."""
@@ -290,6 +306,14 @@ def _stored(*row: Any) -> StoredJob:
 def _owners(connection: Connection) -> dict[str, JobOwner]:
     found = connection.execute("SELECT id, machine, pid, born, beats FROM job_owners").fetchall()
     return {owner: JobOwner(ProcessIdentity(machine, pid, born), beats) for owner, machine, pid, born, beats in found}
+
+
+def _owners_at_work(connection: Connection, *, me: str) -> dict[str, JobOwner | None]:
+    found = connection.execute(_AT_WORK, (me,)).fetchall()
+    return {
+        name: None if beats is None else JobOwner(ProcessIdentity(machine, pid, born), beats)
+        for name, machine, pid, born, beats in found
+    }
 
 
 def _json(value: dict[str, Any] | None) -> str | None:

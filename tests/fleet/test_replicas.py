@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from ollama_mcp.server.auth.token_file import revoke_token
 from ollama_mcp.simulator import Answer, Simulator
 from tests.fleet.postgres import Postgres
 from tests.fleet.replicas import Replicas, replicas
@@ -29,7 +30,7 @@ def asked_for(simulator: Simulator, words: bytes) -> int:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def simulator() -> AsyncGenerator[Simulator]:
     """The host of all tests here."""
-    async with Simulator(version="latest") as simulator:
+    async with Simulator(version="latest", num_parallel=8) as simulator:
         yield simulator
 
 
@@ -132,16 +133,25 @@ async def test_while_the_database_is_away_calls_say_so_and_a_job_that_ends_then_
         assert data(result)["done"] == 3
 
 
-async def test_a_batch_goes_on_at_another_replica_when_its_own_is_killed(simulator: Simulator, three: Replicas) -> None:
-    simulator.script(MODEL, Answer("1"), Answer("never", hold=asyncio.Event()))
+async def test_a_batch_goes_on_unasked_at_another_replica_when_its_own_is_killed(
+    simulator: Simulator, three: Replicas
+) -> None:
+    jobs: dict[str, str] = {}
+    async with three.client("ann", 2) as ann, three.client("bob", 2) as bob:
+        for client, words in ((bob, "Leave"), (ann, "Go on")):
+            simulator.script(MODEL, Answer("1"), Answer("never", hold=asyncio.Event()))
+            jobs[words] = job_of(await client.call_tool("ollama_batch", {**BATCH, "prompt": f"{words} {{text}}"}))
+            await until(lambda words=words: asked_for(simulator, words.encode()) == 2, 60)
+        simulator.script(MODEL, Answer("2"), Answer("3"))
+        # The older job is left to its owner, whose token does not count any more.
+        await asyncio.to_thread(revoke_token, three.team.file, "bob")
+        await three.all[2].kill()
+    # The row that was under way is asked again, and no other.
+    await until(lambda: asked_for(simulator, b"Go on") == 4, 60)
     async with three.client("ann") as ann:
-        async with three.client("ann", 2) as client:
-            job = job_of(await client.call_tool("ollama_batch", {**BATCH, "prompt": "Go on {text}"}))
-            await until(lambda: asked_for(simulator, b"Go on") == 2, 60)
-            simulator.script(MODEL, Answer("2"), Answer("3"))
-            await three.all[2].kill()
         async with asyncio.timeout(90):
-            result = await ann.call_tool(JOB, {"action": "result", "id": job})
+            result = await ann.call_tool(JOB, {"action": "result", "id": jobs["Go on"]})
         assert (data(result)["rows"], data(result)["done"]) == (3, 3)
-        # The row that was under way is asked again, and no other.
-        assert asked_for(simulator, b"Go on") == 4
+    assert (asked_for(simulator, b"Go on"), asked_for(simulator, b"Leave")) == (4, 2)
+    said = [line for one in three.all[:2] for line in one.said if "goes on here" in line]
+    assert len(said) == 1 and jobs["Go on"] in said[0]

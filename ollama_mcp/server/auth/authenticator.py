@@ -67,6 +67,10 @@ class Authenticator(Protocol):
         """Whether what somebody was let in by was not revoked since."""
         ...
 
+    async def by_name(self, name: str) -> Principal | None:
+        """The principal of a name with its present rights; None where these are not known without its token."""
+        ...
+
 
 class TokenAuthenticator:
     """Knows the tokens of a file, which is read again when it has changed, and further ones that are given.
@@ -122,13 +126,22 @@ class TokenAuthenticator:
                 found = known
         if found is None:
             raise Unauthenticated("the token is not known or was revoked", "invalid_token")
-        account = await self.accounts.of(found.name)
-        return Principal(found.name, found.scopes, self._limits(found.name), account, found.digest)
+        return await self._principal_of(found)
 
     async def still_counts(self, principal: Principal) -> bool:
         """Whether the token is not revoked."""
         await self._refresh()
         return any(known.digest == principal.credential for known in (*self._fixed, *self._tokens))
+
+    async def by_name(self, name: str) -> Principal | None:
+        """The principal of the token of that name; None where there is none, or no longer."""
+        await self._refresh()
+        found = next((known for known in (*self._fixed, *self._tokens) if known.name == name), None)
+        return None if found is None else await self._principal_of(found)
+
+    async def _principal_of(self, token: Token) -> Principal:
+        account = await self.accounts.of(token.name)
+        return Principal(token.name, token.scopes, self._limits(token.name), account, token.digest)
 
     async def _refresh(self) -> None:
         if self._file is None or time.monotonic() - self._checked_at < _CHECK_SECONDS:

@@ -66,6 +66,10 @@ class JwtAuthenticator:
         """Always: a token is for its time, and work that it began may last longer."""
         return True
 
+    async def by_name(self, name: str) -> Principal | None:
+        """Never: only the issuer knows whether it would still vouch for a subject."""
+        return None
+
     async def _verified(self, token: str) -> dict[str, Any]:
         try:
             header = jwt.get_unverified_header(token)
