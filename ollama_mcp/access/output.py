@@ -84,7 +84,7 @@ class Output:
                 raise
             self._sync_folder()
         except FileExistsError:
-            raise _already_exists(self.path) from None
+            raise _already_exists(self.path, "was made meanwhile, and is left as it is") from None
         except OSError as error:
             raise _write_failed(self.path, error) from error
         return written
@@ -287,9 +287,9 @@ def _write_chunks(descriptor: int, chunks: Iterable[bytes]) -> int:
     return written
 
 
-def _already_exists(path: str) -> InvalidArgument:
+def _already_exists(path: str, what: str = "already exists, and nothing was done") -> InvalidArgument:
     return InvalidArgument(
-        f"{quoted(path)} already exists, and nothing was done.",
+        f"{quoted(path)} {what}.",
         next_step="Call again with overwrite: true to replace it, or with another name.",
     )
 

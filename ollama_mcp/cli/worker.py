@@ -69,7 +69,7 @@ async def _serve(settings: Settings, lanes: int) -> None:
     try:
         await store.database.run(check_tables)
         call = CallContext(settings, hosts, _no_access, store, Progress(None), ActiveCalls(), ModelHabits())
-        working = Worker(call, lanes, getattr(settings.store, "listen_url", ""))
+        working = Worker(call, lanes, settings.store.listen_url)
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
         for one in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(one, stop.set)

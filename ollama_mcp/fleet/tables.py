@@ -159,6 +159,8 @@ def feed(connection: Connection, run: int, no: int, numbers: tuple[int, ...], ro
     if connection.execute(held, (run, _RUNNING)).fetchone() is None:
         return False
     connection.execute("UPDATE fleet_runs SET fed = ? WHERE run = ?", (fed, run))
+    # So that nobody takes it for one that is used no more.
+    connection.execute("UPDATE runs SET touched = extract(epoch FROM now())::bigint WHERE id = ?", (run,))
     known = "SELECT 1 FROM ranges WHERE run = ? AND no = ?"
     if numbers and connection.execute(known, (run, no)).fetchone() is None:
         connection.execute(
