@@ -9,6 +9,7 @@ import pytest
 
 from ollama_mcp.fleet import tables
 from ollama_mcp.store import Store
+from ollama_mcp.store.batches import RowResult
 from ollama_mcp.store.copying import copy_store
 from tests.cli.support import run
 from tests.fleet.postgres import Postgres
@@ -80,5 +81,19 @@ async def test_a_batch_that_is_given_out_is_in_use(database_server: Postgres, tm
         query(url, LONG_AGO)
         await feed(store, number)
         assert query(url, "SELECT extract(epoch FROM now()) - touched < 600 FROM runs") == [(True,)]
+    finally:
+        await store.aclose()
+
+
+async def test_rows_of_a_run_that_is_no_longer_kept_are_those_of_a_lost_range(
+    database_server: Postgres, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "s.sqlite3", url=database_server.url())
+    try:
+        number = await given_out(store, "ended")
+        await (await begun(store, "ended", 10)).remove()
+        late = partial(tables.save, mine=(number, 1, 1), rows=[RowResult(3, b"late", error=False)])
+        with pytest.raises(tables.RangeLost):
+            await store.database.run(late)
     finally:
         await store.aclose()
