@@ -37,7 +37,7 @@ test: $(READY) ## Run the tests
 test-slow: $(READY) ## Run the tests that take minutes, need Node or a package index
 	$(PYTEST) -m "slow and not long and not live" --timeout=600
 
-test-long: $(READY) ## Run the soak, ten minutes of calls with faults, Claude Code on a terminal, and README's steps from a clone
+test-long: $(READY) ## Run the soak (ten minutes), the fleet's faults (an hour), Claude Code on a terminal, README's steps
 	$(PYTEST) -s -m "long and not live"
 
 test-lowest: $(READY) ## Run the tests with the lowest versions that pyproject.toml allows

@@ -3,7 +3,8 @@
 `python -m bench.fake_ollama [--tokens N --seconds S]` prints its URL and serves until its stdin is closed. By default
 it answers at once; with the options it writes N tokens one by one in S seconds, each a line of a stream of its own, as
 a GPU does. A request that asks for fewer (num_predict) gets those in the same time. With --echo the answer to a prompt
-of several words is the prompt itself, streamed in words; to one word it answers at once. /asked tells how many requests
+of several words is the prompt itself, streamed in words; to one word it answers at once. With --note FILE the answer to
+a chat is its last message, after S seconds, and FILE gets a byte for each that begins. /asked tells how many requests
 for an answer have come, each with another prompt.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -113,6 +115,16 @@ async def _stream_prompt(body: bytes, writer: asyncio.StreamWriter, seconds: flo
     writer.write(b"0\r\n\r\n")
 
 
+async def _say_back(body: bytes, writer: asyncio.StreamWriter, note: int, seconds: float) -> None:
+    """Answer with what was said last; noted before, since whoever ends this process wants to know what it was asked."""
+    os.write(note, b".")
+    asked: dict[str, Any] = json.loads(body)
+    await asyncio.sleep(seconds)
+    line = _last("/api/chat", asked["messages"][-1]["content"], 1, {})
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+    writer.write(head + _chunk(line) + b"0\r\n\r\n" if asked.get("stream", True) else _whole(line))
+
+
 async def _serve(options: argparse.Namespace, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while True:
@@ -122,6 +134,8 @@ async def _serve(options: argparse.Namespace, reader: asyncio.StreamReader, writ
             path = start.split()[1]
             if options.echo and path == "/api/generate" and " " in json.loads(body)["prompt"]:
                 await _stream_prompt(body, writer, options.seconds)
+            elif options.note and path == "/api/chat":
+                await _say_back(body, writer, options.note, options.seconds)
             elif path in ("/api/generate", "/api/chat"):
                 await _complete(writer, path, body, options.tokens, 0.0 if options.echo else options.seconds)
             else:
@@ -133,6 +147,8 @@ async def _serve(options: argparse.Namespace, reader: asyncio.StreamReader, writ
 
 
 async def _main(options: argparse.Namespace) -> None:
+    if options.note:
+        options.note = os.open(options.note, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     server = await asyncio.start_server(partial(_serve, options), "127.0.0.1", options.port, backlog=2048)
     port = server.sockets[0].getsockname()[1]
     print(f"http://127.0.0.1:{port}", flush=True)
@@ -145,5 +161,6 @@ if __name__ == "__main__":
     parser.add_argument("--tokens", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=0.0)
     parser.add_argument("--echo", action="store_true")
+    parser.add_argument("--note", default="")
     parser.add_argument("--port", type=int, default=0)
     asyncio.run(_main(parser.parse_args()))

@@ -84,7 +84,7 @@ class Output:
                 raise
             self._sync_folder()
         except FileExistsError:
-            raise _already_exists(self.path) from None
+            raise _made_meanwhile(self.path) from None
         except OSError as error:
             raise _write_failed(self.path, error) from error
         return written
@@ -290,6 +290,13 @@ def _write_chunks(descriptor: int, chunks: Iterable[bytes]) -> int:
 def _already_exists(path: str) -> InvalidArgument:
     return InvalidArgument(
         f"{quoted(path)} already exists, and nothing was done.",
+        next_step="Call again with overwrite: true to replace it, or with another name.",
+    )
+
+
+def _made_meanwhile(path: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"{quoted(path)} was made by somebody else meanwhile, and is left as it is.",
         next_step="Call again with overwrite: true to replace it, or with another name.",
     )
 

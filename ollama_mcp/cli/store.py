@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import time
 from pathlib import Path
 
+from ollama_mcp import clock
 from ollama_mcp.cli.options import load_from_options
 from ollama_mcp.cli.output import Output
 from ollama_mcp.server.formatting import format_bytes
@@ -50,11 +50,13 @@ def store(options: argparse.Namespace) -> int:
             print(f"Copy of an older version: {file} ({format_bytes(file.stat().st_size)})")
     else:
         before, copies = _size(kept), kept.copies()
-        deleted, in_use = asyncio.run(_purge(kept))
+        deleted, in_use, at_workers = asyncio.run(_purge(kept))
         for file in copies:
             file.unlink(missing_ok=True)
         print(f"Deleted: {deleted}, all embeddings, {len(copies)} copies of older versions.")
         print("Kept: what runs now, notes on models, measurements, and counts of usage.")
+        if at_workers:
+            print(f"Kept: {at_workers} batches whose rows workers have; ollama_job cancels them.")
         if in_use:
             print(f"Kept: {in_use} batches that were used within two hours; another machine may be at work on them.")
         print(f"{_where(kept)}: {format_bytes(before)} before, {format_bytes(_size(kept))} now.")
@@ -70,12 +72,15 @@ async def _held(kept: Store) -> list[Held]:
         await kept.aclose()
 
 
-async def _purge(kept: Store) -> tuple[str, int]:
-    """Delete the content; tell how much it was, and how many batches may be at work elsewhere."""
+async def _purge(kept: Store) -> tuple[str, int, int]:
+    """Delete the content; tell how much it was, how many batches may be at work elsewhere, and how many at workers."""
     try:
         jobs, batches, in_use = await kept.purge_jobs(), 0, 0
+        at_workers = await kept.at_workers()
         for run in await kept.batches.unfinished():
-            if kept.url and run.touched > time.time() - _IN_USE_SECONDS:
+            if run.key in at_workers:
+                continue
+            if kept.url and run.touched > clock.now() - _IN_USE_SECONDS:
                 in_use += 1
             elif not await is_locked(run_lock(run.key)):
                 await (await kept.batches.open(run.key, total=None, metadata={})).remove()
@@ -84,7 +89,7 @@ async def _purge(kept: Store) -> tuple[str, int]:
         await kept.embeddings.clear()
         if kept.path is not None and await asyncio.to_thread(kept.path.exists):
             await kept.searched_files.clear()
-        return f"{jobs} jobs, {batches} unfinished batches, {profiles} profiles", in_use
+        return f"{jobs} jobs, {batches} unfinished batches, {profiles} profiles", in_use, len(at_workers)
     finally:
         await kept.aclose()
 

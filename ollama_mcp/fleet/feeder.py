@@ -261,9 +261,8 @@ class _Feeder:
     async def _cancel(self) -> None:
         """End the work of others, also where this task is cancelled; a database that is away is not waited for."""
         cancelling = asyncio.ensure_future(self._batch.call.store.database.run(partial(tables.cancel, run=self._run)))
-        with suppress(DiskError):
-            await asyncio.wait({cancelling}, timeout=_CANCEL_SECONDS)
         cancelling.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait({cancelling}, timeout=_CANCEL_SECONDS)
 
 
 def _ended(status: Status) -> OllamaMCPError:

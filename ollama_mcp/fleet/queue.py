@@ -23,7 +23,9 @@ from ollama_mcp.store.postgres_schema import SCHEMA
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-_POOL_SECONDS = 5.0
+_POOL_SECONDS = 2.0
+# Left to itself, a pool tries less and less often: signs of life must come soon after the database is back.
+_RECONNECT_SECONDS = 1.0
 # In each transaction, since behind a pooler the next one may have another connection.
 _IN_SCHEMA = f"SET LOCAL search_path TO {SCHEMA}; SET LOCAL idle_in_transaction_session_timeout TO '5s'"
 # Of a fetch whose answer was lost: the queue gave out a job that nobody has.
@@ -137,6 +139,7 @@ def queue_connector(url: str, listen_url: str, at_work: set[int], stopping: asyn
         stopping: Set when nothing is to be waited for any more.
     """
     pool: dict[str, Any] = {"conninfo": url, "kwargs": _CONNECTION, "timeout": _POOL_SECONDS}
+    pool["reconnect_timeout"] = _RECONNECT_SECONDS
     connector = QueueConnector(pool_factory=_Pool, min_size=1, max_size=4, **pool)
     connector.listen_url, connector.at_work, connector.stopping = listen_url or url, at_work, stopping
     return connector

@@ -22,7 +22,9 @@ ALONE = 2
 _MARKED = 3
 _GIVEN_UP = 10
 
-# After a restart of the server all signs of life are old. `status` is NULL where the job is gone.
+# After a restart of the server all signs of life are old, until those who give them are connected again.
+_AFTER_RESTART = 5.0
+# `status` is NULL where the job is gone.
 _LEFT = """SELECT r.run, r.no, r.job, r.begun, r.deaths, r.place, r.rows, j.status::text
     FROM ranges AS r JOIN fleet_runs AS f ON f.run = r.run AND f.state = 'running'
     LEFT JOIN procrastinate_jobs AS j ON j.id = r.job LEFT JOIN procrastinate_workers AS w ON w.id = j.worker_id
@@ -64,7 +66,7 @@ def sweep(connection: Connection, seconds: float, own: Collection[int] = ()) -> 
     connection.execute(_OLD_WORKERS)
     found: list[TakenOver] = []
     for run, no, job, begun, deaths, place, rows, status in connection.execute(
-        _LEFT, (list(own), seconds, seconds)
+        _LEFT, (list(own), seconds, seconds + _AFTER_RESTART)
     ).fetchall():
         died = status == "doing" and begun
         deaths += died

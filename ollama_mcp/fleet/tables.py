@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import psycopg
+
 from ollama_mcp.store.batches import CheckpointLost, RowResult
 
 if TYPE_CHECKING:
@@ -159,6 +161,8 @@ def feed(connection: Connection, run: int, no: int, numbers: tuple[int, ...], ro
     if connection.execute(held, (run, _RUNNING)).fetchone() is None:
         return False
     connection.execute("UPDATE fleet_runs SET fed = ? WHERE run = ?", (fed, run))
+    # So that nobody takes it for one that is used no more.
+    connection.execute("UPDATE runs SET touched = extract(epoch FROM now())::bigint WHERE id = ?", (run,))
     known = "SELECT 1 FROM ranges WHERE run = ? AND no = ?"
     if numbers and connection.execute(known, (run, no)).fetchone() is None:
         connection.execute(
@@ -223,7 +227,11 @@ def save(connection: Connection, mine: tuple[int, int, int], rows: list[RowResul
     # In one order everywhere, so that two processes never wait for each other's rows.
     rows = sorted(rows, key=lambda row: row.row)
     columns = [row.row for row in rows], [int(row.error) for row in rows], [row.record for row in rows]
-    written = connection.execute(_INSERT, (mine[0], *columns)).fetchall()
+    try:
+        written = connection.execute(_INSERT, (mine[0], *columns)).fetchall()
+    except psycopg.errors.ForeignKeyViolation:
+        # The run has ended meanwhile, and is no longer kept.
+        raise RangeLost from None
     added = {number for number, is_new, _ in written if is_new}
     _update(connection, "kept = kept + ?, returns = 0", (len(added),), mine, f" AND {_IS_KEPT}", (mine[0],))
     recovered = sum(not is_new and not error for _, is_new, error in written)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, get_args
 
+from ollama_mcp import clock
 from ollama_mcp.errors import Busy, InvalidArgument, NotAllowed
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.settings.auth import PrincipalSettings
@@ -98,7 +99,7 @@ class Account:
         """
         self._begin_day()
         if limits.tokens_per_day and self.tokens >= limits.tokens_per_day:
-            left = _DAY - time.time() % _DAY
+            left = _DAY - clock.now() % _DAY
             raise Busy(
                 f"{name[:80]!r} has used {self.tokens:,} tokens today; its limit is {limits.tokens_per_day:,}.",
                 next_step=f"A new day begins at 00:00 UTC, in {left / 3600:.1f} hours.",
@@ -111,7 +112,7 @@ class Account:
 
 
 def _today() -> int:
-    return int(time.time() // _DAY)
+    return int(clock.now() // _DAY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ import hashlib
 import hmac
 import json
 import re
-import time
 from collections.abc import Sequence
+
+from ollama_mcp import clock
 
 _MINUTES = 10
 # The clocks of two replicas may differ by this much.
@@ -39,7 +40,7 @@ class ConfirmationCodes:
 
     def make(self, asked: Sequence[Sequence[str]]) -> str:
         """The code of all that is asked, each as (caller, tool, subject)."""
-        minute = int(time.time() // 60)
+        minute = int(clock.now() // 60)
         return ".".join((f"{minute:x}", *(self._tag(minute, one) for one in asked)))
 
     def take(self, code: str, asked: Sequence[str]) -> bool:
@@ -48,7 +49,7 @@ class ConfirmationCodes:
             return False
         written, *tags = code.split(".")
         minute = int(written, 16)
-        if not -_SKEW_MINUTES <= time.time() // 60 - minute <= _MINUTES:
+        if not -_SKEW_MINUTES <= clock.now() // 60 - minute <= _MINUTES:
             return False
         tag = self._tag(minute, asked)
         if not any(hmac.compare_digest(tag, each) for each in tags) or tag in self._used:

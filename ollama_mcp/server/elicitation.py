@@ -21,6 +21,7 @@ from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, Inpu
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
+from ollama_mcp import clock
 from ollama_mcp.errors import OllamaMCPError
 from ollama_mcp.formats.escaping import escape
 from ollama_mcp.server.caller import session_of
@@ -150,7 +151,7 @@ class Forms:
     def input_required(self, question: UserQuestion, granted_keys: set[str]) -> InputRequiredResult:
         """The result that asks the question; the client repeats the call with the answer."""
         if self._restore is not None and question.parts is not None:
-            carried = [secrets.token_urlsafe(12), time.time(), sorted(granted_keys), question.parts]
+            carried = [secrets.token_urlsafe(12), clock.now(), sorted(granted_keys), question.parts]
             return InputRequiredResult(input_requests={_KEY: question.request()}, request_state=json.dumps(carried))
         now = time.monotonic()
         # Expired questions go, and the oldest of too many: a client need not ever answer.
@@ -168,7 +169,7 @@ class Forms:
             del self._used_states[next(iter(self._used_states))]
         self._used_states[state] = None
         _, asked_at, granted_keys, parts = json.loads(state)
-        asked_at = time.monotonic() - (time.time() - asked_at)
+        asked_at = time.monotonic() - (clock.now() - asked_at)
         return _PendingForm(self._restore(*parts), frozenset(granted_keys), asked_at)
 
     async def ask(self, context: Context[None, Any], question: UserQuestion, progress: Progress) -> str:

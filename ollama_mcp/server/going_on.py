@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ollama_mcp import clock
 from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL, LOCAL
 from ollama_mcp.server.bound_tool import BACKGROUND
 from ollama_mcp.server.caller import Caller
@@ -70,7 +71,7 @@ class Continuation:
         job.id, job.goes_on, job.resumes = stored.id, True, tool.spec.hints.resumes
         seconds = float(stored.progress.get("seconds", 0))
         job.continue_from(seconds)
-        job.created_at = float(stored.progress.get("created", time.time() - seconds))
+        job.created_at = float(stored.progress.get("created", clock.now() - seconds))
         arguments: dict[str, Any] = dict(request.get("arguments", {}))
         arguments.pop(BACKGROUND, None)
         if stored.model and not arguments.get("model") and "model" in tool.arguments.schema["properties"]:

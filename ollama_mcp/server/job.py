@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from mcp.types import CallToolResult, ErrorData
 
+from ollama_mcp import clock
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.server.call_subject import subject_of
 from ollama_mcp.server.confirmation import Consent
@@ -68,7 +69,7 @@ class Job:
     @cached_property
     def created_at(self) -> float:
         """When the call began, in seconds of the wall clock."""
-        return time.time() - (time.monotonic() - self._started_at)
+        return clock.now() - (time.monotonic() - self._started_at)
 
     @property
     def about(self) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any, cast
 
 from mcp.types import CallToolResult
 
+from ollama_mcp import clock
 from ollama_mcp.formats.model_names import parse_name
 from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
 from ollama_mcp.server.caller import EVERYBODY
@@ -24,7 +24,7 @@ def show(job: Job, stored: StoredJob) -> None:
     job.is_orphan = bool(progress.get("orphan"))
     job.progress.done, job.progress.total = progress.get("done", 0.0), progress.get("total")
     about = str(progress.get("about", ""))
-    job.created_at = float(progress.get("created", time.time() - seconds))
+    job.created_at = float(progress.get("created", clock.now() - seconds))
     job.show(
         cast("JobState", stored.state), text=stored.text, status=status, seconds=seconds, about=about, result=result
     )

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import time
 from collections.abc import AsyncGenerator, Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from ollama_mcp import clock
 from ollama_mcp.errors import DiskError
 from ollama_mcp.store.writes import release_space, transaction
 
@@ -304,7 +304,7 @@ def open_run(
     connection: Connection, *, key: str, total: int | None, metadata: dict[str, Any]
 ) -> tuple[int, int | None, dict[str, Any], int, int]:
     """Return id, total, metadata, and the numbers of done and failed rows."""
-    now = int(time.time())
+    now = int(clock.now())
     with transaction(connection):
         # Only marked here: deleting takes many steps, in which others must be able to write.
         expired = now - KEPT_DAYS * _SECONDS_PER_DAY
@@ -360,7 +360,7 @@ def save_rows(connection: Connection, run: int, rows: list[RowResult]) -> tuple[
     """Write rows; return those that are new, and how many rows that had failed have now succeeded."""
     # In one order everywhere, so that two processes never wait for each other's rows; stable, for a row saved twice.
     rows = sorted(rows, key=lambda row: row.row)
-    now = int(time.time())
+    now = int(clock.now())
     with transaction(connection):
         # Before the check, which holds the run: of two that hold it neither could change it.
         connection.execute(_TOUCH, (now, run, now - _TOUCH_SECONDS))

@@ -29,6 +29,14 @@ _COUNTS = {
     "profiles": "SELECT count(*), coalesce(sum(length(task)), 0) FROM profiles",
     "usage by model": "SELECT count(*), 0 FROM usage",
 }
+# What workers have of them, in a database only. What is under way is theirs until every range is done.
+_AT_WORKERS = """SELECT key FROM runs WHERE key IS NOT NULL AND EXISTS
+    (SELECT 1 FROM fleet_runs AS f JOIN ranges AS r ON r.run = f.run
+     WHERE f.run = runs.id AND f.state = 'running' AND NOT r.done)"""
+_COUNTS_OF_WORKERS = {
+    "batches at workers": f"SELECT count(*), 0 FROM ({_AT_WORKERS}) AS batches",
+    "ranges at workers": "SELECT count(*), coalesce(sum(length(rows)), 0) FROM ranges WHERE NOT done",
+}
 
 
 class Held(NamedTuple):
@@ -45,9 +53,24 @@ async def held(database: Database) -> list[Held]:
     Raises:
         DiskError: The store cannot be used.
     """
+    counts = _COUNTS | _COUNTS_OF_WORKERS if database.url else _COUNTS
     return await database.run(
-        lambda connection: [Held(kind, *connection.execute(count).fetchone()) for kind, count in _COUNTS.items()]
+        lambda connection: [Held(kind, *connection.execute(count).fetchone()) for kind, count in counts.items()]
     )
+
+
+async def at_workers(database: Database) -> frozenset[str]:
+    """The keys of the batches whose rows workers have.
+
+    Raises:
+        DiskError: The store cannot be used.
+    """
+    return await database.run(keys_at_workers) if database.url else frozenset()
+
+
+def keys_at_workers(connection: Connection) -> frozenset[str]:
+    """The same, of a database."""
+    return frozenset(key for (key,) in connection.execute(_AT_WORKERS).fetchall())
 
 
 async def purge_jobs(database: Database) -> int:

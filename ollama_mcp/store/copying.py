@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ollama_mcp.errors import DiskError
 from ollama_mcp.store.batches import RowResult, open_run, save_rows
 from ollama_mcp.store.connection import StoreConnection
+from ollama_mcp.store.content import keys_at_workers
 from ollama_mcp.store.embeddings import put_vectors
 from ollama_mcp.store.jobs import LOCK as JOBS_LOCK
 from ollama_mcp.store.jobs import RUNNING
@@ -55,7 +56,7 @@ class Copied(NamedTuple):
     Attributes:
         counts: How many rows of each kind were new there.
         jobs_left: Jobs that run, which stay with the file.
-        batches_left: Batches that run, which stay with the file.
+        batches_left: Batches that run, here or on workers of the database, which stay with the file.
     """
 
     counts: dict[str, int]
@@ -168,6 +169,7 @@ class _Copying:
         self._add("batches", 0)
         self._add("rows of batches", 0)
         left = 0
+        running = {*running, *self._write(keys_at_workers)}
         runs = self._source.execute("SELECT id, key, total, about FROM runs WHERE key IS NOT NULL").fetchall()
         for number, key, total, about in runs:
             if key in running:

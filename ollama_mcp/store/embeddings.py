@@ -5,12 +5,12 @@ The words of a text are kept like another embedding of it.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from ollama_mcp import clock
 from ollama_mcp.store.writes import release_space, transaction
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class EmbeddingCache:
 
 def _today() -> int:
     """Return the day since 1970: exact enough for the order of use, and reading writes at most once a day."""
-    return int(time.time()) // _SECONDS_PER_DAY
+    return int(clock.now()) // _SECONDS_PER_DAY
 
 
 def _next_batch(rows: Iterable[_Row]) -> dict[bytes, bytes]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from ollama_mcp import clock
 from ollama_mcp.store.processes import ProcessIdentity, has_ended, this_process
 from ollama_mcp.store.writes import release_space, transaction
 
@@ -223,7 +223,7 @@ def _add(connection: Connection, *, job: StoredJob, me: str) -> None:
             job.owner = me
             connection.execute(_OWNER, (me, *this_process()))
         values = (job.id, job.tool, job.model, job.principal, _json(job.request), job.settings, job.resumes)
-        more = (job.state, job.owner, job.fence, _json(job.progress), job.text, job.result, job.tokens, time.time())
+        more = (job.state, job.owner, job.fence, _json(job.progress), job.text, job.result, job.tokens, clock.now())
         connection.execute(_ADD, (*values, *more))
         if not is_running:
             connection.execute(
@@ -232,7 +232,7 @@ def _add(connection: Connection, *, job: StoredJob, me: str) -> None:
 
 
 def _update(connection: Connection, *, me: str, updates: Sequence[JobUpdate]) -> JobNews:
-    now, lost = time.time(), set[str]()
+    now, lost = clock.now(), set[str]()
     with transaction(connection):
         connection.execute("UPDATE job_owners SET beats = beats + 1 WHERE id = ?", (me,))
         for job in updates:
@@ -244,7 +244,7 @@ def _update(connection: Connection, *, me: str, updates: Sequence[JobUpdate]) ->
 
 
 def _end(connection: Connection, *, me: str, job: StoredJob, keep: KeepLimits) -> tuple[bool, bool]:
-    now = time.time()
+    now = clock.now()
     with transaction(connection):
         connection.lock(LOCK)
         values = (job.state, job.model, _json(job.progress), job.text, job.result, job.tokens, now)
@@ -255,7 +255,7 @@ def _end(connection: Connection, *, me: str, job: StoredJob, keep: KeepLimits) -
 def _tidy(connection: Connection, *, me: str, keep: KeepLimits) -> bool:
     with transaction(connection):
         connection.lock(LOCK)
-        return _drop(connection, me, keep, time.time())
+        return _drop(connection, me, keep, clock.now())
 
 
 def _drop(connection: Connection, me: str, keep: KeepLimits, now: float) -> bool:

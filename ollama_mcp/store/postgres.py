@@ -27,6 +27,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumper
 
+from ollama_mcp import clock
 from ollama_mcp.errors import DiskError, InvalidArgument
 from ollama_mcp.store.postgres_errors import failure_of, shown
 from ollama_mcp.store.postgres_schema import LOCK, SCHEMA, check_version
@@ -214,7 +215,7 @@ class PostgresEngine:
 
 
 def connect(url: str) -> psycopg.Connection[tuple[Any, ...]]:
-    """Connect as the store does.
+    """Connect as the store does, and go by the database's clock from now on.
 
     Raises:
         InvalidArgument: The address is none.
@@ -224,6 +225,8 @@ def connect(url: str) -> psycopg.Connection[tuple[Any, ...]]:
     connection = psycopg.connect("", autocommit=True, prepare_threshold=None, **options_of(url))
     connection.adapters.register_dumper(bool, _BoolDumper)
     connection.adapters.register_dumper(str, _TextDumper)
+    if (row := connection.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()) is not None:
+        clock.follow(row[0])
     return connection
 
 

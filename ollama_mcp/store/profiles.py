@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ollama_mcp import clock
 from ollama_mcp.store.writes import transaction
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Profiles:
             DiskError: The store cannot be used.
         """
         task = json.dumps(profile.task)
-        row = (owner, name, profile.model, profile.digest, profile.prompt_hash, task, profile.verdict, time.time())
+        row = (owner, name, profile.model, profile.digest, profile.prompt_hash, task, profile.verdict, clock.now())
         await self._database.run(lambda connection: _write(connection, row))
 
     async def clear(self) -> int:

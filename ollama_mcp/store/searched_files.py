@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import struct
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from ollama_mcp import clock
 from ollama_mcp.store.embeddings import delete_vectors
 from ollama_mcp.store.writes import transaction
 
@@ -89,7 +89,7 @@ class SearchedFiles:
 
 
 def _today() -> int:
-    return int(time.time()) // _SECONDS_PER_DAY
+    return int(clock.now()) // _SECONDS_PER_DAY
 
 
 def _get(connection: Connection, cut: str, paths: Sequence[str], today: int) -> dict[str, SearchedFile]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ollama_mcp import clock
 from ollama_mcp.store.writes import WriteBehind, transaction
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Spending:
 
 def today() -> int:
     """The day in UTC, counted from 1970."""
-    return int(time.time() // _DAY_SECONDS)
+    return int(clock.now() // _DAY_SECONDS)
 
 
 def _read(connection: Connection, key: tuple[int, str]) -> int:

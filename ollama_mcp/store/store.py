@@ -161,6 +161,16 @@ class Store:
                 found += [one for one in await held(self._local_database) if one.kind == SEARCHED]
         return found
 
+    async def at_workers(self) -> frozenset[str]:
+        """The keys of the batches whose rows workers have.
+
+        Raises:
+            DiskError: The store cannot be used.
+        """
+        from ollama_mcp.store.content import at_workers
+
+        return await at_workers(self._database)
+
     async def purge_jobs(self) -> int:
         """Delete the jobs that nobody works on; returns how many.
 

@@ -1,7 +1,7 @@
 """The arrows between the packages: cli -> server -> work -> (hosts, media, store) -> (api, access) -> formats.
 
-Settings and errors lie below all. Imports for type checkers only are held to the same arrows: who names a type of a
-higher layer knows that layer, and nothing in the project needs it.
+Settings, errors and the clock lie below all. Imports for type checkers only are held to the same arrows: who names a
+type of a higher layer knows that layer, and nothing in the project needs it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 from tests.architecture.tree import ROOT, Import, files, imports, shown
 
 LAYERS = (
-    {"errors", "_paths", "_project", "front"},
+    {"errors", "clock", "_paths", "_project", "front"},
     {"_command"},
     {"settings"},
     {"formats"},
@@ -26,7 +26,7 @@ LAYERS = (
     {"__main__"},
 )
 RANKS = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
-BELOW_ALL = {"errors", "_paths", "_project", "_command", "settings", "front"}
+BELOW_ALL = {"errors", "clock", "_paths", "_project", "_command", "settings", "front"}
 CORE = [file for file in files("ollama_mcp", pattern="*.py") if file != ROOT / "ollama_mcp/__init__.py"]
 
 # Beside the public face, formats and work, what a tool may need: request types, argument types, words for a result.

@@ -102,6 +102,7 @@ async def batch(
     rows: int = 600,
     texts: list[str] | None = None,
     begun: bool = False,
+    output: str = "out.jsonl",
 ) -> AsyncGenerator[Running]:
     """A batch whose workers are alive, or the same call once more (`begun`); at the end its call is over."""
     texts = texts or [f"text number {n}" for n in range(rows)]
@@ -111,7 +112,7 @@ async def batch(
         "prompt": "Say {text}",
         "model": MODEL,
         "options": {"num_predict": 16, "seed": 1},
-        "output": str(folder / "out.jsonl"),
+        "output": str(folder / output),
     }
     # No call becomes a job.
     async with connected(simulator.url, jobs={"call_seconds": 3_600}, **shared(folder, url)) as client:

@@ -232,7 +232,7 @@ async def test_a_clock_set_back_neither_drops_nor_reorders_jobs(
     names: list[str] = []
     for years in (0, 0, 1):
         now = time.time() - years * 31_536_000
-        monkeypatch.setattr("ollama_mcp.store.jobs.time.time", lambda now=now: now)
+        monkeypatch.setattr("time.time", lambda now=now: now)
         async with connected(simulator.url, **settings) as client:
             names.append(job_of(await client.call_tool("ollama_chat", BACKGROUND)))
             await client.call_tool(JOB, result_of(names[-1]))

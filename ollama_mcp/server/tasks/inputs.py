@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from mcp.types import ElicitRequest, ElicitResult
 from pydantic import ValidationError
 
+from ollama_mcp import clock
 from ollama_mcp.errors import InvalidArgument
 
 
@@ -71,6 +71,6 @@ class TaskInputs:
             self._tell()
 
     def _tell(self) -> None:
-        self.changed_at = time.time()
+        self.changed_at = clock.now()
         self.changed.set()
         self.changed = asyncio.Event()

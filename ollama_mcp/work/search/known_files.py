@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from ollama_mcp import clock
 from ollama_mcp.access import Purpose
 from ollama_mcp.errors import OllamaMCPError
 from ollama_mcp.media import NotText
@@ -156,7 +156,7 @@ class KnownFiles:
 
     async def drop_gone(self) -> None:
         """Drop what is kept of folders that are gone; looked for once a day."""
-        today = int(time.time()) // _SECONDS_PER_DAY
+        today = int(clock.now()) // _SECONDS_PER_DAY
         if self._texts.dropped_on == today:
             return
         self._texts.dropped_on = today

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import itertools
 import json
@@ -15,7 +16,7 @@ import pytest
 
 from ollama_mcp.simulator import Answer, Simulator
 from tests.api.raw_server import Connection, RawRequest, by_path, response, serving, version
-from tests.support import connected, data, error, texts
+from tests.support import connected, data, error, texts, until
 from tests.work.batch.batching import EMBEDDER, MODEL, Bench, batching, settings_of
 
 SCHEMA: dict[str, Any] = {
@@ -262,6 +263,39 @@ async def test_an_output_that_may_not_be_is_refused_before_the_first_row(bench: 
         error(await bench.batch(["a", "b"], output=output), kind)
     assert bench.prompts() == []
     assert os.listdir(bench.folder) == [".hidden"]
+
+
+@pytest.mark.parametrize("what", ["the folder is gone", "a folder has the name", "a file has the name"])
+async def test_an_output_that_cannot_be_written_at_the_end_costs_no_row(
+    what: str, simulator: Simulator, tmp_path: Path
+):
+    hold, results = asyncio.Event(), tmp_path / "data" / "results"
+    simulator.script(MODEL, Answer("1"), Answer("2", hold=hold))
+    async with batching(simulator, tmp_path, work={"parallel": 1}) as bench:
+        results.mkdir()
+        asked = {"output": "results/out.jsonl", "overwrite": what == "a folder has the name"}
+        call = asyncio.create_task(bench.batch(["a", "b"], **asked))
+        await until(lambda: len(bench.prompts()) == 2)
+        if what == "the folder is gone":
+            results.rmdir()
+        elif what == "a folder has the name":
+            (results / "out.jsonl").mkdir()
+        else:
+            (results / "out.jsonl").write_text("another's", encoding="utf-8")
+        hold.set()
+        said = error(await call, "invalid_argument" if what == "a file has the name" else "disk")
+        assert said.partition("] ")[2].startswith("Stopped with 2 of 2 rows done, which are kept:"), said
+        assert "The same call resumes from there." in said
+        if what == "the folder is gone":
+            results.mkdir()
+        elif what == "a folder has the name":
+            (results / "out.jsonl").rmdir()
+        else:
+            assert "nothing was done" not in said and (results / "out.jsonl").read_text() == "another's"
+            asked["overwrite"] = True
+        assert (await bench.report(["a", "b"], **asked))["done"] == 2
+        assert [row["output"] for row in bench.rows("results/out.jsonl")] == ["1", "2"]
+        assert len(bench.prompts()) == 2
 
 
 async def test_half_a_surrogate_pair_in_a_row_is_that_rows_error(bench: Bench):
