@@ -19,7 +19,7 @@ from tests.fleet.workers import LOST_SECONDS, query, shared, until_alive
 from tests.jobs.support import JOB, MODEL, job_of, listed_once
 from tests.support import connected, data, until
 
-RUN_OF_JOB = "SELECT count(*) FROM jobs JOIN fleet_runs ON (progress::json ->> 'run')::int = run"
+RUN_OF_JOB = "SELECT count(*) FROM jobs JOIN fleet_runs ON (progress::json ->> 'run')::bigint = run"
 
 
 @pytest.mark.slow
@@ -45,7 +45,7 @@ async def test_a_server_works_on_the_rows_that_another_gives_out_until_it_stops(
         assert query(url, "SELECT count(*) FROM procrastinate_workers") == [(0,)]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_the_rows_of_a_job_whose_server_was_killed_are_worked_on_until_it_is_cancelled(
     tmp_path: Path, database_server: Postgres
 ) -> None:
