@@ -75,7 +75,7 @@ class _Feeder:
         self._database = PatientDatabase(batch.call.store.database, self._tell)
         self._run, self._last = batch.checkpoint.id, batch.progress.last
         self._checkpoint = BatchRun(cast("Database", self._database), "", self._run, None, {}, 0, 0)
-        self._task = RunTask.of(batch.spec, batch.source, batch.processor.model, batch.digest, batch.total)
+        self._task = RunTask.of(batch)
         self._rows: Iterator[InputRow] = batch.source.rows()
         self._loader = RowLoader(batch.call, batch.source) if isinstance(batch.source, FileListSource) else None
         self._waiting: deque[InputRow] = deque()

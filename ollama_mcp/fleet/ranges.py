@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from ollama_mcp import __version__
 from ollama_mcp.errors import InternalError, OllamaMCPError
 from ollama_mcp.fleet import tables
 from ollama_mcp.store.batches import BatchRun, RowResult
@@ -20,10 +21,17 @@ from ollama_mcp.work.model_watch import ModelReplaced as ModelReplaced
 if TYPE_CHECKING:
     from ollama_mcp.fleet.patient import PatientDatabase
     from ollama_mcp.fleet.tables import Range
+    from ollama_mcp.settings import Settings
     from ollama_mcp.store.database import Database
     from ollama_mcp.store.sql import Connection
-    from ollama_mcp.work.batch.rows import RowSource
+    from ollama_mcp.work.batch.elsewhere import RowsToDo
 
+# With the model and its digest they make the same row of the same input on any machine.
+_DECISIVE: dict[str, Any] = {
+    "defaults": {"options", "keep_alive"},
+    "limits": {"num_ctx", "prompt_bytes", "questions", "embed_chunk"},
+    "policy": {"num_ctx", "num_predict"},
+}
 _OWN = ("input", "output", "overwrite", "limit", "chunk_chars", "cascade", "suffixes")
 
 
@@ -48,6 +56,8 @@ class RunTask:
         is_table: See `RowSource`.
         from_files: See `RowSource`.
         total: Rows of the input.
+        settings: The settings of its server by section, as far as they decide what becomes of a row.
+        version: The version of its server.
     """
 
     spec: BatchSpec
@@ -56,18 +66,34 @@ class RunTask:
     is_table: bool
     from_files: bool
     total: int
+    settings: dict[str, dict[str, Any]]
+    version: str = __version__
 
     @classmethod
-    def of(cls, spec: BatchSpec, source: RowSource, model: str, digest: str, total: int) -> RunTask:
+    def of(cls, batch: RowsToDo) -> RunTask:
         """The task of a batch."""
-        kept = replace(spec, model=model, input=())
-        return cls(kept, digest, tuple(source.columns), source.is_table, source.from_files, total)
+        model, source = batch.processor.model, batch.source
+        kept = replace(batch.spec, model=model, input=())
+        given = batch.call.settings.model_dump(mode="json", include=_DECISIVE)
+        return cls(
+            kept, batch.digest, tuple(source.columns), source.is_table, source.from_files, batch.total, settings=given
+        )
+
+    def settings_from(self, own: Settings) -> Settings:
+        """The settings of a worker, with those of the run's server where they decide what becomes of a row."""
+        sections = {name: getattr(own, name).model_copy(update=given) for name, given in self.settings.items()}
+        return own.model_copy(update=sections)
 
     def encode(self) -> str:
         """As JSON, the same for the same task."""
         spec = {one.name: getattr(self.spec, one.name) for one in fields(BatchSpec) if one.name not in _OWN}
         spec["questions"] = [question.model_dump() for question in self.spec.questions]
         return json.dumps({**self.__dict__, "spec": spec}, sort_keys=True)
+
+    @staticmethod
+    def version_of(text: str) -> str:
+        """The version of the server that encoded a task; "" for one that did not say it yet."""
+        return str(json.loads(text).get("version", ""))
 
     @classmethod
     def decode(cls, text: str) -> RunTask:

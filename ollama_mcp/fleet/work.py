@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ollama_mcp import __version__
 from ollama_mcp.errors import InternalError, OllamaMCPError
 from ollama_mcp.fleet import tables
 from ollama_mcp.fleet.lanes import Lanes, SharedProcessor, Turns
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 _REPLACED = "The same call processes all rows again with the current model."
 _MOST_RUNS = 8
 _LONGEST_DELAY = 30.0
+_OTHERS_SECONDS = 2.0
 # About five minutes in which no row of a range found a host.
 _MOST_RETURNS = 14
 _SPENT: ContextVar[list[int] | None] = ContextVar("spent", default=None)
@@ -58,7 +60,7 @@ class RangeWorker:
         self._call = _with_parallel(call, lanes)
         self._database = PatientDatabase(call.store.database)
         self._turns = Turns()
-        self._processors: dict[int, asyncio.Future[RowProcessor]] = {}
+        self._processors: dict[tuple[int, str], asyncio.Future[RowProcessor]] = {}
         usage = call.store.usage
         usage.listener = partial(_spend, usage.listener)
 
@@ -78,6 +80,14 @@ class RangeWorker:
     async def _work(self, part: Range) -> None:
         CURRENT_CALL.set(CallScope(bulk=True))
         _SPENT.set([0])
+        if (version := RunTask.version_of(part.task)) != __version__:
+            log.warning(
+                "Range %d of run %d goes back: its server is of version %s and this worker of %s, which may make other "
+                "rows of it. Install one version everywhere.",
+                *(part.no, part.run, version or "an earlier one", __version__),
+            )
+            await self._give_back(part, _OTHERS_SECONDS)
+            return
         try:
             await self._work_on_rows(part)
         except CheckpointLost:
@@ -88,21 +98,26 @@ class RangeWorker:
                 return
             delay = min(_LONGEST_DELAY, 2.0**part.returns)
             log.warning("Range %d of run %d goes back: %s", part.no, part.run, error.message)
-            await self._database.run(partial(tables.give_back, mine=part.mine, delay=delay))
             # A worker whose host is gone leaves the ranges to others.
-            await asyncio.sleep(delay)
+            await self._give_back(part, delay)
         except OllamaMCPError as error:
             await self._stop(part, error)
         except Exception as error:
             log.exception("Range %d of run %d", part.no, part.run)
             await self._stop(part, InternalError(f"A worker failed: {type(error).__name__}.", next_step="See its log."))
 
+    async def _give_back(self, part: Range, delay: float) -> None:
+        """Let another worker have a range, and take none for as long."""
+        await self._database.run(partial(tables.give_back, mine=part.mine, delay=delay))
+        await asyncio.sleep(delay)
+
     async def _work_on_rows(self, part: Range) -> None:
         task, rows = RunTask.decode(part.task), await asyncio.to_thread(decode_rows, part.rows)
         source = RangeSource(task, rows, f"range {part.no}")
         numbers = [row.number for row in rows]
-        call, checkpoint = self._call, RangeRun(self._database, part, numbers)
-        inner = await self._processor(part.run, task, source)
+        call = replace(self._call, settings=task.settings_from(self._call.settings))
+        checkpoint = RangeRun(self._database, part, numbers)
+        inner = await self._processor(call, part, task, source)
         watch = ModelWatch(call, inner.model, task.digest, _REPLACED)
         await watch.check()
         missing = await checkpoint.missing_rows()
@@ -122,19 +137,21 @@ class RangeWorker:
             # Rows that found no host were not kept.
             await self._database.run(partial(tables.give_back, mine=part.mine, delay=1.0))
 
-    async def _processor(self, run: int, task: RunTask, source: RangeSource) -> RowProcessor:
+    async def _processor(self, call: CallContext, part: Range, task: RunTask, source: RangeSource) -> RowProcessor:
         """The processor of a run: made with its first range, as it looks at the model."""
-        if (found := self._processors.get(run)) is None:
+        # A run that begins anew may have another task.
+        key = part.run, part.task
+        if (found := self._processors.get(key)) is None:
             while len(self._processors) >= _MOST_RUNS:
                 del self._processors[next(iter(self._processors))]
-            found = asyncio.ensure_future(prepare_processor(self._call, task.spec, source, task.total))
-            self._processors[run] = found
+            found = asyncio.ensure_future(prepare_processor(call, task.spec, source, task.total))
+            self._processors[key] = found
         try:
             return await asyncio.shield(found)
         except OllamaMCPError:
             # The next range tries again.
-            if self._processors.get(run) is found:
-                del self._processors[run]
+            if self._processors.get(key) is found:
+                del self._processors[key]
             raise
 
     async def _place(self, part: Range, row: InputRow) -> None:
