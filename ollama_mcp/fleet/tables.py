@@ -29,8 +29,8 @@ _DEFER = f"""SELECT unnest(procrastinate_defer_jobs_v1(ARRAY[ROW('{QUEUE}', '{TA
 _IMPATIENT = "SET LOCAL idle_in_transaction_session_timeout TO '5s'"
 _MINE = "run = ? AND no = ? AND job = ? AND NOT done"
 _IS_KEPT = "EXISTS (SELECT 1 FROM runs WHERE id = ? AND key IS NOT NULL)"
-_INSERT = """INSERT INTO records (run, row, error, record)
-    SELECT ?::bigint, * FROM unnest(?::bigint[], ?::bigint[], ?::bytea[])
+_INSERT = f"""INSERT INTO records (run, row, error, record)
+    SELECT ?::bigint, * FROM unnest(?::bigint[], ?::bigint[], ?::bytea[]) WHERE {_IS_KEPT}
     ON CONFLICT (run, row) DO UPDATE SET error = excluded.error, record = excluded.record WHERE records.error = 1
     RETURNING row, (xmax = 0), error"""
 _STATUS = f"""SELECT state, reason,
@@ -223,7 +223,7 @@ def save(connection: Connection, mine: tuple[int, int, int], rows: list[RowResul
     # In one order everywhere, so that two processes never wait for each other's rows.
     rows = sorted(rows, key=lambda row: row.row)
     columns = [row.row for row in rows], [int(row.error) for row in rows], [row.record for row in rows]
-    written = connection.execute(_INSERT, (mine[0], *columns)).fetchall()
+    written = connection.execute(_INSERT, (mine[0], *columns, mine[0])).fetchall()
     added = {number for number, is_new, _ in written if is_new}
     _update(connection, "kept = kept + ?, returns = 0", (len(added),), mine, f" AND {_IS_KEPT}", (mine[0],))
     recovered = sum(not is_new and not error for _, is_new, error in written)
