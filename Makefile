@@ -11,7 +11,8 @@ PARALLEL = -n $(shell $(BIN)/python -c 'import os; print(min(4, (os.cpu_count() 
 # Else each process of the tests, and each server that they start, would compile everything again.
 export PYTHONDONTWRITEBYTECODE :=
 
-OF_PROCESSES = tests/cli/test_doctor.py tests/cli/test_ask.py tests/cli/test_doors.py tests/observation tests/jobs
+OF_PROCESSES = tests/cli/test_doctor.py tests/cli/test_ask.py tests/cli/test_doors.py tests/cli/test_completion.py \
+  tests/cli/test_install_command.py tests/cli/test_output.py tests/store/test_copying.py tests/observation tests/jobs
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-slow test-long test-lowest check lint cover golden docs format bench build site pictures bundle release audit clean clean-dist

@@ -3,8 +3,10 @@ import json
 import os
 import signal
 import ssl
-from collections.abc import AsyncGenerator, Callable, Generator
+import sys
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,18 @@ import platformdirs
 import pytest
 from hypothesis import HealthCheck, settings
 from jsonschema import Draft202012Validator
+from jsonschema_rs import validator_for
 
 from ollama_mcp.simulator import Simulator
 
 # A busy machine makes examples slowly, which says nothing about the code; and a run is to be the same each time.
 settings.register_profile("house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
+
+# httpcore tries to import this with each lock that it makes, and Python looks through all folders every time.
+if find_spec("sniffio") is None:
+    _modules: dict[str, Any] = sys.modules
+    _modules["sniffio"] = None
 
 # A shell starts what runs in the background without Ctrl-C, and the servers of tests would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -62,6 +70,22 @@ def _schemas_are_checked_once() -> None:
             valid.add(known)
 
     Draft202012Validator.check_schema = check_once
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _results_are_checked_quickly() -> None:
+    """What the SDK's client checks of results takes it longer than the calls; only what is wrong needs its words."""
+    checker: Any = Draft202012Validator
+    find = checker.iter_errors
+    quick: dict[str, Any] = {}
+
+    def find_errors(validator: Any, instance: Any, *arguments: Any) -> Iterator[Any]:
+        known = json.dumps(validator.schema, sort_keys=True, default=repr)
+        if known not in quick:
+            quick[known] = validator_for(validator.schema)
+        return iter(()) if quick[known].is_valid(instance) else find(validator, instance, *arguments)
+
+    checker.iter_errors = find_errors
 
 
 @pytest.fixture(scope="session", autouse=True)

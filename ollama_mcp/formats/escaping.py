@@ -12,6 +12,7 @@ _INDENT = "  "
 # Controls, format characters (bidi, zero width, the tag block at U+E0000), surrogates, private use, separators.
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _PRINTABLE_ASCII = re.compile(r"[ -~]*")
+_KEPT = str.maketrans("\n\t", "  ")
 # Only at the start of a word, since the paths of URLs may contain the same names.
 _MODEL_STORE_PATH = re.compile(
     r"(?<![^\s\"'(])(?:[A-Za-z]:)?[\\/][^\s\"':;,]*(?:blobs|manifests|\.ollama|id_ed25519)[^\s\"':;,]*"
@@ -40,11 +41,11 @@ def quote(text: str, limit: int = MAX_QUOTE_LENGTH) -> str:
 
 def make_printable(text: str) -> str:
     """The whole text with hidden characters escaped; line ends and tabs stay."""
-    if _PRINTABLE_ASCII.fullmatch(text):
+    text = text.replace("\r\n", "\n")
+    # Python calls printable what is not hidden, but for some white space.
+    if text.translate(_KEPT).isprintable():
         return text
-    return "".join(
-        character if character in "\n\t" else _visible(character) for character in text.replace("\r\n", "\n")
-    )
+    return "".join(character if character in "\n\t" else _visible(character) for character in text)
 
 
 def indent(text: str) -> str:

@@ -28,6 +28,7 @@ _PER_NEWLINE = 0.5
 # Vocabularies are mostly English: Latin text with many accented letters is split into smaller tokens.
 _ACCENTED_SHARE = 0.008
 _ACCENTED_LETTERS_PER_TOKEN = 3.8
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 # Longer than words: base64 and hex, which share few tokens with a vocabulary.
 _ENCODED_DATA = re.compile(r"[A-Za-z0-9+/]{25,}")
 _ENCODED_CHARACTERS_PER_TOKEN = 1.3
@@ -63,7 +64,7 @@ def estimate_tokens(text: str) -> int:
 
 def _estimate(text: str) -> float:
     plain = text.encode("ascii", "ignore").decode("ascii")
-    others = Counter(char for char in text if ord(char) > 127)
+    others = Counter(_NOT_ASCII.findall(text))
     accented = sum(count for char, count in others.items() if ord(char) < 0x250)
     is_accented = accented > _ACCENTED_SHARE * len(plain)
     tokens = sum(count * _tokens_per_character(ord(char)) for char, count in others.items())

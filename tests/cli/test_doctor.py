@@ -41,7 +41,8 @@ async def test_all_is_checked_in_order_and_the_model_answers(simulator: Simulato
     assert not [check for check in checks.values() if check["verdict"] == "broken"]
     assert simulator.url in checks["address"]["found"] and "environment OLLAMA_HOST" in checks["address"]["found"]
     assert "first token after" in checks["chat"]["found"] and "20 tools" in checks["start"]["found"]
-    assert "stdout is clean" in checks["start"]["found"]
+    # A busy machine starts it late, which is said instead.
+    assert "stdout is clean" in checks["start"]["found"] or "not every host waits" in checks["start"]["found"]
     (asked,) = [seen for seen in simulator.requests if seen.path == "/api/chat"]
     assert json.loads(asked.body)["options"] == {"num_predict": 1}
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any, cast
 
 import httpx
@@ -78,16 +80,15 @@ class _Replay:
     Args:
         simulator: The simulator.
         client: A client of it.
-        change: Applied to each line of a response before it is compared.
     """
 
-    def __init__(self, simulator: Simulator, client: httpx.AsyncClient, change: Change | None = None) -> None:
-        self._simulator, self._client, self._change = simulator, client, change
+    def __init__(self, simulator: Simulator, client: httpx.AsyncClient) -> None:
+        self._simulator, self._client = simulator, client
         self._files = _files()
         self._renamed = {old: hashlib.sha256(data).hexdigest() for old, data in self._files.items()}
 
-    async def difference(self, exchange: Exchange) -> str:
-        """The difference in one exchange; "" if there is none."""
+    async def answer(self, exchange: Exchange) -> tuple[httpx.Response, str]:
+        """The simulator's response to the request of an exchange, and its text."""
         self._script(exchange)
         request = exchange.request
         path = self._with_digests(request["path"])
@@ -106,12 +107,13 @@ class _Replay:
                 text = (await answer.aread()).decode()
         finally:
             await answer.aclose()
-        if self._change is not None and text and "json" in (answer.headers.get("content-type") or ""):
-            lines = [json.loads(line) for line in text.splitlines() if line.strip()]
-            text = "\n".join(json.dumps(line) for line in self._change(lines))
-        return self._compared(exchange, answer, text)
+        return answer, text
 
-    def _compared(self, exchange: Exchange, answer: httpx.Response, text: str) -> str:
+    def difference(self, exchange: Exchange, answer: httpx.Response, text: str, change: Change | None) -> str:
+        """The difference in one exchange, "" if there is none; `change` is applied to the lines of the response."""
+        if change is not None and text and "json" in (answer.headers.get("content-type") or ""):
+            lines = [json.loads(line) for line in text.splitlines() if line.strip()]
+            text = "\n".join(json.dumps(line) for line in change(lines))
         expected = exchange.response
         if answer.status_code != expected["status"]:
             return f"status {expected['status']} != {answer.status_code} {text[:200]}"
@@ -173,26 +175,34 @@ class _Replay:
             )
 
 
-async def _differences(series: str, change: Change | None = None) -> dict[str, str]:
-    """What differs, by exchange, when a series is replayed; `change` is applied to each response first."""
+@cache
+def _replayed(series: str) -> tuple[_Replay, list[tuple[Exchange, httpx.Response, str]]]:
+    """A series, and what the simulator answered to it."""
+    return asyncio.run(_replay(series))
+
+
+async def _replay(series: str) -> tuple[_Replay, list[tuple[Exchange, httpx.Response, str]]]:
     simulator = Simulator(
         _VERSIONS[series], models=(), latency=Latency(transfer=2e7), account=_ACCOUNTS.get(series, "no_key")
     )
-    differences: dict[str, str] = {}
     async with simulator, httpx.AsyncClient(base_url=simulator.url, headers={"Accept-Encoding": ""}) as client:
         simulator.registry.up = series != "v0.33-scripted"
         simulator.registry.hosts.add("127.0.0.1:5052")
         simulator.registry.models["tiny"] = _pullable()
-        replay = _Replay(simulator, client, change)
-        for exchange in load(series):
-            if found := await replay.difference(exchange):
-                differences[exchange.name] = found
-    return differences
+        replay = _Replay(simulator, client)
+        return replay, [(exchange, *await replay.answer(exchange)) for exchange in load(series)]
+
+
+def _differences(series: str, change: Change | None = None) -> dict[str, str]:
+    """What differs, by exchange, when a series is replayed; `change` is applied to each response first."""
+    replay, answers = _replayed(series)
+    found = {exchange.name: replay.difference(exchange, answer, text, change) for exchange, answer, text in answers}
+    return {name: text for name, text in found.items() if text}
 
 
 @pytest.mark.parametrize("series", SERIES)
-async def test_the_simulator_answers_every_recorded_request_as_the_real_server_did(series: str) -> None:
-    differences = await _differences(series)
+def test_the_simulator_answers_every_recorded_request_as_the_real_server_did(series: str) -> None:
+    differences = _differences(series)
     known = {name for known_series, name in EXCEPTIONS if known_series == series}
     unexpected = {name: text for name, text in differences.items() if name not in known}
     assert not unexpected, "\n".join(f"{name}: {text}" for name, text in unexpected.items())
@@ -265,9 +275,9 @@ SABOTAGES: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("sabotage", SABOTAGES)
-async def test_the_comparison_notices_a_simulator_that_answers_otherwise(sabotage: str) -> None:
+def test_the_comparison_notices_a_simulator_that_answers_otherwise(sabotage: str) -> None:
     known = {name for known_series, name in EXCEPTIONS if known_series == "v0.33-scripted"}
-    assert set(await _differences("v0.33-scripted", SABOTAGES[sabotage])) - known
+    assert set(_differences("v0.33-scripted", SABOTAGES[sabotage])) - known
 
 
 @pytest.mark.parametrize("series", SERIES)

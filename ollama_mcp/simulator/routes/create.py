@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from ollama_mcp.errors import InvalidArgument
@@ -281,6 +282,7 @@ def _read_json(machine: Machine, files: Object, path: str) -> Any:
         raise ErrorResponse(500, "unexpected end of JSON input") from None
 
 
+@lru_cache(maxsize=16)
 def _resembles_chatml(template: str) -> bool:
     """Whether Ollama recognizes this chat template as ChatML, by the edit distance to its own."""
     if not template or abs(len(template) - len(_CHATML_JINJA)) >= _MAX_EDIT_DISTANCE:
