@@ -144,6 +144,8 @@ class MeteredResponse(ApiResponse):
             exchange.error = "interrupted"
         exchange.ended = monotonic()
         self._meter.end(exchange)
+        # Two that refer to each other would wait for the garbage collector, with all that they refer to.
+        exchange.answer = None
 
 
 class ReadResponse(MeteredResponse):
