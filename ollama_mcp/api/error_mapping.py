@@ -368,3 +368,12 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             found.extend(cast("BaseExceptionGroup[BaseException]", each).exceptions)
         found.extend(cause for cause in (each.__cause__, each.__context__) if cause and cause not in found)
     yield from reversed(found)
+
+
+def place_of(error: ValueError) -> str:
+    """The first place that does not fit, as " (models.0.name)"; "" where it is not JSON at all."""
+    if not hasattr(error, "errors"):
+        return ""
+    places = cast("list[dict[str, Any]]", cast("Any", error).errors(include_input=False, include_url=False))
+    place = ".".join(str(part) for part in places[0].get("loc", ())) if places else ""
+    return f" ({escape(place, 60)})" if place else ""

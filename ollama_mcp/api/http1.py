@@ -34,9 +34,14 @@ def encode_request(request: httpx.Request) -> bytes | None:
     """
     if request.method == "HEAD" or not isinstance(request.stream, httpx.ByteStream):
         return None
-    body = b"".join(request.stream)
-    lines = [b"%b: %b\r\n" % field for field in request.headers.raw]
-    return b"%b %b HTTP/1.1\r\n%b\r\n%b" % (request.method.encode(), request.url.raw_path, b"".join(lines), body)
+    head = encode_head(request.method, request.url.raw_path, request.headers)
+    return b"%b\r\n%b" % (head, b"".join(request.stream))
+
+
+def encode_head(method: str, target: bytes, headers: httpx.Headers) -> bytes:
+    """The head of a request, to which fields may be added before the empty line that ends it."""
+    lines = [b"%b: %b\r\n" % field for field in headers.raw]
+    return b"%b %b HTTP/1.1\r\n%b" % (method.encode(), target, b"".join(lines))
 
 
 async def read_head(socket: Socket, seconds: float | None) -> bytes:

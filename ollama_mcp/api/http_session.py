@@ -274,16 +274,22 @@ class HttpSession:
             ApiError: No connection, or a status other than 2xx.
             NotAllowed: The guard refuses it; nothing was sent.
         """
-        if self.guard is not None:
-            await self.guard.check(request)
-        if self._admission is None or request.path not in MODEL_PATHS:
-            return await self._send(request, None)
-        ticket = await self._admission.enter(request)
+        ticket, is_sent = None, False
         try:
+            if self.guard is not None:
+                await self.guard.check(request)
+            if self._admission is not None and request.path in MODEL_PATHS:
+                ticket = await self._admission.enter(request)
+            is_sent = True
             return await self._send(request, ticket)
         except BaseException as error:
-            ticket.leave(error)
+            if ticket is not None:
+                ticket.leave(error)
+            self._note_failure(request, is_sent=is_sent)
             raise
+
+    def _note_failure(self, request: ApiRequest, *, is_sent: bool) -> None:
+        """Called where `send` raises, with whether the request had its turn."""
 
     async def _send(self, request: ApiRequest, ticket: Ticket | None) -> ApiResponse:
         import httpx
@@ -337,7 +343,8 @@ class HttpSession:
                 return await asyncio.to_thread(model.from_body, body)
             return model.from_body(body)
         except ValueError as error:
-            shown = f"{error_mapping.quote_body(self.without_secrets(body))} is not the expected JSON{_place_of(error)}"
+            shown, place = error_mapping.quote_body(self.without_secrets(body)), error_mapping.place_of(error)
+            shown = f"{shown} is not the expected JSON{place}"
             what = shown if body.strip() else "the response is empty"
             raise error_mapping.unexpected_response(self.describe(request), what, 200) from None
 
@@ -388,12 +395,3 @@ class HttpSession:
         self._headers = httpx.Headers({"Host": host, **self._headers})
         self._transport = FreeListTransport(lambda: create_tls_context(verify=self._verify, ca_file=self._ca_file))
         return self._transport
-
-
-def _place_of(error: ValueError) -> str:
-    """The first place that does not fit, as " (models.0.name)"; "" where it is not JSON at all."""
-    if not hasattr(error, "errors"):
-        return ""
-    places = cast("list[dict[str, Any]]", cast("Any", error).errors(include_input=False, include_url=False))
-    place = ".".join(str(part) for part in places[0].get("loc", ())) if places else ""
-    return f" ({escape(place, 60)})" if place else ""

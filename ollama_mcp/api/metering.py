@@ -80,8 +80,8 @@ class Meter(Protocol):
     """Is told of each exchange."""
 
     @property
-    def times_first_bytes(self) -> bool:
-        """Whether it wants to know when the first bytes of an answer came."""
+    def takes_sums(self) -> bool:
+        """Whether it is told only the sums of a request whose body is whole: no Exchange is made of that."""
         ...
 
     def begin(self, exchange: Exchange) -> None:
@@ -92,20 +92,26 @@ class Meter(Protocol):
         """It is over."""
         ...
 
+    def add(
+        self, host: str, address: str, model: str, requests: int, prompt_tokens: int, tokens: int, out: int, came: int
+    ) -> None:
+        """Add to the sums of a host and a model; `out` and `came` are bytes of bodies."""
+        ...
+
 
 class MeteredResponse(ApiResponse):
     """An answer whose end is told to a meter.
 
     What is not there costs nothing: a coroutine around each of its reads would cost as much as all else of a meter.
+
+    Attributes:
+        metered: The session that it came by.
+        exchange: What is told; None where sums are.
     """
 
-    def __init__(
-        self, session: MeteredSession, request: ApiRequest, response: httpx.Response, ticket: Ticket | None = None
-    ) -> None:
-        super().__init__(session, request, response, ticket)
-        self._exchange, self._meter = session.exchange_of(request), session.meter
-        self._exchange.answer = self
-        self._is_closed, self._tail = False, b""
+    metered: MeteredSession
+    exchange: Exchange | None = None
+    _is_closed, _tail = False, b""
 
     @property
     def is_ndjson(self) -> bool:
@@ -115,7 +121,10 @@ class MeteredResponse(ApiResponse):
 
     def discard(self) -> CoroutineType[Any, Any, None]:
         """Close an answer that is an error."""
-        self._exchange.bytes_in += self._received
+        if self.exchange is not None:
+            self.exchange.bytes_in += self._received
+        else:
+            self.metered.add(self.request, 0, 0, 0, self._received)
         return super().discard()
 
     def aclose(self) -> CoroutineType[Any, Any, None]:
@@ -130,20 +139,27 @@ class MeteredResponse(ApiResponse):
         return getattr(self._response.stream, "received", 0)
 
     def _end(self) -> None:
-        exchange = self._exchange
-        exchange.bytes_in += self._received
+        read = written = 0
         if (stats := self.stats) is not None:
-            exchange.prompt_tokens, exchange.tokens = stats.prompt_eval_count or 0, stats.eval_count or 0
+            read, written = stats.prompt_eval_count or 0, stats.eval_count or 0
         elif self._tail:
             for found in _COUNTS.finditer(self._tail):
                 if found["name"] in _READ:
-                    exchange.prompt_tokens = int(found["count"])
+                    read = int(found["count"])
                 else:
-                    exchange.tokens = int(found["count"])
+                    written = int(found["count"])
+        exchange = self.exchange
+        if exchange is None:
+            self.metered.add(self.request, 1, read, written, self._received)
+            return
+        exchange.prompt_tokens, exchange.tokens = read, written
+        exchange.bytes_in += self._received
         if self._error is not None:
             exchange.error = "interrupted"
         exchange.ended = monotonic()
-        self._meter.end(exchange)
+        self.metered.meter.end(exchange)
+        # Two that refer to each other would wait for the garbage collector, with all that they refer to.
+        exchange.answer = None
 
 
 class ReadResponse(MeteredResponse):
@@ -154,8 +170,8 @@ class ReadResponse(MeteredResponse):
         is_known = self._peeked is not None
         chunk = await super().read_chunk()
         if chunk and not is_known:
-            if self._exchange.first_byte is None:
-                self._exchange.first_byte = monotonic()
+            if self.exchange is not None and self.exchange.first_byte is None:
+                self.exchange.first_byte = monotonic()
             if self.request.path in _COUNTED_AT_THE_END:
                 self._tail = (self._tail + chunk)[-_TAIL_BYTES:]
         return chunk
@@ -171,12 +187,19 @@ class MeteredSession(HttpSession):
         # By the identity of the request, while it is being sent.
         self._exchanges: dict[int, Exchange] = {}
 
-    def exchange_of(self, request: ApiRequest) -> Exchange:
-        """The exchange of a request that is being sent."""
-        return self._exchanges[id(request)]
-
-    async def send(self, request: ApiRequest) -> ApiResponse:
+    def send(self, request: ApiRequest) -> CoroutineType[Any, Any, ApiResponse]:
         """Send a request; see HttpSession."""
+        is_whole = request.body is None or isinstance(request.body, bytes)
+        return super().send(request) if is_whole and self.meter.takes_sums else self._send_followed(request)
+
+    def add(
+        self, request: ApiRequest, requests: int, read: int, written: int, came: int, *, is_sent: bool = True
+    ) -> None:
+        """Add to the sums of the model of a request."""
+        out = len(request.body) if requests and is_sent and isinstance(request.body, bytes) else 0
+        self.meter.add(self.name, self.base_url, request.model or "", requests, read, written, out, came)
+
+    async def _send_followed(self, request: ApiRequest) -> ApiResponse:
         exchange = Exchange(self.name, self.base_url, request.method, request.path, request.model or "", monotonic())
         if request.body is not None and not isinstance(request.body, bytes):
             request = replace(request, body=_counted(request.body, exchange))
@@ -192,17 +215,26 @@ class MeteredSession(HttpSession):
         finally:
             del self._exchanges[id(request)]
 
+    def _note_failure(self, request: ApiRequest, *, is_sent: bool) -> None:
+        if id(request) not in self._exchanges:
+            self.add(request, 1, 0, 0, 0, is_sent=is_sent)
+
     def _response_to(
         self, session: MeteredSession, request: ApiRequest, response: httpx.Response, ticket: Ticket | None = None
     ) -> MeteredResponse:
-        is_read = self.meter.times_first_bytes or request.path in _COUNTED_AT_THE_END
-        return (ReadResponse if is_read else MeteredResponse)(session, request, response, ticket)
+        exchange = self._exchanges.get(id(request)) if self._exchanges else None
+        is_read = request.path in _COUNTED_AT_THE_END or (exchange is not None and not self.meter.takes_sums)
+        answer = (ReadResponse if is_read else MeteredResponse)(session, request, response, ticket)
+        answer.metered = self
+        if exchange is not None:
+            answer.exchange, exchange.answer = exchange, answer
+        return answer
 
     def _send(self, request: ApiRequest, ticket: Ticket | None) -> CoroutineType[Any, Any, ApiResponse]:
-        exchange = self.exchange_of(request)
-        exchange.sent = monotonic()
-        if isinstance(request.body, bytes):
-            exchange.bytes_out += len(request.body)
+        if self._exchanges and (exchange := self._exchanges.get(id(request))) is not None:
+            exchange.sent = monotonic()
+            if isinstance(request.body, bytes):
+                exchange.bytes_out += len(request.body)
         return super()._send(request, ticket)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import httpcore
 import httpx
 
-from ollama_mcp.api.http1 import PlainResponse, encode_request, read_head
+from ollama_mcp.api.http1 import PlainResponse, encode_head, encode_request, read_head
 from ollama_mcp.api.sockets import Socket, connect
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # nginx closes idle connections after 75 s, load balancers after 60 s; Ollama's own server never does.
 KEEPALIVE_SECONDS = 20.0
 MAX_IDLE_CONNECTIONS = 64
+# Paths hold digests too, so that their number has no bound.
+_MAX_HEADS = 32
 
 _ERROR_NAMES = (
     "ConnectTimeout",
@@ -60,8 +62,11 @@ class FreeListTransport(httpx.AsyncBaseTransport):
         self._cached_tls_context: ssl.SSLContext | None = None
         self._idle: dict[tuple[bytes, bytes, int], deque[tuple[float, _Connection]]] = {}
         self._closed = False
+        # The beginnings of plain requests by method and path, and the fields that all of them have.
+        self._heads: dict[tuple[str, bytes], bytes] = {}
+        self._fields: Mapping[str, str] | None = None
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpx.Request | PlainRequest) -> httpx.Response:
         """Send a request and return its response, of which only the head has been read.
 
         The `read` limit of `extensions["timeout"]` applies to the whole head of the response, from the end of the
@@ -81,27 +86,36 @@ class FreeListTransport(httpx.AsyncBaseTransport):
         timeouts["read"] = timeouts.get("idle", timeouts.get("read"))
         body = _Body(connection, response, request, timeouts, self._release)
         status = 200 if isinstance(response, PlainResponse) else response.status
-        return httpx.Response(status, headers=response.headers, stream=body, request=request)
+        whole = None if isinstance(request, PlainRequest) else request
+        return httpx.Response(status, headers=response.headers, stream=body, request=whole)
 
-    @staticmethod
     def build_request(
+        self,
         method: str,
         url: httpx.URL,
         headers: Mapping[str, str],
         body: bytes | AsyncIterable[bytes] | None,
         size: int | None,
         limits: dict[str, Any],
-    ) -> httpx.Request:
+    ) -> httpx.Request | PlainRequest:
         """A request with that body, of `size` bytes where it comes in pieces and that is known."""
-        stream = httpx.ByteStream(body) if isinstance(body, bytes) else None
-        if isinstance(body, bytes):
-            size = len(body)
+        if isinstance(body, bytes) and method != "HEAD":
+            return PlainRequest(method, url, headers, body, limits, self._encode(method, url, headers, body))
         if size is not None:
             headers = httpx.Headers(headers)
             headers["Content-Length"] = str(size)
-        # httpx takes ten times as long to make a stream of the bytes itself.
-        content = None if stream else body
-        return httpx.Request(method, url, headers=headers, content=content, stream=stream, extensions=limits)
+        return httpx.Request(method, url, headers=headers, content=body, extensions=limits)
+
+    def _encode(self, method: str, url: httpx.URL, headers: Mapping[str, str], body: bytes) -> bytes:
+        if self._fields is not headers:
+            self._heads, self._fields = {}, headers
+        key = method, url.raw_path
+        head = self._heads.get(key)
+        if head is None:
+            head = encode_head(method, key[1], httpx.Headers(headers))
+            if len(self._heads) < _MAX_HEADS:
+                self._heads[key] = head
+        return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
 
     @property
     def idle_count(self) -> int:
@@ -132,16 +146,46 @@ class FreeListTransport(httpx.AsyncBaseTransport):
             await connection.aclose()
         else:
             idle.append((now, connection))
-        # The oldest goes when it is of no use any more, since the newest is taken first.
-        while idle and (
-            len(idle) > MAX_IDLE_CONNECTIONS or now - idle[0][0] > KEEPALIVE_SECONDS or not idle[0][1].socket.is_quiet()
-        ):
+        # The oldest goes when it is of no use any more, since the newest is taken first: that is looked at then.
+        while idle and (oldest := idle[0])[1] is not connection:
+            is_of_use = len(idle) <= MAX_IDLE_CONNECTIONS and now - oldest[0] <= KEEPALIVE_SECONDS
+            if is_of_use and oldest[1].socket.is_quiet():
+                break
             await idle.popleft()[1].aclose()
 
     async def _tls_context(self) -> ssl.SSLContext:
         if self._cached_tls_context is None:
             self._cached_tls_context = await self._create_tls_context()
         return self._cached_tls_context
+
+
+class PlainRequest:
+    """A request whose body is there, with the bytes to send.
+
+    The httpx.Request that it stands for is made where httpcore needs one: making it takes as long as all else here.
+    """
+
+    __slots__ = ("_body", "_headers", "data", "extensions", "method", "url")
+
+    def __init__(
+        self,
+        method: str,
+        url: httpx.URL,
+        headers: Mapping[str, str],
+        body: bytes,
+        extensions: dict[str, Any],
+        data: bytes,
+    ) -> None:
+        self.method, self.url, self._headers, self._body = method, url, headers, body
+        self.extensions, self.data = extensions, data
+
+    def whole(self) -> httpx.Request:
+        """The request for httpcore."""
+        headers = httpx.Headers(self._headers)
+        headers["Content-Length"] = str(len(self._body))
+        # httpx takes ten times as long to make a stream of the bytes itself.
+        stream = httpx.ByteStream(self._body)
+        return httpx.Request(self.method, self.url, headers=headers, stream=stream, extensions=self.extensions)
 
 
 class _Connection:
@@ -152,10 +196,12 @@ class _Connection:
         self.socket = socket
         self._http: httpcore.AsyncHTTP11Connection | None = None
 
-    async def send(self, request: httpx.Request, timeouts: Timeouts) -> PlainResponse | httpcore.Response:
+    async def send(
+        self, request: httpx.Request | PlainRequest, timeouts: Timeouts
+    ) -> PlainResponse | httpcore.Response:
         """Send a request and return its response, of which the head has been read."""
         self.socket.limit.restart()
-        data = encode_request(request)
+        data = request.data if isinstance(request, PlainRequest) else encode_request(request)
         if data is None:
             return await self.send_by_httpcore(request, timeouts)
         # A server may refuse a request before it has read all of it: what it said is read first.
@@ -168,9 +214,11 @@ class _Connection:
         return await self.send_by_httpcore(request, timeouts, is_sent=True)
 
     async def send_by_httpcore(
-        self, request: httpx.Request, timeouts: Timeouts, *, is_sent: bool = False
+        self, request: httpx.Request | PlainRequest, timeouts: Timeouts, *, is_sent: bool = False
     ) -> httpcore.Response:
         """The same by httpcore; of a request that `is_sent` only the response is read."""
+        if isinstance(request, PlainRequest):
+            request = request.whole()
         scheme, host, port = self.origin
         if self._http is None:
             self._http = httpcore.AsyncHTTP11Connection(httpcore.Origin(scheme, host, port), self.socket)
@@ -201,7 +249,7 @@ class _Body(httpx.AsyncByteStream):
         self,
         connection: _Connection,
         response: PlainResponse | httpcore.Response,
-        request: httpx.Request,
+        request: httpx.Request | PlainRequest,
         timeouts: Timeouts,
         release: Callable[[_Connection], Awaitable[None]],
     ) -> None:

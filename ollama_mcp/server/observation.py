@@ -119,9 +119,9 @@ class Observer:
             self._add(LedgerRow(caller_name(), tool, _kind(error)))
 
     @property
-    def times_first_bytes(self) -> bool:
-        """Whether a recorder may want to know when the first bytes of an answer came; the ledger does not."""
-        return bool(self.recorders)
+    def takes_sums(self) -> bool:
+        """Whether the ledger alone is told of what is exchanged."""
+        return not self.recorders
 
     def begin(self, exchange: Exchange) -> None:
         """An exchange with a host begins."""
@@ -132,12 +132,19 @@ class Observer:
         """It is over: its sums belong to the call that it was made for."""
         for recorder in self.recorders:
             recorder.end(exchange)
-        sums = self._row().traffic_with(exchange.host, exchange.address, exchange.model)
-        sums.requests += 1
-        sums.prompt_tokens += exchange.prompt_tokens
-        sums.tokens += exchange.tokens
-        sums.bytes_out += exchange.bytes_out
-        sums.bytes_in += exchange.bytes_in
+        of = exchange.host, exchange.address, exchange.model
+        self.add(*of, 1, exchange.prompt_tokens, exchange.tokens, exchange.bytes_out, exchange.bytes_in)
+
+    def add(
+        self, host: str, address: str, model: str, requests: int, prompt_tokens: int, tokens: int, out: int, came: int
+    ) -> None:
+        """Add to the sums of the call that it is made for."""
+        sums = self._row().traffic_with(host, address, model)
+        sums.requests += requests
+        sums.prompt_tokens += prompt_tokens
+        sums.tokens += tokens
+        sums.bytes_out += out
+        sums.bytes_in += came
 
     def fetched(self, address: str, size: int) -> None:
         """A server that is no host is asked ("https://example.com", 0), or answered with so many bytes."""

@@ -7,6 +7,7 @@ nearly always there is time for that between the list and the first call.
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from contextlib import suppress
 from importlib import import_module
@@ -56,3 +57,5 @@ class Preloader:
                 return
             with suppress(Exception):
                 import_module(name)
+        # They live as long as the process, as what `import_sdk` imports: later collections need not visit them.
+        gc.freeze()

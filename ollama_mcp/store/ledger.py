@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from ollama_mcp.store.writes import WriteBehind, transaction
 
@@ -34,8 +35,9 @@ _RESIZE = "UPDATE ledger_size SET bytes = bytes + ? RETURNING bytes"
 _ROW_BYTES = 80
 
 
-@dataclass(slots=True)
-class Traffic:
+# A struct costs half of what a dataclass does, and what refers to nothing that refers back is no work for the garbage
+# collector.
+class Traffic(msgspec.Struct, gc=False):
     """What a call exchanged with one host about one model.
 
     Attributes:
@@ -55,8 +57,7 @@ class Traffic:
     digest: str = ""
 
 
-@dataclass(slots=True)
-class LedgerRow:
+class LedgerRow(msgspec.Struct, gc=False):
     """One call.
 
     Attributes:
@@ -72,8 +73,8 @@ class LedgerRow:
     tool: str
     outcome: str = "ok"
     seconds: float = 0.0
-    traffic: dict[tuple[str, str, str], Traffic] = field(default_factory=dict[tuple[str, str, str], Traffic])
-    at: float = field(default_factory=time.time)
+    traffic: dict[tuple[str, str, str], Traffic] = {}
+    at: float = msgspec.field(default_factory=time.time)
 
     def traffic_with(self, host: str, address: str, model: str) -> Traffic:
         """The sums of one host and model, to be added to."""

@@ -149,8 +149,8 @@ class LineReader(asyncio.Protocol):
 class LineWriter(asyncio.BaseProtocol):
     """Writes whole lines to a transport, and waits while its reader is slow.
 
-    At most the transport's own buffer (64 KiB) and one line per caller are held. Lines of one turn of the event loop go
-    out together: each system call also wakes the reader.
+    At most the transport's own buffer (64 KiB) and one line per caller are held. While turns of the event loop bring
+    several lines those go out together, since each system call also wakes the reader; else each goes out at once.
 
     Args:
         on_lost: Called once when the other side has closed the stream.
@@ -160,6 +160,8 @@ class LineWriter(asyncio.BaseProtocol):
         self._on_lost = on_lost
         self._transport: asyncio.WriteTransport | None = None
         self._lines: list[bytes] = []
+        # Set from the first line of a turn to the turn's end; whether the turn before had several.
+        self._is_sending = self._had_several = False
         self._is_writable = asyncio.Event()
         self._is_writable.set()
         self._is_lost = asyncio.Event()
@@ -194,12 +196,19 @@ class LineWriter(asyncio.BaseProtocol):
             await self._is_writable.wait()
         if self._is_lost.is_set() or self._transport is None:
             raise anyio.BrokenResourceError
-        if not self._lines:
+        if not self._is_sending:
+            self._is_sending = True
             asyncio.get_running_loop().call_soon(self._send)
+            if not self._had_several:
+                self._transport.write(data)
+                return
         self._lines.append(data)
 
     def _send(self) -> None:
         lines, self._lines = self._lines, []
+        # Of a turn before which there was one, the first line is gone already.
+        self._had_several = len(lines) > self._had_several
+        self._is_sending = False
         if lines and self._transport is not None and not self._is_lost.is_set():
             self._transport.write(b"".join(lines))
 
