@@ -227,15 +227,11 @@ def save(connection: Connection, mine: tuple[int, int, int], rows: list[RowResul
     # In one order everywhere, so that two processes never wait for each other's rows.
     rows = sorted(rows, key=lambda row: row.row)
     columns = [row.row for row in rows], [int(row.error) for row in rows], [row.record for row in rows]
-<<<<<<< HEAD
     try:
         written = connection.execute(_INSERT, (mine[0], *columns)).fetchall()
     except psycopg.errors.ForeignKeyViolation:
         # The run has ended meanwhile, and is no longer kept.
         raise RangeLost from None
-=======
-    written = connection.execute(_INSERT, (mine[0], *columns, mine[0])).fetchall()
->>>>>>> k5
     added = {number for number, is_new, _ in written if is_new}
     _update(connection, "kept = kept + ?, returns = 0", (len(added),), mine, f" AND {_IS_KEPT}", (mine[0],))
     recovered = sum(not is_new and not error for _, is_new, error in written)
