@@ -13,7 +13,7 @@ from ollama_mcp.errors import DiskError
 from ollama_mcp.fleet.queue import queue_connector
 from ollama_mcp.fleet.sweep import sweep
 from ollama_mcp.fleet.tables import QUEUE, TASK
-from ollama_mcp.fleet.work import RangeWorker
+from ollama_mcp.fleet.work import RANGES, RangeWorker
 
 if TYPE_CHECKING:
     from ollama_mcp.store.database import Database
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Two share the lanes, so that none is idle while the last rows of a range are worked on.
-_RANGES = 2
 _SWEEP_SECONDS = 1.0
 _POLL_SECONDS = 1.0
 _BEATS = 5
@@ -79,7 +77,7 @@ class Worker:
                     await self._app.run_worker_async(
                         queues=[QUEUE],
                         name="ollama",
-                        concurrency=_RANGES,
+                        concurrency=RANGES,
                         fetch_job_polling_interval=_POLL_SECONDS,
                         abort_job_polling_interval=_POLL_SECONDS,
                         shutdown_graceful_timeout=_ABORT_SECONDS,
