@@ -15,7 +15,7 @@ OF_PROCESSES = tests/cli/test_doctor.py tests/cli/test_ask.py tests/cli/test_doo
   tests/cli/test_install_command.py tests/cli/test_output.py tests/store/test_copying.py tests/observation tests/jobs
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-long test-lowest check lint cover golden docs format bench build site pictures bundle release audit clean clean-dist
+.PHONY: help run test test-slow test-long test-lowest check lint cover golden docs format bench bench-fleet build site pictures bundle release audit clean clean-dist
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -78,6 +78,9 @@ bench: $(READY) ## Measure start, calls beside servers from npm, throughput, mem
 	$(BIN)/python -m bench.calls
 	$(BIN)/python -m bench.call_path
 	$(BIN)/python -m bench.load
+
+bench-fleet: $(READY) ## Measure workers, replicas and their PostgreSQL beside a plain loop; takes minutes
+	$(BIN)/python -m bench.fleet --largest 1000000
 
 build: $(READY) ## Build sdist and wheel into dist/
 	$(BIN)/python -m hatchling build

@@ -3,9 +3,9 @@
 `python -m bench.fake_ollama [--tokens N --seconds S]` prints its URL and serves until its stdin is closed. By default
 it answers at once; with the options it writes N tokens one by one in S seconds, each a line of a stream of its own, as
 a GPU does. A request that asks for fewer (num_predict) gets those in the same time. With --echo the answer to a prompt
-of several words is the prompt itself, streamed in words; to one word it answers at once. With --note FILE the answer to
-a chat is its last message, after S seconds, and FILE gets a byte for each that begins. /asked tells how many requests
-for an answer have come, each with another prompt.
+of several words is the prompt itself, streamed in words; to one word it answers at once. With --slots N it works on so
+many at a time, and the others wait. With --note FILE the answer to a chat is its last message, after S seconds, and
+FILE gets a byte for each that begins. /asked tells how many requests for an answer have come, each with another prompt.
 """
 
 from __future__ import annotations
@@ -125,7 +125,9 @@ async def _say_back(body: bytes, writer: asyncio.StreamWriter, note: int, second
     writer.write(head + _chunk(line) + b"0\r\n\r\n" if asked.get("stream", True) else _whole(line))
 
 
-async def _serve(options: argparse.Namespace, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _serve(
+    options: argparse.Namespace, slots: asyncio.Semaphore, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
     try:
         while True:
             start, *fields = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
@@ -137,7 +139,8 @@ async def _serve(options: argparse.Namespace, reader: asyncio.StreamReader, writ
             elif options.note and path == "/api/chat":
                 await _say_back(body, writer, options.note, options.seconds)
             elif path in ("/api/generate", "/api/chat"):
-                await _complete(writer, path, body, options.tokens, 0.0 if options.echo else options.seconds)
+                async with slots:
+                    await _complete(writer, path, body, options.tokens, 0.0 if options.echo else options.seconds)
             else:
                 writer.write(_answer(path, body))
     except (asyncio.IncompleteReadError, ConnectionError):
@@ -149,7 +152,8 @@ async def _serve(options: argparse.Namespace, reader: asyncio.StreamReader, writ
 async def _main(options: argparse.Namespace) -> None:
     if options.note:
         options.note = os.open(options.note, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    server = await asyncio.start_server(partial(_serve, options), "127.0.0.1", options.port, backlog=2048)
+    slots = asyncio.Semaphore(options.slots)
+    server = await asyncio.start_server(partial(_serve, options, slots), "127.0.0.1", options.port, backlog=2048)
     port = server.sockets[0].getsockname()[1]
     print(f"http://127.0.0.1:{port}", flush=True)
     async with server:
@@ -160,6 +164,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tokens", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=0.0)
+    parser.add_argument("--slots", type=int, default=sys.maxsize)
     parser.add_argument("--echo", action="store_true")
     parser.add_argument("--note", default="")
     parser.add_argument("--port", type=int, default=0)

@@ -36,6 +36,7 @@ _MOST_ROWS = 5_000
 _MOST_CHARS = 4_000_000
 # The first ranges say little of the pace: each may be so many times the largest that is done.
 _GROWTH = 8
+_MOST_COST = 10_000.0
 _SHORTEST_POLL, _LONGEST_POLL = 0.05, 0.5
 _CANCEL_SECONDS = 3.0
 _READ_FILES = 32
@@ -80,7 +81,7 @@ class _Feeder:
         self._loader = RowLoader(batch.call, batch.source) if isinstance(batch.source, FileListSource) else None
         self._waiting: deque[InputRow] = deque()
         self._failed: frozenset[int] = frozenset()
-        self._read = self._no = self._spent = 0
+        self._read = self._no = self._spent = self._turn = 0
         self._at_end = False
         self._left_here = 0
         self._said = ""
@@ -173,13 +174,16 @@ class _Feeder:
         fed = self._waiting[0].number - 1 if self._waiting else self._read
         encoded = await asyncio.to_thread(encode_rows, rows)
         numbers = tuple(row.number for row in rows)
-        if not await self._database.run(
-            partial(tables.feed, run=self._run, no=self._no + 1, numbers=numbers, rows=encoded, fed=fed)
-        ):
+        turn = await self._database.run(
+            partial(
+                tables.feed, run=self._run, no=self._no + 1, numbers=numbers, rows=encoded, fed=fed, turn=self._turn
+            )
+        )
+        if turn is None:
             raise _ended(await self._status())
         if not rows:
             return 0
-        self._no += 1
+        self._no, self._turn = self._no + 1, turn + _cost(len(rows), status)
         # A change is seen with the next range; what was given out before was the old content.
         await asyncio.to_thread(self._batch.source.check_unchanged)
         return 1
@@ -263,6 +267,11 @@ class _Feeder:
         cancelling = asyncio.ensure_future(self._batch.call.store.database.run(partial(tables.cancel, run=self._run)))
         cancelling.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.wait({cancelling}, timeout=_CANCEL_SECONDS)
+
+
+def _cost(rows: int, status: Status) -> int:
+    """What rows cost a worker, in tenths of a second; 1 where nothing is known of their pace."""
+    return math.ceil(min(10 * rows / statistics.median(status.paces), _MOST_COST)) if status.paces else 1
 
 
 def _ended(status: Status) -> OllamaMCPError:

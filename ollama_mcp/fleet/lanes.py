@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -93,6 +94,9 @@ class SharedProcessor:
         inner: Works on rows.
         lanes: The lanes.
         before: Awaited before each row, where they are asked one by one.
+
+    Attributes:
+        busy: For how many seconds lanes were held, all of them together.
     """
 
     def __init__(
@@ -100,6 +104,7 @@ class SharedProcessor:
     ) -> None:
         self._inner, self._lanes, self._before = inner, lanes, before
         self.model = inner.model
+        self.busy = 0.0
 
     @property
     def notes(self) -> list[str]:
@@ -114,6 +119,10 @@ class SharedProcessor:
     async def process(self, rows: Sequence[InputRow]) -> list[RowOutcome]:
         """See `RowProcessor`."""
         async with self._lanes.lane():
-            if self._before is not None:
-                await self._before(rows[0])
-            return await self._inner.process(rows)
+            began = time.monotonic()
+            try:
+                if self._before is not None:
+                    await self._before(rows[0])
+                return await self._inner.process(rows)
+            finally:
+                self.busy += time.monotonic() - began

@@ -24,7 +24,10 @@ WINDOW = 8
 _RUNNING = "running"
 _PACES = 8
 
-_DEFER = f"""SELECT unnest(procrastinate_defer_jobs_v1(ARRAY[ROW('{QUEUE}', '{TASK}', 0, NULL, NULL,
+# What is given out goes by priority, the highest first; a range that goes to another job keeps its own.
+_DEFER = f"""SELECT unnest(procrastinate_defer_jobs_v1(ARRAY[ROW('{QUEUE}', '{TASK}',
+    coalesce(-?::integer, (SELECT priority FROM procrastinate_jobs AS j JOIN ranges AS r ON r.job = j.id
+                           WHERE r.run = ? AND r.no = ?), 0), NULL, NULL,
     jsonb_build_object('run', ?::bigint, 'no', ?::bigint),
     CASE WHEN ?::float > 0 THEN now() + make_interval(secs => ?::float) END)]::procrastinate_job_to_defer_v1[]))"""
 # A process that stops in the middle of a transaction must not hold its range for ever.
@@ -43,6 +46,8 @@ _STATUS = f"""SELECT state, reason,
      (SELECT size, seconds FROM ranges WHERE run = fleet_runs.run AND done ORDER BY no DESC LIMIT {_PACES}) AS last),
     (SELECT coalesce(max(size), 0) FROM ranges WHERE run = fleet_runs.run AND done)
     FROM fleet_runs WHERE run = ?"""
+_NEXT_TURN = f"""SELECT coalesce(min(-priority), 0) FROM procrastinate_jobs
+    WHERE queue_name = '{QUEUE}' AND status IN ('todo', 'doing')"""
 _ALIVE = "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - make_interval(secs => ?)"
 
 
@@ -146,8 +151,13 @@ def status(connection: Connection, run: int) -> Status:
     return Status(state, reason, unfinished, kept, read, written, spent, tuple(map(float, paces or ())), largest)
 
 
-def feed(connection: Connection, run: int, no: int, numbers: tuple[int, ...], rows: bytes, fed: int) -> bool:
-    """Give out a range with its rows; returns whether the run still runs. What was given out already is left so.
+def feed(
+    connection: Connection, run: int, no: int, numbers: tuple[int, ...], rows: bytes, fed: int, turn: int
+) -> int | None:
+    """Give out a range with its rows; returns its turn, None where the run does not run any more.
+
+    A range has its turn after those of all runs that have lower ones, so that runs take turns by what their ranges cost
+    and a run that begins later does not wait for all that others have given out. What was given out already is left so.
 
     Args:
         connection: The connection.
@@ -156,20 +166,23 @@ def feed(connection: Connection, run: int, no: int, numbers: tuple[int, ...], ro
         numbers: The numbers of its rows; none where only `fed` moves on.
         rows: Its rows, encoded.
         fed: The last row of the input that needs nothing any more.
+        turn: The least turn that it may have: that of the run's last range and what that one costs.
     """
     held = "SELECT 1 FROM fleet_runs WHERE run = ? AND state = ? FOR UPDATE"
     if connection.execute(held, (run, _RUNNING)).fetchone() is None:
-        return False
+        return None
     connection.execute("UPDATE fleet_runs SET fed = ? WHERE run = ?", (fed, run))
     # So that nobody takes it for one that is used no more.
     connection.execute("UPDATE runs SET touched = extract(epoch FROM now())::bigint WHERE id = ?", (run,))
     known = "SELECT 1 FROM ranges WHERE run = ? AND no = ?"
     if numbers and connection.execute(known, (run, no)).fetchone() is None:
+        # Who comes later, or comes back, begins where the others are now.
+        turn = max(turn, connection.execute(_NEXT_TURN).fetchone()[0])
         connection.execute(
             "INSERT INTO ranges (run, no, first, last, size, rows, job) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (run, no, numbers[0], numbers[-1], len(numbers), rows, new_job(connection, run, no)),
+            (run, no, numbers[0], numbers[-1], len(numbers), rows, new_job(connection, run, no, turn=turn)),
         )
-    return True
+    return turn
 
 
 def cancel(connection: Connection, run: int) -> None:
@@ -239,7 +252,12 @@ def save(connection: Connection, mine: tuple[int, int, int], rows: list[RowResul
 
 
 def finish(
-    connection: Connection, mine: tuple[int, int, int], numbers: list[int], counts: tuple[int, int, int], notes: str
+    connection: Connection,
+    mine: tuple[int, int, int],
+    numbers: list[int],
+    counts: tuple[int, int, int],
+    seconds: float,
+    notes: str,
 ) -> bool:
     """Note that a range is done; returns False where some of its rows have no record.
 
@@ -248,6 +266,7 @@ def finish(
         mine: The range.
         numbers: The numbers of its rows.
         counts: Tokens that were read, written, and of all answers.
+        seconds: How long it takes where it has its part of a worker.
         notes: What should be known, as JSON.
 
     Raises:
@@ -258,8 +277,8 @@ def finish(
     complete = connection.execute(count, (mine[0], numbers)).fetchone()[0] == len(numbers)
     what = "read = read + ?, written = written + ?, spent = spent + ?"
     if complete:
-        what += ", done = TRUE, rows = NULL, notes = ?, seconds = extract(epoch FROM clock_timestamp() - began)"
-    _update(connection, what, (*counts, *([notes] if complete else [])), mine)
+        what += ", done = TRUE, rows = NULL, notes = ?, seconds = ?"
+    _update(connection, what, (*counts, *([notes, seconds] if complete else [])), mine)
     return complete
 
 
@@ -296,9 +315,9 @@ def _update(
         raise RangeLost
 
 
-def new_job(connection: Connection, run: int, no: int, delay: float = 0.0) -> int:
-    """Put a job for a range into the queue; returns its id."""
-    return connection.execute(_DEFER, (run, no, delay, delay)).fetchone()[0]
+def new_job(connection: Connection, run: int, no: int, delay: float = 0.0, turn: int | None = None) -> int:
+    """Put a job for a range into the queue, with the turn of the job before unless one is given; returns its id."""
+    return connection.execute(_DEFER, (turn, run, no, run, no, delay, delay)).fetchone()[0]
 
 
 def _end(connection: Connection, run: int, state: str, reason: str | None, but: int = 0) -> None:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _REPLACED = "The same call processes all rows again with the current model."
+# Two share the lanes, so that none is idle while the last rows of a range are worked on.
+RANGES = 2
 _MOST_RUNS = 8
 _LONGEST_DELAY = 30.0
 _OTHERS_SECONDS = 2.0
@@ -130,9 +132,10 @@ class RangeWorker:
         with call.in_use.track(inner.model):
             await work_on_rows(call, processor, source, checkpoint, progress, watch, task.digest)
         counts = progress.prompt_tokens, progress.tokens, sum(_SPENT.get() or ())
-        finish = partial(
-            tables.finish, mine=part.mine, numbers=numbers, counts=counts, notes=json.dumps(list(inner.notes))
-        )
+        # Of all its rows, with its part of the lanes: what the queue and the store take says nothing of rows.
+        seconds = processor.busy * RANGES / self.lanes.number * len(rows) / max(1, len(missing))
+        notes = json.dumps(list(inner.notes))
+        finish = partial(tables.finish, mine=part.mine, numbers=numbers, counts=counts, seconds=seconds, notes=notes)
         if not await self._database.run(finish):
             # Rows that found no host were not kept.
             await self._database.run(partial(tables.give_back, mine=part.mine, delay=1.0))

@@ -13,7 +13,7 @@ from ollama_mcp.errors import DiskError
 from ollama_mcp.fleet.queue import queue_connector
 from ollama_mcp.fleet.sweep import sweep
 from ollama_mcp.fleet.tables import QUEUE, TASK
-from ollama_mcp.fleet.work import RangeWorker
+from ollama_mcp.fleet.work import RANGES, RangeWorker
 from ollama_mcp.work.parallel import DEFAULT_PARALLEL
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Two share the lanes, so that none is idle while the last rows of a range are worked on.
-_RANGES = 2
 _SWEEP_SECONDS = 1.0
 _POLL_SECONDS = 1.0
 _BEATS = 5
@@ -95,7 +93,7 @@ class Worker:
                     await self._app.run_worker_async(
                         queues=[QUEUE],
                         name="ollama",
-                        concurrency=_RANGES,
+                        concurrency=RANGES,
                         fetch_job_polling_interval=_POLL_SECONDS,
                         abort_job_polling_interval=_POLL_SECONDS,
                         shutdown_graceful_timeout=_ABORT_SECONDS,

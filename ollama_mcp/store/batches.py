@@ -40,7 +40,8 @@ _REPLACE_FAILURE = "UPDATE records SET error = ?, record = ? WHERE run = ? AND r
 _SAVED = "SELECT row FROM records WHERE run = ? AND row BETWEEN ? AND ?"
 _FAILED = "SELECT row FROM records WHERE run = ? AND error = 1 AND row > ? ORDER BY row LIMIT ?"
 _PAGE = "SELECT row, record, error FROM records WHERE run = ? AND row > ? ORDER BY row LIMIT ?"
-_DELETE = "DELETE FROM records WHERE run = ? AND row IN (SELECT row FROM records WHERE run = ? LIMIT ?)"
+_STEP = "SELECT max(row) FROM (SELECT row FROM records WHERE run = ? AND row > ? ORDER BY row LIMIT ?) AS step"
+_DELETE = "DELETE FROM records WHERE run = ? AND row > ? AND row <= ?"
 
 
 class CheckpointLost(DiskError):
@@ -289,15 +290,17 @@ async def _delete_run(database: Database, run: int) -> None:
 
 async def _delete_records(database: Database, run: int) -> None:
     # In steps, so that others can write in between and the write-ahead log stays short.
-    while await database.run(partial(_delete_some, run=run)):
-        pass
+    after: int | None = -1
+    while after is not None:
+        after = await database.run(partial(_delete_some, run=run, after=after))
 
 
-def _delete_some(connection: Connection, run: int) -> bool:
-    """Delete some records; return whether there are more."""
-    connection.execute(_DELETE, (run, run, _DELETED_ROWS))
-    # The number deleted says nothing: another process may have deleted the same ones.
-    return connection.execute("SELECT 1 FROM records WHERE run = ? LIMIT 1", (run,)).fetchone() is not None
+def _delete_some(connection: Connection, run: int, after: int) -> int | None:
+    """Delete the next records after a row; return the last of them, None where there were none."""
+    # Never from the beginning again: PostgreSQL would pass by all that the steps before have deleted.
+    last = connection.execute(_STEP, (run, after, _DELETED_ROWS)).fetchone()[0]
+    connection.execute(_DELETE, (run, after, last or after))
+    return last
 
 
 def open_run(

@@ -20,7 +20,7 @@ from ollama_mcp.settings import Settings
 from tests.packaging.conftest import ROOT
 
 DEPLOY = ROOT / "deploy"
-MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+MANIFESTS = sorted((DEPLOY / "kubernetes").rglob("*.yaml"))
 COMPOSED = sorted(DEPLOY.glob("*compose.yaml"))
 _BIN = Path(sys.executable).parent
 _UNITS = (DEPLOY / "ollama-mcp-server.service", DEPLOY / "ollama-mcp-worker.service")
@@ -59,7 +59,7 @@ def command_lines() -> Iterator[list[str]]:
     assert image
     yield json.loads(image[1])
     for _, document in documents():
-        if document["kind"] == "Deployment":
+        if document["kind"] in ("Deployment", "Job"):
             yield document["spec"]["template"]["spec"]["containers"][0]["args"]
     for path in COMPOSED:
         text = path.read_text(encoding="utf-8")

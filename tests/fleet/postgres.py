@@ -81,6 +81,12 @@ class Postgres:
         rules.write_text(f"local all {user} scram-sha-256\n{rules.read_text()}", encoding="utf-8")
         self._run(["pg_ctl", "reload", "--silent", "-D"])
 
+    def pids(self) -> list[int]:
+        """Its processes (Linux)."""
+        first = int((self._data / "postmaster.pid").read_text(encoding="utf-8").split()[0])
+        children = Path(f"/proc/{first}/task/{first}/children").read_text(encoding="utf-8")
+        return [first, *map(int, children.split())]
+
     def close(self) -> None:
         """Stop it for good."""
         self.stop("immediate")

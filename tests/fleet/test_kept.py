@@ -29,7 +29,7 @@ async def given_out(store: Store, key: str) -> int:
 
 async def feed(store: Store, run: int) -> None:
     """Give out a range."""
-    await store.database.run(partial(tables.feed, run=run, no=1, numbers=(3, 4, 5), rows=b"[rows]", fed=5))
+    await store.database.run(partial(tables.feed, run=run, no=1, numbers=(3, 4, 5), rows=b"[rows]", fed=5, turn=0))
 
 
 @pytest.mark.slow

@@ -104,10 +104,13 @@ class OutputWriter:
         output_format = await self._choose_format()
         totals = BatchTotals()
 
-        # The store is read in the event loop, the file is written in a thread, which asks for one page after another:
-        # memory stays flat for a million rows.
+        # The store is read in the event loop, the file is written in a thread, a page while the next is read: memory
+        # stays flat for a million rows.
         def next_page() -> list[RowResult]:
-            return asyncio.run_coroutine_threadsafe(_read_page(records), loop).result()
+            nonlocal ahead
+            page = ahead.result()
+            ahead = asyncio.run_coroutine_threadsafe(_read_page(records), loop)
+            return page
 
         def encode_and_write(cancelled: Event) -> None:
             chunks = self._chunks(output_format, totals, next_page, cancelled, show_all=output is None)
@@ -118,7 +121,12 @@ class OutputWriter:
                 deque(chunks, maxlen=0)
 
         async with aclosing(self._run.records()) as records:
-            await run_in_thread(encode_and_write)
+            ahead = asyncio.run_coroutine_threadsafe(_read_page(records), loop)
+            try:
+                await run_in_thread(encode_and_write)
+            finally:
+                # What is being read cannot be closed.
+                await asyncio.gather(asyncio.wrap_future(ahead), return_exceptions=True)
         totals.notes += output_format.notes if output is not None else []
         if self._spec.questions and any(_has_confidence(sample) for sample in totals.samples):
             totals.notes.append(_CONFIDENCE_NOTE)
