@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -29,7 +30,7 @@ async def run_in_thread(work: Callable[[threading.Event], T]) -> T:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         cancelled.set()
-        await asyncio.wait({task})
+        await _ended(task)
         raise
 
 
@@ -40,8 +41,15 @@ async def open_in_thread(opening: Callable[[], C]) -> C:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         task.add_done_callback(_close)
-        await asyncio.wait({task})
+        await _ended(task)
         raise
+
+
+async def _ended(task: asyncio.Task[Any]) -> None:
+    """Wait for the end of a task, however often that is cancelled: a scope of anyio cancels until it is left."""
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({task})
 
 
 def _close(task: asyncio.Task[C]) -> None:

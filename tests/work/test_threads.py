@@ -1,4 +1,4 @@
-"""What is opened in a thread is closed, whoever gives it up meanwhile."""
+"""Work in threads: its end is waited for, and what it opens is closed, whoever gives it up meanwhile."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from ollama_mcp.work.threads import open_in_thread
+from ollama_mcp.work.threads import open_in_thread, run_in_thread
 from tests.support import until
 
 
@@ -41,3 +41,22 @@ async def test_what_a_thread_opens_is_the_callers() -> None:
     opened = Opened()
     assert await open_in_thread(lambda: opened) is opened
     assert not opened.closed
+
+
+async def test_the_end_of_a_thread_is_waited_for_however_often_its_caller_is_cancelled() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(cancelled: threading.Event) -> None:
+        begun.set()
+        cancelled.wait(30)
+        go_on.wait(30)
+
+    task = asyncio.create_task(run_in_thread(work))
+    await until(begun.is_set, 30)
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0.01)
+        assert not task.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
