@@ -19,7 +19,7 @@ from tests.fleet.postgres import Postgres
 from tests.store.support import begun, opened
 
 ROWS = b'[[0, ""], [1, ""]]'
-DONE: dict[str, Any] = {"counts": (3, 4, 7), "notes": '["A note."]'}
+DONE: dict[str, Any] = {"counts": (3, 4, 7), "seconds": 1.5, "notes": '["A note."]'}
 
 
 def _rows(connection: Connection, statement: str) -> list[Any]:
@@ -37,8 +37,9 @@ class Run:
         return await self._store.database.run(lambda connection: function(connection, *arguments, **options))
 
     async def fed(self, no: int = 1, numbers: tuple[int, ...] = (0, 1)) -> bool:
-        """Give out a range."""
-        return await self.does(tables.feed, run=self.number, no=no, numbers=numbers, rows=ROWS, fed=numbers[-1])
+        """Give out a range; whether the run takes any."""
+        given = {"no": no, "numbers": numbers, "rows": ROWS, "fed": numbers[-1]}
+        return await self.does(tables.feed, run=self.number, turn=0, **given) is not None
 
     async def rows_of(self, statement: str) -> list[Any]:
         """What a statement gives."""
@@ -96,7 +97,7 @@ async def test_what_was_given_out_is_not_given_out_again(run: Run) -> None:
     jobs = await run.jobs()
     assert await run.fed() and await run.jobs() == jobs
     assert await run.does(tables.begin, run=run.number, task="task") == (1, 1)
-    assert await run.does(tables.feed, run=run.number, no=2, numbers=(), rows=b"", fed=9)
+    assert await run.does(tables.feed, run=run.number, no=2, numbers=(), rows=b"", fed=9, turn=0) is not None
     assert await run.does(tables.begin, run=run.number, task="task") == (9, 1)
     assert await run.jobs() == jobs
 
