@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import httpcore
 import httpx
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 # nginx closes idle connections after 75 s, load balancers after 60 s; Ollama's own server never does.
 KEEPALIVE_SECONDS = 20.0
 MAX_IDLE_CONNECTIONS = 64
+# Some close them earlier, and may do so just as a request comes, which they then never see. It is sent again where the
+# connection ends at once; not where it was in use a moment ago, since then whoever worked on the request has ended.
+_SURELY_ALIVE_SECONDS = 0.03
+_AT_ONCE_SECONDS = 0.5
 # Paths hold digests too, so that their number has no bound.
 _MAX_HEADS = 32
 
@@ -73,15 +77,24 @@ class FreeListTransport(httpx.AsyncBaseTransport):
         request; `idle`, if given, to each further piece of the body.
         """
         timeouts: Timeouts = dict(request.extensions.get("timeout", {}))
-        try:
-            connection = await self._acquire(request.url, timeouts.get("connect"))
-        except Exception as error:
-            raise _httpx_error(error) from error
-        try:
-            response = await connection.send(request, timeouts)
-        except BaseException as error:
-            await connection.aclose()
-            raise _httpx_error(error) from error
+        while True:
+            try:
+                connection = await self._acquire(request.url, timeouts.get("connect"))
+            except Exception as error:
+                raise _httpx_error(error) from error
+            started = monotonic()
+            try:
+                response = await connection.send(request, timeouts)
+                break
+            except (_Ended, httpcore.ReadError) as error:
+                await connection.aclose()
+                was_idle = isinstance(request, PlainRequest) and connection.idle_seconds > _SURELY_ALIVE_SECONDS
+                if not was_idle or monotonic() - started > _AT_ONCE_SECONDS:
+                    raise _httpx_error(error) from error
+                # The other side closed it, as one that is idle, while the request was on its way.
+            except BaseException as error:
+                await connection.aclose()
+                raise _httpx_error(error) from error
         # httpcore looks the limit up when the body is first read, so it can still be changed here.
         timeouts["read"] = timeouts.get("idle", timeouts.get("read"))
         body = _Body(connection, response, request, timeouts, self._release)
@@ -134,7 +147,8 @@ class FreeListTransport(httpx.AsyncBaseTransport):
         idle = self._idle.get(origin)
         while idle:
             since, connection = idle.pop()
-            if monotonic() - since <= KEEPALIVE_SECONDS and connection.socket.is_quiet():
+            connection.idle_seconds = monotonic() - since
+            if connection.idle_seconds <= KEEPALIVE_SECONDS and connection.socket.is_quiet():
                 return connection
             await connection.aclose()
         context = await self._tls_context() if url.scheme == "https" else None
@@ -159,37 +173,40 @@ class FreeListTransport(httpx.AsyncBaseTransport):
         return self._cached_tls_context
 
 
-class PlainRequest:
+class PlainRequest(NamedTuple):
     """A request whose body is there, with the bytes to send.
 
     The httpx.Request that it stands for is made where httpcore needs one: making it takes as long as all else here.
     """
 
-    __slots__ = ("_body", "_headers", "data", "extensions", "method", "url")
-
-    def __init__(
-        self,
-        method: str,
-        url: httpx.URL,
-        headers: Mapping[str, str],
-        body: bytes,
-        extensions: dict[str, Any],
-        data: bytes,
-    ) -> None:
-        self.method, self.url, self._headers, self._body = method, url, headers, body
-        self.extensions, self.data = extensions, data
+    method: str
+    url: httpx.URL
+    headers: Mapping[str, str]
+    body: bytes
+    extensions: dict[str, Any]
+    data: bytes
 
     def whole(self) -> httpx.Request:
         """The request for httpcore."""
-        headers = httpx.Headers(self._headers)
-        headers["Content-Length"] = str(len(self._body))
+        headers = httpx.Headers(self.headers)
+        headers["Content-Length"] = str(len(self.body))
         # httpx takes ten times as long to make a stream of the bytes itself.
-        stream = httpx.ByteStream(self._body)
+        stream = httpx.ByteStream(self.body)
         return httpx.Request(self.method, self.url, headers=headers, stream=stream, extensions=self.extensions)
 
 
+class _Ended(httpcore.RemoteProtocolError):
+    """The connection ended before a response began."""
+
+
 class _Connection:
-    """An open socket; httpcore reads and writes it where a message is not plain."""
+    """An open socket; httpcore reads and writes it where a message is not plain.
+
+    Attributes:
+        idle_seconds: How long it was idle before it was taken.
+    """
+
+    idle_seconds = 0.0
 
     def __init__(self, origin: tuple[bytes, bytes, int], socket: Socket) -> None:
         self.origin = origin
@@ -208,6 +225,8 @@ class _Connection:
         with suppress(httpcore.WriteError):
             await self.socket.send(data, timeouts.get("write"))
         head = await read_head(self.socket, timeouts.get("read"))
+        if not head:
+            raise _Ended("Server disconnected without sending a response.")
         if (response := PlainResponse.parse(head)) is not None:
             return response
         self.socket.give_back(head)

@@ -66,8 +66,10 @@ class QueueConnector(PsycopgConnector):
         try:
             await self._patiently(lambda: super(QueueConnector, self).execute_query_async(query, **arguments))
         except exceptions.ConnectorException as error:
-            if "Job was not found" not in str(error.__cause__):
+            is_away = self.stopping.is_set() and isinstance(error.__cause__, psycopg.OperationalError)
+            if not is_away and "Job was not found" not in str(error.__cause__):
                 raise
+            # What a process that ends could not tell of its jobs is seen by the sweep of another.
             log.debug("%s", error.__cause__)
 
     async def execute_query_one_async(self, query: LiteralString, **arguments: Any) -> dict[str, Any]:
