@@ -389,16 +389,3 @@ async def test_too_many_open_files_are_said() -> None:
                 one.close()
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert type(error) is Busy
-
-
-@pytest.mark.parametrize("end", [hang_up, reset])
-async def test_a_request_that_meets_the_end_of_an_idle_connection_is_sent_again(end: Script) -> None:
-    async with (
-        serving(stream(generate_end("one")), end, stream(generate_end("two"))) as server,
-        OllamaClient(server.url) as client,
-    ):
-        assert (await client.generate(PROMPT).collect()).text == "one"
-        # Longer than one that is in use all the time.
-        await asyncio.sleep(0.05)
-        assert (await client.generate(PROMPT).collect()).text == "two"
-    assert (len(server.requests), len(server.connections)) == (3, 2)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from ollama_mcp.api import ChatMessage, ChatRequest, OllamaClient
+from ollama_mcp.api import ChatMessage, ChatRequest, GenerateRequest, OllamaClient
 from ollama_mcp.errors import ApiError, Busy, Interrupted
 from ollama_mcp.simulator import Fault, Simulator
+from tests.api.raw_server import Connection, RawRequest, generate_end, serving, stream
 
 MODEL = "llama3.2:3b"
 
@@ -80,3 +83,20 @@ async def test_repetitions_are_few_next_to_the_requests_of_two_minutes(simulator
         # A host that works again is asked as usual.
         simulator.faults.clear()
         assert await client.tags()
+
+
+@pytest.mark.parametrize("end", ["hang up", "reset"])
+async def test_a_request_that_meets_the_end_of_an_idle_connection_is_sent_again(end: str) -> None:
+    async def end_it(_: RawRequest, connection: Connection) -> None:
+        connection.writer.close() if end == "hang up" else connection.writer.transport.abort()
+
+    prompt = GenerateRequest(model="m", prompt="hi")
+    async with (
+        serving(stream(generate_end("one")), end_it, stream(generate_end("two"))) as server,
+        OllamaClient(server.url) as client,
+    ):
+        assert (await client.generate(prompt).collect()).text == "one"
+        # Longer than one that is in use all the time.
+        await asyncio.sleep(0.05)
+        assert (await client.generate(prompt).collect()).text == "two"
+    assert (len(server.requests), len(server.connections)) == (3, 2)
