@@ -57,7 +57,7 @@ async def _cancelled(url: str, folder: Path, number: int) -> tuple[list[float], 
             job = job_of(await home.call_tool("ollama_batch", _batch(SIMULATED, texts, f"{n}.jsonl")))
             await until(lambda: len(simulator.in_flight) == 16, 60)
             begin = time.perf_counter()
-            await other.call_tool(JOB, {"action": "status", "id": job})
+            await other.call_tool(JOB, {"action": "list"})
             calls.append(time.perf_counter() - begin)
             begin = time.perf_counter()
             ending = asyncio.create_task(other.call_tool(JOB, {"action": "cancel", "id": job}))
