@@ -93,9 +93,12 @@ class OllamaClient:
     ) -> None:
         make: Callable[..., HttpSession] = HttpSession
         if meter is not None:
-            from ollama_mcp.api.metering import MeteredSession
+            if meter.takes_sums:
+                from ollama_mcp.api.summing import SummedSession as Session
+            else:
+                from ollama_mcp.api.metering import MeteredSession as Session
 
-            make = partial(MeteredSession, meter=meter)
+            make = partial(Session, meter=meter)
         self._session = session or make(
             base_url,
             name=name,

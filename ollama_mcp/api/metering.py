@@ -1,17 +1,16 @@
 """Measures what goes to a host and comes from it: a session that tells a meter of each exchange.
 
-A server that measures nothing loads none of this.
+A server that measures nothing loads none of this; where sums are enough, `summing` takes its place.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ollama_mcp.api.admission import MODEL_PATHS
 from ollama_mcp.api.http_session import ApiRequest, ApiResponse, HttpSession
+from ollama_mcp.api.summing import COUNTED_AT_THE_END, TAIL_BYTES, SumMeter, counts_of
 from ollama_mcp.errors import OllamaMCPError
 
 if TYPE_CHECKING:
@@ -21,13 +20,6 @@ if TYPE_CHECKING:
     import httpx
 
     from ollama_mcp.api.admission import Ticket
-
-# Where the counts stand in an answer that is one JSON object. In a text of the model the quotes would be escaped.
-_COUNTS = re.compile(rb'"(?P<name>prompt_eval_count|eval_count|input_tokens|output_tokens)":\s*(?P<count>\d{1,12})')
-_TAIL_BYTES = 512
-# The answers whose counts no stream tells.
-_COUNTED_AT_THE_END = MODEL_PATHS - {"/api/chat", "/api/generate"}
-_READ = frozenset((b"prompt_eval_count", b"input_tokens"))
 
 
 @dataclass(slots=True)
@@ -76,12 +68,12 @@ class Exchange:
         return self.answer is not None and self.answer.is_ndjson
 
 
-class Meter(Protocol):
+class Meter(SumMeter, Protocol):
     """Is told of each exchange."""
 
     @property
     def takes_sums(self) -> bool:
-        """Whether it is told only the sums of a request whose body is whole: no Exchange is made of that."""
+        """Whether it is told only the sums of requests: no Exchange is made of them."""
         ...
 
     def begin(self, exchange: Exchange) -> None:
@@ -92,25 +84,17 @@ class Meter(Protocol):
         """It is over."""
         ...
 
-    def add(
-        self, host: str, address: str, model: str, requests: int, prompt_tokens: int, tokens: int, out: int, came: int
-    ) -> None:
-        """Add to the sums of a host and a model; `out` and `came` are bytes of bodies."""
-        ...
-
 
 class MeteredResponse(ApiResponse):
-    """An answer whose end is told to a meter.
-
-    What is not there costs nothing: a coroutine around each of its reads would cost as much as all else of a meter.
+    """An answer whose first byte is timed, and whose end is told to a meter.
 
     Attributes:
-        metered: The session that it came by.
-        exchange: What is told; None where sums are.
+        meter: Who is told.
+        exchange: What is told.
     """
 
-    metered: MeteredSession
-    exchange: Exchange | None = None
+    meter: Meter
+    exchange: Exchange
     _is_closed, _tail = False, b""
 
     @property
@@ -119,62 +103,38 @@ class MeteredResponse(ApiResponse):
         # As they came: looking a header up by its name takes several times as long.
         return any(name.lower() == b"content-type" and b"ndjson" in value for name, value in self._response.headers.raw)
 
+    async def read_chunk(self) -> bytes | None:
+        """The next bytes as they come; None at the end."""
+        is_known = self._peeked is not None
+        chunk = await super().read_chunk()
+        if chunk and not is_known:
+            if self.exchange.first_byte is None:
+                self.exchange.first_byte = monotonic()
+            if self.request.path in COUNTED_AT_THE_END:
+                self._tail = (self._tail + chunk)[-TAIL_BYTES:]
+        return chunk
+
     def discard(self) -> CoroutineType[Any, Any, None]:
         """Close an answer that is an error."""
-        if self.exchange is not None:
-            self.exchange.bytes_in += self._received
-        else:
-            self.metered.add(self.request, 0, 0, 0, self._received)
+        self.exchange.bytes_in += getattr(self._chunks, "received", 0)
         return super().discard()
 
     def aclose(self) -> CoroutineType[Any, Any, None]:
         """End the exchange, and close the answer as any answer is closed."""
         if not self._is_closed:
             self._is_closed = True
-            self._end()
+            self._end(self.exchange)
         return super().aclose()
 
-    @property
-    def _received(self) -> int:
-        return getattr(self._response.stream, "received", 0)
-
-    def _end(self) -> None:
-        read = written = 0
-        if (stats := self.stats) is not None:
-            read, written = stats.prompt_eval_count or 0, stats.eval_count or 0
-        elif self._tail:
-            for found in _COUNTS.finditer(self._tail):
-                if found["name"] in _READ:
-                    read = int(found["count"])
-                else:
-                    written = int(found["count"])
-        exchange = self.exchange
-        if exchange is None:
-            self.metered.add(self.request, 1, read, written, self._received)
-            return
-        exchange.prompt_tokens, exchange.tokens = read, written
-        exchange.bytes_in += self._received
+    def _end(self, exchange: Exchange) -> None:
+        exchange.prompt_tokens, exchange.tokens = counts_of(self, self._tail)
+        exchange.bytes_in += getattr(self._chunks, "received", 0)
         if self._error is not None:
             exchange.error = "interrupted"
         exchange.ended = monotonic()
-        self.metered.meter.end(exchange)
+        self.meter.end(exchange)
         # Two that refer to each other would wait for the garbage collector, with all that they refer to.
         exchange.answer = None
-
-
-class ReadResponse(MeteredResponse):
-    """The same, whose first byte is timed, and whose end is looked through for counts."""
-
-    async def read_chunk(self) -> bytes | None:
-        """The next bytes as they come; None at the end."""
-        is_known = self._peeked is not None
-        chunk = await super().read_chunk()
-        if chunk and not is_known:
-            if self.exchange is not None and self.exchange.first_byte is None:
-                self.exchange.first_byte = monotonic()
-            if self.request.path in _COUNTED_AT_THE_END:
-                self._tail = (self._tail + chunk)[-_TAIL_BYTES:]
-        return chunk
 
 
 class MeteredSession(HttpSession):
@@ -187,19 +147,8 @@ class MeteredSession(HttpSession):
         # By the identity of the request, while it is being sent.
         self._exchanges: dict[int, Exchange] = {}
 
-    def send(self, request: ApiRequest) -> CoroutineType[Any, Any, ApiResponse]:
+    async def send(self, request: ApiRequest) -> ApiResponse:
         """Send a request; see HttpSession."""
-        is_whole = request.body is None or isinstance(request.body, bytes)
-        return super().send(request) if is_whole and self.meter.takes_sums else self._send_followed(request)
-
-    def add(
-        self, request: ApiRequest, requests: int, read: int, written: int, came: int, *, is_sent: bool = True
-    ) -> None:
-        """Add to the sums of the model of a request."""
-        out = len(request.body) if requests and is_sent and isinstance(request.body, bytes) else 0
-        self.meter.add(self.name, self.base_url, request.model or "", requests, read, written, out, came)
-
-    async def _send_followed(self, request: ApiRequest) -> ApiResponse:
         exchange = Exchange(self.name, self.base_url, request.method, request.path, request.model or "", monotonic())
         if request.body is not None and not isinstance(request.body, bytes):
             request = replace(request, body=_counted(request.body, exchange))
@@ -215,26 +164,19 @@ class MeteredSession(HttpSession):
         finally:
             del self._exchanges[id(request)]
 
-    def _note_failure(self, request: ApiRequest, *, is_sent: bool) -> None:
-        if id(request) not in self._exchanges:
-            self.add(request, 1, 0, 0, 0, is_sent=is_sent)
-
     def _response_to(
-        self, session: MeteredSession, request: ApiRequest, response: httpx.Response, ticket: Ticket | None = None
+        self, session: HttpSession, request: ApiRequest, response: httpx.Response, ticket: Ticket | None = None
     ) -> MeteredResponse:
-        exchange = self._exchanges.get(id(request)) if self._exchanges else None
-        is_read = request.path in _COUNTED_AT_THE_END or (exchange is not None and not self.meter.takes_sums)
-        answer = (ReadResponse if is_read else MeteredResponse)(session, request, response, ticket)
-        answer.metered = self
-        if exchange is not None:
-            answer.exchange, exchange.answer = exchange, answer
+        answer = MeteredResponse(session, request, response, ticket)
+        exchange = self._exchanges[id(request)]
+        answer.meter, answer.exchange, exchange.answer = self.meter, exchange, answer
         return answer
 
     def _send(self, request: ApiRequest, ticket: Ticket | None) -> CoroutineType[Any, Any, ApiResponse]:
-        if self._exchanges and (exchange := self._exchanges.get(id(request))) is not None:
-            exchange.sent = monotonic()
-            if isinstance(request.body, bytes):
-                exchange.bytes_out += len(request.body)
+        exchange = self._exchanges[id(request)]
+        exchange.sent = monotonic()
+        if isinstance(request.body, bytes):
+            exchange.bytes_out += len(request.body)
         return super()._send(request, ticket)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult
+from msgspec import UNSET
 
 from ollama_mcp.errors import OllamaMCPError
 from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ollama_mcp.server.bound_tool import BoundTool
     from ollama_mcp.settings import Settings
     from ollama_mcp.store import Store
-    from ollama_mcp.store.ledger import Ledger
+    from ollama_mcp.store.ledger import Ledger, Traffic
 
 
 LOCAL_USER = "local"
@@ -76,6 +77,7 @@ class Observer:
         self._outside = LedgerRow(LOCAL_USER, "")
         # By host and model, until rows are written the next time: finding one takes longer than all else of a row.
         self._digests: dict[tuple[str, str], str] = {}
+        self._undigested: list[Traffic] = []
         if ledger is not None:
             ledger.prepare = self._prepare
 
@@ -166,33 +168,35 @@ class Observer:
         for recorder in self.recorders:
             recorder.called(row)
         if self._ledger is not None:
-            for (host, _, model), sums in row.traffic.items():
-                if model:
-                    digest = self._digests.get((host, model))
+            for sums in row.traffic.values():
+                if sums.model:
+                    digest = self._digests.get((sums.host, sums.model))
                     if digest is None:
-                        digest = self._digests[host, model] = self._hosts.known_digest(model)
-                    sums.digest = digest
+                        digest = self._digests[sums.host, sums.model] = self._hosts.known_digest(sums.model)
+                    if digest:
+                        sums.digest = digest
+                    else:
+                        self._undigested.append(sums)
             self._ledger.add(row)
 
     async def _prepare(self, rows: list[LedgerRow]) -> None:
         """Before rows are written: ask for digests that no call needed to know, and add what no call asked for."""
-        self._digests = {}
-        if not self._add_digests(rows):
+        self._digests, undigested, self._undigested = {}, self._undigested, []
+        undigested += [sums for sums in self._outside.traffic.values() if sums.model]
+        if not self._add_digests(undigested):
             with suppress(TimeoutError):
                 async with asyncio.timeout(_DIGEST_SECONDS):
                     await self._hosts.installed()
-            self._add_digests(rows)
+            self._add_digests(undigested)
         if self._outside.traffic:
             rows.append(self._outside)
             self._outside = LedgerRow(LOCAL_USER, "")
 
-    def _add_digests(self, rows: list[LedgerRow]) -> bool:
+    def _add_digests(self, undigested: list[Traffic]) -> bool:
         """Whether all are known now."""
-        sums = [(model, one) for row in rows for (_, _, model), one in row.traffic.items()]
-        unknown = [(model, one) for model, one in sums if model and not one.digest]
-        for model, one in unknown:
-            one.digest = self._hosts.known_digest(model)
-        return all(one.digest for _, one in unknown)
+        for sums in undigested:
+            sums.digest = self._hosts.known_digest(sums.model) or UNSET
+        return all(sums.digest for sums in undigested)
 
     async def aclose(self) -> None:
         """Write the last rows; call it before the hosts are closed."""

@@ -63,7 +63,7 @@ async def test_rows_of_the_ledger_come_in_the_order_of_their_numbers(place: Plac
     async def use(store: Store, server: int) -> None:
         assert store.ledger is not None
         for number in range(10):
-            traffic = {("h", "a", "m"): Traffic(requests=1)}
+            traffic = {("h", "a", "m"): Traffic("h", "a", "m", requests=1)}
             store.ledger.add(LedgerRow(f"{server}", f"{number}", traffic=traffic))
             await store.ledger.flush()
 
