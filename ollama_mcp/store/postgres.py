@@ -248,7 +248,7 @@ def options_of(url: str) -> dict[str, Any]:
         # Without its cause, which repeats the address.
         raise InvalidArgument(
             f"store.url is not the address of a PostgreSQL database: {shown(url)}.",
-            next_step="Write it as postgresql://user@host:5432/database; in a password @, / and % are %40, %2F and %25.",
+            next_step="Write postgresql://user@host:5432/database; in a password @, / and % are %40, %2F and %25.",
         ) from None
 
 
