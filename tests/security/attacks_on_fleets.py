@@ -42,7 +42,7 @@ ATTACKS = [
     ),
     Attack(
         "B26",
-        "keys, headers, passwords in a worker's log and figures, in tables, in queries that the database shows: nowhere",
+        "keys, headers, passwords in a worker's log and figures, in tables and queries of the database: nowhere",
         tests_in(_FLEET, "no_secret_is_in_what_a_worker_says_or_the_database_keeps"),
     ),
     Attack(
