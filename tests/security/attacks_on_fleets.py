@@ -84,4 +84,9 @@ ATTACKS = [
         tests_in(_REPLICAS, "a_batch_goes_on_unasked_at_another_replica_when_its_own_is_killed")
         + tests_in(_LEFT, "one_that_was_revoked_or_narrowed_does_not", "a_job_without_a_token_has_none"),
     ),
+    Attack(
+        "B32",
+        "a yes of the user, sent to one replica and then to the next: it counts at one",
+        tests_in("confirmation/test_replicas.py", "with_one_database_a_yes_counts_at_one_replica_only"),
+    ),
 ]
