@@ -21,6 +21,7 @@ from ollama_mcp.hosts.recent import RecentDict
 from ollama_mcp.server.caller import Caller
 from ollama_mcp.server.job import Job, JobState
 from ollama_mcp.server.job_ids import new_job_id
+from ollama_mcp.store.surplus import surplus
 from ollama_mcp.work.progress import Progress
 
 if TYPE_CHECKING:
@@ -308,13 +309,11 @@ class JobManager:
         self._drop_oldest()
 
     def _drop_oldest(self) -> None:
-        """Drop the oldest ended jobs while these are too many or too large. The newest always stays."""
-        ended = sorted((job for job in self._jobs.values() if job.task is None), key=lambda job: job.ended_at or 0.0)
-        size = sum(job.kept_bytes for job in ended)
-        for job in ended[:-1]:
-            if len(ended) <= self._limit and size <= self._keep_bytes:
-                break
-            ended, size = ended[1:], size - job.kept_bytes
+        """Drop ended jobs while these are too many or too large: the oldest of whoever has most of them."""
+        ended = [job for job in reversed(self._jobs.values()) if job.task is None]
+        ended.sort(key=lambda job: job.ended_at or 0.0, reverse=True)
+        for place in surplus([(job.owner, job.kept_bytes) for job in ended], self._limit, self._keep_bytes):
+            job = ended[place]
             del self._jobs[job.id]
             if job.expiry is not None:
                 job.expiry.cancel()

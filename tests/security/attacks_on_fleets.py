@@ -89,4 +89,10 @@ ATTACKS = [
         "a yes of the user, sent to one replica and then to the next: it counts at one",
         tests_in("confirmation/test_replicas.py", "with_one_database_a_yes_counts_at_one_replica_only"),
     ),
+    Attack(
+        "B33",
+        "many small jobs, so that the results of others have to go: one's own go",
+        tests_in("security/test_jobs_of_tokens.py", "the_results_of_one_do_not_go_for_those_of_another")
+        + tests_in("store/test_surplus.py", "whoever_keeps_most_loses_the_oldest"),
+    ),
 ]
