@@ -151,6 +151,8 @@ async def test_the_results_of_one_do_not_go_for_those_of_another(
         assert "bob" in text(await bob.call_tool(JOB, {"action": "result", "id": first}))
         await listed_once(ann, lambda rows: flood[-1] in rows and flood[0] not in rows)
     # Nor in the store, after a restart.
-    async with team_at(simulator.url, tmp_path / "2", more=MORE, jobs=limit, **given(tmp_path)) as team:
-        async with team.client("bob") as client:
-            assert "bob" in text(await client.call_tool(JOB, {"action": "result", "id": first}))
+    async with (
+        team_at(simulator.url, tmp_path / "2", more=MORE, jobs=limit, **given(tmp_path)) as team,
+        team.client("bob") as bob,
+    ):
+        assert "bob" in text(await bob.call_tool(JOB, {"action": "result", "id": first}))
