@@ -279,8 +279,10 @@ class JobManager:
                 del self._read[next(iter(self._read))]
 
     def has_room(self) -> bool:
-        """Whether another job may run."""
-        return sum(job.task is not None for job in self._jobs.values()) < self._limit
+        """Whether another job may run: one of each token may, however many others have."""
+        running = [job.owner for job in self._jobs.values() if job.task is not None]
+        principal = CURRENT_PRINCIPAL.get()
+        return len(running) < self._limit or (principal is not None and f"token {principal.name}" not in running)
 
     def _on_end(self, job: Job, unfinished: JobState, task: asyncio.Task[CallToolResult]) -> None:
         """Keep the outcome of work that no call waits for. A cut call is kept only if it has text."""

@@ -91,8 +91,12 @@ ATTACKS = [
     ),
     Attack(
         "B33",
-        "many small jobs, so that the results of others have to go: one's own go",
-        tests_in("security/test_jobs_of_tokens.py", "the_results_of_one_do_not_go_for_those_of_another")
+        "many jobs, so that others have no place for one and their results have to go: one's own go",
+        tests_in(
+            "security/test_jobs_of_tokens.py",
+            "the_results_of_one_do_not_go_for_those_of_another",
+            "the_jobs_of_one_do_not_take_the_place_of_anothers_first",
+        )
         + tests_in("store/test_surplus.py", "whoever_keeps_most_loses_the_oldest"),
     ),
 ]

@@ -129,6 +129,20 @@ async def test_a_job_that_goes_on_counts_among_the_calls_at_once(simulator: Simu
         assert not (await ann.call_tool("ollama_chat", {"model": MODEL, "prompt": "Hi"})).is_error
 
 
+async def test_the_jobs_of_one_do_not_take_the_place_of_anothers_first(simulator: Simulator, tmp_path: Path) -> None:
+    simulator.script(MODEL, *[Answer("never", hold=asyncio.Event())] * 3)
+    ask = {"model": MODEL, "prompt": "Hi", "background": True}
+    async with (
+        team_at(simulator.url, tmp_path, more=MORE, jobs={"limit": 2}) as team,
+        team.client("ann") as ann,
+        team.client("bob") as bob,
+    ):
+        for client, jobs in ((ann, 2), (bob, 1)):
+            for _ in range(jobs):
+                job_of(await client.call_tool("ollama_chat", ask))
+            assert "2 jobs are running" in error(await client.call_tool("ollama_chat", ask), "busy")
+
+
 @pytest.mark.parametrize("limit", [{"limit": 3}, {"keep_bytes": 1_000}], ids=["number", "bytes"])
 async def test_the_results_of_one_do_not_go_for_those_of_another(
     simulator: Simulator, tmp_path: Path, limit: dict[str, int]
