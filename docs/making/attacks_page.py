@@ -8,7 +8,7 @@ _HEAD = """# Attacks
 
 What was tried against this server, and the tests that run it. Those by files and arguments run against the server as a
 process, over stdio and over HTTP, with secrets in its home, a listener that must see nobody, and a simulated Ollama.
-A01 to A65 come from published vulnerabilities and from how such servers were broken, B01 to B17 are our own. The page
+A01 to A65 come from published vulnerabilities and from how such servers were broken, B01 to B33 are our own. The page
 is generated from the tables in `tests/security/`.
 """
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ollama_mcp.api.responses import ModelSummary, RunningModel
 
 # An endpoint that is not listed is refused: one that Ollama adds later may change anything.
-_READING_POSTS = frozenset(
+READING_POSTS = frozenset(
     {
         "/api/chat",
         "/api/embed",
@@ -107,7 +107,7 @@ class ReadOnlyGuard:
 
 
 def _only_reads(request: ApiRequest) -> bool:
-    return request.method in ("GET", "HEAD") or (request.method == "POST" and request.path in _READING_POSTS)
+    return request.method in ("GET", "HEAD") or (request.method == "POST" and request.path in READING_POSTS)
 
 
 def _is_number(value: float | str) -> bool:

@@ -16,6 +16,7 @@ import httpcore
 import httpx
 
 from ollama_mcp.api.http1 import PlainResponse, encode_head, encode_request, read_head
+from ollama_mcp.api.read_only import READING_POSTS
 from ollama_mcp.api.sockets import Socket, connect
 
 if TYPE_CHECKING:
@@ -28,8 +29,13 @@ KEEPALIVE_SECONDS = 20.0
 MAX_IDLE_CONNECTIONS = 64
 # Some close them earlier, and may do so just as a request comes, which they then never see. It is sent again where the
 # connection ends at once; not where it was in use a moment ago, since then whoever worked on the request has ended.
+# That goes for what only reads, or runs a model: whatever else could be done twice, so it gets a connection of its own,
+# which is not about to be closed.
 _SURELY_ALIVE_SECONDS = 0.03
 _AT_ONCE_SECONDS = 0.5
+_READING_METHODS = ("GET", "HEAD")
+# An address may have a path before that of the endpoint.
+_READING_PATHS = tuple(path.encode() for path in READING_POSTS)
 # Paths hold digests too, so that their number has no bound.
 _MAX_HEADS = 32
 
@@ -77,9 +83,10 @@ class FreeListTransport(httpx.AsyncBaseTransport):
         request; `idle`, if given, to each further piece of the body.
         """
         timeouts: Timeouts = dict(request.extensions.get("timeout", {}))
+        is_new = request.method not in _READING_METHODS and not request.url.raw_path.endswith(_READING_PATHS)
         while True:
             try:
-                connection = await self._acquire(request.url, timeouts.get("connect"))
+                connection = await self._acquire(request.url, timeouts.get("connect"), is_new=is_new)
             except Exception as error:
                 raise _httpx_error(error) from error
             started = monotonic()
@@ -91,7 +98,9 @@ class FreeListTransport(httpx.AsyncBaseTransport):
                 was_idle = isinstance(request, PlainRequest) and connection.idle_seconds > _SURELY_ALIVE_SECONDS
                 if not was_idle or monotonic() - started > _AT_ONCE_SECONDS:
                     raise _httpx_error(error) from error
-                # The other side closed it, as one that is idle, while the request was on its way.
+                # The other side closed it, as one that is idle, while the request was on its way: most likely. So it is
+                # sent once more, and not over each connection that is idle.
+                is_new = True
             except BaseException as error:
                 await connection.aclose()
                 raise _httpx_error(error) from error
@@ -142,9 +151,9 @@ class FreeListTransport(httpx.AsyncBaseTransport):
             while idle:
                 await idle.pop()[1].aclose()
 
-    async def _acquire(self, url: httpx.URL, seconds: float | None) -> _Connection:
+    async def _acquire(self, url: httpx.URL, seconds: float | None, *, is_new: bool) -> _Connection:
         origin = url.raw_scheme, url.raw_host, url.port or (443 if url.scheme == "https" else 80)
-        idle = self._idle.get(origin)
+        idle = None if is_new else self._idle.get(origin)
         while idle:
             since, connection = idle.pop()
             connection.idle_seconds = monotonic() - since

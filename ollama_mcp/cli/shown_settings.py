@@ -12,7 +12,8 @@ from pydantic_core import to_jsonable_python
 from ollama_mcp.settings import Settings
 from ollama_mcp.settings.load import SECRET_SETTINGS, iter_settings
 
-_URL_CREDENTIALS = re.compile(r"[^/@\s]+@")
+# In an address all before its last @: a password may have what has to be written as %2F or %40, and is not.
+_URL_CREDENTIALS = re.compile(r"(?<=://)(?:[^\"\\]|\\.)*@|[^/@\s\"]+@")
 _URL_PASSWORD = re.compile(r"(?<=[?&])((?:ssl)?password)=[^&\s\"]*")
 
 
@@ -25,7 +26,7 @@ def shown_values(settings: Settings) -> Iterator[tuple[str, Any]]:
         else:
             # An address may contain a user and a password.
             text = json.dumps(value, ensure_ascii=False, default=_as_json)
-            shown = _URL_PASSWORD.sub(r"\1=(set)", _URL_CREDENTIALS.sub("(set)@", text))
+            shown = _URL_CREDENTIALS.sub("(set)@", _URL_PASSWORD.sub(r"\1=(set)", text))
             yield path, json.loads(shown)
 
 

@@ -21,6 +21,7 @@ from ollama_mcp.work.choosing import ModelHabits
 from ollama_mcp.work.progress import Progress
 
 if TYPE_CHECKING:
+    from ollama_mcp.server.observation import Observer
     from ollama_mcp.settings import Settings
 
 # From a signal to the end of the process, whatever hangs.
@@ -60,10 +61,17 @@ async def _serve(settings: Settings, lanes: int | None) -> None:
     lanes = lanes or lanes_of(settings)
     store = Store.from_settings(settings)
     hosts = open_pool(settings, api_key=cloud_key())
+    observer: Observer | None = None
+    if settings.is_observed:
+        from ollama_mcp.server.observation import open_observer
+
+        observer = open_observer(settings, store, hosts)
     try:
         await store.database.run(check_tables)
         call = CallContext(settings, hosts, _no_access, store, Progress(None), ActiveCalls(), ModelHabits())
-        working = Worker(call, lanes)
+        working = Worker(call, lanes, recorded=observer and observer.range_of)
+        if observer is not None:
+            observer.start()
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
         for one in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(one, stop.set)
@@ -81,6 +89,8 @@ async def _serve(settings: Settings, lanes: int | None) -> None:
                 os._exit(0)
             await running
     finally:
+        if observer is not None:
+            await observer.aclose()
         await hosts.aclose()
         await store.aclose()
 

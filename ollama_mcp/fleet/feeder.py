@@ -125,9 +125,12 @@ class _Feeder:
             unfinished = status.unfinished
             while unfinished < WINDOW and not self._is_fed:
                 unfinished += await self._feed_range(status)
+            self._count_spent(status.spent)
             if self._is_fed and not unfinished:
                 return
-            self._spend(status)
+            if (principal := CURRENT_PRINCIPAL.get()) is not None:
+                # Busy where there are none left.
+                principal.account.check_tokens(principal.name, principal.limits)
             await self._report(status, before)
             poll = _SHORTEST_POLL if status.kept != kept else min(2 * poll, _LONGEST_POLL)
             kept = status.kept
@@ -156,17 +159,11 @@ class _Feeder:
     async def _alive(self) -> int:
         return await self._database.run(partial(tables.workers_alive, seconds=self._lost_seconds))
 
-    def _spend(self, status: Status) -> None:
-        """Count the tokens of workers for whoever asked.
-
-        Raises:
-            Busy: There are none left.
-        """
-        spent, self._spent = status.spent - self._spent, status.spent
-        if spent and (listener := self._batch.call.store.usage.listener) is not None:
+    def _count_spent(self, whole: int) -> None:
+        """Count the tokens of workers for whoever asked, by what they spent in the whole run."""
+        spent, self._spent = whole - self._spent, whole
+        if spent > 0 and (listener := self._batch.call.store.usage.listener) is not None:
             listener(spent)
-        if (principal := CURRENT_PRINCIPAL.get()) is not None:
-            principal.account.check_tokens(principal.name, principal.limits)
 
     async def _feed_range(self, status: Status) -> int:
         """Give out the next range; returns how many ranges that were: 0 or 1."""
@@ -265,8 +262,12 @@ class _Feeder:
     async def _cancel(self) -> None:
         """End the work of others, also where this task is cancelled; a database that is away is not waited for."""
         cancelling = asyncio.ensure_future(self._batch.call.store.database.run(partial(tables.cancel, run=self._run)))
-        cancelling.add_done_callback(lambda done: done.cancelled() or done.exception())
+        cancelling.add_done_callback(self._cancelled)
         await asyncio.wait({cancelling}, timeout=_CANCEL_SECONDS)
+
+    def _cancelled(self, cancelling: asyncio.Future[int]) -> None:
+        if not cancelling.cancelled() and cancelling.exception() is None:
+            self._count_spent(max(self._spent, cancelling.result()))
 
 
 def _cost(rows: int, status: Status) -> int:

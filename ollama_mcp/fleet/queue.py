@@ -18,6 +18,7 @@ from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
 
 from ollama_mcp.fleet.patient import RETRY_SECONDS
+from ollama_mcp.store.postgres import options_of
 from ollama_mcp.store.postgres_schema import SCHEMA
 
 T = TypeVar("T")
@@ -139,7 +140,12 @@ def queue_connector(url: str, listen_url: str, at_work: set[int], stopping: asyn
         listen_url: The address for LISTEN, where a pooler is between at the other; "" for the same.
         at_work: The jobs that this process works on now.
         stopping: Set when nothing is to be waited for any more.
+
+    Raises:
+        InvalidArgument: An address is none.
     """
+    # The library's own error would repeat it.
+    options_of(listen_url or url)
     pool: dict[str, Any] = {"conninfo": url, "kwargs": _CONNECTION, "timeout": _POOL_SECONDS}
     pool["reconnect_timeout"] = _RECONNECT_SECONDS
     connector = QueueConnector(pool_factory=_Pool, min_size=1, max_size=4, **pool)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ollama_mcp import __version__
 from ollama_mcp.errors import InternalError, OllamaMCPError
 from ollama_mcp.fleet import tables
+from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL, LOCAL
 from ollama_mcp.store.batches import BatchRun, RowResult
 from ollama_mcp.work.batch.rows import InputRow
 from ollama_mcp.work.batch.spec import BatchSpec
@@ -57,6 +58,8 @@ class RunTask:
         from_files: See `RowSource`.
         total: Rows of the input.
         settings: The settings of its server by section, as far as they decide what becomes of a row.
+        who: Whose batch it is: the name of a token, or "local".
+        is_limited: Whether there is a limit to the tokens that these may use in a day.
         version: The version of its server.
     """
 
@@ -67,6 +70,8 @@ class RunTask:
     from_files: bool
     total: int
     settings: dict[str, dict[str, Any]]
+    who: str
+    is_limited: bool
     version: str = __version__
 
     @classmethod
@@ -75,8 +80,12 @@ class RunTask:
         model, source = batch.processor.model, batch.source
         kept = replace(batch.spec, model=model, input=())
         given = batch.call.settings.model_dump(mode="json", include=_DECISIVE)
+        principal = CURRENT_PRINCIPAL.get()
         return cls(
-            kept, batch.digest, tuple(source.columns), source.is_table, source.from_files, batch.total, settings=given
+            *(kept, batch.digest, tuple(source.columns), source.is_table, source.from_files, batch.total),
+            settings=given,
+            who=LOCAL if principal is None else principal.name,
+            is_limited=principal is not None and principal.limits.tokens_per_day > 0,
         )
 
     def settings_from(self, own: Settings) -> Settings:
@@ -132,11 +141,18 @@ class RangeRun(BatchRun):
         database: The database.
         part: The range.
         numbers: The numbers of its rows.
+        spent: The tokens of each answer for it, and those that it cost before.
+
+    Attributes:
+        counted: How many of these were written.
     """
 
-    def __init__(self, database: PatientDatabase, part: Range, numbers: Collection[int]) -> None:
+    def __init__(
+        self, database: PatientDatabase, part: Range, numbers: Collection[int], spent: Collection[int]
+    ) -> None:
         super().__init__(cast("Database", database), "", part.run, None, {}, 0, 0)
-        self._part, self._numbers = part, frozenset(numbers)
+        self._part, self._numbers, self._spent = part, frozenset(numbers), spent
+        self.counted = part.spent
         self._retried = self._numbers.difference(part.marked)
 
     async def failures(self, *, after: int = -1, count: int = 10_000) -> list[int]:
@@ -155,7 +171,10 @@ class RangeRun(BatchRun):
             await self._writer
 
     def _saved(self, connection: Connection, rows: list[RowResult]) -> tuple[list[RowResult], int]:
-        return tables.save(connection, self._part.mine, rows)
+        spent = sum(self._spent)
+        saved = tables.save(connection, self._part.mine, rows, spent)
+        self.counted = spent
+        return saved
 
 
 def reason_of(error: OllamaMCPError) -> str:

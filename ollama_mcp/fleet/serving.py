@@ -12,6 +12,7 @@ from ollama_mcp.fleet.checks import check_tables
 from ollama_mcp.fleet.worker import Worker, lanes_of, quiet_libraries
 
 if TYPE_CHECKING:
+    from ollama_mcp.fleet.work import Recorded
     from ollama_mcp.work.call_context import CallContext
 
 log = logging.getLogger(__name__)
@@ -21,12 +22,13 @@ _AGAIN_SECONDS = 5.0
 _DRAIN_SECONDS = 1.5
 
 
-async def serve_ranges(call: CallContext, stop: asyncio.Event) -> None:
+async def serve_ranges(call: CallContext, stop: asyncio.Event, recorded: Recorded | None = None) -> None:
     """Take ranges until `stop` is set, as a worker does; begins again after whatever ends it.
 
     Args:
         call: The context in which ranges are worked on, of the server.
         stop: Set when the server stops.
+        recorded: Records the work on a range; None records nothing.
     """
     quiet_libraries()
     usage, said = call.store.usage, ""
@@ -34,7 +36,7 @@ async def serve_ranges(call: CallContext, stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
             await call.store.database.run(check_tables)
-            await Worker(call, lanes_of(call.settings), _DRAIN_SECONDS).run(stop)
+            await Worker(call, lanes_of(call.settings), _DRAIN_SECONDS, recorded).run(stop)
         except OllamaMCPError as error:
             if error.message != said:
                 said = error.message

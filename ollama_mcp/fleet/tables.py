@@ -99,6 +99,7 @@ class Range:
         returns: How often it was given back since a row of it was kept.
         marked: Rows that are errors since workers died of them, and are not tried again.
         task: What is done with each row, encoded.
+        spent: Tokens that it has cost before.
     """
 
     run: int
@@ -111,6 +112,7 @@ class Range:
     returns: int
     marked: list[int]
     task: str
+    spent: int
 
     @property
     def mine(self) -> tuple[int, int, int]:
@@ -185,9 +187,13 @@ def feed(
     return turn
 
 
-def cancel(connection: Connection, run: int) -> None:
-    """End the work on a run: its state first, then its jobs, those that were given out last first."""
-    _end(connection, run, "cancelled", None)
+def cancel(connection: Connection, run: int) -> int:
+    """End the work on a run: its state first, then its jobs, those that were given out last first.
+
+    Returns:
+        The tokens of all its answers so far.
+    """
+    return _end(connection, run, "cancelled", None)
 
 
 def forget(connection: Connection, run: int) -> list[str]:
@@ -205,7 +211,7 @@ def forget(connection: Connection, run: int) -> list[str]:
 def take(connection: Connection, run: int, no: int, job: int) -> Range | None:
     """The range of a job; None where it is another's, done, or its run has ended."""
     found = connection.execute(
-        "SELECT first, last, rows, deaths, returns, marked, task FROM ranges JOIN fleet_runs USING (run) "
+        "SELECT first, last, rows, deaths, returns, marked, task, spent FROM ranges JOIN fleet_runs USING (run) "
         f"WHERE run = ? AND no = ? AND job = ? AND NOT done AND state = ? AND {_IS_KEPT}",
         (run, no, job, _RUNNING, run),
     ).fetchone()
@@ -230,8 +236,13 @@ def place(connection: Connection, mine: tuple[int, int, int], row: int) -> None:
     _update(connection, "place = ?", (row,), mine)
 
 
-def save(connection: Connection, mine: tuple[int, int, int], rows: list[RowResult]) -> tuple[list[RowResult], int]:
-    """Write rows of a range; returns those that are new, and how many that had failed have now succeeded.
+def save(
+    connection: Connection, mine: tuple[int, int, int], rows: list[RowResult], spent: int
+) -> tuple[list[RowResult], int]:
+    """Write rows of a range, and the tokens of all answers for it so far.
+
+    Returns:
+        Those that are new, and how many that had failed have now succeeded.
 
     Raises:
         RangeLost: It is another's; nothing is written.
@@ -246,7 +257,8 @@ def save(connection: Connection, mine: tuple[int, int, int], rows: list[RowResul
         # The run has ended meanwhile, and is no longer kept.
         raise RangeLost from None
     added = {number for number, is_new, _ in written if is_new}
-    _update(connection, "kept = kept + ?, returns = 0", (len(added),), mine, f" AND {_IS_KEPT}", (mine[0],))
+    counts = len(added), spent
+    _update(connection, "kept = kept + ?, spent = ?, returns = 0", counts, mine, f" AND {_IS_KEPT}", (mine[0],))
     recovered = sum(not is_new and not error for _, is_new, error in written)
     return [row for row in rows if row.row in added], recovered
 
@@ -255,7 +267,8 @@ def finish(
     connection: Connection,
     mine: tuple[int, int, int],
     numbers: list[int],
-    counts: tuple[int, int, int],
+    counts: tuple[int, int],
+    spent: int,
     seconds: float,
     notes: str,
 ) -> bool:
@@ -265,7 +278,8 @@ def finish(
         connection: The connection.
         mine: The range.
         numbers: The numbers of its rows.
-        counts: Tokens that were read, written, and of all answers.
+        counts: Tokens that were read and written since it was taken.
+        spent: Tokens of all answers for it.
         seconds: How long it takes where it has its part of a worker.
         notes: What should be known, as JSON.
 
@@ -275,10 +289,10 @@ def finish(
     connection.execute(_IMPATIENT)
     count = "SELECT count(*) FROM records WHERE run = ? AND row = ANY(?::bigint[])"
     complete = connection.execute(count, (mine[0], numbers)).fetchone()[0] == len(numbers)
-    what = "read = read + ?, written = written + ?, spent = spent + ?"
+    what = "read = read + ?, written = written + ?, spent = ?"
     if complete:
         what += ", done = TRUE, rows = NULL, notes = ?, seconds = ?"
-    _update(connection, what, (*counts, *([notes, seconds] if complete else [])), mine)
+    _update(connection, what, (*counts, spent, *([notes, seconds] if complete else [])), mine)
     return complete
 
 
@@ -320,12 +334,12 @@ def new_job(connection: Connection, run: int, no: int, delay: float = 0.0, turn:
     return connection.execute(_DEFER, (turn, run, no, run, no, delay, delay)).fetchone()[0]
 
 
-def _end(connection: Connection, run: int, state: str, reason: str | None, but: int = 0) -> None:
+def _end(connection: Connection, run: int, state: str, reason: str | None, but: int = 0) -> int:
     connection.execute(
         "UPDATE fleet_runs SET state = ?, reason = ? WHERE run = ? AND state = ?", (state, reason, run, _RUNNING)
     )
     _end_jobs(connection, run, but)
-    connection.execute("DELETE FROM ranges WHERE run = ?", (run,))
+    return sum(spent for (spent,) in connection.execute("DELETE FROM ranges WHERE run = ? RETURNING spent", (run,)))
 
 
 def _end_jobs(connection: Connection, run: int, but: int = 0) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
@@ -20,6 +21,7 @@ from ollama_mcp.fleet.ranges import RangeRun, RangeSource, RunTask, decode_rows,
 from ollama_mcp.fleet.sweep import ALONE
 from ollama_mcp.hosts.call_scope import CURRENT_CALL, CallScope
 from ollama_mcp.store.batches import CheckpointLost
+from ollama_mcp.store.spending import Spending
 from ollama_mcp.work.batch.pool import BatchProgress
 from ollama_mcp.work.batch.processors import HOST_FAILURES
 from ollama_mcp.work.batch.run import prepare_processor, work_on_rows
@@ -43,6 +45,9 @@ _OTHERS_SECONDS = 2.0
 _MOST_RETURNS = 14
 _SPENT: ContextVar[list[int] | None] = ContextVar("spent", default=None)
 
+# Around the work on a range: given whose batch it is, so that what it exchanges with hosts is theirs in the ledger.
+Recorded = Callable[[str], AbstractContextManager[None]]
+
 
 class RangeWorker:
     """Works on ranges, a few at a time.
@@ -50,14 +55,17 @@ class RangeWorker:
     Args:
         call: The context in which they are worked on.
         lanes: How many requests are sent at a time, of all ranges.
+        recorded: Records the work on a range; None records nothing.
 
     Attributes:
         lanes: The lanes.
         at_work: The jobs that are worked on now.
     """
 
-    def __init__(self, call: CallContext, lanes: int) -> None:
+    def __init__(self, call: CallContext, lanes: int, recorded: Recorded | None = None) -> None:
         self.lanes = Lanes(lanes)
+        self._recorded = recorded or _not_recorded
+        self._spending = Spending(call.store.database)
         self.at_work: set[int] = set()
         self._call = _with_parallel(call, lanes)
         self._database = PatientDatabase(call.store.database)
@@ -81,7 +89,6 @@ class RangeWorker:
 
     async def _work(self, part: Range) -> None:
         CURRENT_CALL.set(CallScope(bulk=True))
-        _SPENT.set([0])
         if (version := RunTask.version_of(part.task)) != __version__:
             log.warning(
                 "Range %d of run %d goes back: its server is of version %s and this worker of %s, which may make other "
@@ -115,15 +122,34 @@ class RangeWorker:
 
     async def _work_on_rows(self, part: Range) -> None:
         task, rows = RunTask.decode(part.task), await asyncio.to_thread(decode_rows, part.rows)
+        spent = [part.spent]
+        _SPENT.set(spent)
         source = RangeSource(task, rows, f"range {part.no}")
         numbers = [row.number for row in rows]
         call = replace(self._call, settings=task.settings_from(self._call.settings))
-        checkpoint = RangeRun(self._database, part, numbers)
+        checkpoint = RangeRun(self._database, part, numbers, spent)
+        try:
+            with self._recorded(task.who):
+                done = await self._ask(part, task, call, source, checkpoint)
+            if not await self._database.run(partial(done, spent=sum(spent))):
+                # Rows that found no host were not kept.
+                await self._database.run(partial(tables.give_back, mine=part.mine, delay=1.0))
+            checkpoint.counted = sum(spent)
+        finally:
+            # Of rows that were not kept, such as those of a run that was cancelled, the home never hears.
+            if task.is_limited and (rest := sum(spent) - checkpoint.counted) > 0:
+                self._spending.add(task.who, rest)
+
+    async def _ask(
+        self, part: Range, task: RunTask, call: CallContext, source: RangeSource, checkpoint: RangeRun
+    ) -> Callable[..., bool]:
+        """Ask for the rows that have no record; returns what notes that the range is done."""
+        numbers = [row.number for row in source.rows()]
         inner = await self._processor(call, part, task, source)
         watch = ModelWatch(call, inner.model, task.digest, _REPLACED)
         await watch.check()
         missing = await checkpoint.missing_rows()
-        progress = BatchProgress(len(rows), len(rows) - len(missing), last=part.last)
+        progress = BatchProgress(len(numbers), len(numbers) - len(missing), last=part.last)
         before = None
         if part.deaths >= ALONE:
             before, call = partial(self._place, part), _with_parallel(call, 1)
@@ -131,14 +157,10 @@ class RangeWorker:
         await self._database.run(partial(tables.set_out, mine=part.mine))
         with call.in_use.track(inner.model):
             await work_on_rows(call, processor, source, checkpoint, progress, watch, task.digest)
-        counts = progress.prompt_tokens, progress.tokens, sum(_SPENT.get() or ())
         # Of all its rows, with its part of the lanes: what the queue and the store take says nothing of rows.
-        seconds = processor.busy * RANGES / self.lanes.number * len(rows) / max(1, len(missing))
-        notes = json.dumps(list(inner.notes))
-        finish = partial(tables.finish, mine=part.mine, numbers=numbers, counts=counts, seconds=seconds, notes=notes)
-        if not await self._database.run(finish):
-            # Rows that found no host were not kept.
-            await self._database.run(partial(tables.give_back, mine=part.mine, delay=1.0))
+        seconds = processor.busy * RANGES / self.lanes.number * len(numbers) / max(1, len(missing))
+        notes, counts = json.dumps(list(inner.notes)), (progress.prompt_tokens, progress.tokens)
+        return partial(tables.finish, mine=part.mine, numbers=numbers, counts=counts, seconds=seconds, notes=notes)
 
     async def _processor(self, call: CallContext, part: Range, task: RunTask, source: RangeSource) -> RowProcessor:
         """The processor of a run: made with its first range, as it looks at the model."""
@@ -157,6 +179,10 @@ class RangeWorker:
                 del self._processors[key]
             raise
 
+    async def aclose(self) -> None:
+        """Write what is left to write."""
+        await self._spending.aclose()
+
     async def _place(self, part: Range, row: InputRow) -> None:
         await self._database.run(partial(tables.place, mine=part.mine, row=row.number))
 
@@ -170,6 +196,11 @@ def _with_parallel(call: CallContext, parallel: int) -> CallContext:
     settings = call.settings
     work = settings.work.model_copy(update={"parallel": parallel})
     return replace(call, settings=settings.model_copy(update={"work": work}))
+
+
+@contextmanager
+def _not_recorded(who: str) -> Generator[None]:
+    yield
 
 
 def _spend(otherwise: Callable[[int], None] | None, tokens: int) -> None:

@@ -13,7 +13,7 @@ from ollama_mcp.errors import DiskError
 from ollama_mcp.fleet.queue import queue_connector
 from ollama_mcp.fleet.sweep import sweep
 from ollama_mcp.fleet.tables import QUEUE, TASK
-from ollama_mcp.fleet.work import RANGES, RangeWorker
+from ollama_mcp.fleet.work import RANGES, RangeWorker, Recorded
 from ollama_mcp.work.parallel import DEFAULT_PARALLEL
 
 if TYPE_CHECKING:
@@ -52,13 +52,20 @@ class Worker:
         call: The context in which ranges are worked on; its store is in PostgreSQL.
         lanes: How many requests are sent at a time.
         drain_seconds: How long what has begun may take to end.
+        recorded: Records the work on a range; None records nothing.
     """
 
-    def __init__(self, call: CallContext, lanes: int, drain_seconds: float = _DRAIN_SECONDS) -> None:
+    def __init__(
+        self,
+        call: CallContext,
+        lanes: int,
+        drain_seconds: float = _DRAIN_SECONDS,
+        recorded: Recorded | None = None,
+    ) -> None:
         self._database: Database = call.store.database
         self._lost_seconds = call.settings.fleet.lost_seconds
         self._drain_seconds = drain_seconds
-        self._ranges = RangeWorker(call, lanes)
+        self._ranges = RangeWorker(call, lanes, recorded)
         self._stopping = asyncio.Event()
         listen_url = call.settings.store.listen_url
         self._app = App(connector=queue_connector(call.store.url, listen_url, self._ranges.at_work, self._stopping))
@@ -84,6 +91,7 @@ class Worker:
             for result in await asyncio.gather(*tasks, return_exceptions=True):
                 if isinstance(result, Exception):
                     log.error("The worker failed.", exc_info=result)
+            await self._ranges.aclose()
 
     async def _take(self) -> None:
         """Run the queue's loop, and again whenever it ends."""

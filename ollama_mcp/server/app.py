@@ -111,9 +111,10 @@ class OllamaServer(GuidedServer):
         if settings.state.secret or self.store.url:
             from ollama_mcp.server.replicas import open_replicas
 
-            self._replicas = open_replicas(settings, self.store.url)
+            self._replicas = open_replicas(settings, self.store)
         self._confirmations = PendingConfirmations(self._replicas and self._replicas.codes)
-        self._forms = Forms(settings.policy.answer_seconds, self._replicas and consent_question)
+        is_first = self._replicas and self._replicas.is_first
+        self._forms = Forms(settings.policy.answer_seconds, self._replicas and consent_question, is_first)
         self._access = ServerAccess(settings, allowed, self.observer and self.observer.fetched)
         self._preloader = Preloader()
         # Our own, so that what a job changes is told too: it has no request any more.
@@ -236,10 +237,10 @@ class OllamaServer(GuidedServer):
             caller = caller_of(context, self.ollama_settings, has_progress=progress.send is not None)
             code = ""
             if self._replicas is not None:
-                arguments, code = self._replicas.split_code(arguments)
+                arguments, code = await self._replicas.split_code(arguments)
             granted: set[str] = set()
             if context is not None and context.request_state:
-                granted = self._forms.take_answer(context)
+                granted = await self._forms.take_answer(context)
             await self._access.prepare(arguments, context)
             while True:
                 call = self._call(context, tool, caller, progress, granted)

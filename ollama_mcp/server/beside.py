@@ -13,7 +13,6 @@ from ollama_mcp.errors import InternalError
 if TYPE_CHECKING:
     from ollama_mcp.access import Access
     from ollama_mcp.server.app import OllamaServer
-    from ollama_mcp.work.call_context import CallContext
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +67,10 @@ async def _work_on_rows(server: OllamaServer, stop: asyncio.Event) -> None:
         serve_ranges = await asyncio.to_thread(_load)
         settings, habits = server.ollama_settings, ModelHabits()
         call = CallContext(settings, server.hosts, _no_access, server.store, Progress(None), server.in_use, habits)
-        await serve_ranges(call, stop)
+        await serve_ranges(call, stop, server.observer and server.observer.range_of)
 
 
-def _load() -> Callable[[CallContext, asyncio.Event], Awaitable[None]]:
+def _load() -> Callable[..., Awaitable[None]]:
     from ollama_mcp.fleet.serving import serve_ranges
 
     return serve_ranges

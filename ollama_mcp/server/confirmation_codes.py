@@ -1,7 +1,7 @@
 """Codes by which any replica knows what an agent was asked to confirm, and when: nothing of it has to be kept.
 
-A code is the minute in which it was made, and for each thing asked an authentication code over that minute, the caller,
-the tool and the subject. It is good for ten minutes, and once in each process.
+A code is the minute in which it was made with some random digits, for each thing asked an authentication code over
+these, the caller, the tool and the subject, and one over the whole. It is good for ten minutes, once in each process.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import re
+import secrets
 from collections.abc import Sequence
 
 from ollama_mcp import clock
@@ -19,7 +20,10 @@ _MINUTES = 10
 # The clocks of two replicas may differ by this much.
 _SKEW_MINUTES = 1
 _MAX_USED = 1_000
-_CODE = re.compile(r"[0-9a-f]{6,10}(?:\.[A-Za-z0-9_-]{12}){1,8}")
+# Stands where a caller does, of which none has this name.
+_WHOLE = "\0code"
+_RANDOM_BYTES = 4
+_CODE = re.compile(r"[0-9a-f]{14,18}(?:\.[A-Za-z0-9_-]{12}){2,9}")
 
 
 def is_code(value: object) -> bool:
@@ -40,18 +44,26 @@ class ConfirmationCodes:
 
     def make(self, asked: Sequence[Sequence[str]]) -> str:
         """The code of all that is asked, each as (caller, tool, subject)."""
-        minute = int(clock.now() // 60)
-        return ".".join((f"{minute:x}", *(self._tag(minute, one) for one in asked)))
+        stamp = f"{int(clock.now() // 60):x}{secrets.token_hex(_RANDOM_BYTES)}"
+        code = ".".join((stamp, *(self._tag(stamp, one) for one in asked)))
+        return f"{code}.{self._tag(stamp, (_WHOLE, code))}"
+
+    def is_genuine(self, code: str) -> bool:
+        """Whether one of the replicas made it, whatever it is for."""
+        if not is_code(code):
+            return False
+        rest, _, seal = code.rpartition(".")
+        return hmac.compare_digest(seal, self._tag(rest.partition(".")[0], (_WHOLE, rest)))
 
     def take(self, code: str, asked: Sequence[str]) -> bool:
         """Whether a code covers this, is not too old, and was not used for it in this process before."""
-        if not is_code(code):
+        if not self.is_genuine(code):
             return False
-        written, *tags = code.split(".")
-        minute = int(written, 16)
+        stamp, *tags, _ = code.split(".")
+        minute = int(stamp[: -2 * _RANDOM_BYTES], 16)
         if not -_SKEW_MINUTES <= clock.now() // 60 - minute <= _MINUTES:
             return False
-        tag = self._tag(minute, asked)
+        tag = self._tag(stamp, asked)
         if not any(hmac.compare_digest(tag, each) for each in tags) or tag in self._used:
             return False
         while len(self._used) >= _MAX_USED:
@@ -59,6 +71,6 @@ class ConfirmationCodes:
         self._used[tag] = None
         return True
 
-    def _tag(self, minute: int, asked: Sequence[str]) -> str:
-        text = json.dumps([minute, *asked]).encode()
+    def _tag(self, stamp: str, asked: Sequence[str]) -> str:
+        text = json.dumps([stamp, *asked]).encode()
         return base64.urlsafe_b64encode(hmac.digest(self._key, text, hashlib.sha256)[:9]).decode()

@@ -12,7 +12,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -117,11 +117,17 @@ class Forms:
         answer_seconds: How long a call waits for the user.
         restore: Makes a question of its parts, where several replicas share the secret that seals request states. The
             state of a question then has all of it, and counts once in each process.
+        is_first: Tells whether a state was not used at another replica.
     """
 
-    def __init__(self, answer_seconds: float, restore: Callable[..., UserQuestion] | None = None) -> None:
+    def __init__(
+        self,
+        answer_seconds: float,
+        restore: Callable[..., UserQuestion] | None = None,
+        is_first: Callable[[str], Awaitable[bool]] | None = None,
+    ) -> None:
         self._seconds = answer_seconds
-        self._restore = restore
+        self._restore, self._is_first = restore, is_first
         self._used_states: dict[str, None] = {}
         self._pending: dict[str, _PendingForm] = {}
         # Sessions whose host answered a form by itself, in their order.
@@ -131,16 +137,17 @@ class Forms:
         """Whether the client of this call can show the user a form now, as far as its session has shown."""
         return can_show_forms(context) and (not self._without_user or session_of(context) not in self._without_user)
 
-    def take_answer(self, context: Context[None, Any] | None) -> set[str]:
+    async def take_answer(self, context: Context[None, Any] | None) -> set[str]:
         """The keys that the user agreed to, where a call carries the answer to an open question. It counts once.
 
         `NO_USER` is among them where the host refused by itself.
 
         Raises:
-            OllamaMCPError: The refusal of the question, where the answer is not yes.
+            OllamaMCPError: The refusal of the question, where the answer is not yes; or a database that all replicas
+                share cannot be asked.
         """
         state = context.request_state if context is not None else None
-        asked = self._pending.pop(state, None) or self._carried(state) if state else None
+        asked = self._pending.pop(state, None) or await self._carried(state) if state else None
         if context is None or asked is None or time.monotonic() - asked.asked_at > VALID_SECONDS:
             return set()
         answer = (context.input_responses or {}).get(_KEY)
@@ -161,13 +168,15 @@ class Forms:
         self._pending[name] = _PendingForm(question, frozenset(granted_keys), now)
         return InputRequiredResult(input_requests={_KEY: question.request()}, request_state=name)
 
-    def _carried(self, state: str) -> _PendingForm | None:
+    async def _carried(self, state: str) -> _PendingForm | None:
         """The form that a state has in itself; None where it has none, or was used here. The SDK has unsealed it."""
         if self._restore is None or not state.startswith("[") or state in self._used_states:
             return None
         while len(self._used_states) >= _MAX_PENDING:
             del self._used_states[next(iter(self._used_states))]
         self._used_states[state] = None
+        if self._is_first is not None and not await self._is_first(state):
+            return None
         _, asked_at, granted_keys, parts = json.loads(state)
         asked_at = time.monotonic() - (clock.now() - asked_at)
         return _PendingForm(self._restore(*parts), frozenset(granted_keys), asked_at)

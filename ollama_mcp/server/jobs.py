@@ -21,6 +21,7 @@ from ollama_mcp.hosts.recent import RecentDict
 from ollama_mcp.server.caller import Caller
 from ollama_mcp.server.job import Job, JobState
 from ollama_mcp.server.job_ids import new_job_id
+from ollama_mcp.store.surplus import surplus
 from ollama_mcp.work.progress import Progress
 
 if TYPE_CHECKING:
@@ -278,8 +279,10 @@ class JobManager:
                 del self._read[next(iter(self._read))]
 
     def has_room(self) -> bool:
-        """Whether another job may run."""
-        return sum(job.task is not None for job in self._jobs.values()) < self._limit
+        """Whether another job may run: one of each token may, however many others have."""
+        running = [job.owner for job in self._jobs.values() if job.task is not None]
+        principal = CURRENT_PRINCIPAL.get()
+        return len(running) < self._limit or (principal is not None and f"token {principal.name}" not in running)
 
     def _on_end(self, job: Job, unfinished: JobState, task: asyncio.Task[CallToolResult]) -> None:
         """Keep the outcome of work that no call waits for. A cut call is kept only if it has text."""
@@ -308,13 +311,11 @@ class JobManager:
         self._drop_oldest()
 
     def _drop_oldest(self) -> None:
-        """Drop the oldest ended jobs while these are too many or too large. The newest always stays."""
-        ended = sorted((job for job in self._jobs.values() if job.task is None), key=lambda job: job.ended_at or 0.0)
-        size = sum(job.kept_bytes for job in ended)
-        for job in ended[:-1]:
-            if len(ended) <= self._limit and size <= self._keep_bytes:
-                break
-            ended, size = ended[1:], size - job.kept_bytes
+        """Drop ended jobs while these are too many or too large: the oldest of whoever has most of them."""
+        ended = [job for job in reversed(self._jobs.values()) if job.task is None]
+        ended.sort(key=lambda job: job.ended_at or 0.0, reverse=True)
+        for place in surplus([(job.owner, job.kept_bytes) for job in ended], self._limit, self._keep_bytes):
+            job = ended[place]
             del self._jobs[job.id]
             if job.expiry is not None:
                 job.expiry.cancel()

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 
 LOCAL_USER = "local"
+_BATCH = "ollama_batch"
 # How long the rows wait for the digests; the end of the process waits for them.
 _DIGEST_SECONDS = 0.5
 # Set where a call begins, inherited by its tasks.
@@ -101,6 +102,23 @@ class Observer:
         except NeedsInput:
             row.outcome = "needs_input"
             raise
+        except Exception as error:
+            row.outcome = _kind(error)
+            raise
+        finally:
+            _CURRENT_ROW.reset(token)
+            row.seconds = time.monotonic() - started
+            self._add(row)
+
+    @contextmanager
+    def range_of(self, who: str) -> Generator[None]:
+        """Record the work on rows of a batch that another process gave out, as a call of whoever began it."""
+        row = LedgerRow(who, _BATCH, "cancelled")
+        started = time.monotonic()
+        token = _CURRENT_ROW.set(row)
+        try:
+            yield
+            row.outcome = "ok"
         except Exception as error:
             row.outcome = _kind(error)
             raise

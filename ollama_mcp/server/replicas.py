@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+import secrets
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from mcp.server.request_state import RequestStateSecurity
 
@@ -13,6 +15,10 @@ from ollama_mcp.server.elicitation import VALID_SECONDS
 from ollama_mcp.settings import Settings
 from ollama_mcp.settings.secrets import read_secret
 from ollama_mcp.store.database import require_postgres
+
+if TYPE_CHECKING:
+    from ollama_mcp.store import Store
+    from ollama_mcp.store.database import Database
 
 log = logging.getLogger(__name__)
 
@@ -24,28 +30,53 @@ class Replicas:
 
     Args:
         secret: The secret of all of them.
+        database: The database that they share, so that what a user said yes to counts at one of them only; None where
+            there is none.
 
     Attributes:
         codes: The codes of what agents were asked to confirm.
         security: What seals the request states of open questions.
     """
 
-    def __init__(self, secret: bytes) -> None:
+    def __init__(self, secret: bytes, database: Database | None = None) -> None:
         self.codes = ConfirmationCodes(secret)
         self.security = RequestStateSecurity(keys=[secret], ttl=VALID_SECONDS)
 
-    def split_code(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], str]:
-        """The arguments with `confirm` as the tools take it, and the code that stood there, or ""."""
+        self._database = database
+        self._process = secrets.token_hex(8)
+
+    async def split_code(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        """The arguments with `confirm` as the tools take it, and the code that stood there, or "".
+
+        Raises:
+            DiskError: The shared database cannot be asked whether it was used elsewhere.
+        """
         code = arguments.get(_CONFIRM)
-        return ({**arguments, _CONFIRM: True}, code) if isinstance(code, str) and is_code(code) else (arguments, "")
+        if not isinstance(code, str) or not is_code(code):
+            return arguments, ""
+        # What is none of ours is not worth a row.
+        is_ours = self.codes.is_genuine(code) and await self.is_first(code)
+        return {**arguments, _CONFIRM: True}, code if is_ours else ""
+
+    async def is_first(self, what: str) -> bool:
+        """Whether what a client brought back may count here: no other replica was asked to let it count.
+
+        Raises:
+            DiskError: The shared database cannot be asked.
+        """
+        if self._database is None:
+            return True
+        from ollama_mcp.store.used_once import take_for
+
+        return await self._database.run(partial(take_for, process=self._process, what=what, seconds=2 * VALID_SECONDS))
 
 
-def open_replicas(settings: Settings, database: str) -> Replicas | None:
+def open_replicas(settings: Settings, store: Store) -> Replicas | None:
     """What this process shares with others; None where it has no secret, or no others: over stdio.
 
     Args:
         settings: The settings of this start.
-        database: The address of the database of all replicas, which has a secret where the settings name none; or "".
+        store: Its database, where it has one, is that of all replicas, and has a secret where the settings name none.
 
     Raises:
         InvalidArgument: The secret is not where the settings say.
@@ -53,9 +84,9 @@ def open_replicas(settings: Settings, database: str) -> Replicas | None:
     secret = read_secret("state.secret", settings.state.secret)
     if settings.transport == "stdio":
         return None
-    if secret is None and database:
-        secret = _kept_secret(database)
-    return None if secret is None else Replicas(secret)
+    if secret is None and store.url:
+        secret = _kept_secret(store.url)
+    return None if secret is None else Replicas(secret, store.database if store.url else None)
 
 
 def _kept_secret(database: str) -> bytes | None:

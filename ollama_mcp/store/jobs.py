@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ollama_mcp import clock
 from ollama_mcp.store.processes import ProcessIdentity, has_ended, this_process
+from ollama_mcp.store.surplus import surplus
 from ollama_mcp.store.writes import release_space, transaction
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ _AT_WORK = f"""SELECT at_work.owner, machine, pid, born, beats FROM
     LEFT JOIN job_owners ON id = at_work.owner"""
 _EXPIRED = f"""DELETE FROM jobs WHERE CASE state WHEN '{RUNNING}' THEN owner <> ? AND touched < ?
     WHEN 'cut' THEN touched < ? WHEN 'cancelled' THEN touched < ? ELSE touched < ? END"""
-_ENDED = f"""SELECT number, length(text) + coalesce(length(result), 0) FROM jobs
+_ENDED = f"""SELECT number, principal, length(text) + coalesce(length(result), 0) FROM jobs
     WHERE state <> '{RUNNING}' ORDER BY ended DESC"""
 _FORGET_OWNERS = f"DELETE FROM job_owners WHERE id <> ? AND id NOT IN (SELECT owner FROM jobs WHERE state='{RUNNING}')"
 
@@ -259,15 +260,13 @@ def _tidy(connection: Connection, *, me: str, keep: KeepLimits) -> bool:
 
 
 def _drop(connection: Connection, me: str, keep: KeepLimits, now: float) -> bool:
-    """Delete what is too old, and of the ended jobs the oldest beyond the limits; the newest always stays."""
+    """Delete what is too old, and of the ended jobs those beyond the limits, as `surplus` says."""
     cut = now - keep.cut_seconds
     ages = (me, now - WAITING_DAYS * _SECONDS_PER_DAY, cut, cut, now - keep.seconds)
     dropped = connection.execute(_EXPIRED, ages).rowcount
-    size = 0
-    for place, (number, length) in enumerate(connection.execute(_ENDED).fetchall()):
-        size += length
-        if place and (place >= keep.count or size > keep.bytes):
-            dropped += connection.execute("DELETE FROM jobs WHERE number = ?", (number,)).rowcount
+    ended = connection.execute(_ENDED).fetchall()
+    for place in surplus([row[1:] for row in ended], keep.count, keep.bytes):
+        dropped += connection.execute("DELETE FROM jobs WHERE number = ?", ended[place][:1]).rowcount
     connection.execute(_FORGET_OWNERS, (me,))
     return dropped > 0
 

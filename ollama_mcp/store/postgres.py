@@ -237,13 +237,18 @@ def options_of(url: str) -> dict[str, Any]:
         InvalidArgument: The address is none.
     """
     try:
+        given = conninfo_to_dict(url)
+        host, port = str(given.get("host", "")), str(given.get("port", "")).replace(",", "")
+        # Else the error of connecting would repeat a part of a password as that of a host.
+        if "@" in host[1:] or (port and not port.isdecimal()):
+            raise psycopg.ProgrammingError
         # What the address says itself has precedence.
-        return _OPTIONS | conninfo_to_dict(url)
+        return _OPTIONS | given
     except psycopg.ProgrammingError:
         # Without its cause, which repeats the address.
         raise InvalidArgument(
             f"store.url is not the address of a PostgreSQL database: {shown(url)}.",
-            next_step="Write it as postgresql://user@host:5432/database.",
+            next_step="Write postgresql://user@host:5432/database; in a password @, / and % are %40, %2F and %25.",
         ) from None
 
 

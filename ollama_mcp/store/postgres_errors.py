@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import re
 
 import psycopg
 from psycopg import errors
@@ -27,14 +27,22 @@ _AT_CONNECTING = (
     ('FATAL: role "', "there is no such user", "Create it with createuser, or name another"),
 )
 
+# Hosts with their ports, which are numbers, and the database.
+_HOST = r"(?:\[[0-9a-fA-F:.%]*\]|[^][:/@#,\s]*)(?::\d*)?"
+_PLACE = re.compile(rf"{_HOST}(?:,{_HOST})*(?:/[^/@#\s]*)?")
+
 
 def shown(url: str) -> str:
-    """An address without its password and parameters."""
-    try:
-        parts = urlsplit(url)
-        return repr(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:120])
-    except ValueError:
+    """An address without its user, password and parameters, whatever a password has in it; in quotes.
+
+    What has to be written as %40 in an address, and is not, may look like its host or its parameters.
+    """
+    scheme, found, rest = url.partition("://")
+    where, _, parameters = rest.partition("?")
+    where = where.rpartition("@")[2]
+    if not found or "@" in parameters or not _PLACE.fullmatch(where):
         return "(unreadable)"
+    return repr(f"{scheme}://{where}"[:120])
 
 
 def failure_of(error: psycopg.Error, url: str) -> DiskError:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from ollama_mcp.api import ChatMessage, ChatRequest, GenerateRequest, OllamaClient
+from ollama_mcp.api.requests import CreateRequest
 from ollama_mcp.errors import ApiError, Busy, Interrupted
 from ollama_mcp.simulator import Fault, Simulator
-from tests.api.raw_server import Connection, RawRequest, generate_end, serving, stream
+from tests.api.raw_server import Connection, RawRequest, generate_end, response, serving, stream
 
 MODEL = "llama3.2:3b"
+CHANGES: dict[str, Callable[[OllamaClient], Awaitable[object]]] = {
+    "copy": lambda client: client.copy("a", "b"),
+    "create": lambda client: client.create(CreateRequest(model="b", from_="a")).collect(),
+    "delete": lambda client: client.delete("a"),
+    "pull": lambda client: client.pull("a").collect(),
+    "push": lambda client: client.push("a/b").collect(),
+}
 
 
 def _sent(simulator: Simulator, path: str) -> int:
@@ -100,3 +109,44 @@ async def test_a_request_that_meets_the_end_of_an_idle_connection_is_sent_again(
         await asyncio.sleep(0.05)
         assert (await client.generate(prompt).collect()).text == "two"
     assert (len(server.requests), len(server.connections)) == (3, 2)
+
+
+@pytest.mark.parametrize("what", CHANGES)
+async def test_what_changes_something_is_sent_once_and_never_over_an_idle_connection(what: str) -> None:
+    async def answer(request: RawRequest, connection: Connection) -> None:
+        if request.path.endswith(what):
+            connection.writer.close()
+        else:
+            await response('{"version": "0.33.0"}')(request, connection)
+
+    async with serving(answer) as server, OllamaClient(f"{server.url}/behind/a/proxy") as client:
+        await client.current_version()
+        await asyncio.sleep(0.05)
+        with pytest.raises(Interrupted):
+            await CHANGES[what](client)
+    assert [request.path for request in server.requests if "version" not in request.path] == [
+        f"/behind/a/proxy/api/{what}"
+    ]
+    assert len(server.connections) == 2
+
+
+async def test_a_prompt_that_ends_every_connection_is_sent_twice_and_not_over_each_that_is_idle() -> None:
+    all_there, waiting = asyncio.Event(), 0
+
+    async def answer(request: RawRequest, connection: Connection) -> None:
+        nonlocal waiting
+        if b"deadly" in request.body:
+            connection.writer.close()
+            return
+        waiting += 1
+        if waiting == 4:
+            all_there.set()
+        await all_there.wait()
+        await stream(generate_end("one"))(request, connection)
+
+    async with serving(answer) as server, OllamaClient(server.url) as client:
+        await asyncio.gather(*[client.generate(GenerateRequest(model="m", prompt="hi")).collect() for _ in range(4)])
+        await asyncio.sleep(0.05)
+        with pytest.raises(Interrupted):
+            await client.generate(GenerateRequest(model="m", prompt="deadly")).collect()
+    assert sum(b"deadly" in request.body for request in server.requests) == 2

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from mcp import Client, MCPError
 from mcp.types import CallToolResult, Implementation, InputRequiredResult
@@ -18,6 +19,7 @@ from ollama_mcp.server import confirmation_codes, elicitation
 from ollama_mcp.settings.secrets import read_secret
 from ollama_mcp.simulator import Simulator
 from tests.confirmation.user import NO, YES, User, one_round
+from tests.fleet.postgres import Postgres
 from tests.packaging.conftest import empty_home
 from tests.support import connected, error, served, texts
 from tests.transports.wire import StdioPeer
@@ -164,7 +166,7 @@ async def test_one_code_covers_all_that_a_call_has_to_ask(simulator: Simulator, 
             codes.append(found[1])
         done = await other.call_tool("ollama_pull_model", pull)
         assert not done.is_error, texts(done)
-    assert [len(code.split(".")) for code in codes] == [2, 3]
+    assert [len(code.split(".")) for code in codes] == [3, 4]
 
 
 async def test_a_code_is_for_the_client_that_was_asked(simulator: Simulator, tmp_path: Path):
@@ -253,3 +255,33 @@ async def test_two_processes_go_on_for_each_other(simulator: Simulator, tmp_path
             assert not done.is_error, texts(done)
     assert _deleted(simulator) == 2
     assert SECRET not in "".join(first.stderr + second.stderr)
+
+
+@pytest.mark.slow
+async def test_with_one_database_a_yes_counts_at_one_replica_only(
+    simulator: Simulator, tmp_path: Path, database_server: Postgres
+):
+    store = {"url": database_server.url(), "path": str(tmp_path / "s.sqlite3")}
+    async with replicas(simulator.url, tmp_path, user=User(YES), store=store) as (one, other):
+        await one.call_tool("ollama_copy_model", {"source": MODEL, "destination": "spare"})
+        state = await _asked(one)
+        done = await one_round(other, DELETE, {"model": MODEL}, answer=YES, state=state)
+        assert isinstance(done, CallToolResult) and not done.is_error, done
+        # The same model again, which the yes was for.
+        await one.call_tool("ollama_copy_model", {"source": "spare", "destination": MODEL})
+        assert isinstance(await one_round(one, DELETE, {"model": MODEL}, answer=YES, state=state), InputRequiredResult)
+    assert _deleted(simulator) == 1
+    async with replicas(simulator.url, tmp_path, store=store) as (one, other):
+        code = await _code(one)
+        assert not (await other.call_tool(DELETE, {"model": MODEL, "confirm": code})).is_error
+        await one.call_tool("ollama_copy_model", {"source": "spare", "destination": MODEL})
+        again = await _code(one, confirm=code)
+        # What is none of ours leaves nothing.
+        forged = f"{code[:-12]}{'A' * 12}"
+        assert forged != code
+        await _code(one, confirm=forged)
+        assert not (await one.call_tool(DELETE, {"model": MODEL, "confirm": again})).is_error
+    assert _deleted(simulator) == 3
+    with psycopg.connect(store["url"]) as connection:
+        kept = connection.execute("SELECT name, value FROM ollama_mcp.meta WHERE name LIKE 'used %'").fetchall()
+    assert len(kept) == 3 and not any(state in str(row) or code in str(row) for row in kept)

@@ -92,7 +92,7 @@ async def test_rows_of_a_run_that_is_no_longer_kept_are_those_of_a_lost_range(
     try:
         number = await given_out(store, "ended")
         await (await begun(store, "ended", 10)).remove()
-        late = partial(tables.save, mine=(number, 1, 1), rows=[RowResult(3, b"late", error=False)])
+        late = partial(tables.save, mine=(number, 1, 1), rows=[RowResult(3, b"late", error=False)], spent=0)
         with pytest.raises(tables.RangeLost):
             await store.database.run(late)
     finally:

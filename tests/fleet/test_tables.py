@@ -19,7 +19,7 @@ from tests.fleet.postgres import Postgres
 from tests.store.support import begun, opened
 
 ROWS = b'[[0, ""], [1, ""]]'
-DONE: dict[str, Any] = {"counts": (3, 4, 7), "seconds": 1.5, "notes": '["A note."]'}
+DONE: dict[str, Any] = {"counts": (3, 4), "spent": 7, "seconds": 1.5, "notes": '["A note."]'}
 
 
 def _rows(connection: Connection, statement: str) -> list[Any]:
@@ -75,20 +75,24 @@ async def test_a_range_is_one_jobs_until_it_is_done(run: Run) -> None:
     assert await run.taken(job + 1) is None
     await run.does(tables.set_out, part.mine)
     finish = partial(run.does, tables.finish, mine=part.mine, numbers=[0, 1], **DONE)
-    await run.does(tables.save, part.mine, [RowResult(0, b"{}", False)])
+    await run.does(tables.save, part.mine, [RowResult(0, b"{}", False)], spent=5)
+    # As soon as rows are kept, and not with the end of the range.
+    assert (await run.status()).spent == 5
     assert not await finish() and (await run.status()).unfinished == 1
-    new, recovered = await run.does(tables.save, part.mine, [RowResult(0, b"x", False), RowResult(1, b"{}", True)])
+    new, recovered = await run.does(tables.save, part.mine, [RowResult(0, b"x", False), RowResult(1, b"{}", True)], 8)
     assert ([row.row for row in new], recovered) == ([1], 0)
-    new, recovered = await run.does(tables.save, part.mine, [RowResult(1, b"{}", False)])
+    new, recovered = await run.does(tables.save, part.mine, [RowResult(1, b"{}", False)], 9)
     assert (new, recovered) == ([], 1)
-    assert await finish()
+    again = await run.taken(job)
+    assert again is not None and again.spent == 9
+    assert await finish(spent=11)
     status = await run.status()
     assert (status.state, status.unfinished, status.kept, status.largest) == ("running", 0, 2, 2)
     # What a range that lacked rows had cost counts too.
-    assert (status.read, status.written, status.spent) == (6, 8, 14)
+    assert (status.read, status.written, status.spent) == (6, 8, 11)
     assert await run.taken(job) is None
     with pytest.raises(RangeLost):
-        await run.does(tables.save, part.mine, [RowResult(0, b"late", False)])
+        await run.does(tables.save, part.mine, [RowResult(0, b"late", False)], 0)
     assert await run.does(tables.forget, run=run.number) == ["A note."]
     assert not (await run.status()).state
 
@@ -116,7 +120,7 @@ async def test_who_gave_a_range_back_owns_it_no_longer(run: Run) -> None:
     for late in (
         partial(run.does, tables.set_out, part.mine),
         partial(run.does, tables.place, part.mine, 0),
-        partial(run.does, tables.save, part.mine, [RowResult(0, b"{}", False)]),
+        partial(run.does, tables.save, part.mine, [RowResult(0, b"{}", False)], 0),
         partial(run.does, tables.finish, part.mine, [0], **DONE),
         partial(run.does, tables.give_back, part.mine, delay=0.0),
     ):
@@ -134,8 +138,10 @@ async def test_a_run_that_has_ended_takes_and_gives_nothing(run: Run, how: str) 
     (job,) = await run.jobs()
     part = await run.taken(job)
     assert part is not None
+    await run.does(tables.save, part.mine, [], spent=6)
     if how == "cancelled":
-        await run.does(tables.cancel, run=run.number)
+        assert await run.does(tables.cancel, run=run.number) == 6
+        assert await run.does(tables.cancel, run=run.number) == 0
     elif how == "stopped":
         await run.does(tables.stop, part.mine, reason="why")
     else:
@@ -144,7 +150,7 @@ async def test_a_run_that_has_ended_takes_and_gives_nothing(run: Run, how: str) 
     assert (status.state, status.reason) == ("" if how == "removed" else how, "why" if how == "stopped" else None)
     assert not await run.fed(2, (2, 3)) and await run.taken(job) is None
     with pytest.raises(RangeLost):
-        await run.does(tables.save, part.mine, [RowResult(0, b"{}", False)])
+        await run.does(tables.save, part.mine, [RowResult(0, b"{}", False)], 0)
 
 
 async def test_a_range_whose_job_is_gone_gets_another_and_nobody_died(run: Run) -> None:

@@ -15,7 +15,7 @@ GIVEN = {
 
 
 def test_a_worker_does_a_run_with_what_its_server_decides_and_the_rest_of_its_own() -> None:
-    task = RunTask(BatchSpec(input=(), prompt="Say {text}"), "digest", ("text",), True, False, 3, GIVEN)
+    task = RunTask(BatchSpec(input=(), prompt="Say {text}"), "digest", ("text",), True, False, 3, GIVEN, "ann", True)
     text = task.encode()
     assert RunTask.version_of(text) == __version__
     read = RunTask.decode(text)

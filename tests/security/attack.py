@@ -1,6 +1,7 @@
-"""An attack and the tests that hold it; the rows are in `attacks_by_arguments.py` and `attacks_on_clients.py`.
+"""An attack and the tests that hold it; the rows are in `attacks_by_arguments.py`,
+`attacks_on_clients.py` and `attacks_on_fleets.py`.
 
-A01 to A65 are taken from published vulnerabilities and from how such servers were broken; B01 to B19 chain allowed
+A01 to A65 are taken from published vulnerabilities and from how such servers were broken; B01 to B33 chain allowed
 steps, or attack what keeps principals and networks apart. docs/attacks.md is generated from them.
 """
 

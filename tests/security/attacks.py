@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.security import attacks_by_arguments, attacks_on_clients
+from tests.security import attacks_by_arguments, attacks_on_clients, attacks_on_fleets
 
-ATTACKS = [*attacks_by_arguments.ATTACKS, *attacks_on_clients.ATTACKS]
+ATTACKS = [*attacks_by_arguments.ATTACKS, *attacks_on_clients.ATTACKS, *attacks_on_fleets.ATTACKS]

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import Client
 
 from ollama_mcp.server.auth.token_file import add_token, revoke_token
 from ollama_mcp.simulator import Answer, Simulator
-from tests.jobs.support import MODEL, job_of, listed_once
+from tests.jobs.support import JOB, MODEL, job_of, listed_once
 from tests.security.team import Team, team_at
-from tests.support import data, error, until
+from tests.support import data, error, text, until
 
 BATCH: dict[str, Any] = {"model": MODEL, "input": ["a", "b", "c"], "prompt": "Say {text}", "background": True}
 MORE = {"ann": ["use", "files"], "bob": ["use", "files"]}
@@ -126,3 +127,46 @@ async def test_a_job_that_goes_on_counts_among_the_calls_at_once(simulator: Simu
         simulator.release("gate")
         await listed_once(ann, lambda rows: all(row["state"] == "done" for row in rows.values()))
         assert not (await ann.call_tool("ollama_chat", {"model": MODEL, "prompt": "Hi"})).is_error
+
+
+async def test_the_jobs_of_one_do_not_take_the_place_of_anothers_first(simulator: Simulator, tmp_path: Path) -> None:
+    simulator.script(MODEL, *[Answer("never", hold=asyncio.Event())] * 3)
+    ask = {"model": MODEL, "prompt": "Hi", "background": True}
+    async with (
+        team_at(simulator.url, tmp_path, more=MORE, jobs={"limit": 2}) as team,
+        team.client("ann") as ann,
+        team.client("bob") as bob,
+    ):
+        for client, jobs in ((ann, 2), (bob, 1)):
+            for _ in range(jobs):
+                job_of(await client.call_tool("ollama_chat", ask))
+            assert "2 jobs are running" in error(await client.call_tool("ollama_chat", ask), "busy")
+
+
+@pytest.mark.parametrize("limit", [{"limit": 3}, {"keep_bytes": 1_000}], ids=["number", "bytes"])
+async def test_the_results_of_one_do_not_go_for_those_of_another(
+    simulator: Simulator, tmp_path: Path, limit: dict[str, int]
+) -> None:
+    async with (
+        team_at(simulator.url, tmp_path / "1", more=MORE, jobs=limit, **given(tmp_path)) as team,
+        team.client("ann") as ann,
+        team.client("bob") as bob,
+    ):
+
+        async def ended(client: Client, word: str) -> str:
+            simulator.script(MODEL, Answer(f"{word} " * 50))
+            ask = {"model": MODEL, "prompt": "Hi", "background": True}
+            job = job_of(await client.call_tool("ollama_chat", ask))
+            assert word in text(await client.call_tool(JOB, {"action": "result", "id": job}))
+            return job
+
+        first = await ended(bob, "bob")
+        flood = [await ended(ann, "ann") for _ in range(6)]
+        assert "bob" in text(await bob.call_tool(JOB, {"action": "result", "id": first}))
+        await listed_once(ann, lambda rows: flood[-1] in rows and flood[0] not in rows)
+    # Nor in the store, after a restart.
+    async with (
+        team_at(simulator.url, tmp_path / "2", more=MORE, jobs=limit, **given(tmp_path)) as team,
+        team.client("bob") as bob,
+    ):
+        assert "bob" in text(await bob.call_tool(JOB, {"action": "result", "id": first}))

@@ -239,6 +239,11 @@ def test_a_file_that_others_control_stops_the_start(tmp_path: Path) -> None:
         prepare()
         with pytest.raises(DiskError, match=why):
             TokenAuthenticator(file)
+    file.unlink()
+    # As an orchestrator makes it where what it is to mount is missing.
+    file.mkdir()
+    with pytest.raises(DiskError, match="is not a file"):
+        TokenAuthenticator(file)
     with pytest.raises(DiskError, match="cannot be read: No such file"):
         TokenAuthenticator(tmp_path / "nowhere")
 

@@ -135,7 +135,8 @@ class TokenAuthenticator:
 
     async def by_name(self, name: str) -> Principal | None:
         """The principal of the token of that name; None where there is none, or no longer."""
-        await self._refresh()
+        # Nobody shows the token: what is done in its name must not begin once it was revoked.
+        await self._refresh(within=0.0)
         found = next((known for known in (*self._fixed, *self._tokens) if known.name == name), None)
         return None if found is None else await self._principal_of(found)
 
@@ -143,12 +144,12 @@ class TokenAuthenticator:
         account = await self.accounts.of(token.name)
         return Principal(token.name, token.scopes, self._limits(token.name), account, token.digest)
 
-    async def _refresh(self) -> None:
-        if self._file is None or time.monotonic() - self._checked_at < _CHECK_SECONDS:
+    async def _refresh(self, within: float = _CHECK_SECONDS) -> None:
+        if self._file is None or time.monotonic() - self._checked_at < within:
             return
         async with self._reading:
             # Somebody else may have read it meanwhile.
-            if time.monotonic() - self._checked_at >= _CHECK_SECONDS:
+            if time.monotonic() - self._checked_at >= within:
                 await asyncio.to_thread(self._read_if_changed, self._file)
                 self._checked_at = time.monotonic()
 

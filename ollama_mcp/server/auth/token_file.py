@@ -157,9 +157,11 @@ def read_tokens(file: Path) -> list[Token]:
         descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
         raise _unusable(file, f"cannot be read: {error.strerror}") from None
+    if why := _wrong_status(os.fstat(descriptor)):
+        # Of a folder there is no stream.
+        os.close(descriptor)
+        raise _unusable(file, why)
     with os.fdopen(descriptor, "rb") as stream:
-        if why := _wrong_status(os.fstat(descriptor)):
-            raise _unusable(file, why)
         data = stream.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
         raise _unusable(file, f"has more than {_MAX_BYTES:,} bytes")
