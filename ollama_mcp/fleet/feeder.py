@@ -53,7 +53,7 @@ class FleetOfWorkers:
         self._lost_seconds = lost_seconds
 
     async def work_on(self, batch: RowsToDo) -> list[str] | None:
-        """See `Workers`: None where no worker is alive, or whoever asks may use some hosts only."""
+        """See `Workers`: None where no worker of this version is alive, or whoever asks may use some hosts only."""
         principal = CURRENT_PRINCIPAL.get()
         if principal is not None and principal.limits.hosts:
             return None
@@ -147,7 +147,7 @@ class _Feeder:
             status.read - before.read,
             status.written - before.written,
         )
-        self._said = "" if await self._alive() else ", no worker is alive (ollama-mcp-server worker)"
+        self._said = "" if await self._alive() else ", no worker of this version is alive (ollama-mcp-server worker)"
         await call.progress.update(progress.finished, lambda: f"{progress}{self._said}", total=progress.total)
 
     def _tell(self, error: DiskError) -> None:
