@@ -94,7 +94,8 @@ class _Feeder:
         """
         batch, progress = self._batch, self._batch.progress
         batch.call.progress.run = self._run
-        fed, self._no = await self._database.run(partial(tables.begin, run=self._run, task=self._task.encode()))
+        begin = partial(tables.begin, run=self._run, task=self._task.encode(), job=batch.call.progress.job)
+        fed, self._no = await self._database.run(begin)
         if not fed:
             # What failed in an earlier call is tried again.
             self._failed = frozenset(await self._failures())

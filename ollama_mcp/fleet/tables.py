@@ -132,8 +132,13 @@ def workers_alive(connection: Connection, seconds: float) -> int:
     return connection.execute(_ALIVE, (seconds, __version__)).fetchone()[0]
 
 
-def begin(connection: Connection, run: int, task: str) -> tuple[int, int]:
-    """Go on with a run, or begin it; returns the last row that was given out, and the number of the last range."""
+def begin(connection: Connection, run: int, task: str, job: str = "") -> tuple[int, int]:
+    """Go on with a run, or begin it, with a note of it at the job that it is for.
+
+    Returns:
+        The last row that was given out, and the number of the last range.
+    """
+    _note(connection, job, run)
     found = connection.execute(
         "SELECT fed, (SELECT coalesce(max(no), 0) FROM ranges WHERE run = fleet_runs.run) FROM fleet_runs "
         "WHERE run = ? AND state = ? AND task = ? FOR UPDATE",
@@ -145,6 +150,14 @@ def begin(connection: Connection, run: int, task: str) -> tuple[int, int]:
     connection.execute("DELETE FROM fleet_runs WHERE run = ?", (run,))
     connection.execute("INSERT INTO fleet_runs VALUES (?, ?, ?, NULL, 0)", (run, task, _RUNNING))
     return 0, 0
+
+
+def _note(connection: Connection, job: str, run: int) -> None:
+    """Note at a job which run works for it: who ends the job ends that too, also once its process has ended."""
+    found = connection.execute("SELECT progress FROM jobs WHERE id = ? FOR UPDATE", (job,)).fetchone()
+    if found is not None:
+        progress = json.dumps({**json.loads(found[0]), "run": run})
+        connection.execute("UPDATE jobs SET progress = ? WHERE id = ?", (progress, job))
 
 
 def status(connection: Connection, run: int) -> Status:
