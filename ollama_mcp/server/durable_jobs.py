@@ -389,10 +389,10 @@ class DurableJobs:
         Raises:
             DiskError: It is a database that others use too: what is not seen now may be there.
         """
-        self._warn(error)
         self._leases.begin_anew()
         if self._settings.store.url:
             raise error
+        self._warn(error)
 
     def _warn(self, error: DiskError) -> None:
         if not self._warned:

@@ -15,6 +15,7 @@ serves both engines, and neither SQLite's FTS nor PostgreSQL's tsvector is neede
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
@@ -49,6 +50,7 @@ _OPTIONS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
 }
+_PLAUSIBLE = {"host": r"@?[^@]*", "port": r"(\d{0,5},?)*", "dbname": r"[^@]*"}
 # For so long a database that could not be used is not tried again by what can do without it.
 _AWAY_SECONDS = 5.0
 _BEGIN = f"BEGIN; SET LOCAL search_path TO {SCHEMA}; SET LOCAL lock_timeout TO '20s'"
@@ -236,15 +238,17 @@ def options_of(url: str) -> dict[str, Any]:
     Raises:
         InvalidArgument: The address is none.
     """
-    try:
-        # What the address says itself has precedence.
-        return _OPTIONS | conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        # Without its cause, which repeats the address.
-        raise InvalidArgument(
-            f"store.url is not the address of a PostgreSQL database: {shown(url)}.",
-            next_step="Write it as postgresql://user@host:5432/database.",
-        ) from None
+    with suppress(psycopg.ProgrammingError):
+        given = conninfo_to_dict(url)
+        # A password that is not escaped goes on in the host, the port or the name, of which errors would tell.
+        if all(re.fullmatch(pattern, str(given.get(name, ""))) for name, pattern in _PLAUSIBLE.items()):
+            # What the address says itself has precedence.
+            return _OPTIONS | given
+    # Without the cause, which repeats the address.
+    raise InvalidArgument(
+        f"store.url is not the address of a PostgreSQL database: {shown(url)}.",
+        next_step="Write it as postgresql://user@host:5432/database; in a password %40 for @, %2F for /, %3F for ?.",
+    )
 
 
 @lru_cache(512)
