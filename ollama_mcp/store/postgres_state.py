@@ -15,6 +15,7 @@ from ollama_mcp.store.host_views import ALIVE_SECONDS
 from ollama_mcp.store.postgres import connect
 from ollama_mcp.store.postgres_errors import failure_of
 from ollama_mcp.store.postgres_schema import SCHEMA, VERSION, Version, check_version, upgrade
+from ollama_mcp.store.queue_schema import check_queue
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -47,7 +48,7 @@ class DatabaseState(NamedTuple):
         pooled: Whether a pooler stands before it.
         hears: Whether a notification arrives.
         ahead: By how many seconds its clock is ahead of this machine's.
-        tables: What is wrong with the tables; None where they are those of this version.
+        tables: What is wrong with the tables, the queue's too; None where they are those of this version.
         alive: The servers and workers that have it for their store.
     """
 
@@ -69,6 +70,9 @@ def state_of(url: str) -> DatabaseState:
     with connected(url) as connection:
         try:
             check_version(connection, url)
+            with connection.transaction():
+                connection.execute(f"SET LOCAL search_path TO {SCHEMA}")
+                check_queue(connection)
             tables = None
         except DiskError as error:
             tables = error
