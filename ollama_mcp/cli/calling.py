@@ -7,6 +7,7 @@ import asyncio
 import glob
 import os
 import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Generator, Iterable
@@ -142,14 +143,23 @@ def _exists(path: str) -> bool:
 
 
 def _with_folders(settings: Settings, files: Iterable[str], output: str) -> Settings:
-    """The settings with the folders of the files that the user has just named."""
+    """The settings with the folders of the files that the user has just named.
+
+    Raises:
+        InvalidArgument: There is no folder for the output.
+    """
     folders = list(dict.fromkeys(map(_folder, filter(_exists, files))))
     read, write = settings.read, settings.write
     if folders:
         kinds = {name: [*getattr(read, name), *folders] for name in ("text_folders", "image_folders")}
         read = read.model_copy(update=kinds)
     if output:
-        write = write.model_copy(update={"folders": [*write.folders, os.path.dirname(os.path.abspath(output))]})
+        folder = os.path.dirname(os.path.abspath(output))
+        if not os.path.isdir(folder):
+            raise InvalidArgument(
+                f"There is no folder {folder!r} for the output.", next_step=f"Run `mkdir -p {shlex.quote(folder)}`."
+            )
+        write = write.model_copy(update={"folders": [*write.folders, folder]})
     return settings.model_copy(update={"read": read, "write": write})
 
 

@@ -75,7 +75,7 @@ async def _serve(settings: Settings, lanes: int | None) -> None:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
         for one in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(one, stop.set)
-        async with SharedHosts(store.database, hosts):
+        async with SharedHosts(store.database, hosts, "worker", takes_rows=True):
             running = asyncio.create_task(working.run(stop))
             print(
                 f"ollama-mcp-server worker takes rows, {lanes} at a time, on {hosts.url}", file=sys.stderr, flush=True

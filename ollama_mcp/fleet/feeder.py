@@ -53,7 +53,7 @@ class FleetOfWorkers:
         self._lost_seconds = lost_seconds
 
     async def work_on(self, batch: RowsToDo) -> list[str] | None:
-        """See `Workers`: None where no worker is alive, or whoever asks may use some hosts only."""
+        """See `Workers`: None where no worker of this version is alive, or whoever asks may use some hosts only."""
         principal = CURRENT_PRINCIPAL.get()
         if principal is not None and principal.limits.hosts:
             return None
@@ -94,7 +94,8 @@ class _Feeder:
         """
         batch, progress = self._batch, self._batch.progress
         batch.call.progress.run = self._run
-        fed, self._no = await self._database.run(partial(tables.begin, run=self._run, task=self._task.encode()))
+        begin = partial(tables.begin, run=self._run, task=self._task.encode(), job=batch.call.progress.job)
+        fed, self._no = await self._database.run(begin)
         if not fed:
             # What failed in an earlier call is tried again.
             self._failed = frozenset(await self._failures())
@@ -150,7 +151,7 @@ class _Feeder:
             status.read - before.read,
             status.written - before.written,
         )
-        self._said = "" if await self._alive() else ", no worker is alive (ollama-mcp-server worker)"
+        self._said = "" if await self._alive() else ", no worker of this version is alive (ollama-mcp-server worker)"
         await call.progress.update(progress.finished, lambda: f"{progress}{self._said}", total=progress.total)
 
     def _tell(self, error: DiskError) -> None:

@@ -50,7 +50,7 @@ class PatientDatabase:
                     raise
                 if not self._warned:
                     self._warned = True
-                    log.warning("%s Waiting for it.", error.message)
+                    log.warning("%s What is at work waits for it. %s", error.message, error.next_step or "")
                 self._on_wait(error)
                 await asyncio.sleep(RETRY_SECONDS)
             else:

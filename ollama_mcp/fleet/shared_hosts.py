@@ -19,11 +19,13 @@ from contextlib import suppress
 from functools import cache, partial
 from ipaddress import ip_address
 from pathlib import Path
+from platform import node
 from typing import TYPE_CHECKING, NamedTuple, Self
 from urllib.parse import urlsplit
 
+from ollama_mcp import __version__
 from ollama_mcp.hosts.others import OtherProcesses
-from ollama_mcp.store.host_views import ALIVE_SECONDS, HostView, Place, Seen, others_seen, tell, withdraw
+from ollama_mcp.store.host_views import ALIVE_SECONDS, HostView, Place, Process, Seen, others_seen, tell, withdraw
 
 if TYPE_CHECKING:
     from ollama_mcp.hosts import HostPool
@@ -61,14 +63,17 @@ class SharedHosts:
     Args:
         database: The database of all of them.
         hosts: The hosts of this process.
+        program: What it is, such as "worker".
+        takes_rows: Whether it works on rows of batches.
     """
 
-    def __init__(self, database: Database, hosts: HostPool) -> None:
+    def __init__(self, database: Database, hosts: HostPool, program: str, *, takes_rows: bool) -> None:
         self._database = database
         self._queues: dict[Place, HostQueue] = {
             Place(one.config.name, host_key(one.config.url)): one.queue for one in hosts.members
         }
-        self._process = secrets.token_hex(8)
+        about = f"{program} on {node()} (process {os.getpid()})"
+        self._process = Process(secrets.token_hex(8), about, __version__, takes_rows)
         self._task: asyncio.Task[None] | None = None
         self._until: asyncio.TimerHandle | None = None
 
@@ -87,7 +92,7 @@ class SharedHosts:
         self._task.cancel()
         await asyncio.wait({self._task})
         self._stand_alone()
-        await self._database.run_or_default(partial(withdraw, process=self._process), None)
+        await self._database.run_or_default(partial(withdraw, process=self._process.id), None)
 
     async def _run(self) -> None:
         was_seen = False
@@ -120,12 +125,12 @@ class SharedHosts:
             queue.divide(queue.limits, None)
 
 
-def exchange(connection: Connection, process: str, told: Told) -> Found:
+def exchange(connection: Connection, process: Process, told: Told) -> Found:
     """Tell what a process does at its hosts, with the part of the limits that it takes; in one transaction.
 
     Args:
         connection: The connection.
-        process: What tells it from all others.
+        process: Who tells it.
         told: Its hosts, with the whole limits of each.
 
     Returns:
@@ -134,11 +139,11 @@ def exchange(connection: Connection, process: str, told: Told) -> Found:
     seen = {(one.process, one.place): one for one in others_seen(connection, {place.host for place in told})}
     found: Found = {}
     for place, (view, limits) in told.items():
-        others = [one for key, one in seen.items() if key != (process, place) and one.place.host == place.host]
+        others = [one for key, one in seen.items() if key != (process.id, place) and one.place.host == place.host]
         part = _part(view, limits, [one.view for one in others])
         found[place] = (part, others)
         # A host may have two names here: then each is another to the other.
-        seen[process, place] = Seen(process, place, part, 0.0)
+        seen[process.id, place] = Seen(process.id, place, part, 0.0)
     tell(connection, process, {place: view for place, (view, _) in found.items()})
     return found
 
@@ -205,7 +210,6 @@ def _is_loopback(name: str) -> bool:
 def _machine() -> str:
     """What tells this machine, or the container with a network of its own, from others."""
     from hashlib import sha256
-    from platform import node
 
     found = [node()]
     with suppress(OSError):

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 
+from ollama_mcp import __version__
 from ollama_mcp.store.batches import CheckpointLost, RowResult
+from ollama_mcp.store.host_views import ALIVE_SECONDS
 
 if TYPE_CHECKING:
     from ollama_mcp.store.sql import Connection
@@ -48,7 +50,11 @@ _STATUS = f"""SELECT state, reason,
     FROM fleet_runs WHERE run = ?"""
 _NEXT_TURN = f"""SELECT coalesce(min(-priority), 0) FROM procrastinate_jobs
     WHERE queue_name = '{QUEUE}' AND status IN ('todo', 'doing')"""
-_ALIVE = "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - make_interval(secs => ?)"
+# The queue does not know of which version its workers are; those that tell another one take no rows of this.
+_ALIVE = f"""SELECT greatest(0,
+    (SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - make_interval(secs => ?)) -
+    (SELECT count(DISTINCT process) FROM host_views WHERE takes_rows AND version <> ?
+     AND seen_at > clock_timestamp() - make_interval(secs => {ALIVE_SECONDS})))"""
 
 
 class RangeLost(CheckpointLost):
@@ -124,12 +130,17 @@ class Range:
 
 
 def workers_alive(connection: Connection, seconds: float) -> int:
-    """How many workers gave a sign of life within these seconds."""
-    return connection.execute(_ALIVE, (seconds,)).fetchone()[0]
+    """How many workers of this version gave a sign of life within these seconds."""
+    return connection.execute(_ALIVE, (seconds, __version__)).fetchone()[0]
 
 
-def begin(connection: Connection, run: int, task: str) -> tuple[int, int]:
-    """Go on with a run, or begin it; returns the last row that was given out, and the number of the last range."""
+def begin(connection: Connection, run: int, task: str, job: str = "") -> tuple[int, int]:
+    """Go on with a run, or begin it, with a note of it at the job that it is for.
+
+    Returns:
+        The last row that was given out, and the number of the last range.
+    """
+    _note(connection, job, run)
     found = connection.execute(
         "SELECT fed, (SELECT coalesce(max(no), 0) FROM ranges WHERE run = fleet_runs.run) FROM fleet_runs "
         "WHERE run = ? AND state = ? AND task = ? FOR UPDATE",
@@ -141,6 +152,14 @@ def begin(connection: Connection, run: int, task: str) -> tuple[int, int]:
     connection.execute("DELETE FROM fleet_runs WHERE run = ?", (run,))
     connection.execute("INSERT INTO fleet_runs VALUES (?, ?, ?, NULL, 0)", (run, task, _RUNNING))
     return 0, 0
+
+
+def _note(connection: Connection, job: str, run: int) -> None:
+    """Note at a job which run works for it: who ends the job ends that too, also once its process has ended."""
+    found = connection.execute("SELECT progress FROM jobs WHERE id = ? FOR UPDATE", (job,)).fetchone()
+    if found is not None:
+        progress = json.dumps({**json.loads(found[0]), "run": run})
+        connection.execute("UPDATE jobs SET progress = ? WHERE id = ?", (progress, job))
 
 
 def status(connection: Connection, run: int) -> Status:

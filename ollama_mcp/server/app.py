@@ -394,7 +394,7 @@ async def _lifespan(server: MCPServer[None]) -> AsyncGenerator[None]:
         server.observer.start()
     server.store.warn_early()
     try:
-        async with hosts_shared(server.store, server.hosts), work_beside(server):
+        async with hosts_shared(server.ollama_settings, server.store, server.hosts), work_beside(server):
             yield
     finally:
         await server.aclose()

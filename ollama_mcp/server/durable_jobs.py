@@ -89,11 +89,11 @@ class DurableJobs:
         stored = StoredJob(
             job.id, job.tool, plain(job.model), principal_of(job.owner), self._request(job), self._digest, job.goes_on
         )
-        stored.progress, stored.text = progress_of(job), plain(job.partial_text)
         job.unkept = "the store is busy"
         await asyncio.wait({self._write(job, partial(self._add, job, stored))}, timeout=_ADD_SECONDS)
 
     async def _add(self, job: Job, stored: StoredJob) -> None:
+        stored.progress, stored.text = progress_of(job), plain(job.partial_text)
         try:
             await self._jobs.add(stored)
         except DiskError as error:
@@ -389,10 +389,10 @@ class DurableJobs:
         Raises:
             DiskError: It is a database that others use too: what is not seen now may be there.
         """
-        self._warn(error)
         self._leases.begin_anew()
         if self._settings.store.url:
             raise error
+        self._warn(error)
 
     def _warn(self, error: DiskError) -> None:
         if not self._warned:

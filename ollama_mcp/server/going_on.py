@@ -68,7 +68,8 @@ class Continuation:
         roots = tuple(request.get("roots", ()))
         call = replace(call, make_access=_with_roots(call.make_access, roots), resumed=True)
         job = Job(stored.tool, stored.model, owner, progress, call.consent)
-        job.id, job.goes_on, job.resumes = stored.id, True, tool.spec.hints.resumes
+        job.id = progress.job = stored.id
+        job.goes_on, job.resumes = True, tool.spec.hints.resumes
         seconds = float(stored.progress.get("seconds", 0))
         job.continue_from(seconds)
         job.created_at = float(stored.progress.get("created", clock.now() - seconds))

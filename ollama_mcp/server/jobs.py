@@ -143,7 +143,7 @@ class JobManager:
             raise
         if task.done():
             return task.result()
-        job.id = new_job_id(job.tool, job.arguments)
+        job.id = job.progress.job = new_job_id(job.tool, job.arguments)
         job.consent.detach()
         job.progress.detach()
         self._jobs[job.id] = job

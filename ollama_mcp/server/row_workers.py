@@ -36,12 +36,12 @@ def workers_of(settings: Settings, store: Store) -> Callable[[], Workers] | None
 
 
 @asynccontextmanager
-async def hosts_shared(store: Store, hosts: HostPool) -> AsyncGenerator[None]:
+async def hosts_shared(settings: Settings, store: Store, hosts: HostPool) -> AsyncGenerator[None]:
     """Share the hosts with the other processes of the store while the block runs."""
     if not store.url:
         yield
         return
     from ollama_mcp.fleet.shared_hosts import SharedHosts
 
-    async with SharedHosts(store.database, hosts):
+    async with SharedHosts(store.database, hosts, "server", takes_rows=settings.fleet.work):
         yield

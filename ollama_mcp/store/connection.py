@@ -155,7 +155,7 @@ class StoreConnection:
         reason, remedy = _REASONS.get(_primary_code(error), (str(error)[:80], "Move it away"))
         return DiskError(
             f"The store {shown} cannot be used: {reason}.",
-            next_step=f"{remedy}, {_CHANGE_PATH}, then make the call again.",
+            next_step=f"{remedy}, {_CHANGE_PATH}, then try again.",
         )
 
     def _warn(self, failure: DiskError) -> None:

@@ -32,4 +32,10 @@ _HOST_VIEWS = (
     )""",
 )
 
-FLEET_MIGRATIONS: tuple[tuple[str, ...], ...] = (_RANGES, _HOST_VIEWS)
+# Who told it: `program` says to people what it is and where it runs; `version` is '' of one that does not say it yet.
+_PROCESSES = (
+    """ALTER TABLE host_views ADD COLUMN program TEXT NOT NULL DEFAULT '', ADD COLUMN version TEXT NOT NULL DEFAULT '',
+        ADD COLUMN takes_rows BOOLEAN NOT NULL DEFAULT FALSE""",
+)
+
+FLEET_MIGRATIONS: tuple[tuple[str, ...], ...] = (_RANGES, _HOST_VIEWS, _PROCESSES)

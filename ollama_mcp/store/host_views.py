@@ -20,7 +20,8 @@ _LOCK = "host_views"
 _FORGET_DEAD = "DELETE FROM host_views WHERE seen_at < clock_timestamp() - make_interval(secs => ?)"
 _SELECT = """SELECT process, name, host, view, extract(epoch FROM clock_timestamp() - seen_at)::float8
     FROM host_views WHERE host = ANY(?::text[])"""
-_KEEP = """INSERT INTO host_views (process, name, host, view, seen_at) VALUES (?, ?, ?, ?, clock_timestamp())
+_KEEP = """INSERT INTO host_views (process, program, version, takes_rows, name, host, view, seen_at)
+    VALUES (?, ?, ?, ? <> 0, ?, ?, ?, clock_timestamp())
     ON CONFLICT (process, name) DO UPDATE SET host = excluded.host, view = excluded.view, seen_at = excluded.seen_at"""
 _FORGET = "DELETE FROM host_views WHERE process = ?"
 
@@ -51,6 +52,22 @@ class HostView:
         return bool(self.sent) or self.waiting > 0
 
 
+class Process(NamedTuple):
+    """Who tells views.
+
+    Attributes:
+        id: What tells it from all others.
+        program: What it is and where it runs, for people.
+        version: Its version.
+        takes_rows: Whether it works on rows of batches.
+    """
+
+    id: str
+    program: str = ""
+    version: str = ""
+    takes_rows: bool = False
+
+
 class Place(NamedTuple):
     """A host as a process knows it: its own name for it, and the key by which others know the same host."""
 
@@ -75,9 +92,9 @@ def others_seen(connection: Connection, hosts: Collection[str]) -> list[Seen]:
     return [Seen(process, Place(name, host), _decoded(view), age) for process, name, host, view, age in found]
 
 
-def tell(connection: Connection, process: str, views: Mapping[Place, HostView]) -> None:
+def tell(connection: Connection, process: Process, views: Mapping[Place, HostView]) -> None:
     """Tell the views of a process in place of those before."""
-    rows = [(process, place.name, place.host, _encoded(view)) for place, view in views.items()]
+    rows = [(*process, place.name, place.host, _encoded(view)) for place, view in views.items()]
     connection.execute_each(_KEEP, rows)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ollama_mcp import clock
 from ollama_mcp.store.writes import WriteBehind, transaction
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class LedgerRow(msgspec.Struct, gc=False):
         outcome: "ok", or the kind of the error.
         seconds: How long it took.
         traffic: By host, its address and the model.
-        at: When it began, in seconds since 1970.
+        at: When it began, in seconds since 1970 by this machine's clock; it is written by the clock of the store.
     """
 
     who: str
@@ -161,7 +162,7 @@ class Ledger:
             await self.prepare(rows)
         if not rows:
             return
-        write = partial(_add, rows=rows, oldest=time.time() - self._days * _SECONDS_PER_DAY, most=self._megabytes * 1e6)
+        write = partial(_add, rows=rows, seconds=self._days * _SECONDS_PER_DAY, most=self._megabytes * 1e6)
         if not await self._database.run_or_default(write, False):
             waiting = [*rows, *self._pending]
             self.lost += max(0, len(waiting) - MAX_PENDING)
@@ -176,8 +177,9 @@ def _page(connection: Connection, *, after: int, since: float) -> list[tuple[Any
     return connection.execute(_PAGE, (after, since, _PAGE_ROWS)).fetchall()
 
 
-def _add(connection: Connection, *, rows: list[LedgerRow], oldest: float, most: float) -> bool:
-    values = [_values(row) for row in rows]
+def _add(connection: Connection, *, rows: list[LedgerRow], seconds: float, most: float) -> bool:
+    # Only now there is a connection for certain, and with it the store's clock is known.
+    values, oldest = [_values(row) for row in rows], clock.now() - seconds
     with transaction(connection):
         # First, so that of several processes one adds rows at a time: whoever reads by number misses none.
         size = connection.execute(_RESIZE, (sum(row[-1] for row in values),)).fetchone()[0]
@@ -207,4 +209,4 @@ def _values(row: LedgerRow) -> tuple[Any, ...]:
     # To the millisecond; rounding by `round` takes ten times as long.
     seconds = int(row.seconds * 1000 + 0.5) / 1000
     names = row.who[:_MAX_NAME_CHARS], row.tool[:_MAX_NAME_CHARS], row.outcome
-    return row.at, *names, seconds, text, _ROW_BYTES + len(text)
+    return clock.corrected(row.at), *names, seconds, text, _ROW_BYTES + len(text)

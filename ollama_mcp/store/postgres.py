@@ -15,6 +15,7 @@ serves both engines, and neither SQLite's FTS nor PostgreSQL's tsvector is neede
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
@@ -49,6 +50,7 @@ _OPTIONS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
 }
+_PLAUSIBLE = {"host": r"@?[^@]*", "port": r"(\d{0,5},?)*", "dbname": r"[^@]*"}
 # For so long a database that could not be used is not tried again by what can do without it.
 _AWAY_SECONDS = 5.0
 _BEGIN = f"BEGIN; SET LOCAL search_path TO {SCHEMA}; SET LOCAL lock_timeout TO '20s'"
@@ -236,20 +238,17 @@ def options_of(url: str) -> dict[str, Any]:
     Raises:
         InvalidArgument: The address is none.
     """
-    try:
+    with suppress(psycopg.ProgrammingError):
         given = conninfo_to_dict(url)
-        host, port = str(given.get("host", "")), str(given.get("port", "")).replace(",", "")
-        # Else the error of connecting would repeat a part of a password as that of a host.
-        if "@" in host[1:] or (port and not port.isdecimal()):
-            raise psycopg.ProgrammingError
-        # What the address says itself has precedence.
-        return _OPTIONS | given
-    except psycopg.ProgrammingError:
-        # Without its cause, which repeats the address.
-        raise InvalidArgument(
-            f"store.url is not the address of a PostgreSQL database: {shown(url)}.",
-            next_step="Write postgresql://user@host:5432/database; in a password @, / and % are %40, %2F and %25.",
-        ) from None
+        # A password that is not escaped goes on in the host, the port or the name, of which errors would tell.
+        if all(re.fullmatch(pattern, str(given.get(name, ""))) for name, pattern in _PLAUSIBLE.items()):
+            # What the address says itself has precedence.
+            return _OPTIONS | given
+    # Without the cause, which repeats the address.
+    raise InvalidArgument(
+        f"store.url is not the address of a PostgreSQL database: {shown(url)}.",
+        next_step="Write postgresql://user@host:5432/database, in a password %40 for @, %2F for / and %3F for ?.",
+    )
 
 
 @lru_cache(512)

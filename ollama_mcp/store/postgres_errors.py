@@ -12,7 +12,11 @@ from ollama_mcp.errors import DiskError
 
 _REASONS: tuple[tuple[type[psycopg.Error], str, str], ...] = (
     (errors.DiskFull, "its disk is full", "Free some space there"),
-    (errors.InsufficientPrivilege, "this user may not do that there", "Grant the rights, or name another user"),
+    (
+        errors.InsufficientPrivilege,
+        "this user may not do that there ({said})",
+        "Grant the rights (store upgrade: CREATE on the database), or name another user",
+    ),
     (errors.ReadOnlySqlTransaction, "it is read-only", "Name the primary server"),
     (errors.LockNotAvailable, "another transaction has kept it locked", "End that transaction"),
     (errors.TooManyConnections, "it has too many connections", "Raise max_connections there, or use a pooler"),
@@ -24,6 +28,9 @@ _AT_CONNECTING = (
     ("no pg_hba.conf entry", "this user may not connect from here", "Add a line for it to pg_hba.conf there"),
     ("too many clients", "it has too many connections", "Raise max_connections there, or use a pooler"),
     ('FATAL: database "', "there is no such database", "Create it with createdb, or name another"),
+    ("connection is bad: invalid", "its address is wrong ({said})", "Correct store.url"),
+    ("does not support SSL", "it speaks no TLS, which sslmode asks for", "Set TLS up there, or correct store.url"),
+    ("SSL error", "it cannot be spoken to by TLS ({said})", "Correct sslmode or sslrootcert in store.url"),
     ('FATAL: role "', "there is no such user", "Create it with createuser, or name another"),
 )
 
@@ -48,16 +55,16 @@ def shown(url: str) -> str:
 def failure_of(error: psycopg.Error, url: str) -> DiskError:
     """The error as one that says what to do."""
     where = f"The store {shown(url)} cannot be used"
+    said = " ".join((error.diag.message_primary or str(error)).split())[-200:]
     for kind, reason, remedy in _REASONS:
         if isinstance(error, kind) or (kind.sqlstate is not None and kind.sqlstate == error.sqlstate):
-            return DiskError(f"{where}: {reason}.", next_step=f"{remedy}, then make the call again.")
-    said = " ".join(str(error).split())[-200:]
+            return DiskError(f"{where}: {reason.format(said=said)}.", next_step=f"{remedy}, then try again.")
     for words, reason, remedy in _AT_CONNECTING:
         if words in said:
-            return DiskError(f"{where}: {reason}.", next_step=f"{remedy}, then make the call again.")
+            return DiskError(f"{where}: {reason.format(said=said)}.", next_step=f"{remedy}, then try again.")
     if isinstance(error, psycopg.OperationalError):
         return DiskError(
             f"{where}: it does not answer ({said}).",
-            next_step="Check that PostgreSQL runs there and can be reached, then make the call again.",
+            next_step="Check that PostgreSQL runs there and can be reached, then try again.",
         )
     return DiskError(f"{where}: {said}.", next_step=f"Run {command('doctor')}.")

@@ -55,8 +55,9 @@ def check_version(connection: psycopg.Connection[tuple[Any, ...]], url: str) -> 
     """Refuse a database whose tables are not those of this version.
 
     Raises:
-        DiskError: They are of another version, or not there.
+        DiskError: They are of another version, or not there; or the server is too old.
     """
+    _refuse_old(connection, url)
     version = _version(connection)
     if version == VERSION:
         return
@@ -79,11 +80,7 @@ def upgrade(connection: psycopg.Connection[tuple[Any, ...]], url: str) -> Versio
     Raises:
         DiskError: The server is too old, or the tables are of a newer version.
     """
-    number = connection.info.server_version
-    if number < _OLDEST_SERVER:
-        raise DiskError(
-            f"The PostgreSQL of {shown(url)} is of version {number // 10_000}.", next_step="Use 13 or later."
-        )
+    _refuse_old(connection, url)
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         connection.execute(_literal(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
@@ -105,6 +102,14 @@ def upgrade(connection: psycopg.Connection[tuple[Any, ...]], url: str) -> Versio
             (str(VERSION),),
         )
     return before
+
+
+def _refuse_old(connection: psycopg.Connection[tuple[Any, ...]], url: str) -> None:
+    number = connection.info.server_version
+    if number < _OLDEST_SERVER:
+        raise DiskError(
+            f"The PostgreSQL of {shown(url)} is of version {number // 10_000}.", next_step="Use 13 or later."
+        )
 
 
 def _version(connection: psycopg.Connection[tuple[Any, ...]]) -> Version:

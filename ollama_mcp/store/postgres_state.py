@@ -15,6 +15,7 @@ from ollama_mcp.store.host_views import ALIVE_SECONDS
 from ollama_mcp.store.postgres import connect
 from ollama_mcp.store.postgres_errors import failure_of
 from ollama_mcp.store.postgres_schema import SCHEMA, VERSION, Version, check_version, upgrade
+from ollama_mcp.store.queue_schema import check_queue
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -25,10 +26,18 @@ _CHANNEL = "ollama_mcp_check"
 _NOTIFY_SECONDS = 2.0
 _SECRET = "state.secret"
 _SECRET_BYTES = 32
-_ALIVE = f"""SELECT count(DISTINCT process) FROM {SCHEMA}.host_views
-    WHERE seen_at > clock_timestamp() - make_interval(secs => {ALIVE_SECONDS})"""
+_ALIVE = f"""SELECT DISTINCT process, program, version FROM {SCHEMA}.host_views
+    WHERE seen_at > clock_timestamp() - make_interval(secs => {ALIVE_SECONDS})
+    ORDER BY version, program"""
 _SIZE = f"""SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = '{SCHEMA}' AND c.relkind IN ('r', 'p')"""
+
+
+class Alive(NamedTuple):
+    """A server or worker: what it is and where it runs, and its version; both "" where an earlier one does not say."""
+
+    program: str
+    version: str
 
 
 class DatabaseState(NamedTuple):
@@ -39,8 +48,8 @@ class DatabaseState(NamedTuple):
         pooled: Whether a pooler stands before it.
         hears: Whether a notification arrives.
         ahead: By how many seconds its clock is ahead of this machine's.
-        tables: What is wrong with the tables; None where they are those of this version.
-        processes: How many servers and workers have it for their store and are alive.
+        tables: What is wrong with the tables, the queue's too; None where they are those of this version.
+        alive: The servers and workers that have it for their store.
     """
 
     server: str
@@ -48,7 +57,7 @@ class DatabaseState(NamedTuple):
     hears: bool
     ahead: float
     tables: DiskError | None
-    processes: int
+    alive: list[Alive]
 
 
 def state_of(url: str) -> DatabaseState:
@@ -61,6 +70,9 @@ def state_of(url: str) -> DatabaseState:
     with connected(url) as connection:
         try:
             check_version(connection, url)
+            with connection.transaction():
+                connection.execute(f"SET LOCAL search_path TO {SCHEMA}")
+                check_queue(connection)
             tables = None
         except DiskError as error:
             tables = error
@@ -72,8 +84,9 @@ def state_of(url: str) -> DatabaseState:
         number = connection.info.server_version
         pooled = pid != connection.info.backend_pid
         server = f"{number // 10_000}.{number % 10_000}"
-        processes = 0 if tables is not None else _one(connection, _ALIVE)
-        return DatabaseState(server, pooled, _hears(connection, url), ahead, tables, processes)
+        found = [] if tables is not None else connection.execute(_ALIVE.encode()).fetchall()
+        alive = [Alive(program, version) for _, program, version in found]
+        return DatabaseState(server, pooled, _hears(connection, url), ahead, tables, alive)
 
 
 def upgrade_at(url: str) -> Version:

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, LiteralString, cast
 
+from ollama_mcp._command import command, how_to_install
 from ollama_mcp.errors import DiskError, InvalidArgument
 
 if TYPE_CHECKING:
@@ -21,11 +22,13 @@ def upgrade_queue(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
     """Make the queue's tables or bring them up to date, in the transaction and the schema that are set.
 
     Raises:
+        DiskError: They are of a newer version.
         InvalidArgument: The package is not installed.
     """
     known, steps = queue_version(connection), _migrations()
     newest = steps[-1].stem
     if known >= newest:
+        check_queue(connection)
         return
     files = [step for step in steps if step.stem > known] if known else [_folder() / "schema.sql"]
     for file in files:
@@ -50,7 +53,7 @@ def check_queue(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
     if known < newest:
         raise DiskError(
             f"The queue's tables are of version {known or 'none'}; procrastinate here needs {newest}.",
-            next_step="Run ollama-mcp-server store upgrade.",
+            next_step=f"Run {command('store upgrade')}.",
         )
     if known > newest:
         raise DiskError(
@@ -66,7 +69,7 @@ def _folder() -> Path:
     if found is None or not found.submodule_search_locations:
         raise InvalidArgument(
             "store.url names a PostgreSQL database, and the queue's package is not installed.",
-            next_step="Install the extra: pip install 'ollama-mcp-server[fleet]'.",
+            next_step=how_to_install("fleet"),
         )
     return Path(found.submodule_search_locations[0]) / "sql"
 

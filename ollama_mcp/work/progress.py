@@ -31,6 +31,7 @@ class Progress:
         total: Units in all, where that is known.
         text: Gives what the model has written so far; set by who reads the answer.
         model: The model that the call uses, once it is chosen.
+        job: The id of the job that the call is by now, or "".
         run: The number in the store of the batch whose rows others work on for it; 0 for none.
         queued: Says what the call waits for before it is sent; set by the queue of its host.
     """
@@ -48,7 +49,7 @@ class Progress:
         self.done = 0.0
         self.total: float | None = None
         self.text: Callable[[], str] = str
-        self.model = ""
+        self.model = self.job = ""
         self.run = 0
         self.queued: Callable[[], str] | None = None
         self._first = (0.0, 0.0)

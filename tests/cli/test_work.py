@@ -117,6 +117,7 @@ async def test_a_file_is_replaced_only_where_that_is_asked_for(simulator: Simula
     [
         (("batch", "-p", "x"), "There is no input"),
         (("batch", "a", "--questions", "{oh"), "--questions is not valid JSON"),
+        (("batch", "a", "-p", "x", "-o", "none/such/o.jsonl"), "Run `mkdir -p "),
         (("decide", "Is it?"), "nothing to judge"),
         (("jobs", "result"), "takes the id"),
         (("jobs", "list", "x"), "takes no id"),

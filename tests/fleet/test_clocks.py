@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from ollama_mcp import clock
 from ollama_mcp.server.confirmation_codes import ConfirmationCodes
+from ollama_mcp.settings import Settings
 from ollama_mcp.store import Store
+from ollama_mcp.store.ledger import LedgerRow
 from tests.cli.support import ROOT, environment
 from tests.fleet.postgres import Postgres
 
@@ -38,6 +41,26 @@ async def test_a_process_goes_by_the_databases_clock(
         assert codes.take(code, question)
         (run,) = await store.batches.unfinished()
         assert begun.key == run.key and abs(run.touched - real()) < HOUR / 4
+    finally:
+        await store.aclose()
+        clock.follow(time.time())
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_the_ledger_goes_by_the_databases_clock(
+    hours: int, database_server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, settings = time.time, Settings.model_validate({"store": {"url": database_server.url()}})
+    store = Store.for_ledger(settings)
+    assert store.ledger is not None
+    try:
+        monkeypatch.setattr(time, "time", lambda: real() + hours * HOUR)
+        # Of a moment at which the database's clock was not known yet, and of a later one.
+        for tool in ("first", "second"):
+            store.ledger.add(LedgerRow("ann", tool, at=time.time()))
+            await store.ledger.flush()
+        at = [datetime.fromisoformat(row["at"]).timestamp() async for row in store.ledger.entries()]
+        assert len(at) == 2 and all(abs(one - real()) < HOUR / 4 for one in at)
     finally:
         await store.aclose()
         clock.follow(time.time())

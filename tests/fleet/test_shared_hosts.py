@@ -14,11 +14,12 @@ import pytest
 from mcp import Client
 from mcp.types import CallToolResult
 
+from ollama_mcp import __version__
 from ollama_mcp.fleet import shared_hosts
 from ollama_mcp.fleet.shared_hosts import Found, exchange
 from ollama_mcp.simulator import Answer, Simulator
 from ollama_mcp.store import Store
-from ollama_mcp.store.host_views import HostView, Place, withdraw
+from ollama_mcp.store.host_views import HostView, Place, Process, withdraw
 from ollama_mcp.store.postgres_state import state_of
 from tests.fleet.postgres import Postgres
 from tests.fleet.workers import query
@@ -95,7 +96,8 @@ async def test_two_that_are_flooded_keep_to_the_limit_together_and_one_that_is_l
         async with server(url, simulator.url) as second:
             await known(first)
             await known(second)
-            assert (await asyncio.to_thread(state_of, url)).processes == 2
+            alive = (await asyncio.to_thread(state_of, url)).alive
+            assert [(one.program.split()[0], one.version) for one in alive] == [("server", __version__)] * 2
             # Who has nothing to do lends its part, and may send one request all the same.
             one = ask(first, 8)
             await until(lambda: at_work(simulator) == LIMIT, 60)
@@ -176,7 +178,7 @@ async def test_without_the_database_calls_go_on_and_the_whole_limit_comes_back(
 async def told(store: Store, process: str, limits: tuple[int, int], *views: tuple[Place, HostView]) -> Found:
     """What a process gets to know that tells these views."""
     given = {place: (view, limits) for place, view in views}
-    return await store.database.run(partial(exchange, process=process, told=given))
+    return await store.database.run(partial(exchange, process=Process(process), told=given))
 
 
 async def test_a_process_knows_the_views_of_those_that_are_alive_and_use_the_same_host(
