@@ -22,11 +22,11 @@ async def test_an_address_that_is_none_is_told_without_what_is_secret_in_it(
 
 @pytest.mark.parametrize("sign", "/@?#:")
 async def test_nothing_of_a_password_that_was_not_escaped_is_shown(sign: str, tmp_path: Path) -> None:
-    async with opened(tmp_path / "s.sqlite3", url=f"postgresql://ada:SEC{sign}RET@127.0.0.1:9/d") as store:
+    async with opened(tmp_path / "s.sqlite3", url=f"postgresql://lovelace:SEC{sign}RET@127.0.0.1:9/d") as store:
         with pytest.raises((InvalidArgument, DiskError)) as caught:
             await begun(store)
     said = f"{caught.value}{caught.value.next_step}"
-    assert "SEC" not in said and "RET" not in said and "ada" not in said
+    assert "SEC" not in said and "RET" not in said and "lovelace" not in said
     assert "%40 for @" in said or "does not answer" in said
 
 
