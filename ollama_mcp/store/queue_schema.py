@@ -7,7 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, LiteralString, cast
 
-from ollama_mcp.errors import DiskError, InvalidArgument
+from ollama_mcp._command import command, how_to_install
+from ollama_mcp.errors import DiskError
 
 if TYPE_CHECKING:
     import psycopg
@@ -18,11 +19,7 @@ _KEEP = "INSERT INTO meta VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET value
 
 
 def upgrade_queue(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
-    """Make the queue's tables or bring them up to date, in the transaction and the schema that are set.
-
-    Raises:
-        InvalidArgument: The package is not installed.
-    """
+    """Make the queue's tables or bring them up to date, in the transaction and the schema that are set."""
     known, steps = queue_version(connection), _migrations()
     newest = steps[-1].stem
     if known >= newest:
@@ -44,18 +41,17 @@ def check_queue(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
 
     Raises:
         DiskError: They are of another version.
-        InvalidArgument: The package is not installed.
     """
     known, newest = queue_version(connection), _migrations()[-1].stem
     if known < newest:
         raise DiskError(
             f"The queue's tables are of version {known or 'none'}; procrastinate here needs {newest}.",
-            next_step="Run ollama-mcp-server store upgrade.",
+            next_step=f"Run {command('store upgrade')}.",
         )
     if known > newest:
         raise DiskError(
             f"The queue's tables are of version {known}; procrastinate here knows {newest}.",
-            next_step="Update this installation: pip install -U 'ollama-mcp-server[fleet]'.",
+            next_step=how_to_install("fleet", newest=True),
         )
 
 
@@ -63,11 +59,7 @@ def check_queue(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
 def _folder() -> Path:
     # Its SQL is read without importing it, which takes a third of a second.
     found = find_spec("procrastinate")
-    if found is None or not found.submodule_search_locations:
-        raise InvalidArgument(
-            "store.url names a PostgreSQL database, and the queue's package is not installed.",
-            next_step="Install the extra: pip install 'ollama-mcp-server[fleet]'.",
-        )
+    assert found is not None and found.submodule_search_locations
     return Path(found.submodule_search_locations[0]) / "sql"
 
 

@@ -197,10 +197,11 @@ async def test_an_address_that_is_none_is_told_without_what_is_secret_in_it(
     assert "SECRET" not in f"{caught.value}{caplog.text}" and "store.url" in caplog.text
 
 
+@pytest.mark.parametrize("library", ["psycopg", "procrastinate"])
 async def test_a_missing_library_is_told_with_the_extra_that_brings_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    library: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "psycopg", None)
+    monkeypatch.setitem(sys.modules, library, None)
     async with opened(tmp_path / "s.sqlite3", url="postgresql://h/d") as store:
         with pytest.raises(InvalidArgument, match="extra `fleet`") as caught:
             await begun(store)
