@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ollama_mcp import __version__
 from ollama_mcp.errors import InternalError, OllamaMCPError
 from ollama_mcp.fleet import tables
-from ollama_mcp.fleet.lanes import Lanes, SharedProcessor, Turns
+from ollama_mcp.fleet.lanes import Lanes, ProcessLock, SharedProcessor
 from ollama_mcp.fleet.patient import PatientDatabase
 from ollama_mcp.fleet.ranges import RangeRun, RangeSource, RunTask, decode_rows, reason_of
 from ollama_mcp.fleet.sweep import ALONE
@@ -36,11 +36,14 @@ log = logging.getLogger(__name__)
 _REPLACED = "The same call processes all rows again with the current model."
 # Two share the lanes, so that none is idle while the last rows of a range are worked on.
 RANGES = 2
+# Processors that are kept for further ranges of their runs.
 _MOST_RUNS = 8
 _LONGEST_DELAY = 30.0
+# How long a range that only a worker of another version may do is left to such a one.
 _OTHERS_SECONDS = 2.0
 # About five minutes in which no row of a range found a host.
 _MOST_RETURNS = 14
+# The tokens of the range that a task works on.
 _SPENT: ContextVar[list[int] | None] = ContextVar("spent", default=None)
 
 
@@ -61,7 +64,7 @@ class RangeWorker:
         self.at_work: set[int] = set()
         self._call = _with_parallel(call, lanes)
         self._database = PatientDatabase(call.store.database)
-        self._turns = Turns()
+        self._process = ProcessLock()
         self._processors: dict[tuple[int, str], asyncio.Future[RowProcessor]] = {}
         usage = call.store.usage
         usage.listener = partial(_spend, usage.listener)
@@ -72,7 +75,7 @@ class RangeWorker:
         try:
             part = await self._database.run(partial(tables.take, run=run, no=no, job=job))
             if part is not None:
-                async with self._turns.turn(alone=part.deaths >= ALONE):
+                async with self._process.hold(alone=part.deaths >= ALONE):
                     await self._work(part)
         except CheckpointLost:
             log.info("Range %d of run %d is no longer this worker's.", no, run)

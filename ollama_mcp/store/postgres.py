@@ -43,7 +43,6 @@ log = logging.getLogger(__name__)
 # A server that vanished without a word is given up after a quarter of a minute, not after the system's two hours.
 _OPTIONS: dict[str, Any] = {
     "connect_timeout": 5,
-    "application_name": "ollama-mcp-server",
     "keepalives_idle": 5,
     "keepalives_interval": 3,
     "keepalives_count": 3,
@@ -230,15 +229,15 @@ def connect(url: str) -> psycopg.Connection[tuple[Any, ...]]:
     return connection
 
 
-def options_of(url: str) -> dict[str, Any]:
-    """The options of a connection to an address.
+def options_of(url: str, application: str = "ollama-mcp-server") -> dict[str, Any]:
+    """The options of a connection to an address; `application` is who it is that PostgreSQL shows.
 
     Raises:
         InvalidArgument: The address is none.
     """
     try:
         # What the address says itself has precedence.
-        return _OPTIONS | conninfo_to_dict(url)
+        return _OPTIONS | {"application_name": application} | conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         # Without its cause, which repeats the address.
         raise InvalidArgument(
