@@ -19,6 +19,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
+_SHUT_DOWN = "57P"
 
 
 class PatientDatabase:
@@ -48,7 +49,8 @@ class PatientDatabase:
             except DiskError as error:
                 if not isinstance(error.__cause__, psycopg.OperationalError):
                     raise
-                if not self._warned:
+                # That it is away is told by what shares the hosts, which asks it every two seconds.
+                if not self._warned and not _is_away(error.__cause__):
                     self._warned = True
                     log.warning("%s Waiting for it.", error.message)
                 self._on_wait(error)
@@ -60,3 +62,8 @@ class PatientDatabase:
     async def run_or_default(self, work: Callable[[Connection], T], default: T) -> T:
         """See `Database`."""
         return await self._database.run_or_default(work, default)
+
+
+def _is_away(error: psycopg.OperationalError) -> bool:
+    """Whether the database cannot be reached or is shutting down, not what it says of the work."""
+    return error.sqlstate is None or error.sqlstate.startswith(_SHUT_DOWN)

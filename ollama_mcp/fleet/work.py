@@ -64,6 +64,7 @@ class RangeWorker:
         self.at_work: set[int] = set()
         self._call = _with_parallel(call, lanes)
         self._database = PatientDatabase(call.store.database)
+        self._refused: set[str] = set()
         self._process = ProcessLock()
         self._processors: dict[tuple[int, str], asyncio.Future[RowProcessor]] = {}
         usage = call.store.usage
@@ -86,11 +87,13 @@ class RangeWorker:
         CURRENT_CALL.set(CallScope(bulk=True))
         _SPENT.set([0])
         if (version := RunTask.version_of(part.task)) != __version__:
-            log.warning(
-                "Range %d of run %d goes back: its server is of version %s and this worker of %s, which may make other "
-                "rows of it. Install one version everywhere.",
-                *(part.no, part.run, version or "an earlier one", __version__),
-            )
+            if version not in self._refused:
+                self._refused.add(version)
+                log.warning(
+                    "Rows of servers of %s go back: this worker is of version %s, and might make other rows of them. "
+                    "Install one version everywhere.",
+                    *(f"version {version}" if version else "an earlier version", __version__),
+                )
             await self._give_back(part, _OTHERS_SECONDS)
             return
         try:

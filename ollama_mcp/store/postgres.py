@@ -159,7 +159,7 @@ class PostgresEngine:
             self._away_until = time.monotonic() + _AWAY_SECONDS
             if not self._warned:
                 self._warned = True
-                log.warning("%s Until then, counts and estimates wait to be written.", error)
+                log.warning("%s Until then, what needs it waits or fails.", error)
             return default
 
     def close(self) -> None:
