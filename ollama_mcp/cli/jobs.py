@@ -40,8 +40,9 @@ def jobs(options: argparse.Namespace) -> int:
     result = call(options, "ollama_job", arguments)
     code = output.result(result)
     if options.action == "list" and not result.is_error:
-        shown = len((result.structured_content or {}).get("jobs", ()))
-        if (others := asyncio.run(_kept(load_from_options(options).settings)) - shown) > 0:
+        listed: dict[str, Any] = result.structured_content or {}
+        others = asyncio.run(_kept(load_from_options(options).settings)) - len(listed["jobs"])
+        if others > 0:
             output.note(f"In the store: {counted(others, 'job')} of tokens or sessions, whose clients alone see them.")
     return code
 

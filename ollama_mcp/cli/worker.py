@@ -40,7 +40,8 @@ def worker(options: argparse.Namespace) -> int:
         )
     if settings.read_only:
         raise InvalidArgument(
-            "A worker writes into the store, and read_only forbids that.", next_step="Add --set read_only=false."
+            "A worker writes into the store, and read_only forbids that.",
+            next_step="Set read_only to false where workers run.",
         )
     require_postgres()
     line_format = "%(levelname)s %(name)s: %(message)s"

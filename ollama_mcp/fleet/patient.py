@@ -19,7 +19,8 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
-_SHUT_DOWN = "57P"
+# Connection exceptions, also those of a pooler, and a server that is shutting down.
+_AWAY = ("08", "57P")
 
 
 class PatientDatabase:
@@ -65,5 +66,5 @@ class PatientDatabase:
 
 
 def _is_away(error: psycopg.OperationalError) -> bool:
-    """Whether the database cannot be reached or is shutting down, not what it says of the work."""
-    return error.sqlstate is None or error.sqlstate.startswith(_SHUT_DOWN)
+    """Whether the database cannot be reached; otherwise it refuses the work."""
+    return error.sqlstate is None or error.sqlstate.startswith(_AWAY)

@@ -126,4 +126,6 @@ class Worker:
             for one in found:
                 how = "its worker is lost" if one.status == "doing" else f"its job is {one.status or 'gone'}"
                 marked = f"; {one.marked} rows are errors now" if one.marked else ""
-                log.warning("Range %d of run %d goes to another job: %s%s.", one.no, one.run, how, marked)
+                # A worker that was told to end leaves its ranges in order.
+                level = logging.WARNING if one.status == "doing" else logging.INFO
+                log.log(level, "Range %d of run %d goes to another job: %s%s.", one.no, one.run, how, marked)
