@@ -52,33 +52,38 @@ def _same(folder: str, other: str) -> bool:
     return os.path.realpath(folder) == os.path.realpath(other)
 
 
-def how_to_install(extra: str) -> str:
+def how_to_install(extra: str, *, newest: bool = False) -> str:
     """Return what the user does to install an extra of this project, as a sentence.
 
     Its packages are named instead of the extra, since these any index has, wherever this project came from.
+
+    Args:
+        extra: The extra.
+        newest: Whether what is installed of it is too old.
     """
     needed = [shlex.quote(requirement) for requirement in _requirements(extra)]
     environment = Path(sys.prefix)
     if environment.parent.name.startswith("archive-v"):
         # uvx: an environment in uv's cache, which is made anew from the options of the command.
-        return f"The user can add `{' '.join(f'--with {one}' for one in needed)}` to this server's uvx command."
-    return f"The user can run `{_installer(environment)} {' '.join(needed)}`."
+        options = " ".join([*(["--refresh"] if newest else []), *(f"--with {one}" for one in needed)])
+        return f"The user can add `{options}` to this server's uvx command."
+    return f"The user can run `{_installer(environment, newest=newest)} {' '.join(needed)}`."
 
 
-def _installer(environment: Path) -> str:
+def _installer(environment: Path, *, newest: bool) -> str:
     """The command that installs packages into the environment of this process."""
     import importlib.util
 
-    interpreter = shlex.quote(sys.executable)
+    interpreter, upgrade = shlex.quote(sys.executable), " --upgrade" if newest else ""
     if (environment / "pipx_metadata.json").exists() and shutil.which("pipx"):
-        return f"pipx inject {_PROJECT}"
+        return f"pipx inject{' --force' if newest else ''} {_PROJECT}"
     if importlib.util.find_spec("pip") is not None:
-        return f"{interpreter} -m pip install"
+        return f"{interpreter} -m pip install{upgrade}"
     # uv's own environments have no pip. It names itself to what it starts, which need not have it on its PATH.
     uv = "uv" if shutil.which("uv") else os.environ.get("UV", "")
     if uv:
-        return f"{shlex.quote(uv)} pip install --python {interpreter}"
-    return f"{interpreter} -m ensurepip && {interpreter} -m pip install"
+        return f"{shlex.quote(uv)} pip install{upgrade} --python {interpreter}"
+    return f"{interpreter} -m ensurepip && {interpreter} -m pip install{upgrade}"
 
 
 def _requirements(extra: str) -> list[str]:

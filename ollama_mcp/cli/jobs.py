@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 from typing import Any
 
 from ollama_mcp.cli.calling import call
@@ -12,6 +13,10 @@ from ollama_mcp.cli.options import cloud_key, load_from_options
 from ollama_mcp.cli.output import Output
 from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.server.app import OllamaServer
+from ollama_mcp.settings import Settings
+from ollama_mcp.store import Store
+from ollama_mcp.store.content import jobs_kept
+from ollama_mcp.work.progress import counted
 
 _ACTIONS = {"show": "status"}
 
@@ -30,11 +35,36 @@ def jobs(options: argparse.Namespace) -> int:
     if options.offset:
         arguments["offset"] = options.offset
     output = Output(options, spare=("seconds", "rate", "since"))
-    return output.result(call(options, "ollama_job", arguments))
+    # What it warns of is the error of this command.
+    logging.getLogger("ollama_mcp.server.durable_jobs").setLevel(logging.ERROR)
+    result = call(options, "ollama_job", arguments)
+    code = output.result(result)
+    if options.action == "list" and not result.is_error:
+        listed: dict[str, Any] = result.structured_content or {}
+        others = asyncio.run(_kept(load_from_options(options).settings)) - len(listed["jobs"])
+        if others > 0:
+            output.note(f"In the store: {counted(others, 'job')} of tokens or sessions, whose clients alone see them.")
+    return code
+
+
+async def _kept(settings: Settings) -> int:
+    """How many jobs the store has, whosever they are."""
+    store = Store.from_settings(settings)
+    try:
+        if not store.url and (store.path is None or not await asyncio.to_thread(store.path.exists)):
+            return 0
+        return await jobs_kept(store.database)
+    finally:
+        await store.aclose()
 
 
 def usage(options: argparse.Namespace) -> int:
-    """Print the calls and tokens of all time by model, as the resource ollama://usage has them."""
+    """Print the calls and tokens of all time by model, as the resource ollama://usage has them.
+
+    Raises:
+        DiskError: The database of the store cannot be used.
+        InvalidArgument: Its address is none, or what it needs is not installed.
+    """
     output, counted = Output(options), asyncio.run(_usage(options))
     if output.is_json:
         output.json(counted)
@@ -62,6 +92,9 @@ def _row(where: str, model: str, counts: dict[str, Any]) -> tuple[object, ...]:
 async def _usage(options: argparse.Namespace) -> dict[str, Any]:
     server = OllamaServer(load_from_options(options).settings, api_key=cloud_key())
     try:
+        if server.store.url:
+            # Counts that cannot be read are none to a status; here they are all that was asked for.
+            await server.store.database.run(lambda connection: None)
         (found,) = await server.read_resource("ollama://usage")
         return json.loads(found.content)
     finally:

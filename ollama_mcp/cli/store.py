@@ -44,7 +44,7 @@ def store(options: argparse.Namespace) -> int:
             output.json({"path": where, "bytes": size, "kept": [one._asdict() for one in held]})
             return 0
         print(f"{where} ({format_bytes(size)})")
-        rows = [(one.kind, one.number, format_bytes(one.size) if one.size else None) for one in held]
+        rows = [(one.kind, f"{one.number:,}", format_bytes(one.size) if one.size else None) for one in held]
         output.table(("kept", "number", "size"), rows)
         for file in kept.copies():
             print(f"Copy of an older version: {file} ({format_bytes(file.stat().st_size)})")

@@ -6,18 +6,14 @@ import argparse
 import asyncio
 from dataclasses import asdict
 
-from ollama_mcp.access import Access
 from ollama_mcp.cli.options import cloud_key, load_from_options
 from ollama_mcp.cli.output import Output
 from ollama_mcp.cli.progress_line import ProgressLine
-from ollama_mcp.errors import InternalError
 from ollama_mcp.hosts import HostPool
-from ollama_mcp.hosts.model_activity import ActiveCalls
 from ollama_mcp.settings import Settings
 from ollama_mcp.store import Store, Tuning
 from ollama_mcp.work.batch.tune import tune_model
-from ollama_mcp.work.call_context import CallContext
-from ollama_mcp.work.choosing import ModelHabits
+from ollama_mcp.work.own_context import own_context
 from ollama_mcp.work.parallel import described
 from ollama_mcp.work.progress import Progress
 
@@ -38,7 +34,7 @@ async def _measure(settings: Settings, name: str, output: Output) -> None:
     progress = Progress(line.show if line.visible and not output.is_quiet else None)
     hosts = HostPool(settings, api_key=cloud_key())
     try:
-        call = CallContext(settings, hosts, _no_access, store, progress, ActiveCalls(), ModelHabits())
+        call = own_context(settings, hosts, store, progress=progress)
         model, tuning = await tune_model(call, name)
     finally:
         line.clear()
@@ -59,7 +55,3 @@ async def _measure(settings: Settings, name: str, output: Output) -> None:
 def _table(tuning: Tuning) -> list[str]:
     rows = [f"{parallel:>18}  {rate:>10.1f}" for parallel, rate in tuning.steps.items()]
     return [f"{'requests at a time':>18}  {'requests/s':>10}", *rows]
-
-
-def _no_access() -> Access:
-    raise InternalError("Measuring reads no files.")

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ollama_mcp.cli.calling import call, named, piped_in
+from ollama_mcp.cli.options import load_from_options
 from ollama_mcp.cli.output import Output
 from ollama_mcp.errors import InvalidArgument
+from ollama_mcp.store import Store
 
 
 def batch(options: argparse.Namespace) -> int:
@@ -39,7 +41,13 @@ def batch(options: argparse.Namespace) -> int:
             arguments["questions"] = found if isinstance(found, list) else [found]
         if options.schema:
             arguments["format"] = json_or_file("--schema", options.schema)
-        return _show(options, "ollama_batch", arguments, files=given)
+        try:
+            return _show(options, "ollama_batch", arguments, files=given)
+        except KeyboardInterrupt:
+            # What was piped in is gone.
+            if piped is None and Store.from_settings(load_from_options(options).settings).persistent:
+                Output(options).note("The rows that are done are kept: the same command goes on with the rest.")
+            raise
 
 
 def decide(options: argparse.Namespace) -> int:

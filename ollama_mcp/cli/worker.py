@@ -10,15 +10,12 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from ollama_mcp.access import Access
 from ollama_mcp.cli.options import cloud_key, load_from_options
-from ollama_mcp.errors import InternalError, InvalidArgument
+from ollama_mcp.errors import InvalidArgument
 from ollama_mcp.hosts import open_pool
-from ollama_mcp.hosts.model_activity import ActiveCalls
 from ollama_mcp.store import Store
-from ollama_mcp.work.call_context import CallContext
-from ollama_mcp.work.choosing import ModelHabits
-from ollama_mcp.work.progress import Progress
+from ollama_mcp.store.database import require_postgres
+from ollama_mcp.work.own_context import own_context
 
 if TYPE_CHECKING:
     from ollama_mcp.server.observation import Observer
@@ -33,15 +30,21 @@ def worker(options: argparse.Namespace) -> int:
     """Work until a signal comes.
 
     Raises:
-        InvalidArgument: There is no store that could be shared.
+        InvalidArgument: There is no store that could be shared, or what it needs is not installed.
         DiskError: The database cannot be used, or has other tables.
     """
     settings = load_from_options(options).settings
-    if not settings.store.url or settings.read_only:
+    if not settings.store.url:
         raise InvalidArgument(
-            "A worker needs a store that servers share (store.url), and may not be read_only.",
+            "A worker needs a store that servers share (store.url).",
             next_step="Add --set store.url=postgresql://user@host/database, as the servers have it.",
         )
+    if settings.read_only:
+        raise InvalidArgument(
+            "A worker writes into the store, and read_only forbids that.",
+            next_step="Set read_only to false where workers run.",
+        )
+    require_postgres()
     line_format = "%(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr, format=line_format)
     if settings.log_format == "json":
@@ -68,8 +71,7 @@ async def _serve(settings: Settings, lanes: int | None) -> None:
         observer = open_observer(settings, store, hosts)
     try:
         await store.database.run(check_tables)
-        call = CallContext(settings, hosts, _no_access, store, Progress(None), ActiveCalls(), ModelHabits())
-        working = Worker(call, lanes, recorded=observer and observer.range_of)
+        working = Worker(own_context(settings, hosts, store), lanes, recorded=observer and observer.range_of)
         if observer is not None:
             observer.start()
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -93,7 +95,3 @@ async def _serve(settings: Settings, lanes: int | None) -> None:
             await observer.aclose()
         await hosts.aclose()
         await store.aclose()
-
-
-def _no_access() -> Access:
-    raise InternalError("A worker reads no files.")

@@ -1,4 +1,4 @@
-"""What the ranges of a worker share: its requests at a time, and turns of being alone in the process."""
+"""What the ranges of a worker share: its requests at a time, and the process, which one may need for itself."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class Lanes:
             return
 
 
-class Turns:
-    """Several share the process, or one has it alone; who wants to be alone comes before those that came later."""
+class ProcessLock:
+    """Several hold the process, or one alone; who waits to be alone comes before those that came later."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Condition()
@@ -65,8 +65,8 @@ class Turns:
         self._alone = False
 
     @asynccontextmanager
-    async def turn(self, *, alone: bool) -> AsyncGenerator[None]:
-        """Hold a turn."""
+    async def hold(self, *, alone: bool) -> AsyncGenerator[None]:
+        """Hold it with others, or alone."""
         async with self._changed:
             self._waiting += alone
             try:

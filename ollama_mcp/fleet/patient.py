@@ -19,6 +19,8 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
+# Connection exceptions, also those of a pooler, and a server that is shutting down.
+_AWAY = ("08", "57P")
 
 
 class PatientDatabase:
@@ -48,7 +50,8 @@ class PatientDatabase:
             except DiskError as error:
                 if not isinstance(error.__cause__, psycopg.OperationalError):
                     raise
-                if not self._warned:
+                # That it is away is told by what shares the hosts, which asks it every two seconds.
+                if not self._warned and not _is_away(error.__cause__):
                     self._warned = True
                     log.warning("%s What is at work waits for it. %s", error.message, error.next_step or "")
                 self._on_wait(error)
@@ -60,3 +63,8 @@ class PatientDatabase:
     async def run_or_default(self, work: Callable[[Connection], T], default: T) -> T:
         """See `Database`."""
         return await self._database.run_or_default(work, default)
+
+
+def _is_away(error: psycopg.OperationalError) -> bool:
+    """Whether the database cannot be reached; otherwise it refuses the work."""
+    return error.sqlstate is None or error.sqlstate.startswith(_AWAY)

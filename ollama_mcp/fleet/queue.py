@@ -34,14 +34,7 @@ _NOT_FETCHED = """UPDATE procrastinate_jobs SET status = 'todo'
     WHERE worker_id = %(worker_id)s AND status = 'doing' AND NOT abort_requested
     AND NOT id = ANY(%(at_work)s::bigint[])"""
 _LISTEN_SECONDS = 5.0
-_CONNECTION: dict[str, Any] = {
-    "prepare_threshold": None,
-    "connect_timeout": 5,
-    "application_name": "ollama-mcp-server worker",
-    "keepalives_idle": 5,
-    "keepalives_interval": 3,
-    "keepalives_count": 3,
-}
+_APPLICATION = "ollama-mcp-server worker"
 
 
 class _Pool(AsyncConnectionPool):
@@ -94,8 +87,9 @@ class QueueConnector(PsycopgConnector):
         """Pass on what the database tells, on a connection of its own; for as long as it is away, nothing is told."""
         while True:
             try:
+                options = options_of(self.listen_url, _APPLICATION)
                 async with await psycopg.AsyncConnection.connect(
-                    self.listen_url, autocommit=True, **_CONNECTION
+                    "", autocommit=True, prepare_threshold=None, **options
                 ) as connection:
                     for channel in channels:
                         await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
@@ -144,10 +138,14 @@ def queue_connector(url: str, listen_url: str, at_work: set[int], stopping: asyn
     Raises:
         InvalidArgument: An address is none.
     """
-    # The library's own error would repeat it.
-    options_of(listen_url or url)
-    pool: dict[str, Any] = {"conninfo": url, "kwargs": _CONNECTION, "timeout": _POOL_SECONDS}
-    pool["reconnect_timeout"] = _RECONNECT_SECONDS
-    connector = QueueConnector(pool_factory=_Pool, min_size=1, max_size=4, **pool)
+    connector = QueueConnector(
+        pool_factory=_Pool,
+        # Prepared statements would be another connection's behind a pooler.
+        kwargs={**options_of(url, _APPLICATION), "prepare_threshold": None},
+        min_size=1,
+        max_size=4,
+        timeout=_POOL_SECONDS,
+        reconnect_timeout=_RECONNECT_SECONDS,
+    )
     connector.listen_url, connector.at_work, connector.stopping = listen_url or url, at_work, stopping
     return connector

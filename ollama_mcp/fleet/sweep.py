@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # After so many deaths a range is worked on row by row and alone in its process, so that the next death tells the row.
 ALONE = 2
+# After so many the row that was asked alone is an error, and after so many all that are left.
 _MARKED = 3
 _GIVEN_UP = 10
 

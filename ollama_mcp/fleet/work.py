@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ollama_mcp import __version__
 from ollama_mcp.errors import InternalError, OllamaMCPError
 from ollama_mcp.fleet import tables
-from ollama_mcp.fleet.lanes import Lanes, SharedProcessor, Turns
+from ollama_mcp.fleet.lanes import Lanes, ProcessLock, SharedProcessor
 from ollama_mcp.fleet.patient import PatientDatabase
 from ollama_mcp.fleet.ranges import RangeRun, RangeSource, RunTask, decode_rows, reason_of
 from ollama_mcp.fleet.sweep import ALONE
@@ -38,11 +38,14 @@ log = logging.getLogger(__name__)
 _REPLACED = "The same call processes all rows again with the current model."
 # Two share the lanes, so that none is idle while the last rows of a range are worked on.
 RANGES = 2
+# Processors that are kept for further ranges of their runs.
 _MOST_RUNS = 8
 _LONGEST_DELAY = 30.0
+# How long a range that only a worker of another version may do is left to such a one.
 _OTHERS_SECONDS = 2.0
 # About five minutes in which no row of a range found a host.
 _MOST_RETURNS = 14
+# The tokens of the range that a task works on.
 _SPENT: ContextVar[list[int] | None] = ContextVar("spent", default=None)
 
 # Around the work on a range: given whose batch it is, so that what it exchanges with hosts is theirs in the ledger.
@@ -69,7 +72,8 @@ class RangeWorker:
         self.at_work: set[int] = set()
         self._call = _with_parallel(call, lanes)
         self._database = PatientDatabase(call.store.database)
-        self._turns = Turns()
+        self._refused: set[str] = set()
+        self._process = ProcessLock()
         self._processors: dict[tuple[int, str], asyncio.Future[RowProcessor]] = {}
         usage = call.store.usage
         usage.listener = partial(_spend, usage.listener)
@@ -80,7 +84,7 @@ class RangeWorker:
         try:
             part = await self._database.run(partial(tables.take, run=run, no=no, job=job))
             if part is not None:
-                async with self._turns.turn(alone=part.deaths >= ALONE):
+                async with self._process.hold(alone=part.deaths >= ALONE):
                     await self._work(part)
         except CheckpointLost:
             log.info("Range %d of run %d is no longer this worker's.", no, run)
@@ -90,11 +94,13 @@ class RangeWorker:
     async def _work(self, part: Range) -> None:
         CURRENT_CALL.set(CallScope(bulk=True))
         if (version := RunTask.version_of(part.task)) != __version__:
-            log.warning(
-                "Range %d of run %d goes back: its server is of version %s and this worker of %s, which may make other "
-                "rows of it. Install one version everywhere.",
-                *(part.no, part.run, version or "an earlier one", __version__),
-            )
+            if version not in self._refused:
+                self._refused.add(version)
+                log.warning(
+                    "Rows of servers of %s go back: this worker is of version %s, and might make other rows of them. "
+                    "Install one version everywhere.",
+                    *(f"version {version}" if version else "an earlier version", __version__),
+                )
             await self._give_back(part, _OTHERS_SECONDS)
             return
         try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from procrastinate import App, JobContext
 
 from ollama_mcp.errors import DiskError
+from ollama_mcp.fleet.patient import RETRY_SECONDS
 from ollama_mcp.fleet.queue import queue_connector
 from ollama_mcp.fleet.sweep import sweep
 from ollama_mcp.fleet.tables import QUEUE, TASK
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 1.0
+# How soon a job or a cancel is found where no notification comes.
 _POLL_SECONDS = 1.0
+# Signs of life in the time after which a worker is lost.
 _BEATS = 5
-_RETRY_SECONDS = 1.0
 # What has begun may end before this: the queue shows no sign of life any more once its own loop ends.
 _DRAIN_SECONDS = 3.5
 _ABORT_SECONDS = 0.7
+# The library's own way to forget workers that died, which is left to the sweep.
 _NEVER_SECONDS = 86_400.0
 
 
@@ -112,7 +115,7 @@ class Worker:
                     )
             except Exception as error:
                 log.warning("The queue's loop ended and starts again: %s", error.__cause__ or error)
-            await asyncio.sleep(_RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _sweep(self) -> None:
         """Take over what dead workers left."""
@@ -131,4 +134,6 @@ class Worker:
             for one in found:
                 how = "its worker is lost" if one.status == "doing" else f"its job is {one.status or 'gone'}"
                 marked = f"; {one.marked} rows are errors now" if one.marked else ""
-                log.warning("Range %d of run %d goes to another job: %s%s.", one.no, one.run, how, marked)
+                # A worker that was told to end leaves its ranges in order.
+                level = logging.WARNING if one.status == "doing" else logging.INFO
+                log.log(level, "Range %d of run %d goes to another job: %s%s.", one.no, one.run, how, marked)

@@ -8,10 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-from ollama_mcp.errors import InternalError
-
 if TYPE_CHECKING:
-    from ollama_mcp.access import Access
     from ollama_mcp.server.app import OllamaServer
 
 log = logging.getLogger(__name__)
@@ -57,16 +54,13 @@ async def _begin(stop: asyncio.Event) -> None:
 
 
 async def _work_on_rows(server: OllamaServer, stop: asyncio.Event) -> None:
-    from ollama_mcp.work.call_context import CallContext
-    from ollama_mcp.work.choosing import ModelHabits
-    from ollama_mcp.work.progress import Progress
+    from ollama_mcp.work.own_context import own_context
 
     await _begin(stop)
     if not stop.is_set():
         # In a thread: the queue's library takes a third of a second to load.
         serve_ranges = await asyncio.to_thread(_load)
-        settings, habits = server.ollama_settings, ModelHabits()
-        call = CallContext(settings, server.hosts, _no_access, server.store, Progress(None), server.in_use, habits)
+        call = own_context(server.ollama_settings, server.hosts, server.store, in_use=server.in_use)
         await serve_ranges(call, stop, server.observer and server.observer.range_of)
 
 
@@ -74,7 +68,3 @@ def _load() -> Callable[..., Awaitable[None]]:
     from ollama_mcp.fleet.serving import serve_ranges
 
     return serve_ranges
-
-
-def _no_access() -> Access:
-    raise InternalError("A worker reads no files.")

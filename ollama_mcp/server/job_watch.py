@@ -73,7 +73,8 @@ async def _settle_one(jobs: Jobs, leases: Leases, auth: Authenticator | None, se
         current = CURRENT_PRINCIPAL.set(principal)
         try:
             if await settle(job):
-                log.warning("Job %s goes on here, or has ended: the server that worked on it is gone.", job.id)
+                done = "goes on here" if job.resumes and not job.cancel else "is ended here"
+                log.warning("Job %s %s: the server that worked on it is gone.", job.id, done)
                 return True
         finally:
             CURRENT_PRINCIPAL.reset(current)

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from ollama_mcp._command import how_to_install
 from ollama_mcp.api.admission import MODEL_PATHS
 from ollama_mcp.server.transports.asgi import Receive, Refused, Scope, Send, send_text
 from ollama_mcp.server.transports.origin import is_loopback
@@ -56,7 +57,7 @@ class Metrics:
         except ImportError:
             raise SettingsError(
                 "setting metrics needs prometheus-client, which is not installed.",
-                next_step="Install the extra: pip install 'ollama-mcp-server[metrics]'.",
+                next_step=how_to_install("metrics"),
             ) from None
         self._port = port
         self._server: WSGIServer | None = None

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from ollama_mcp.errors import InvalidArgument
+from ollama_mcp.store.database import require_postgres
 
 if TYPE_CHECKING:
     from ollama_mcp.hosts import HostPool
@@ -19,13 +20,16 @@ def workers_of(settings: Settings, store: Store) -> Callable[[], Workers] | None
     """Returns the processes that take rows of batches; None where the store is one process's own.
 
     Raises:
-        InvalidArgument: This server is to be one of them, and has no store that could be shared.
+        InvalidArgument: This server is to be one of them, and has no store that could be shared, or lacks what that
+            needs.
     """
-    if settings.fleet.work and not store.url:
-        raise InvalidArgument(
-            "fleet.work needs a store that servers share (store.url), and may not be read_only.",
-            next_step="Set store.url to postgresql://user@host/database, or fleet.work to false.",
-        )
+    if settings.fleet.work:
+        if not store.url:
+            raise InvalidArgument(
+                "fleet.work needs a store that servers share (store.url), and may not be read_only.",
+                next_step="Set store.url to postgresql://user@host/database, or fleet.work to false.",
+            )
+        require_postgres()
 
     def found() -> Workers:
         from ollama_mcp.fleet.feeder import FleetOfWorkers

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ollama_mcp import __version__
+from ollama_mcp._command import how_to_install
 from ollama_mcp.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Tracing:
         except ImportError:
             raise SettingsError(
                 "setting tracing needs the OpenTelemetry SDK, which is not installed.",
-                next_step="Install the extra: pip install 'ollama-mcp-server[otel]'.",
+                next_step=how_to_install("otel"),
             ) from None
         resource = Resource({SERVICE_NAME: "ollama-mcp-server"}).merge(OTELResourceDetector().detect())
         # At the end of the process its own hook would wait for a collector that does not answer.

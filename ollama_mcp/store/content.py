@@ -73,6 +73,15 @@ def keys_at_workers(connection: Connection) -> frozenset[str]:
     return frozenset(key for (key,) in connection.execute(_AT_WORKERS).fetchall())
 
 
+async def jobs_kept(database: Database) -> int:
+    """How many jobs a store has, whosever they are.
+
+    Raises:
+        DiskError: The store cannot be used.
+    """
+    return await database.run(lambda connection: connection.execute("SELECT count(*) FROM jobs").fetchone()[0])
+
+
 async def purge_jobs(database: Database) -> int:
     """Delete the jobs that nobody works on; returns how many.
 

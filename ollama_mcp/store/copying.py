@@ -175,13 +175,14 @@ class _Copying:
             if key in running:
                 left += 1
                 continue
+            is_new = self._write(partial(_is_new, key=key))
             opened = self._write(partial(open_run, key=key, total=total, metadata=json.loads(about)))
             query = "SELECT row, record, error FROM records WHERE run = ? ORDER BY row"
             for page in self._pages(query, number):
                 rows = [RowResult(row, record, bool(error)) for row, record, error in page]
                 new, recovered = self._write(partial(save_rows, run=opened[0], rows=rows))
                 self._add("rows of batches", len(new) + recovered)
-            self._add("batches", 1)
+            self._add("batches", int(is_new))
         return left
 
     def _copy_jobs(self) -> None:
@@ -216,6 +217,10 @@ class _Copying:
 
 def _each(target: Connection, statement: str, rows: list[Any]) -> list[int]:
     return target.execute_each(statement, rows)
+
+
+def _is_new(target: Connection, key: str) -> bool:
+    return target.execute("SELECT 1 FROM runs WHERE key = ?", (key,)).fetchone() is None
 
 
 def _put_jobs(target: Connection, rows: list[Any]) -> int:

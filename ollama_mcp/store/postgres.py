@@ -44,7 +44,6 @@ log = logging.getLogger(__name__)
 # A server that vanished without a word is given up after a quarter of a minute, not after the system's two hours.
 _OPTIONS: dict[str, Any] = {
     "connect_timeout": 5,
-    "application_name": "ollama-mcp-server",
     "keepalives_idle": 5,
     "keepalives_interval": 3,
     "keepalives_count": 3,
@@ -162,7 +161,7 @@ class PostgresEngine:
             self._away_until = time.monotonic() + _AWAY_SECONDS
             if not self._warned:
                 self._warned = True
-                log.warning("%s Until then, counts and estimates wait to be written.", error)
+                log.warning("%s Until then, what needs it waits or fails.", error)
             return default
 
     def close(self) -> None:
@@ -232,8 +231,8 @@ def connect(url: str) -> psycopg.Connection[tuple[Any, ...]]:
     return connection
 
 
-def options_of(url: str) -> dict[str, Any]:
-    """The options of a connection to an address.
+def options_of(url: str, application: str = "ollama-mcp-server") -> dict[str, Any]:
+    """The options of a connection to an address; `application` is who it is that PostgreSQL shows.
 
     Raises:
         InvalidArgument: The address is none.
@@ -243,7 +242,7 @@ def options_of(url: str) -> dict[str, Any]:
         # A password that is not escaped goes on in the host, the port or the name, of which errors would tell.
         if all(re.fullmatch(pattern, str(given.get(name, ""))) for name, pattern in _PLAUSIBLE.items()):
             # What the address says itself has precedence.
-            return _OPTIONS | given
+            return _OPTIONS | {"application_name": application} | given
     # Without the cause, which repeats the address.
     raise InvalidArgument(
         f"store.url is not the address of a PostgreSQL database: {shown(url)}.",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, LiteralString, cast
 
 from ollama_mcp._command import command, how_to_install
-from ollama_mcp.errors import DiskError, InvalidArgument
+from ollama_mcp.errors import DiskError
 
 if TYPE_CHECKING:
     import psycopg
@@ -23,7 +23,6 @@ def upgrade_queue(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
 
     Raises:
         DiskError: They are of a newer version.
-        InvalidArgument: The package is not installed.
     """
     known, steps = queue_version(connection), _migrations()
     newest = steps[-1].stem
@@ -47,7 +46,6 @@ def check_queue(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
 
     Raises:
         DiskError: They are of another version.
-        InvalidArgument: The package is not installed.
     """
     known, newest = queue_version(connection), _migrations()[-1].stem
     if known < newest:
@@ -58,7 +56,7 @@ def check_queue(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
     if known > newest:
         raise DiskError(
             f"The queue's tables are of version {known}; procrastinate here knows {newest}.",
-            next_step="Update this installation: pip install -U 'ollama-mcp-server[fleet]'.",
+            next_step=how_to_install("fleet", newest=True),
         )
 
 
@@ -66,11 +64,7 @@ def check_queue(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
 def _folder() -> Path:
     # Its SQL is read without importing it, which takes a third of a second.
     found = find_spec("procrastinate")
-    if found is None or not found.submodule_search_locations:
-        raise InvalidArgument(
-            "store.url names a PostgreSQL database, and the queue's package is not installed.",
-            next_step=how_to_install("fleet"),
-        )
+    assert found is not None and found.submodule_search_locations
     return Path(found.submodule_search_locations[0]) / "sql"
 
 

@@ -52,7 +52,7 @@ class Progress:
         self.model = self.job = ""
         self.run = 0
         self.queued: Callable[[], str] | None = None
-        self._first = (0.0, 0.0)
+        self._first: tuple[float, float] | None = None
 
     @asynccontextmanager
     async def phase(self, text: str) -> AsyncGenerator[None]:
@@ -75,7 +75,12 @@ class Progress:
         return self._phase(time.monotonic() - self._since)
 
     def pace(self) -> tuple[float, float | None]:
-        """Units per second since the first was done, 0 where it cannot be told yet, and the seconds left at that."""
+        """Units per second since the first was done, and the seconds left at that; 0 where it cannot be told.
+
+        What another process does, or did, is not measured here.
+        """
+        if self._first is None:
+            return 0.0, None
         began, first = self._first
         rate = (self.done - first) / max(time.monotonic() - began, 1e-3)
         if rate <= 0:

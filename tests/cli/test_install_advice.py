@@ -14,7 +14,7 @@ import pytest
 from ollama_mcp._command import how_to_install
 from tests.packaging.conftest import ROOT, path_with_uv
 
-EXTRAS = ["docs", "heic", "search", "rank"]
+EXTRAS = ["docs", "fleet", "heic", "metrics", "otel", "rank", "search"]
 ASK = "from ollama_mcp._command import how_to_install; print(how_to_install('docs'))"
 IMPORT = "import pypdf, docx, selectolax"
 

@@ -38,7 +38,7 @@ async def test_without_tables_it_says_how_they_are_made(database_server: Postgre
 async def test_tables_of_another_version_are_refused(database_server: Postgres) -> None:
     url = database_server.url()
     query(url, "UPDATE meta SET value = '99.99.99_01_later' WHERE name = 'queue'")
-    assert "pip install -U" in await refused(url)
+    assert "pip install --upgrade" in await refused(url)
     query(url, "DELETE FROM meta WHERE name = 'queue'")
     assert "store upgrade" in await refused(url)
     query(url, "UPDATE meta SET value = '99.99' WHERE name = 'version'")

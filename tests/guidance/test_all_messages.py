@@ -32,7 +32,7 @@ HOLE = "\0"
 BESIDE = {"truncate", "shift", "logprobs", "top_logprobs"}
 # Commands and options of other programs that texts name.
 OF_OLLAMA = {"pull", "serve", "signin"}
-OF_OTHERS = {"--with", "--python", "--header", "--data-binary"}
+OF_OTHERS = {"--with", "--python", "--upgrade", "--force", "--header", "--data-binary"}
 # Descriptions and comments on code speak of the program by its name; what a user is told to run does not.
 BY_NAME = {
     "ollama_mcp/settings/access.py",

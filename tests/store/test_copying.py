@@ -97,7 +97,7 @@ async def test_everything_comes_once_however_often_it_is_copied(place: Place) ->
         batches_left=1,
     )
     again = copied(place).counts
-    assert {kind: number for kind, number in again.items() if number} == {"batches": 1}
+    assert not any(again.values())
     async with opened(place) as store:
         batch = await begun(store, "a")
         assert (batch.total, batch.done, batch.failed) == (900, 700, 1)

@@ -189,10 +189,11 @@ async def test_nobody_listens_there(tmp_path: Path) -> None:
     assert "does not answer" in error.message and "SECRET" not in str(error)
 
 
+@pytest.mark.parametrize("library", ["psycopg", "procrastinate"])
 async def test_a_missing_library_is_told_with_the_extra_that_brings_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    library: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "psycopg", None)
+    monkeypatch.setitem(sys.modules, library, None)
     async with opened(tmp_path / "s.sqlite3", url="postgresql://h/d") as store:
         with pytest.raises(InvalidArgument, match="extra `fleet`") as caught:
             await begun(store)

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ollama_mcp.cli.doctor.check import Check
-from ollama_mcp.errors import InternalError, ModelNotFound, OllamaMCPError
+from ollama_mcp.errors import ModelNotFound, OllamaMCPError
 from ollama_mcp.formats.model_names import same_model
-from ollama_mcp.hosts.model_activity import ActiveCalls
 from ollama_mcp.server.transports.origin import is_loopback
-from ollama_mcp.work.call_context import CallContext
-from ollama_mcp.work.choosing import GIGABYTE, SUGGESTED, ModelHabits, choose
-from ollama_mcp.work.progress import Progress, counted
+from ollama_mcp.work.choosing import GIGABYTE, SUGGESTED, choose
+from ollama_mcp.work.own_context import own_context
+from ollama_mcp.work.progress import counted
 
 if TYPE_CHECKING:
-    from ollama_mcp.access import Access
     from ollama_mcp.api import ModelSummary
     from ollama_mcp.hosts import HostPool
     from ollama_mcp.settings import Settings
@@ -47,7 +45,7 @@ async def check_models(settings: Settings, hosts: HostPool, store: Store) -> Asy
     missing = _missing_defaults(settings.defaults, installed)
     for setting, name in missing:
         yield Check("default", f"{setting} is {name}, which is not installed", "broken", f"`ollama pull {name}`")
-    call = CallContext(settings, hosts, _no_access, store, Progress(None), ActiveCalls(), ModelHabits())
+    call = own_context(settings, hosts, store)
     try:
         choice = await choose(call, "", "chat")
     except ModelNotFound as error:
@@ -123,7 +121,3 @@ async def _check_answer(hosts: HostPool, model: str, keep_alive: float | str | N
         return
     fix = "A smaller model, or a shorter context, would fit."
     yield Check("gpu", f"{share} % of {model} is on a GPU, so it is slower than it could be", "warning", fix)
-
-
-def _no_access() -> Access:
-    raise InternalError("doctor reads no files for a model.")

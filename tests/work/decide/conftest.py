@@ -8,34 +8,19 @@ from typing import Any
 
 import pytest
 
-from ollama_mcp.access import Access
 from ollama_mcp.hosts import HostPool
-from ollama_mcp.hosts.model_activity import ActiveCalls
 from ollama_mcp.settings import Settings
 from ollama_mcp.simulator import Simulator
 from ollama_mcp.store import Store
 from ollama_mcp.work.call_context import CallContext
-from ollama_mcp.work.choosing import ModelHabits
-from ollama_mcp.work.progress import Progress
-
-
-def _no_access() -> Access:
-    raise AssertionError("nothing here reads files")
+from ollama_mcp.work.own_context import own_context
 
 
 @asynccontextmanager
 async def call_context(simulator: Simulator, **more: Any) -> AsyncGenerator[CallContext]:
     """A call context whose Ollama is the simulator; further keywords are settings."""
     settings = Settings.model_validate({"host": simulator.url, "store": {"path": ":memory:"}, **more})
-    call = CallContext(
-        settings,
-        HostPool(settings),
-        _no_access,
-        Store.from_settings(settings),
-        Progress(None),
-        ActiveCalls(),
-        ModelHabits(),
-    )
+    call = own_context(settings, HostPool(settings), Store.from_settings(settings))
     try:
         yield call
     finally:
