@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from ollama_mcp import __version__
 from ollama_mcp.errors import InternalError, OllamaMCPError
 from ollama_mcp.fleet import tables
+from ollama_mcp.fleet.sweep import ALONE
 from ollama_mcp.store.batches import BatchRun, RowResult
 from ollama_mcp.work.batch.rows import InputRow
 from ollama_mcp.work.batch.spec import BatchSpec
@@ -32,6 +35,8 @@ _DECISIVE: dict[str, Any] = {
     "limits": {"num_ctx", "prompt_bytes", "questions", "embed_chunk"},
     "policy": {"num_ctx", "num_predict"},
 }
+# So many rows share a write, or those of so many seconds.
+_GROUP_ROWS, _GROUP_SECONDS = 32, 0.1
 _OWN = ("input", "output", "overwrite", "limit", "chunk_chars", "cascade", "suffixes")
 
 
@@ -126,7 +131,9 @@ class RangeSource:
 
 
 class RangeRun(BatchRun):
-    """The checkpoint of a range: what is saved is saved under its fence.
+    """The checkpoint of a range: what is saved is saved under its fence, many rows at a time.
+
+    A worker that took no other row until one is kept would write each few of them, and the store has many workers.
 
     Args:
         database: The database.
@@ -136,23 +143,69 @@ class RangeRun(BatchRun):
 
     def __init__(self, database: PatientDatabase, part: Range, numbers: Collection[int]) -> None:
         super().__init__(cast("Database", database), "", part.run, None, {}, 0, 0)
-        self._part, self._numbers = part, frozenset(numbers)
-        self._retried = self._numbers.difference(part.marked)
+        self._part = part
+        self._retried = frozenset(numbers).difference(part.marked)
+        self._missing = frozenset(numbers).difference(part.known)
+        # One that workers died of is worked on row by row, and so it is kept.
+        self._group = 0 if part.deaths >= ALONE else _GROUP_ROWS
+        self._unsaved = 0
+        self._is_due = asyncio.Event()
+        self._failure: BaseException | None = None
+
+    async def save(self, index: int, record: bytes, *, error: bool) -> None:
+        """Have the outcome of a row saved within a moment; `settled` waits for it.
+
+        Raises:
+            DiskError: A row before could not be saved.
+        """
+        if self._failure is not None:
+            raise self._failure
+        saved = self._enqueued(index, record, error)
+        saved.add_done_callback(self._look_at)
+        self._unsaved += 1
+        if len(self._waiting) >= self._group:
+            self._is_due.set()
+        # What is not saved yet is asked again where its worker dies: no more than this, and one for each task.
+        if self._unsaved > self._group:
+            await saved
 
     async def failures(self, *, after: int = -1, count: int = 10_000) -> list[int]:
         """Those of its own rows that failed and may be tried again; see `BatchRun`."""
+        await self.settled()
         found = await super().failures(after=max(after, self._part.first - 1), count=count)
         return [row for row in found if row in self._retried]
 
-    async def missing_rows(self) -> list[int]:
-        """Its rows that have no record."""
-        missing = await self.missing(self._part.first, self._part.last)
-        return [row for row in missing if row in self._numbers]
+    @property
+    def to_do(self) -> int:
+        """How many of its rows had no record when it was taken; nobody else writes any meanwhile."""
+        return len(self._missing)
+
+    async def missing(self, first: int, last: int) -> list[int]:
+        """Those of its rows that had no record when it was taken; see `BatchRun`."""
+        return [row for row in range(first, last + 1) if row in self._missing]
 
     async def settled(self) -> None:
-        """Wait until nothing is being written."""
-        if self._writer is not None:
-            await self._writer
+        """Wait until all rows are saved.
+
+        Raises:
+            DiskError: Some could not be.
+        """
+        while self._writer is not None and not self._writer.done():
+            self._is_due.set()
+            await asyncio.wait({self._writer})
+        if self._failure is not None:
+            raise self._failure
+
+    async def _gather(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GROUP_SECONDS):
+                await self._is_due.wait()
+        self._is_due.clear()
+
+    def _look_at(self, saved: asyncio.Future[None]) -> None:
+        self._unsaved -= 1
+        if not saved.cancelled() and (failure := saved.exception()) is not None:
+            self._failure = failure
 
     def _saved(self, connection: Connection, rows: list[RowResult]) -> tuple[list[RowResult], int]:
         return tables.save(connection, self._part.mine, rows)

@@ -44,8 +44,10 @@ _STATUS = f"""SELECT state, reason,
      ::bigint[] FROM ranges WHERE run = fleet_runs.run),
     (SELECT array_agg(size / greatest(seconds, 0.01)) FROM
      (SELECT size, seconds FROM ranges WHERE run = fleet_runs.run AND done ORDER BY no DESC LIMIT {_PACES}) AS last),
-    (SELECT coalesce(max(size), 0) FROM ranges WHERE run = fleet_runs.run AND done)
+    (SELECT coalesce(max(size), 0) FROM ranges WHERE run = fleet_runs.run AND done),
+    (SELECT coalesce(sum(size - kept), 0)::bigint FROM ranges WHERE run = fleet_runs.run AND NOT done)
     FROM fleet_runs WHERE run = ?"""
+_IN = "= ANY(?::bigint[])"
 _NEXT_TURN = f"""SELECT coalesce(min(-priority), 0) FROM procrastinate_jobs
     WHERE queue_name = '{QUEUE}' AND status IN ('todo', 'doing')"""
 _ALIVE = "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - make_interval(secs => ?)"
@@ -71,6 +73,7 @@ class Status(NamedTuple):
         spent: Tokens of all answers.
         paces: Rows a second of the ranges that were done last.
         largest: Rows of the largest range that is done.
+        rows_left: Rows that are given out and not kept yet.
     """
 
     state: str
@@ -82,6 +85,7 @@ class Status(NamedTuple):
     spent: int = 0
     paces: tuple[float, ...] = ()
     largest: int = 0
+    rows_left: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ class Range:
         returns: How often it was given back since a row of it was kept.
         marked: Rows that are errors since workers died of them, and are not tried again.
         task: What is done with each row, encoded.
+        known: Rows from the first to the last that have a record.
     """
 
     run: int
@@ -111,6 +116,7 @@ class Range:
     returns: int
     marked: list[int]
     task: str
+    known: list[int]
 
     @property
     def mine(self) -> tuple[int, int, int]:
@@ -146,9 +152,9 @@ def status(connection: Connection, run: int) -> Status:
     found = connection.execute(_STATUS, (run,)).fetchone()
     if found is None:
         return Status("")
-    state, reason, unfinished, sums, paces, largest = found
+    state, reason, unfinished, sums, paces, largest, left = found
     kept, read, written, spent = sums
-    return Status(state, reason, unfinished, kept, read, written, spent, tuple(map(float, paces or ())), largest)
+    return Status(state, reason, unfinished, kept, read, written, spent, tuple(map(float, paces or ())), largest, left)
 
 
 def feed(
@@ -205,7 +211,9 @@ def forget(connection: Connection, run: int) -> list[str]:
 def take(connection: Connection, run: int, no: int, job: int) -> Range | None:
     """The range of a job; None where it is another's, done, or its run has ended."""
     found = connection.execute(
-        "SELECT first, last, rows, deaths, returns, marked, task FROM ranges JOIN fleet_runs USING (run) "
+        "SELECT first, last, rows, deaths, returns, marked, task, "
+        "ARRAY(SELECT row FROM records AS k WHERE k.run = ranges.run AND k.row BETWEEN first AND last) "
+        "FROM ranges JOIN fleet_runs USING (run) "
         f"WHERE run = ? AND no = ? AND job = ? AND NOT done AND state = ? AND {_IS_KEPT}",
         (run, no, job, _RUNNING, run),
     ).fetchone()
@@ -273,8 +281,11 @@ def finish(
         RangeLost: It is another's.
     """
     connection.execute(_IMPATIENT)
-    count = "SELECT count(*) FROM records WHERE run = ? AND row = ANY(?::bigint[])"
-    complete = connection.execute(count, (mine[0], numbers)).fetchone()[0] == len(numbers)
+    first, last = numbers[0], numbers[-1]
+    # Without gaps, as nearly always, they are counted in one pass.
+    which, given = ("BETWEEN ? AND ?", (first, last)) if last - first < len(numbers) else (_IN, (numbers,))
+    count = f"SELECT count(*) FROM records WHERE run = ? AND row {which}"
+    complete = connection.execute(count, (mine[0], *given)).fetchone()[0] == len(numbers)
     what = "read = read + ?, written = written + ?, spent = spent + ?"
     if complete:
         what += ", done = TRUE, rows = NULL, notes = ?, seconds = ?"

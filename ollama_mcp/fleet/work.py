@@ -122,18 +122,23 @@ class RangeWorker:
         inner = await self._processor(call, part, task, source)
         watch = ModelWatch(call, inner.model, task.digest, _REPLACED)
         await watch.check()
-        missing = await checkpoint.missing_rows()
-        progress = BatchProgress(len(rows), len(rows) - len(missing), last=part.last)
+        progress = BatchProgress(len(rows), len(rows) - checkpoint.to_do, last=part.last)
         before = None
         if part.deaths >= ALONE:
             before, call = partial(self._place, part), _with_parallel(call, 1)
         processor = SharedProcessor(inner, self.lanes, before)
         await self._database.run(partial(tables.set_out, mine=part.mine))
         with call.in_use.track(inner.model):
-            await work_on_rows(call, processor, source, checkpoint, progress, watch, task.digest)
+            try:
+                await work_on_rows(call, processor, source, checkpoint, progress, watch, task.digest)
+            except OllamaMCPError:
+                # What was answered is kept while the range is still this worker's.
+                await checkpoint.settled()
+                raise
+            await checkpoint.settled()
         counts = progress.prompt_tokens, progress.tokens, sum(_SPENT.get() or ())
         # Of all its rows, with its part of the lanes: what the queue and the store take says nothing of rows.
-        seconds = processor.busy * RANGES / self.lanes.number * len(rows) / max(1, len(missing))
+        seconds = processor.busy * RANGES / self.lanes.number * len(rows) / max(1, checkpoint.to_do)
         notes = json.dumps(list(inner.notes))
         finish = partial(tables.finish, mine=part.mine, numbers=numbers, counts=counts, seconds=seconds, notes=notes)
         if not await self._database.run(finish):
