@@ -7,6 +7,7 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from ollama_mcp import __version__
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from ollama_mcp.fleet.tables import Range
     from ollama_mcp.settings import Settings
     from ollama_mcp.store.database import Database
-    from ollama_mcp.store.sql import Connection
     from ollama_mcp.work.batch.elsewhere import RowsToDo
 
 # With the model and its digest they make the same row of the same input on any machine.
@@ -148,9 +148,10 @@ class RangeRun(BatchRun):
         self._missing = frozenset(numbers).difference(part.known)
         # One that workers died of is worked on row by row, and so it is kept.
         self._group = 0 if part.deaths >= ALONE else _GROUP_ROWS
-        self._unsaved = 0
-        self._is_due = asyncio.Event()
-        self._failure: BaseException | None = None
+        self._rows: list[RowResult] = []
+        self._writing = 0
+        self._is_due, self._is_written = asyncio.Event(), asyncio.Event()
+        self._failure: Exception | None = None
 
     async def save(self, index: int, record: bytes, *, error: bool) -> None:
         """Have the outcome of a row saved within a moment; `settled` waits for it.
@@ -158,16 +159,17 @@ class RangeRun(BatchRun):
         Raises:
             DiskError: A row before could not be saved.
         """
-        if self._failure is not None:
-            raise self._failure
-        saved = self._enqueued(index, record, error)
-        saved.add_done_callback(self._look_at)
-        self._unsaved += 1
-        if len(self._waiting) >= self._group:
+        self._check()
+        self._rows.append(RowResult(index, record, error))
+        if len(self._rows) >= self._group:
             self._is_due.set()
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write())
         # What is not saved yet is asked again where its worker dies: no more than this, and one for each task.
-        if self._unsaved > self._group:
-            await saved
+        if len(self._rows) + self._writing > self._group:
+            self._is_written.clear()
+            await self._is_written.wait()
+            self._check()
 
     async def failures(self, *, after: int = -1, count: int = 10_000) -> list[int]:
         """Those of its own rows that failed and may be tried again; see `BatchRun`."""
@@ -193,22 +195,28 @@ class RangeRun(BatchRun):
         while self._writer is not None and not self._writer.done():
             self._is_due.set()
             await asyncio.wait({self._writer})
+        self._check()
+
+    async def _write(self) -> None:
+        """Write while rows are waiting, once they are many or have waited for a moment; no more after a failure."""
+        while self._rows:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GROUP_SECONDS):
+                    await self._is_due.wait()
+            self._is_due.clear()
+            rows, self._rows = self._rows, []
+            self._writing = len(rows)
+            try:
+                if self._failure is None:
+                    await self._database.run(partial(tables.save, mine=self._part.mine, rows=rows))
+            except Exception as error:
+                self._failure = error
+            self._writing = 0
+            self._is_written.set()
+
+    def _check(self) -> None:
         if self._failure is not None:
             raise self._failure
-
-    async def _gather(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_GROUP_SECONDS):
-                await self._is_due.wait()
-        self._is_due.clear()
-
-    def _look_at(self, saved: asyncio.Future[None]) -> None:
-        self._unsaved -= 1
-        if not saved.cancelled() and (failure := saved.exception()) is not None:
-            self._failure = failure
-
-    def _saved(self, connection: Connection, rows: list[RowResult]) -> tuple[list[RowResult], int]:
-        return tables.save(connection, self._part.mine, rows)
 
 
 def reason_of(error: OllamaMCPError) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import psycopg
 
 from ollama_mcp.store.batches import CheckpointLost, RowResult
 
 if TYPE_CHECKING:
+    from ollama_mcp.store.postgres import PostgresConnection
     from ollama_mcp.store.sql import Connection
 
 QUEUE = "bulk"
@@ -34,10 +35,17 @@ _DEFER = f"""SELECT unnest(procrastinate_defer_jobs_v1(ARRAY[ROW('{QUEUE}', '{TA
 _IMPATIENT = "SET LOCAL idle_in_transaction_session_timeout TO '5s'"
 _MINE = "run = ? AND no = ? AND job = ? AND NOT done"
 _IS_KEPT = "EXISTS (SELECT 1 FROM runs WHERE id = ? AND key IS NOT NULL)"
-_INSERT = """INSERT INTO records (run, row, error, record)
-    SELECT ?::bigint, * FROM unnest(?::bigint[], ?::bigint[], ?::bytea[])
-    ON CONFLICT (run, row) DO UPDATE SET error = excluded.error, record = excluded.record WHERE records.error = 1
-    RETURNING row, (xmax = 0), error"""
+# Before rows are written, so that nobody changes the range meanwhile.
+_HOLD = f"SELECT 1 FROM ranges WHERE {_MINE} AND {_IS_KEPT} FOR UPDATE"
+_SAVE = """WITH written AS (
+        INSERT INTO records (run, row, error, record)
+        SELECT ?::bigint, * FROM unnest(?::bigint[], ?::bigint[], ?::bytea[])
+        ON CONFLICT (run, row) DO UPDATE SET error = excluded.error, record = excluded.record WHERE records.error = 1
+        RETURNING row, (xmax = 0) AS is_new, error),
+    counted AS (
+        UPDATE ranges SET kept = kept + (SELECT count(*) FROM written WHERE is_new), returns = 0
+        WHERE run = ? AND no = ?)
+    SELECT row, is_new, error FROM written"""
 _STATUS = f"""SELECT state, reason,
     (SELECT count(*) FROM ranges WHERE run = fleet_runs.run AND NOT done),
     (SELECT array[coalesce(sum(kept), 0), coalesce(sum(read), 0), coalesce(sum(written), 0), coalesce(sum(spent), 0)]
@@ -244,17 +252,20 @@ def save(connection: Connection, mine: tuple[int, int, int], rows: list[RowResul
     Raises:
         RangeLost: It is another's; nothing is written.
     """
-    connection.execute(_IMPATIENT)
+    run, no, _ = mine
     # In one order everywhere, so that two processes never wait for each other's rows.
     rows = sorted(rows, key=lambda row: row.row)
     columns = [row.row for row in rows], [int(row.error) for row in rows], [row.record for row in rows]
+    together = cast("PostgresConnection", connection).execute_all
     try:
-        written = connection.execute(_INSERT, (mine[0], *columns)).fetchall()
+        _, held, saved = together((_IMPATIENT, ()), (_HOLD, (*mine, run)), (_SAVE, (run, *columns, run, no)))
     except psycopg.errors.ForeignKeyViolation:
         # The run has ended meanwhile, and is no longer kept.
         raise RangeLost from None
+    if held.fetchone() is None:
+        raise RangeLost
+    written = saved.fetchall()
     added = {number for number, is_new, _ in written if is_new}
-    _update(connection, "kept = kept + ?, returns = 0", (len(added),), mine, f" AND {_IS_KEPT}", (mine[0],))
     recovered = sum(not is_new and not error for _, is_new, error in written)
     return [row for row in rows if row.row in added], recovered
 
@@ -313,16 +324,8 @@ def stop(connection: Connection, mine: tuple[int, int, int], reason: str) -> Non
         _end(connection, mine[0], "stopped", reason, but=mine[2])
 
 
-def _update(
-    connection: Connection,
-    what: str,
-    values: tuple[Any, ...],
-    mine: tuple[int, int, int],
-    also: str = "",
-    more: tuple[Any, ...] = (),
-) -> None:
-    statement = f"UPDATE ranges SET {what} WHERE {_MINE}{also}"
-    if connection.execute(statement, (*values, *mine, *more)).rowcount != 1:
+def _update(connection: Connection, what: str, values: tuple[Any, ...], mine: tuple[int, int, int]) -> None:
+    if connection.execute(f"UPDATE ranges SET {what} WHERE {_MINE}", (*values, *mine)).rowcount != 1:
         raise RangeLost
 
 

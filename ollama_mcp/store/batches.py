@@ -171,7 +171,12 @@ class BatchRun:
         Raises:
             DiskError: The store cannot be used, or the run is no longer in it; the row is not saved.
         """
-        await self._enqueued(index, record, error)
+        saved = asyncio.get_running_loop().create_future()
+        self._waiting.append((RowResult(index, record, error), saved))
+        # One writer at a time, so that rows gather while it waits for the disk.
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write())
+        await saved
 
     async def records(self) -> AsyncGenerator[RowResult]:
         """Yield all records in the order of their rows, with a few megabytes in memory at a time and nothing locked.
@@ -231,10 +236,6 @@ class BatchRun:
         await _delete_run(self._database, self._id)
         self.done = self.failed = 0
 
-    def _saved(self, connection: Connection, rows: list[RowResult]) -> tuple[list[RowResult], int]:
-        """Write rows in one transaction; see `save_rows`."""
-        return save_rows(connection, self._id, rows)
-
     async def _run(self, work: Callable[[Connection], T]) -> T:
         """Read from the run, and fail if it is gone: in a store that was replaced, "no rows" would be wrong."""
 
@@ -244,25 +245,13 @@ class BatchRun:
 
         return await self._database.run(checked)
 
-    def _enqueued(self, index: int, record: bytes, error: bool) -> asyncio.Future[None]:
-        saved = asyncio.get_running_loop().create_future()
-        self._waiting.append((RowResult(index, record, error), saved))
-        # One writer at a time, so that rows gather while it waits for the disk.
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write())
-        return saved
-
-    async def _gather(self) -> None:
-        """Wait for more rows to share the next write; here for none."""
-
     async def _write(self) -> None:
         """Write while rows are waiting: those that arrive during one write share the next."""
         while self._waiting:
-            await self._gather()
             group, self._waiting = self._waiting, []
             rows = [row for row, _ in group]
             try:
-                new, recovered = await self._database.run(partial(self._saved, rows=rows))
+                new, recovered = await self._database.run(partial(save_rows, run=self._id, rows=rows))
             except BaseException as error:
                 _fail(group, error)
                 # Cancellation ends the writer. After an ordinary error the rows that wait get their own attempt.
