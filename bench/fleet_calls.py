@@ -92,6 +92,8 @@ async def _calls_beside_bulk(
             two.client("ann", 0) as ann,
             two.client("ann", 1) as home,
         ):
+            # What a process loads with its first call is not of it.
+            await _calls(ann, 1)
             alone = await _calls(ann, options.calls)
             async with (
                 worker(hosts[0], url, "--lanes", str(SLOTS), lost_seconds=15, **given),
