@@ -4,8 +4,9 @@
 it answers at once; with the options it writes N tokens one by one in S seconds, each a line of a stream of its own, as
 a GPU does. A request that asks for fewer (num_predict) gets those in the same time. With --echo the answer to a prompt
 of several words is the prompt itself, streamed in words; to one word it answers at once. With --slots N it works on so
-many at a time, and the others wait. With --note FILE the answer to a chat is its last message, after S seconds, and
-FILE gets a byte for each that begins. /asked tells how many requests for an answer have come, each with another prompt.
+many at a time, and the others wait; with --spread 0.5 an answer takes, by its request, up to half of the time less or
+more. With --note FILE the answer to a chat is its last message, after S seconds, and FILE gets a byte for each that
+begins. /asked tells how many requests for an answer have come, each with another prompt.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
+from zlib import crc32
 
 _TIMINGS = {"total_duration": 1, "load_duration": 1, "prompt_eval_count": 1, "prompt_eval_duration": 1}
 _FIELDS = {"model": "m", "created_at": "2026-01-01T00:00:00Z", "done": True, "done_reason": "stop"}
@@ -139,8 +141,9 @@ async def _serve(
             elif options.note and path == "/api/chat":
                 await _say_back(body, writer, options.note, options.seconds)
             elif path in ("/api/generate", "/api/chat"):
+                seconds = options.seconds * (1 + options.spread * (crc32(body) % 1_000 / 500 - 1))
                 async with slots:
-                    await _complete(writer, path, body, options.tokens, 0.0 if options.echo else options.seconds)
+                    await _complete(writer, path, body, options.tokens, 0.0 if options.echo else seconds)
             else:
                 writer.write(_answer(path, body))
     except (asyncio.IncompleteReadError, ConnectionError):
@@ -165,6 +168,7 @@ if __name__ == "__main__":
     parser.add_argument("--tokens", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=0.0)
     parser.add_argument("--slots", type=int, default=sys.maxsize)
+    parser.add_argument("--spread", type=float, default=0.0)
     parser.add_argument("--echo", action="store_true")
     parser.add_argument("--note", default="")
     parser.add_argument("--port", type=int, default=0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import json
 import statistics
 import time
@@ -27,6 +26,9 @@ from tests.support import until
 SIMULATED = "llama3.2:3b"
 # What two hosts do at a time, and all of it is taken by bulk work.
 SLOTS, SECONDS = 8, 0.1
+# Rows that all take as long begin and end in step, so that a call waits for as long as a row, or half of it on average;
+# where some take up to half as long less or more, as answers of a model do, there is a slot every few milliseconds.
+SPREADS = {"all of 100 ms": 0.0, "of 50 to 150 ms": 0.5}
 
 
 async def cancellations(server: Postgres, folder: Path, options: argparse.Namespace) -> None:
@@ -68,15 +70,30 @@ async def _cancelled(url: str, folder: Path, number: int) -> tuple[list[float], 
 
 
 async def calls_beside_bulk(server: Postgres, folder: Path, options: argparse.Namespace) -> None:
-    """What a call waits at a replica while workers have taken all that the hosts do at a time."""
+    """What a call waits at a replica while workers have taken all that the hosts do at a time.
+
+    A call is sent at once, and has the next slot that a row leaves: no row is sent that would wait at the host before
+    it. Of its time that of the same call alone is taken off.
+    """
+    for name, spread in SPREADS.items():
+        place = folder / f"{spread}"
+        place.mkdir()
+        await _calls_beside_bulk(server, place, options, name, spread)
+
+
+async def _calls_beside_bulk(
+    server: Postgres, folder: Path, options: argparse.Namespace, name: str, spread: float
+) -> None:
     url = server.url()
-    with _hosts(2) as hosts:
+    with _hosts(2, spread) as hosts:
         given: Any = {"hosts": {f"host{n}": {"url": host} for n, host in enumerate(hosts)}}
         async with (
             replicas(hosts[0], url, folder, ("ann",), 2, **given) as two,
             two.client("ann", 0) as ann,
             two.client("ann", 1) as home,
         ):
+            # What a process loads with its first call is not of it.
+            await _calls(ann, 1)
             alone = await _calls(ann, options.calls)
             async with (
                 worker(hosts[0], url, "--lanes", str(SLOTS), lost_seconds=15, **given),
@@ -90,11 +107,10 @@ async def calls_beside_bulk(server: Postgres, folder: Path, options: argparse.Na
                 seen = await home.call_tool(JOB, {"action": "status", "id": job})
                 assert '"running"' in json.dumps(seen.structured_content), "the batch has ended before the calls"
                 await home.call_tool(JOB, {"action": "cancel", "id": job})
-    usual = statistics.median(alone)
-    waits = [max(0.0, one - usual) for one in beside]
+    waits = [max(0.0, one - usual) for one, usual in zip(beside, alone, strict=True)]
     print(
-        f"{options.calls} calls beside a batch on all slots of two hosts: wait {_shown(waits)}; with no batch there: "
-        f"{_shown([max(0.0, one - usual) for one in alone])}",
+        f"{options.calls} calls beside rows {name} on all slots of two hosts: wait {_shown(waits)}; calls alone: "
+        f"{_shown(alone)}",
         flush=True,
     )
 
@@ -104,20 +120,17 @@ def _batch(model: str, texts: list[str], output: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _hosts(number: int) -> Generator[list[str]]:
+def _hosts(number: int, spread: float) -> Generator[list[str]]:
     with ExitStack() as stack:
-        options = ("--seconds", str(SECONDS), "--slots", str(SLOTS))
+        options = ("--seconds", str(SECONDS), "--slots", str(SLOTS), "--spread", str(spread))
         yield [stack.enter_context(running("bench.fake_ollama", *options)) for _ in range(number)]
-
-
-_PROMPTS = itertools.count()
 
 
 async def _calls(client: Client, number: int) -> list[float]:
     taken: list[float] = []
-    for _ in range(number):
+    for n in range(number):
         begin = time.perf_counter()
-        result = await client.call_tool("ollama_chat", {"model": "m", "prompt": f"Hi {next(_PROMPTS)}"})
+        result = await client.call_tool("ollama_chat", {"model": "m", "prompt": f"Hi {n}"})
         taken.append(time.perf_counter() - begin)
         assert not result.is_error, result
     return taken

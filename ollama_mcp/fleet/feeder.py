@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import statistics
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -34,10 +35,17 @@ _RANGE_SECONDS = 40.0
 _LEAST_REQUESTS = 16
 _MOST_ROWS = 5_000
 _MOST_CHARS = 4_000_000
-# The first ranges say little of the pace: each may be so many times the largest that is done.
-_GROWTH = 8
+# The first ranges say little of the pace: each may be so many times the largest that is done, or take so long by it.
+_GROWTH, _SURE_SECONDS = 8, 1.0
+# Towards the end they get smaller, until their beginning and end would cost more than their rows.
+_LEAST_SECONDS = 0.1
+# Until the pace is known: those that a worker has at work, and the next.
+_FIRST_RANGES = 3
 _MOST_COST = 10_000.0
-_SHORTEST_POLL, _LONGEST_POLL = 0.05, 0.5
+_SHORTEST_POLL, _LONGEST_POLL = 0.02, 0.5
+# Looks while the rows that are given out are worked on.
+_LOOKS = 8
+_ALIVE_SECONDS = 1.0
 _CANCEL_SECONDS = 3.0
 _READ_FILES = 32
 
@@ -82,8 +90,9 @@ class _Feeder:
         self._waiting: deque[InputRow] = deque()
         self._failed: frozenset[int] = frozenset()
         self._read = self._no = self._spent = self._turn = 0
-        self._at_end = False
+        self._at_end = self._is_new = False
         self._left_here = 0
+        self._alive_at, self._workers = -math.inf, 0
         self._said = ""
 
     async def run(self) -> list[str]:
@@ -99,6 +108,7 @@ class _Feeder:
         if not fed:
             # What failed in an earlier call is tried again.
             self._failed = frozenset(await self._failures())
+            self._is_new = not (batch.checkpoint.done or batch.checkpoint.failed)
         before = await self._status()
         self._spent = before.spent
         try:
@@ -123,8 +133,10 @@ class _Feeder:
             status = await self._status()
             if status.state != "running":
                 raise _ended(status)
-            unfinished = status.unfinished
-            while unfinished < WINDOW and not self._is_fed:
+            unfinished, window = status.unfinished, WINDOW
+            if not status.paces:
+                window = min(WINDOW, _FIRST_RANGES * max(1, await self._alive()))
+            while unfinished < window and not self._is_fed:
                 unfinished += await self._feed_range(status)
             self._count_spent(status.spent)
             if self._is_fed and not unfinished:
@@ -133,9 +145,15 @@ class _Feeder:
                 # Busy where there are none left.
                 principal.account.check_tokens(principal.name, principal.limits)
             await self._report(status, before)
-            poll = _SHORTEST_POLL if status.kept != kept else min(2 * poll, _LONGEST_POLL)
+            poll = min(2 * poll if status.kept == kept else await self._seconds_left(status) / _LOOKS, _LONGEST_POLL)
             kept = status.kept
-            await asyncio.sleep(poll)
+            await asyncio.sleep(poll := max(poll, _SHORTEST_POLL))
+
+    async def _seconds_left(self, status: Status) -> float:
+        """About how long the rows take that were given out; 0 where their pace is not known."""
+        if not status.paces:
+            return 0.0
+        return status.rows_left / (2 * max(1, await self._alive()) * statistics.median(status.paces))
 
     @property
     def _is_fed(self) -> bool:
@@ -158,7 +176,11 @@ class _Feeder:
         self._said = ", waiting for the database"
 
     async def _alive(self) -> int:
-        return await self._database.run(partial(tables.workers_alive, seconds=self._lost_seconds))
+        """How many workers are, seen anew every second."""
+        if (now := time.monotonic()) - self._alive_at >= _ALIVE_SECONDS:
+            self._workers = await self._database.run(partial(tables.workers_alive, seconds=self._lost_seconds))
+            self._alive_at = now
+        return self._workers
 
     def _count_spent(self, whole: int) -> None:
         """Count the tokens of workers for whoever asked, by what they spent in the whole run."""
@@ -190,10 +212,12 @@ class _Feeder:
         least = min(_LEAST_REQUESTS * self._batch.processor.rows_per_request, _MOST_ROWS)
         if not status.paces:
             return least
-        size = min(_RANGE_SECONDS * statistics.median(status.paces), _GROWTH * status.largest, _MOST_ROWS)
+        pace = statistics.median(status.paces)
+        size = min(_RANGE_SECONDS * pace, max(_GROWTH * status.largest, _SURE_SECONDS * pace), _MOST_ROWS)
         # Towards the end all are to have something to do.
         left = self._last - self._read + len(self._waiting)
-        return max(least, int(min(size, math.ceil(left / (2 * max(1, await self._alive()))))))
+        shared = max(left / (2 * max(1, await self._alive())), _LEAST_SECONDS * pace)
+        return max(least, math.ceil(min(size, shared)))
 
     async def _cut(self, size: int) -> list[InputRow]:
         """The next rows, as many as fit a range."""
@@ -236,6 +260,10 @@ class _Feeder:
         self._read = page[-1].number
         self._at_end = self._read >= self._last
         first, last = page[0].number, page[-1].number
+        if self._is_new:
+            # Nothing is kept but what was given out before.
+            self._waiting.extend(page)
+            return True
         missing = set(await self._checkpoint.missing(first, last))
         self._waiting.extend(row for row in page if row.number in missing or row.number in self._failed)
         return True

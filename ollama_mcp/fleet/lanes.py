@@ -31,20 +31,21 @@ class Lanes:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    @asynccontextmanager
-    async def lane(self) -> AsyncGenerator[None]:
-        """Hold a lane; once they are closed nobody gets one, however long it waits."""
-        async with self._free:
-            if self._closed:
-                await asyncio.Event().wait()
-            self._in_use += 1
-            self._idle.clear()
-            try:
-                yield
-            finally:
-                self._in_use -= 1
-                if not self._in_use:
-                    self._idle.set()
+    async def take(self) -> None:
+        """Wait for a lane, which is `leave`d later; once they are closed nobody gets one, however long it waits."""
+        await self._free.acquire()
+        if self._closed:
+            # Held for ever: whoever waits behind would get none either.
+            await asyncio.Event().wait()
+        self._in_use += 1
+        self._idle.clear()
+
+    def leave(self) -> None:
+        """Let another have the lane."""
+        self._in_use -= 1
+        if not self._in_use:
+            self._idle.set()
+        self._free.release()
 
     async def close(self, seconds: float) -> None:
         """Begin nothing new, and wait some seconds for what has begun."""
@@ -118,11 +119,12 @@ class SharedProcessor:
 
     async def process(self, rows: Sequence[InputRow]) -> list[RowOutcome]:
         """See `RowProcessor`."""
-        async with self._lanes.lane():
-            began = time.monotonic()
-            try:
-                if self._before is not None:
-                    await self._before(rows[0])
-                return await self._inner.process(rows)
-            finally:
-                self.busy += time.monotonic() - began
+        await self._lanes.take()
+        began = time.monotonic()
+        try:
+            if self._before is not None:
+                await self._before(rows[0])
+            return await self._inner.process(rows)
+        finally:
+            self.busy += time.monotonic() - began
+            self._lanes.leave()

@@ -138,6 +138,8 @@ def queue_connector(url: str, listen_url: str, at_work: set[int], stopping: asyn
     Raises:
         InvalidArgument: An address is none.
     """
+    # Else its error would be told only in the loop.
+    options_of(listen_url or url)
     connector = QueueConnector(
         pool_factory=_Pool,
         # Prepared statements would be another connection's behind a pooler.

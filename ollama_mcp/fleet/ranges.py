@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from ollama_mcp import __version__
 from ollama_mcp.errors import InternalError, OllamaMCPError
 from ollama_mcp.fleet import tables
+from ollama_mcp.fleet.sweep import ALONE
 from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL, LOCAL
 from ollama_mcp.store.batches import BatchRun, RowResult
 from ollama_mcp.work.batch.rows import InputRow
@@ -24,7 +28,6 @@ if TYPE_CHECKING:
     from ollama_mcp.fleet.tables import Range
     from ollama_mcp.settings import Settings
     from ollama_mcp.store.database import Database
-    from ollama_mcp.store.sql import Connection
     from ollama_mcp.work.batch.elsewhere import RowsToDo
 
 # With the model and its digest they make the same row of the same input on any machine.
@@ -33,6 +36,8 @@ _DECISIVE: dict[str, Any] = {
     "limits": {"num_ctx", "prompt_bytes", "questions", "embed_chunk"},
     "policy": {"num_ctx", "num_predict"},
 }
+# So many rows share a write, or those of so many seconds.
+_GROUP_ROWS, _GROUP_SECONDS = 32, 0.1
 _OWN = ("input", "output", "overwrite", "limit", "chunk_chars", "cascade", "suffixes")
 
 
@@ -135,7 +140,9 @@ class RangeSource:
 
 
 class RangeRun(BatchRun):
-    """The checkpoint of a range: what is saved is saved under its fence.
+    """The checkpoint of a range: what is saved is saved under its fence, many rows at a time.
+
+    A worker that took no other row until one is kept would write each few of them, and the store has many workers.
 
     Args:
         database: The database.
@@ -151,30 +158,83 @@ class RangeRun(BatchRun):
         self, database: PatientDatabase, part: Range, numbers: Collection[int], spent: Collection[int]
     ) -> None:
         super().__init__(cast("Database", database), "", part.run, None, {}, 0, 0)
-        self._part, self._numbers, self._spent = part, frozenset(numbers), spent
+        self._part, self._spent = part, spent
         self.counted = part.spent
-        self._retried = self._numbers.difference(part.marked)
+        self._retried = frozenset(numbers).difference(part.marked)
+        self._missing = frozenset(numbers).difference(part.known)
+        # One that workers died of is worked on row by row, and so it is kept.
+        self._group = 0 if part.deaths >= ALONE else _GROUP_ROWS
+        self._rows: list[RowResult] = []
+        self._writing = 0
+        self._is_due, self._is_written = asyncio.Event(), asyncio.Event()
+        self._failure: Exception | None = None
+
+    async def save(self, index: int, record: bytes, *, error: bool) -> None:
+        """Have the outcome of a row saved within a moment; `settled` waits for it.
+
+        Raises:
+            DiskError: A row before could not be saved.
+        """
+        self._check()
+        self._rows.append(RowResult(index, record, error))
+        if len(self._rows) >= self._group:
+            self._is_due.set()
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write())
+        # What is not saved yet is asked again where its worker dies: no more than this, and one for each task.
+        if len(self._rows) + self._writing > self._group:
+            self._is_written.clear()
+            await self._is_written.wait()
+            self._check()
 
     async def failures(self, *, after: int = -1, count: int = 10_000) -> list[int]:
         """Those of its own rows that failed and may be tried again; see `BatchRun`."""
+        await self.settled()
         found = await super().failures(after=max(after, self._part.first - 1), count=count)
         return [row for row in found if row in self._retried]
 
-    async def missing_rows(self) -> list[int]:
-        """Its rows that have no record."""
-        missing = await self.missing(self._part.first, self._part.last)
-        return [row for row in missing if row in self._numbers]
+    @property
+    def to_do(self) -> int:
+        """How many of its rows had no record when it was taken; nobody else writes any meanwhile."""
+        return len(self._missing)
+
+    async def missing(self, first: int, last: int) -> list[int]:
+        """Those of its rows that had no record when it was taken; see `BatchRun`."""
+        return [row for row in range(first, last + 1) if row in self._missing]
 
     async def settled(self) -> None:
-        """Wait until nothing is being written."""
-        if self._writer is not None:
-            await self._writer
+        """Wait until all rows are saved.
 
-    def _saved(self, connection: Connection, rows: list[RowResult]) -> tuple[list[RowResult], int]:
-        spent = sum(self._spent)
-        saved = tables.save(connection, self._part.mine, rows, spent)
-        self.counted = spent
-        return saved
+        Raises:
+            DiskError: Some could not be.
+        """
+        while self._writer is not None and not self._writer.done():
+            self._is_due.set()
+            await asyncio.wait({self._writer})
+        self._check()
+
+    async def _write(self) -> None:
+        """Write while rows are waiting, once they are many or have waited for a moment; no more after a failure."""
+        while self._rows:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GROUP_SECONDS):
+                    await self._is_due.wait()
+            self._is_due.clear()
+            rows, self._rows = self._rows, []
+            self._writing = len(rows)
+            try:
+                if self._failure is None:
+                    spent = sum(self._spent)
+                    await self._database.run(partial(tables.save, mine=self._part.mine, rows=rows, spent=spent))
+                    self.counted = spent
+            except Exception as error:
+                self._failure = error
+            self._writing = 0
+            self._is_written.set()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
 
 
 def reason_of(error: OllamaMCPError) -> str:

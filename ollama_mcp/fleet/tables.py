@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import psycopg
 
@@ -17,6 +17,7 @@ from ollama_mcp.store.batches import CheckpointLost, RowResult
 from ollama_mcp.store.host_views import ALIVE_SECONDS
 
 if TYPE_CHECKING:
+    from ollama_mcp.store.postgres import PostgresConnection
     from ollama_mcp.store.sql import Connection
 
 QUEUE = "bulk"
@@ -36,18 +37,27 @@ _DEFER = f"""SELECT unnest(procrastinate_defer_jobs_v1(ARRAY[ROW('{QUEUE}', '{TA
 _IMPATIENT = "SET LOCAL idle_in_transaction_session_timeout TO '5s'"
 _MINE = "run = ? AND no = ? AND job = ? AND NOT done"
 _IS_KEPT = "EXISTS (SELECT 1 FROM runs WHERE id = ? AND key IS NOT NULL)"
-_INSERT = """INSERT INTO records (run, row, error, record)
-    SELECT ?::bigint, * FROM unnest(?::bigint[], ?::bigint[], ?::bytea[])
-    ON CONFLICT (run, row) DO UPDATE SET error = excluded.error, record = excluded.record WHERE records.error = 1
-    RETURNING row, (xmax = 0), error"""
+# Before rows are written, so that nobody changes the range meanwhile.
+_HOLD = f"SELECT 1 FROM ranges WHERE {_MINE} AND {_IS_KEPT} FOR UPDATE"
+_SAVE = """WITH written AS (
+        INSERT INTO records (run, row, error, record)
+        SELECT ?::bigint, * FROM unnest(?::bigint[], ?::bigint[], ?::bytea[])
+        ON CONFLICT (run, row) DO UPDATE SET error = excluded.error, record = excluded.record WHERE records.error = 1
+        RETURNING row, (xmax = 0) AS is_new, error),
+    counted AS (
+        UPDATE ranges SET kept = kept + (SELECT count(*) FROM written WHERE is_new), spent = ?, returns = 0
+        WHERE run = ? AND no = ?)
+    SELECT row, is_new, error FROM written"""
 _STATUS = f"""SELECT state, reason,
     (SELECT count(*) FROM ranges WHERE run = fleet_runs.run AND NOT done),
     (SELECT array[coalesce(sum(kept), 0), coalesce(sum(read), 0), coalesce(sum(written), 0), coalesce(sum(spent), 0)]
      ::bigint[] FROM ranges WHERE run = fleet_runs.run),
     (SELECT array_agg(size / greatest(seconds, 0.01)) FROM
      (SELECT size, seconds FROM ranges WHERE run = fleet_runs.run AND done ORDER BY no DESC LIMIT {_PACES}) AS last),
-    (SELECT coalesce(max(size), 0) FROM ranges WHERE run = fleet_runs.run AND done)
+    (SELECT coalesce(max(size), 0) FROM ranges WHERE run = fleet_runs.run AND done),
+    (SELECT coalesce(sum(size - kept), 0)::bigint FROM ranges WHERE run = fleet_runs.run AND NOT done)
     FROM fleet_runs WHERE run = ?"""
+_IN = "= ANY(?::bigint[])"
 _NEXT_TURN = f"""SELECT coalesce(min(-priority), 0) FROM procrastinate_jobs
     WHERE queue_name = '{QUEUE}' AND status IN ('todo', 'doing')"""
 # The queue does not know of which version its workers are; those that tell another one take no rows of this.
@@ -77,6 +87,7 @@ class Status(NamedTuple):
         spent: Tokens of all answers.
         paces: Rows a second of the ranges that were done last.
         largest: Rows of the largest range that is done.
+        rows_left: Rows that are given out and not kept yet.
     """
 
     state: str
@@ -88,6 +99,7 @@ class Status(NamedTuple):
     spent: int = 0
     paces: tuple[float, ...] = ()
     largest: int = 0
+    rows_left: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,6 +118,7 @@ class Range:
         marked: Rows that are errors since workers died of them, and are not tried again.
         task: What is done with each row, encoded.
         spent: Tokens that it has cost before.
+        known: Rows from the first to the last that have a record.
     """
 
     run: int
@@ -119,6 +132,7 @@ class Range:
     marked: list[int]
     task: str
     spent: int
+    known: list[int]
 
     @property
     def mine(self) -> tuple[int, int, int]:
@@ -167,9 +181,9 @@ def status(connection: Connection, run: int) -> Status:
     found = connection.execute(_STATUS, (run,)).fetchone()
     if found is None:
         return Status("")
-    state, reason, unfinished, sums, paces, largest = found
+    state, reason, unfinished, sums, paces, largest, left = found
     kept, read, written, spent = sums
-    return Status(state, reason, unfinished, kept, read, written, spent, tuple(map(float, paces or ())), largest)
+    return Status(state, reason, unfinished, kept, read, written, spent, tuple(map(float, paces or ())), largest, left)
 
 
 def feed(
@@ -230,7 +244,9 @@ def forget(connection: Connection, run: int) -> list[str]:
 def take(connection: Connection, run: int, no: int, job: int) -> Range | None:
     """The range of a job; None where it is another's, done, or its run has ended."""
     found = connection.execute(
-        "SELECT first, last, rows, deaths, returns, marked, task, spent FROM ranges JOIN fleet_runs USING (run) "
+        "SELECT first, last, rows, deaths, returns, marked, task, spent, "
+        "ARRAY(SELECT row FROM records AS k WHERE k.run = ranges.run AND k.row BETWEEN first AND last) "
+        "FROM ranges JOIN fleet_runs USING (run) "
         f"WHERE run = ? AND no = ? AND job = ? AND NOT done AND state = ? AND {_IS_KEPT}",
         (run, no, job, _RUNNING, run),
     ).fetchone()
@@ -266,18 +282,20 @@ def save(
     Raises:
         RangeLost: It is another's; nothing is written.
     """
-    connection.execute(_IMPATIENT)
+    run, no, _ = mine
     # In one order everywhere, so that two processes never wait for each other's rows.
     rows = sorted(rows, key=lambda row: row.row)
     columns = [row.row for row in rows], [int(row.error) for row in rows], [row.record for row in rows]
+    together = cast("PostgresConnection", connection).execute_all
     try:
-        written = connection.execute(_INSERT, (mine[0], *columns)).fetchall()
+        _, held, saved = together((_IMPATIENT, ()), (_HOLD, (*mine, run)), (_SAVE, (run, *columns, spent, run, no)))
     except psycopg.errors.ForeignKeyViolation:
         # The run has ended meanwhile, and is no longer kept.
         raise RangeLost from None
+    if held.fetchone() is None:
+        raise RangeLost
+    written = saved.fetchall()
     added = {number for number, is_new, _ in written if is_new}
-    counts = len(added), spent
-    _update(connection, "kept = kept + ?, spent = ?, returns = 0", counts, mine, f" AND {_IS_KEPT}", (mine[0],))
     recovered = sum(not is_new and not error for _, is_new, error in written)
     return [row for row in rows if row.row in added], recovered
 
@@ -306,8 +324,11 @@ def finish(
         RangeLost: It is another's.
     """
     connection.execute(_IMPATIENT)
-    count = "SELECT count(*) FROM records WHERE run = ? AND row = ANY(?::bigint[])"
-    complete = connection.execute(count, (mine[0], numbers)).fetchone()[0] == len(numbers)
+    first, last = numbers[0], numbers[-1]
+    # Without gaps, as nearly always, they are counted in one pass.
+    which, given = ("BETWEEN ? AND ?", (first, last)) if last - first < len(numbers) else (_IN, (numbers,))
+    count = f"SELECT count(*) FROM records WHERE run = ? AND row {which}"
+    complete = connection.execute(count, (mine[0], *given)).fetchone()[0] == len(numbers)
     what = "read = read + ?, written = written + ?, spent = ?"
     if complete:
         what += ", done = TRUE, rows = NULL, notes = ?, seconds = ?"
@@ -335,16 +356,8 @@ def stop(connection: Connection, mine: tuple[int, int, int], reason: str) -> Non
         _end(connection, mine[0], "stopped", reason, but=mine[2])
 
 
-def _update(
-    connection: Connection,
-    what: str,
-    values: tuple[Any, ...],
-    mine: tuple[int, int, int],
-    also: str = "",
-    more: tuple[Any, ...] = (),
-) -> None:
-    statement = f"UPDATE ranges SET {what} WHERE {_MINE}{also}"
-    if connection.execute(statement, (*values, *mine, *more)).rowcount != 1:
+def _update(connection: Connection, what: str, values: tuple[Any, ...], mine: tuple[int, int, int]) -> None:
+    if connection.execute(f"UPDATE ranges SET {what} WHERE {_MINE}", (*values, *mine)).rowcount != 1:
         raise RangeLost
 
 

@@ -154,17 +154,22 @@ class RangeWorker:
         inner = await self._processor(call, part, task, source)
         watch = ModelWatch(call, inner.model, task.digest, _REPLACED)
         await watch.check()
-        missing = await checkpoint.missing_rows()
-        progress = BatchProgress(len(numbers), len(numbers) - len(missing), last=part.last)
+        progress = BatchProgress(len(numbers), len(numbers) - checkpoint.to_do, last=part.last)
         before = None
         if part.deaths >= ALONE:
             before, call = partial(self._place, part), _with_parallel(call, 1)
         processor = SharedProcessor(inner, self.lanes, before)
         await self._database.run(partial(tables.set_out, mine=part.mine))
         with call.in_use.track(inner.model):
-            await work_on_rows(call, processor, source, checkpoint, progress, watch, task.digest)
+            try:
+                await work_on_rows(call, processor, source, checkpoint, progress, watch, task.digest)
+            except OllamaMCPError:
+                # What was answered is kept while the range is still this worker's.
+                await checkpoint.settled()
+                raise
+            await checkpoint.settled()
         # Of all its rows, with its part of the lanes: what the queue and the store take says nothing of rows.
-        seconds = processor.busy * RANGES / self.lanes.number * len(numbers) / max(1, len(missing))
+        seconds = processor.busy * RANGES / self.lanes.number * len(numbers) / max(1, checkpoint.to_do)
         notes, counts = json.dumps(list(inner.notes)), (progress.prompt_tokens, progress.tokens)
         return partial(tables.finish, mine=part.mine, numbers=numbers, counts=counts, seconds=seconds, notes=notes)
 

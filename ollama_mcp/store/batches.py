@@ -27,7 +27,8 @@ _SECONDS_PER_DAY = 86_400
 # A page of records ends with whichever comes first; a single record may be larger.
 _PAGE_ROWS = 500
 _PAGE_BYTES = 4_000_000
-_DELETED_ROWS = 1_000
+# PostgreSQL lets others write meanwhile.
+_DELETED_ROWS, _DELETED_AT_ONCE = 1_000, 20_000
 # How exactly it is recorded when a run was last used; a finer value would write more often.
 _TOUCH_SECONDS = 3_600
 
@@ -39,7 +40,9 @@ _INSERT = "INSERT INTO records (run, row, error, record) VALUES (?, ?, ?, ?) ON 
 _REPLACE_FAILURE = "UPDATE records SET error = ?, record = ? WHERE run = ? AND row = ? AND error = 1"
 _SAVED = "SELECT row FROM records WHERE run = ? AND row BETWEEN ? AND ?"
 _FAILED = "SELECT row FROM records WHERE run = ? AND error = 1 AND row > ? ORDER BY row LIMIT ?"
-_PAGE = "SELECT row, record, error FROM records WHERE run = ? AND row > ? ORDER BY row LIMIT ?"
+# Not by their number: PostgreSQL, which knows nothing yet of rows just written, would sort all that are left each time.
+_PAGE = "SELECT row, record, error FROM records WHERE run = ? AND row > ? AND row <= ? ORDER BY row"
+_NEXT = "SELECT min(row) FROM records WHERE run = ? AND row > ?"
 _STEP = "SELECT max(row) FROM (SELECT row FROM records WHERE run = ? AND row > ? ORDER BY row LIMIT ?) AS step"
 _DELETE = "DELETE FROM records WHERE run = ? AND row > ? AND row <= ?"
 
@@ -233,10 +236,6 @@ class BatchRun:
         await _delete_run(self._database, self._id)
         self.done = self.failed = 0
 
-    def _saved(self, connection: Connection, rows: list[RowResult]) -> tuple[list[RowResult], int]:
-        """Write rows in one transaction; see `save_rows`."""
-        return save_rows(connection, self._id, rows)
-
     async def _run(self, work: Callable[[Connection], T]) -> T:
         """Read from the run, and fail if it is gone: in a store that was replaced, "no rows" would be wrong."""
 
@@ -252,7 +251,7 @@ class BatchRun:
             group, self._waiting = self._waiting, []
             rows = [row for row, _ in group]
             try:
-                new, recovered = await self._database.run(partial(self._saved, rows=rows))
+                new, recovered = await self._database.run(partial(save_rows, run=self._id, rows=rows))
             except BaseException as error:
                 _fail(group, error)
                 # Cancellation ends the writer. After an ordinary error the rows that wait get their own attempt.
@@ -269,20 +268,14 @@ class BatchRun:
 def _fail(group: list[tuple[RowResult, asyncio.Future[None]]], error: BaseException) -> None:
     """Pass an error on to the tasks that wait for their rows."""
     for _, saved in group:
-        if saved.done():
-            continue
-        if isinstance(error, Exception):
+        if isinstance(error, Exception) and not saved.done():
             saved.set_exception(error)
         else:
             saved.cancel()
 
 
 async def _delete_run(database: Database, run: int) -> None:
-    """Delete what is left of a run that is marked for deletion, and give its space back to the disk.
-
-    Raises:
-        DiskError: The store cannot be used.
-    """
+    """Delete what is left of a run that is marked for deletion, and give its space back to the disk."""
     await _delete_records(database, run)
     await database.run(lambda connection: connection.execute("DELETE FROM runs WHERE id = ?", (run,)).rowcount)
     await release_space(database)
@@ -290,16 +283,17 @@ async def _delete_run(database: Database, run: int) -> None:
 
 async def _delete_records(database: Database, run: int) -> None:
     # In steps, so that others can write in between and the write-ahead log stays short.
-    after: int | None = -1
-    while after is not None:
-        after = await database.run(partial(_delete_some, run=run, after=after))
+    rows, after = _DELETED_AT_ONCE if database.url else _DELETED_ROWS, -1
+    while (last := await database.run(partial(_delete_some, run=run, after=after, rows=rows))) is not None:
+        after = last
 
 
-def _delete_some(connection: Connection, run: int, after: int) -> int | None:
+def _delete_some(connection: Connection, run: int, after: int, rows: int) -> int | None:
     """Delete the next records after a row; return the last of them, None where there were none."""
     # Never from the beginning again: PostgreSQL would pass by all that the steps before have deleted.
-    last = connection.execute(_STEP, (run, after, _DELETED_ROWS)).fetchone()[0]
-    connection.execute(_DELETE, (run, after, last or after))
+    last = connection.execute(_STEP, (run, after, rows)).fetchone()[0]
+    if last is not None:
+        connection.execute(_DELETE, (run, after, last))
     return last
 
 
@@ -347,8 +341,8 @@ def _mark_for_deletion(connection: Connection, run: int) -> None:
     connection.execute("UPDATE runs SET key = NULL WHERE id = ?", (run,))
 
 
-def _marked_for_deletion(connection: Connection) -> list[int]:
-    return [run for (run,) in connection.execute("SELECT id FROM runs WHERE key IS NULL")]
+def _marked_for_deletion(connection: Connection) -> set[int]:
+    return _rows(connection, "SELECT id FROM runs WHERE key IS NULL")
 
 
 def _check_exists(connection: Connection, run: int, held: str = "") -> None:
@@ -377,14 +371,14 @@ def save_rows(connection: Connection, run: int, rows: list[RowResult]) -> tuple[
     return new, recovered
 
 
-def _rows(connection: Connection, statement: str, values: tuple[int, ...]) -> set[int]:
+def _rows(connection: Connection, statement: str, values: tuple[int, ...] = ()) -> set[int]:
     return {row for (row,) in connection.execute(statement, values)}
 
 
 def _page(connection: Connection, run: int, after: int) -> list[RowResult]:
-    page: list[RowResult] = []
-    size = 0
-    cursor = connection.execute(_PAGE, (run, after, _PAGE_ROWS))
+    page, size = list[RowResult](), 0
+    following = connection.execute(_NEXT, (run, after)).fetchone()[0] or 0  # where none is left
+    cursor = connection.execute(_PAGE, (run, after, following + _PAGE_ROWS - 1))
     for row, record, error in cursor:
         page.append(RowResult(row, record, bool(error)))
         size += len(record)

@@ -96,6 +96,11 @@ class PostgresConnection:
             cursors = [self.execute(sql, row) for row in parameters]
         return [cursor.rowcount for cursor in cursors]
 
+    def execute_all(self, *statements: tuple[str, Sequence[Any]]) -> list[psycopg.Cursor[tuple[Any, ...]]]:
+        """Run statements without waiting for the answer of one before the next; none of those after one that fails."""
+        with self.raw.pipeline():
+            return [self.execute(*statement) for statement in statements]
+
     def insert(self, table: str, rows: Sequence[Sequence[int | bytes]], /) -> None:
         """Insert whole rows, in the form that the server takes fastest."""
         if not rows:

@@ -127,6 +127,12 @@ async def test_records_come_in_order_however_many_and_large_they_are(run: BatchR
     assert rows == [(3, 9_000_000), *((row, 10) for row in range(4, 1_300))]
 
 
+async def test_records_come_whatever_lies_between_them(run: BatchRun) -> None:
+    for row in (0, 7, 506, 507, 5_000, 5_600):
+        await run.save(row, b"row", error=False)
+    assert [row async for row, *_ in run.records()] == [0, 7, 506, 507, 5_000, 5_600]
+
+
 async def test_reading_holds_up_nobody(store: Store, run: BatchRun) -> None:
     await fill(run, range(1_200))
     seen: list[int] = []

@@ -67,6 +67,10 @@ class TextFileSource:
                 number += 1
                 yield self._row(number, line, text.rstrip("\r\n"))
 
+    def each(self) -> Iterator[object]:
+        """Something for each row, whose content is looked at only where that tells rows apart."""
+        return (line for line in self.lines() if not line.isspace())
+
     def lines(self) -> Iterator[str]:
         """The lines with their line ends; one that is too long is cut just beyond the limit, so that it is seen."""
         with self._decoded() as wrapper:
@@ -154,6 +158,10 @@ class JsonlSource(TextFileSource):
         """See `RowSource`."""
         return self._items() if self._is_array else super().rows()
 
+    def each(self) -> Iterator[object]:
+        """See `TextFileSource`."""
+        return self._items() if self._is_array else super().each()
+
     def _begins_as_array(self) -> bool:
         """Whether the first line is the beginning or the whole of an array that no other value follows."""
         lines = (line for line in self.lines() if line.strip())
@@ -236,6 +244,10 @@ class CsvSource(TextFileSource):
             if cells:
                 number += 1
                 yield self._record(number, line, cells)
+
+    def each(self) -> Iterator[object]:
+        """See `TextFileSource`."""
+        return self.rows()
 
     def _record(self, number: int, line: int, cells: list[str]) -> InputRow:
         location = {"line": line}

@@ -13,6 +13,7 @@ from typing import Any, Protocol, cast
 from ollama_mcp.work.batch.rows import InputRow, Record, RowSource
 from ollama_mcp.work.batch.spec import BatchSpec
 
+_LINE = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 # A spreadsheet takes a cell that begins with one of these for a formula (OWASP, CSV injection).
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 # What a verdict has besides the answer, each in a column `QUESTION.MEMBER`.
@@ -52,7 +53,7 @@ class JsonlFormat:
         """See `OutputFormat`."""
         shown = as_object(row, result, columns=self._keeps_columns)
         try:
-            line = json.dumps(shown, ensure_ascii=False, allow_nan=False).encode()
+            line = _LINE.encode(shown).encode()
         except ValueError:
             # Half a surrogate pair, which has an escape in JSON but no bytes in UTF-8; or NaN, which JSON lacks.
             line = json.dumps(_finite(shown)).encode()

@@ -158,7 +158,10 @@ class WorkerPool:
         begun = ramp.begin() if ramp is not None else 0.0
         outcomes = await self._processor.process(rows)
         # All are kept before any of them can stop the batch: the next call does not work on these rows again.
-        await asyncio.gather(*(self._keep(outcome) for outcome in outcomes))
+        if len(outcomes) == 1:
+            await self._keep(outcomes[0])
+        else:
+            await asyncio.gather(*(self._keep(outcome) for outcome in outcomes))
         if ramp is not None:
             errors = [outcome.error for outcome in outcomes if outcome.error is not None]
             if any(isinstance(error, HOST_FAILURES) for error in errors):

@@ -17,6 +17,7 @@ from ollama_mcp.hosts.call_scope import mark_bulk
 from ollama_mcp.store import CheckpointLost
 from ollama_mcp.work.batch.concurrency import batch_locks, run_lock
 from ollama_mcp.work.batch.elsewhere import RowsToDo
+from ollama_mcp.work.batch.file_sources import TextFileSource
 from ollama_mcp.work.batch.output import BatchTotals, Observe, OutputWriter
 from ollama_mcp.work.batch.pool import BatchProgress, RowQueue, WorkerPool
 from ollama_mcp.work.batch.processors import (
@@ -170,7 +171,8 @@ def count_rows(source: RowSource, cancelled: Event) -> int:
     Raises:
         InvalidArgument: It has none.
     """
-    total = sum(1 for _ in takewhile(lambda _: not cancelled.is_set(), source.rows()))
+    rows = source.each() if isinstance(source, TextFileSource) else source.rows()
+    total = sum(1 for _ in takewhile(lambda _: not cancelled.is_set(), rows))
     if not total:
         raise InvalidArgument(f"{source.label} has no rows.", next_step="Give an input with at least one row.")
     return total
