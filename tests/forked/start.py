@@ -1,10 +1,18 @@
-"""Stands for a command that `serve.py` runs: `python -I -S start.py SOCKET WORDS`. Signals are passed on to it."""
+"""Stands for a command that `serve.py` runs: `python -I -S start.py SOCKET MODULE WORDS`. It is sent our signals."""
 
 import marshal
 import os
 import signal
 import socket
 import sys
+
+
+def pass_on(command: int, number: int) -> None:
+    """Send a signal to the command, which may just have ended."""
+    try:  # noqa: SIM105 - contextlib would take as long as the rest of this start
+        os.kill(command, number)
+    except ProcessLookupError:
+        pass
 
 
 def main() -> int:
@@ -19,7 +27,7 @@ def main() -> int:
         os.dup2(os.open(os.devnull, os.O_RDWR), number)
     command = int.from_bytes(connection.recv(8), "big")
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda number, _: os.kill(command, number))
+        signal.signal(number, lambda number, _: pass_on(command, number))
     code = int.from_bytes(connection.recv(8), "big", signed=True)
     if code < 0:
         signal.signal(-code, signal.SIG_DFL)
