@@ -5,8 +5,8 @@ READY := .venv/.ready
 # The dev group brings one, where none is installed.
 UV = $(shell command -v uv || echo $(BIN)/uv)
 PYTEST := $(BIN)/python -m pytest
-# A process for each core and one more, since many tests wait for a process to start; at most four.
-PARALLEL = -n $(shell $(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))') --dist=worksteal
+# A process for each core and two more, since many tests wait for a process or for time; at most four.
+PARALLEL = -n $(shell $(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 2))') --dist=worksteal
 
 # Else each process of the tests, and each server that they start, would compile everything again.
 export PYTHONDONTWRITEBYTECODE :=
