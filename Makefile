@@ -22,7 +22,7 @@ help: ## Show the targets
 
 $(READY): pyproject.toml uv.lock
 	@echo "Installing into .venv what this needs (once; a minute or more, from the package index) ..."
-	@if command -v uv >/dev/null 2>&1; then uv sync --locked; else \
+	@if command -v uv >/dev/null 2>&1; then uv sync --locked --compile-bytecode; else \
 	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed (make PYTHON=...)"; exit 1; }; \
 	  $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --upgrade "pip>=25.1" \
 	  && $(BIN)/python -m pip install --progress-bar on --editable . --group dev; fi
