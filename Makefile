@@ -5,8 +5,8 @@ READY := .venv/.ready
 # The dev group brings one, where none is installed.
 UV = $(shell command -v uv || echo $(BIN)/uv)
 PYTEST := $(BIN)/python -m pytest
-# A process for each core and one more, since many tests wait for a process to start; at most four.
-PARALLEL = -n $(shell $(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))') --dist=worksteal
+# A process for each core and two more, since many tests wait for a process or for time; at most four.
+PARALLEL = -n $(shell $(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 2))') --dist=worksteal
 
 # Else each process of the tests, and each server that they start, would compile everything again.
 export PYTHONDONTWRITEBYTECODE :=
@@ -22,7 +22,7 @@ help: ## Show the targets
 
 $(READY): pyproject.toml uv.lock
 	@echo "Installing into .venv what this needs (once; a minute or more, from the package index) ..."
-	@if command -v uv >/dev/null 2>&1; then uv sync --locked; else \
+	@if command -v uv >/dev/null 2>&1; then uv sync --locked --compile-bytecode; else \
 	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed (make PYTHON=...)"; exit 1; }; \
 	  $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --upgrade "pip>=25.1" \
 	  && $(BIN)/python -m pip install --progress-bar on --editable . --group dev; fi

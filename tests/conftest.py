@@ -19,6 +19,7 @@ from jsonschema import Draft202012Validator
 from jsonschema_rs import validator_for
 
 from ollama_mcp.simulator import Simulator
+from ollama_mcp.simulator.scheduler import Latency
 
 # A busy machine makes examples slowly, which says nothing about the code; and a run is to be the same each time.
 settings.register_profile("house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -36,6 +37,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--ollama", metavar="URL", help="run the live suite on this Ollama: pytest -m live --ollama URL")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Nothing that the collection makes is garbage, and looking for some takes a good part of its time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collection_finish() -> None:
@@ -140,6 +151,12 @@ async def simulator() -> AsyncGenerator[Simulator]:
     """A simulated Ollama of the newest documented generation."""
     async with Simulator(version="latest") as simulator:
         yield simulator
+
+
+@pytest.fixture
+def quick_pulls(simulator: Simulator) -> None:
+    """The simulated Ollama pulls gigabytes in a fraction of a second."""
+    simulator.machine.latency = Latency(transfer=2e10)
 
 
 @pytest.fixture

@@ -19,11 +19,15 @@ ROOT = Path(__file__).resolve().parents[1]
 FORKED = Path(__file__).with_name("forked")
 
 
+def program(module: str = "ollama_mcp") -> list[str]:
+    """What to start in the place of `python -m MODULE`."""
+    return [*_starter(), module]
+
+
 @cache
-def program() -> list[str]:
-    """What to start in the place of `python -m ollama_mcp`."""
+def _starter() -> list[str]:
     if not hasattr(os, "fork"):
-        return [sys.executable, "-m", "ollama_mcp"]
+        return [sys.executable, "-m"]
     # A short path: that of a socket has at most about a hundred bytes.
     folder = mkdtemp(prefix="forked-")
     path = os.path.join(folder, "s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from functools import cache
 from urllib.parse import urlsplit
 
 import certifi
@@ -30,6 +31,12 @@ def origin_of(url: str) -> tuple[str, str, int]:
     return parts.scheme, host, port or (443 if parts.scheme == "https" else 80)
 
 
+@cache
+def _authorities() -> ssl.SSLContext:
+    """Trusts those whom everybody trusts; read once, since that holds up the event loop for tens of milliseconds."""
+    return ssl.create_default_context(cafile=certifi.where())
+
+
 async def fetch_configured(url: str, *, ca_file: str, max_bytes: int, seconds: float) -> bytes:
     """The body at an address of the settings; no redirect is followed, and no proxy of the environment used.
 
@@ -38,8 +45,9 @@ async def fetch_configured(url: str, *, ca_file: str, max_bytes: int, seconds: f
         Unreachable: It did not come: no connection, no 200, too large or too slow.
     """
     origin_of(url)
-    verify = ssl.create_default_context(cafile=certifi.where())
+    verify = _authorities()
     if ca_file:
+        verify = ssl.create_default_context(cafile=certifi.where())
         verify.load_verify_locations(ca_file)
     body = bytearray()
     try:

@@ -64,7 +64,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return simulate(arguments[1:], program="ollama-mcp-server simulate")
     front = open_front(arguments)
     try:
-        return _run(arguments) if front is None else front.serve(lambda: _prepare(arguments))
+        try:
+            return _run(arguments) if front is None else front.serve(lambda: _prepare(arguments))
+        finally:
+            # Short output meets a closed pipe only here, and else at exit, where it would be an error.
+            if sys.stdout is not None and not sys.stdout.closed:
+                sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

@@ -13,6 +13,12 @@ from tests.api.raw_server import RawServer, error, response, serving, stream
 PROMPT = GenerateRequest(model="llama9", prompt="hi")
 
 
+@pytest.fixture(autouse=True)
+def once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each request is sent once: the tests of retries are elsewhere."""
+    monkeypatch.setattr("ollama_mcp.api.retries.ATTEMPTS", 1)
+
+
 def nested(code: int, message: str, **more: object) -> str:
     return json.dumps({"error": {"code": code, "message": message, "type": "x", **more}})
 

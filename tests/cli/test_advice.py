@@ -28,12 +28,14 @@ async def follow(advice: str, folder: Path, **variables: str) -> tuple[int, str]
     return process.returncode or 0, said.decode()
 
 
+@pytest.mark.slow
 async def test_the_way_to_list_the_settings_can_be_followed(tmp_path: Path):
     said = await run("--set", "zzz=1", "config", "check")
     code, shown = await follow(said.err, tmp_path)
     assert code == 0 and "defaults.model = " in shown
 
 
+@pytest.mark.slow
 async def test_the_way_to_list_the_tools_can_be_followed(tmp_path: Path):
     said = await run("call", "zzz")
     assert said.err.startswith("[invalid_argument] Unknown tool: 'zzz'. ")
@@ -41,6 +43,7 @@ async def test_the_way_to_list_the_tools_can_be_followed(tmp_path: Path):
     assert code == 0 and "ollama_chat " in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_config", [False, True])
 async def test_the_way_to_allow_a_folder_can_be_followed(tmp_path: Path, with_config: bool):
     elsewhere = tmp_path / "else where"

@@ -11,6 +11,7 @@ from ollama_mcp.api import OllamaClient
 from ollama_mcp.cli import main
 from ollama_mcp.simulator import Simulator
 from tests.cli.support import ROOT, environment, run
+from tests.program import program
 from tests.support import text, texts
 
 MODEL = "llama3.2:3b"
@@ -276,18 +277,17 @@ async def test_a_folder_is_allowed_from_the_shell(tmp_path: Path):
     assert missing.code == 2 and "not a folder" in missing.err
 
 
-async def test_output_into_a_closed_pipe_is_no_error():
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+async def test_output_into_a_closed_pipe_is_no_error(unbuffered: str):
     read, write = os.pipe()
     os.close(read)
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "ollama_mcp",
+        *program(),
         "config",
         "show",
         stdout=write,
         stderr=asyncio.subprocess.PIPE,
-        env=environment(),
+        env=environment(PYTHONUNBUFFERED=unbuffered),
     )
     os.close(write)
     _, err = await process.communicate()

@@ -9,11 +9,13 @@ from mcp import Client
 from mcp.types import CallToolResult
 
 from ollama_mcp.simulator import Simulator
+from ollama_mcp.simulator.scheduler import Latency
 from tests.confirmation.user import NO, YES, User, with_user
 from tests.contract.gguf_files import language_model
 from tests.create.support import allow, create
 from tests.support import connected, error, texts
 
+pytestmark = pytest.mark.usefixtures("quick_pulls")
 NAME = "llama3.1:8b"
 BASE = "llama3.2:3b"
 
@@ -38,7 +40,7 @@ def _pulled(simulator: Simulator) -> bool:
 @pytest.mark.parametrize("base", [BASE, ""], ids=["from another model", "from a file"])
 async def test_a_model_that_was_created_here_is_replaced_after_a_yes_only(tmp_path: Path, version: str, base: str):
     (tmp_path / "x.gguf").write_bytes(language_model())
-    async with Simulator(version=version) as simulator:
+    async with Simulator(version=version, latency=Latency(transfer=2e10)) as simulator:
         await _made(simulator.url, tmp_path, base)
         async with connected(simulator.url) as client:
             said = error(await pull(client), "needs_confirmation")

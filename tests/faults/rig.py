@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from ollama_mcp.simulator import Answer, Simulator
 from tests.faults.proxy import FaultProxy, PortKeeper
+from tests.program import program
 from tests.support import until
 from tests.transports.wire import HttpPeer, Message, StdioPeer, call
 
@@ -65,6 +66,8 @@ class Server:
         transport: How they talk.
         settings: Settings besides those of all servers here.
         prefix: A command that starts the process, such as one that lowers a limit.
+        is_forked: Whether the process may be forked from one that has imported the program, which is sooner; its own
+            limits and number are those of the process that stands for it then.
 
     Attributes:
         said: Every message that came from the server.
@@ -76,6 +79,7 @@ class Server:
         settings: dict[str, Any] | None = None,
         *,
         prefix: tuple[str, ...] = (),
+        is_forked: bool = False,
     ) -> None:
         self.transport: Transport = transport
         self.port = PortKeeper()
@@ -87,8 +91,9 @@ class Server:
             arguments += ["--transport", "http", "--port", "0"]
         if config:
             arguments += ["--config", config]
-        script = str(Path(__file__).with_name("serve_counted.py"))
-        self.process = StdioPeer(*arguments, command=[*prefix, sys.executable, script])
+        script = [sys.executable, str(Path(__file__).with_name("serve_counted.py"))]
+        command = program("tests.faults.serve_counted") if is_forked else script
+        self.process = StdioPeer(*arguments, command=[*prefix, *command])
         self._http: HttpPeer | None = None
         self._numbers = 0
         self._tasks: dict[int, asyncio.Task[Message | None]] = {}

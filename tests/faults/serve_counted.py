@@ -19,6 +19,7 @@ import time
 from collections.abc import Awaitable, Callable
 from weakref import WeakSet
 
+from ollama_mcp.api import transport
 from ollama_mcp.api.transport import FreeListTransport
 from ollama_mcp.cli import main
 
@@ -38,7 +39,7 @@ def _count(*_: object) -> None:
     counts = {
         "tasks": len(asyncio.all_tasks()),
         "threads": len(threads),
-        "files": len(os.listdir("/proc/self/fd")) - sum(transport.idle_count for transport in _transports),
+        "files": len(os.listdir("/proc/self/fd")) - sum(one.idle_count for one in _transports),
     }
     sys.stderr.write(f"counts {json.dumps(counts)}\n")
     sys.stderr.flush()
@@ -52,6 +53,8 @@ def _jump(*_: object) -> None:
 
 if __name__ == "__main__":
     FreeListTransport.__init__ = _make_and_remember
+    # A busy machine leaves a connection idle for long enough that a request whose connection ends is sent again.
+    transport.__dict__["_SURELY_ALIVE_SECONDS"] = 60.0
     signal.signal(signal.SIGUSR1, _count)
     signal.signal(signal.SIGUSR2, _jump)
     sys.exit(main())

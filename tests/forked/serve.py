@@ -1,11 +1,13 @@
 """Runs commands of this program in forks of one process that has imported it: `python serve.py SOCKET`.
 
-Each connection brings a command: its three streams, then its words, folder and environment. It is told the process id,
-then the exit code. The connection's end kills a command that still runs; the end of stdin ends this process.
+Each connection brings a command: its three streams, then its words, of which the first is its module, its folder and
+environment. It is told the process id, then the exit code. The connection's end kills a command that still runs; the
+end of stdin ends this process.
 """
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import io
@@ -16,10 +18,14 @@ import select
 import signal
 import socket
 import sys
+import threading
 from contextlib import suppress
+from typing import NoReturn, cast
 
 # What most commands import; the files of tools are loaded by each, as ever.
 IMPORTED = (
+    "anyio._backends._asyncio",
+    "ollama_mcp.api.responses",
     "ollama_mcp.cli.ask",
     "ollama_mcp.cli.config",
     "ollama_mcp.cli.evaluate",
@@ -30,7 +36,19 @@ IMPORTED = (
     "ollama_mcp.cli.progress_line",
     "ollama_mcp.cli.tools",
     "ollama_mcp.cli.work",
+    "ollama_mcp.hosts.vulnerabilities",
     "ollama_mcp.server.app",
+    "ollama_mcp.server.transfers",
+    "ollama_mcp.server.transports.http",
+    "ollama_mcp.server.transports.stdio",
+    "ollama_mcp.server.usage_report",
+    "ollama_mcp.work.chat.run",
+    "ollama_mcp.work.decide.decider",
+    "platformdirs.unix",
+    "rich.logging",
+    "sqlite3",
+    "tests.transports.sample",
+    "uvloop",
 )
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -82,8 +100,9 @@ def watched(connection: socket.socket, streams: list[int]) -> None:
         os._exit(0)
 
 
-def become(words: list[str], folder: str, variables: dict[bytes, bytes], streams: list[int]) -> None:
-    """Give this process what the command was started with, as Python does when it starts."""
+def become(words: list[str], folder: str, variables: dict[bytes, bytes], streams: list[int]) -> str:
+    """Give this process what the command was started with, as Python does when it starts; returns its module."""
+    module, *words = words
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -92,29 +111,55 @@ def become(words: list[str], folder: str, variables: dict[bytes, bytes], streams
     os.chdir(folder)
     given = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
     sys.path[:] = [folder, *given, *(part for part in sys.path[1:] if part not in given)]
-    sys.argv = ["ollama_mcp", *words]
-    sys.orig_argv = [sys.executable, "-m", "ollama_mcp", *words]
+    sys.argv = [module, *words]
+    sys.orig_argv = [sys.executable, "-m", module, *words]
     is_plain = bool(os.environ.get("PYTHONUNBUFFERED"))
     sys.stdin = sys.__stdin__ = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), encoding="utf-8")
     sys.stdout = sys.__stdout__ = _writer(1, "strict", is_plain=is_plain)
     sys.stderr = sys.__stderr__ = _writer(2, "backslashreplace", is_plain=is_plain)
+    return module
 
 
 def _writer(number: int, errors: str, *, is_plain: bool) -> io.TextIOWrapper:
-    raw = io.BufferedWriter(io.FileIO(number, "wb", closefd=False))
+    raw = io.FileIO(number, "wb", closefd=False)
+    if is_plain:
+        return io.TextIOWrapper(cast("io.BufferedWriter", raw), encoding="utf-8", errors=errors, write_through=True)
     lines = number == 2 or os.isatty(number)
-    return io.TextIOWrapper(raw, encoding="utf-8", errors=errors, line_buffering=lines, write_through=is_plain)
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", errors=errors, line_buffering=lines)
+
+
+def run(module: str) -> int:
+    """Run a module as `python -m` does; returns its exit code."""
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        if ended.code is None or isinstance(ended.code, int):
+            return ended.code or 0
+        sys.stderr.write(f"{ended.code}\n")
+        return 1
+    return 0
+
+
+def end(code: int) -> NoReturn:
+    """End this process as Python does, but for the objects, of which there are so many that freeing them takes long."""
+    threading._shutdown()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType] - waits for threads
+    atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage] - nothing else calls them without an end
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and not stream.closed:
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
     sys.path[0] = ROOT
     for module in IMPORTED:
-        importlib.import_module(module)
+        # uvloop is not everywhere.
+        with suppress(ImportError):
+            importlib.import_module(module)
     gc.collect()
     gc.freeze()
     connection = serve(sys.argv[1])
     command = received(connection)
     watched(connection, command[-1])
     connection.close()
-    become(*command)
-    runpy.run_module("ollama_mcp", run_name="__main__", alter_sys=True)
+    end(run(become(*command)))

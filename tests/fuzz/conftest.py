@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,10 @@ import pytest
 from bench.clients import running
 from ollama_mcp.errors import KINDS
 from tests.fuzz.http_server import FuzzedHttp
+from tests.program import program
 from tests.transports.wire import Message, StdioPeer, environment, request
 
 _MAX_ERROR_CHARS = 1_200
-_COMMAND = [sys.executable, "-m", "ollama_mcp"]
 _OPTIONS = ("--toolsets", "all", "--set", "store.path=:memory:", "--set", "timeouts.connect=20")
 
 _FILES = {
@@ -78,7 +77,7 @@ def server(simulator_url: str, tmp_path_factory: pytest.TempPathFactory) -> Gene
     # A name that is no UTF-8, as archives of other systems leave it.
     Path(os.fsdecode(bytes(folder) + b"/\xff.txt")).write_text("odd", encoding="utf-8")
     home = {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config"), "OLLAMA_HOST": simulator_url}
-    with StdioPeer(*_OPTIONS, command=_COMMAND, folder=folder, env={**environment(), **home}) as peer:
+    with StdioPeer(*_OPTIONS, command=program(), folder=folder, env={**environment(), **home}) as peer:
         peer.handshake()
         listed = peer.ask(request("list", "tools/list"))["result"]["tools"]
         yield FuzzedServer(peer, {tool["name"]: tool for tool in listed})
@@ -95,7 +94,7 @@ def http(simulator_url: str, tmp_path_factory: pytest.TempPathFactory) -> Genera
     folder = tmp_path_factory.mktemp("fuzzed")
     options = (*_OPTIONS, "--transport", "http", "--port", "0")
     home = {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config"), "OLLAMA_HOST": simulator_url}
-    with StdioPeer(*options, command=_COMMAND, folder=folder, env={**environment(), **home}) as process:
+    with StdioPeer(*options, command=program(), folder=folder, env={**environment(), **home}) as process:
         url = next(line for line in iter(process.next_line, "") if "listens at" in line).split()[-1]
         yield FuzzedHttp(urlsplit(url).port or 0, process.stderr)
         assert process.process.poll() is None, "it crashed"

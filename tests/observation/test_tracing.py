@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import zlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from ollama_mcp.simulator import Answer, Simulator
+from tests.program import program
 from tests.support import text, until
 
 MODEL = "llama3.2:3b"
@@ -68,9 +68,10 @@ async def process(
 ) -> AsyncGenerator[Client]:
     """A client of a server in a process of its own, whose stderr goes to a file in the folder."""
     with (folder / "stderr").open("w") as errors:
+        command, *words = program()
         parameters = StdioServerParameters(
-            command=sys.executable,
-            args=["-m", "ollama_mcp", "--ollama", simulator.url, *options],
+            command=command,
+            args=[*words, "--ollama", simulator.url, *options],
             env={"OTEL_BSP_SCHEDULE_DELAY": "50", "PYTHONPATH": str(Path(__file__).parents[2]), **env},
             cwd=str(folder),
         )

@@ -63,16 +63,17 @@ def test_the_package_index_is_told_links_that_work_without_the_files_beside_it(b
     assert links and all(link.startswith(("https://", "#")) for link in links)
 
 
-@pytest.fixture
-def unpacked(built: Built, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def unpacked(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel's files in a folder, which a Python process finds before the checkout."""
-    site = tmp_path / "site"
+    folder = tmp_path_factory.mktemp("wheel")
+    site = folder / "site"
     with zipfile.ZipFile(built.wheel) as archive:
         archive.extractall(site)
     code = "import ollama_mcp, ollama_mcp_server; print(ollama_mcp.__file__, ollama_mcp_server.__file__)"
     command = [sys.executable, "-c", code]
     variables = {"PYTHONPATH": str(site)}
-    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=True)
     assert all(Path(name).is_relative_to(site) for name in done.stdout.split())
     return site
 

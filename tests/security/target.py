@@ -97,7 +97,8 @@ class Servers:
     def of(self, transport: Transport) -> Server:
         """The server of a transport, started when it is first asked for."""
         if transport not in self.running:
-            self.running[transport] = Server(transport, self._settings(), prefix=("env", *self._variables()))
+            given = ("env", *self._variables())
+            self.running[transport] = Server(transport, self._settings(), prefix=given, is_forked=True)
         return self.running[transport]
 
     def _settings(self) -> dict[str, Any]:
@@ -117,9 +118,10 @@ class Servers:
         }
 
     def _variables(self) -> list[str]:
-        """A home of its own, and a proxy that is not to be used."""
+        """A home of its own, a proxy that is not to be used, and no waiting for what is printed."""
         proxies = [name for one in ("http_proxy", "https_proxy", "all_proxy") for name in (one, one.upper())]
         given = {"HOME": str(self.home), "XDG_CONFIG_HOME": str(self.home / ".config"), "OLLAMA_API_KEY": CANARY}
+        given["PYTHONUNBUFFERED"] = "1"
         given |= dict.fromkeys(proxies, self.sink.url) | {"no_proxy": "", "NO_PROXY": ""}
         return [f"{name}={value}" for name, value in given.items()]
 

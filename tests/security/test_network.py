@@ -20,6 +20,7 @@ from tests.api.raw_server import RawServer, by_path, response, serving, version
 from tests.security.team import team_at
 from tests.support import connected, data, error, texts
 
+pytestmark = pytest.mark.usefixtures("quick_pulls")
 MODEL = "llama3.2:3b"
 CLOUD = "gpt-oss:120b-cloud"
 # A user's tool that asks for everything by itself.

@@ -134,6 +134,7 @@ async def test_the_log_of_a_server_over_http_has_no_token(
     no_canary(logged)
 
 
+@pytest.mark.slow
 async def test_spans_log_and_command_line_of_a_process_have_no_secret(simulator: Simulator, tmp_path: Path):
     config = tmp_path / "settings.json"
     config.write_text(json.dumps({"api_key": KEY, "headers": {"X-Key": HEADER}, "tracing": True, "log_level": "debug"}))

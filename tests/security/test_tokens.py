@@ -122,6 +122,7 @@ async def test_no_token_is_logged(simulator: Simulator, tmp_path: Path, caplog: 
     assert not any(secret in ours for secret in (*team.secrets.values(), "omcp_wrong"))
 
 
+@pytest.mark.slow
 async def test_a_hundred_tokens_revoked_under_load(simulator: Simulator, tmp_path: Path) -> None:
     file = tmp_path / "tokens"
     names = [f"user{number}" for number in range(100)]

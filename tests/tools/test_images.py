@@ -1,7 +1,6 @@
 """Images by path and address through the tools, by the rules of access."""
 
 import io
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.settings import Settings
 from ollama_mcp.simulator import Simulator
 from tests.cli.support import environment, run
+from tests.program import program
 from tests.support import connected, error, texts
 
 EYES = "gemma3:4b"
@@ -112,7 +112,8 @@ async def test_a_folder_allowed_at_the_command_line_counts_at_once(simulator: Si
     photo = _picture(pictures / "photo.png")
     variables = {"HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config"), "OLLAMA_MCP_READ__TEMP_IMAGES": "false"}
     env = environment(OLLAMA_HOST=simulator.url, **variables)
-    server = StdioServerParameters(command=sys.executable, args=["-m", "ollama_mcp"], env=env, cwd=home)
+    command, *words = program()
+    server = StdioServerParameters(command=command, args=words, env=env, cwd=home)
     arguments: dict[str, Any] = {**ASK, "images": [str(photo)]}
     async with Client(server, mode="legacy") as client:
         error(await client.call_tool("ollama_chat", arguments), "not_allowed")

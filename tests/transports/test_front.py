@@ -179,7 +179,7 @@ ODD = {
 }
 
 
-QUICK = ("a call before the server has loaded", "initialize twice", "ten requests in one write")
+QUICK = ("a call before the server has loaded",)
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, marks=[] if case in QUICK else pytest.mark.slow) for case in ODD])

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from ollama_mcp.server.transports.binding import listen_tcp
-from tests.transports.wire import ROOT, SAMPLE, HttpPeer, StdioPeer, call, environment
+from tests.transports.wire import ROOT, HttpPeer, StdioPeer, call, environment, sample
 
 
 def listening(process: StdioPeer) -> HttpPeer:
@@ -44,7 +44,7 @@ def test_a_signal_ends_calls_and_streams_cleanly(transport: str, number: signal.
 
 def test_an_address_beyond_loopback_stops_the_start_with_one_error() -> None:
     process = subprocess.run(
-        [*SAMPLE, "http", "0.0.0.0", "0"], cwd=ROOT, env=environment(), capture_output=True, check=False, timeout=30
+        [*sample(), "http", "0.0.0.0", "0"], cwd=ROOT, env=environment(), capture_output=True, check=False, timeout=30
     )
     assert process.returncode == 1
     assert b"NotAllowed: '0.0.0.0' is not a loopback address, and no client" in process.stderr.splitlines()[-1]
@@ -54,7 +54,7 @@ def test_a_port_in_use_stops_the_start_with_one_error() -> None:
     with listen_tcp("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         process = subprocess.run(
-            [*SAMPLE, "http", "127.0.0.1", str(port)], cwd=ROOT, env=environment(), capture_output=True, check=False
+            [*sample(), "http", "127.0.0.1", str(port)], cwd=ROOT, env=environment(), capture_output=True, check=False
         )
     assert process.returncode == 1
     assert f"Port {port} on 127.0.0.1 is in use" in process.stderr.decode().splitlines()[-1]

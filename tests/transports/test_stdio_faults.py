@@ -25,6 +25,7 @@ from tests.transports.wire import (
     environment,
     initialize,
     request,
+    sample,
     text_of,
 )
 
@@ -94,7 +95,7 @@ def test_blank_lines_and_carriage_returns_are_nothing(shared_stdio: StdioPeer) -
 
 
 def test_a_line_over_the_limit_is_refused_without_being_held() -> None:
-    with StdioPeer() as peer:
+    with StdioPeer("stdio", command=SAMPLE) as peer:
         peer.handshake()
         chunk = b"x" * 2**20
         for _ in range(3 * MAX_MESSAGE_BYTES // len(chunk)):
@@ -209,7 +210,7 @@ def test_a_signal_ends_it_cleanly_even_when_repeated(number: signal.Signals) -> 
 def test_a_client_that_no_longer_reads_ends_it_without_a_traceback() -> None:
     reading, writing = os.pipe()
     with subprocess.Popen(
-        [*SAMPLE, "stdio"], cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.PIPE
+        [*sample(), "stdio"], cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.PIPE
     ) as process:
         os.close(writing)
         assert process.stdin is not None and process.stderr is not None
@@ -224,7 +225,7 @@ def test_a_client_that_no_longer_reads_ends_it_without_a_traceback() -> None:
 def test_a_client_that_fills_stdout_and_then_closes_it_ends_the_process_while_stdin_stays_open() -> None:
     reading, writing = os.pipe()
     with subprocess.Popen(
-        [*SAMPLE, "stdio"], cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.PIPE
+        [*sample(), "stdio"], cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.PIPE
     ) as process:
         os.close(writing)
         assert process.stdin is not None and process.stderr is not None
@@ -242,7 +243,7 @@ def test_a_client_that_fills_stdout_and_then_closes_it_ends_the_process_while_st
 def test_a_client_that_stops_reading_blocks_neither_the_loop_nor_fills_the_memory() -> None:
     reading, writing = os.pipe()
     with subprocess.Popen(
-        [*SAMPLE, "stdio"], cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.PIPE
+        [*sample(), "stdio"], cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.PIPE
     ) as process:
         os.close(writing)
         assert process.stdin is not None and process.stderr is not None
@@ -285,7 +286,7 @@ def test_files_serve_as_stdin_and_stdout(tmp_path: Path) -> None:
     asked.write_bytes(b"".join(map(as_line, [initialize(1), INITIALIZED, call(2, "big", size=200_000)])))
     with asked.open("rb") as stdin, answered.open("wb") as stdout:
         subprocess.run(
-            [*SAMPLE, "stdio"], cwd=ROOT, env=environment(), stdin=stdin, stdout=stdout, check=True, timeout=30
+            [*sample(), "stdio"], cwd=ROOT, env=environment(), stdin=stdin, stdout=stdout, check=True, timeout=30
         )
     assert [line.count(b"x" * 200_000) for line in answered.read_bytes().splitlines()] == [0, 1]
 
@@ -293,7 +294,12 @@ def test_files_serve_as_stdin_and_stdout(tmp_path: Path) -> None:
 def test_a_terminal_serves_and_control_c_ends_it() -> None:
     leader, follower = pty.openpty()
     with subprocess.Popen(
-        [*SAMPLE, "stdio"], cwd=ROOT, env=environment(), stdin=follower, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*sample(), "stdio"],
+        cwd=ROOT,
+        env=environment(),
+        stdin=follower,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         os.close(follower)
         assert process.stdout is not None and process.stderr is not None
@@ -311,7 +317,7 @@ def test_a_full_disk_as_stdout_ends_it_without_a_traceback() -> None:
         pytest.skip("this system has no /dev/full")
     with full.open("wb") as stdout:
         process = subprocess.run(
-            [*SAMPLE, "stdio"],
+            [*sample(), "stdio"],
             cwd=ROOT,
             env=environment(),
             input=as_line(request(1, "ping")),
@@ -326,7 +332,7 @@ def test_a_full_disk_as_stdout_ends_it_without_a_traceback() -> None:
 def test_one_socket_for_both_directions_serves() -> None:
     ours, theirs = socket.socketpair()
     with subprocess.Popen(
-        [*SAMPLE, "stdio"],
+        [*sample(), "stdio"],
         cwd=ROOT,
         env=environment(),
         stdin=theirs.fileno(),
@@ -370,7 +376,7 @@ def test_a_closed_stderr_leaves_the_protocol_whole() -> None:
 
 
 def test_without_the_sdk_internals_the_sdk_serves_by_itself() -> None:
-    with StdioPeer("stdio", "--without-sdk-internals") as peer:
+    with StdioPeer("stdio", "--without-sdk-internals", command=SAMPLE) as peer:
         peer.handshake()
         assert still_serves(peer)
         peer.close_stdin()
