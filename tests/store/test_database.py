@@ -364,7 +364,7 @@ async def test_doctor_looks_at_the_database(url: str, database_server: Postgres)
         assert await looked(pooled) == [("database", "ok"), ("notify", "warning"), ("clock", "ok")]
     # Of the queue, whose tables have a version of their own.
     change(url, "UPDATE ollama_mcp.meta SET value = '99.0' WHERE name = 'queue'")
-    assert (await looked(url))[0] == ("database", "broken") and "pip install -U" in found[-3].fix
+    assert (await looked(url))[0] == ("database", "broken") and "pip install" in found[-3].fix
     with pytest.raises(DiskError, match="knows"):
         upgrade_at(url)
     version_is(url, "9.0")
