@@ -159,7 +159,7 @@ class Observer:
         self, host: str, address: str, model: str, requests: int, prompt_tokens: int, tokens: int, out: int, came: int
     ) -> None:
         """Add to the sums of the call that it is made for."""
-        sums = self._row().traffic_with(host, address, model)
+        sums = (_CURRENT_ROW.get() or self._outside_row()).traffic_with(host, address, model)
         sums.requests += requests
         sums.prompt_tokens += prompt_tokens
         sums.tokens += tokens
@@ -168,14 +168,11 @@ class Observer:
 
     def fetched(self, address: str, size: int) -> None:
         """A server that is no host is asked ("https://example.com", 0), or answered with so many bytes."""
-        sums = self._row().traffic_with("", address, "")
+        sums = (_CURRENT_ROW.get() or self._outside_row()).traffic_with("", address, "")
         sums.requests += not size
         sums.bytes_in += size
 
-    def _row(self) -> LedgerRow:
-        row = _CURRENT_ROW.get()
-        if row is not None:
-            return row
+    def _outside_row(self) -> LedgerRow:
         if self._ledger is None:
             # Nobody would ever take what is summed up there.
             return LedgerRow(LOCAL_USER, "")

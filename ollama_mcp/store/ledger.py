@@ -122,12 +122,12 @@ class Ledger:
     def add(self, row: LedgerRow) -> None:
         """Add a row; call it in the event loop."""
         self._pending.append(row)
-        self.schedule()
+        if self._writer.timer is None:
+            self._writer.schedule()
 
     def schedule(self) -> None:
         """Note that there is something to write."""
-        if self._writer.timer is None:
-            self._writer.schedule()
+        self._writer.schedule()
 
     async def flush(self) -> None:
         """Write at once what waits."""
