@@ -47,6 +47,8 @@ TIMED = frozenset(
     {
         "ollama_mcp/api/client.py:OllamaClient._get",
         "ollama_mcp/api/client.py:OllamaClient.ps",
+        "ollama_mcp/api/http1.py:encode_head",
+        "ollama_mcp/api/http1.py:encode_request",
         "ollama_mcp/api/http_session.py:ApiResponse.read_all",
         "ollama_mcp/api/http_session.py:HttpSession.fetch_bytes",
         "ollama_mcp/api/http_session.py:HttpSession.fetch_model",
