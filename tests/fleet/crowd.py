@@ -187,9 +187,10 @@ class Crowd:
     async def ended(self) -> dict[str, Any]:
         """The report of the batch, once it has ended; asked of whichever replica has its turn."""
         state = await self._until(self.state, lambda state: state not in ("", "running", "cut"), 0.5)
-        assert state == "done", state
         async with self.servers.client("ann") as client:
-            return data(await client.call_tool(JOB, {"action": "result", "id": self._job}))
+            result = await client.call_tool(JOB, {"action": "result", "id": self._job})
+        assert state == "done", result
+        return data(result)
 
     async def state(self) -> str:
         """The state of the job; "" where the replica that was asked is gone, or the database away."""
