@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, cast
 
 from ollama_mcp.errors import Declined, DiskError, OllamaMCPError
 from ollama_mcp.fleet import tables
-from ollama_mcp.fleet.patient import PatientDatabase
 from ollama_mcp.fleet.ranges import RunTask, encode_rows, error_of
 from ollama_mcp.fleet.tables import WINDOW, Status
 from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
 from ollama_mcp.store.batches import BatchRun, CheckpointLost
+from ollama_mcp.store.patient import PatientDatabase
 from ollama_mcp.work.batch.pool import read_page
 from ollama_mcp.work.batch.processors import RowLoader
 from ollama_mcp.work.batch.run import count_done, stopped
@@ -67,11 +67,9 @@ class FleetOfWorkers:
             return None
         if batch.progress.finished >= batch.progress.total and not batch.checkpoint.failed:
             return None
-        if not await batch.call.store.database.run(partial(tables.workers_alive, seconds=self._lost_seconds)):
-            return None
         feeder = _Feeder(batch, self._lost_seconds)
         try:
-            return await feeder.run()
+            return await feeder.run() if await feeder.alive() else None
         except OllamaMCPError as error:
             raise stopped(error, batch.progress) from error.__cause__
 
@@ -118,9 +116,12 @@ class _Feeder:
             await asyncio.to_thread(batch.source.check_unchanged)
         except BaseException:
             await self._cancel()
+            # A database that is away is not waited for.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CANCEL_SECONDS):
+                    await self._count()
             raise
-        finally:
-            await self._count()
+        await self._count()
         notes = await self._database.run(partial(tables.forget, run=self._run))
         if self._left_here:
             notes.append(f"{self._left_here:,} rows cannot be sent to workers, such as images; this server did them.")
@@ -135,7 +136,7 @@ class _Feeder:
                 raise _ended(status)
             unfinished, window = status.unfinished, WINDOW
             if not status.paces:
-                window = min(WINDOW, _FIRST_RANGES * max(1, await self._alive()))
+                window = min(WINDOW, _FIRST_RANGES * max(1, await self.alive()))
             while unfinished < window and not self._is_fed:
                 unfinished += await self._feed_range(status)
             self._count_spent(status.spent)
@@ -153,7 +154,7 @@ class _Feeder:
         """About how long the rows take that were given out; 0 where their pace is not known."""
         if not status.paces:
             return 0.0
-        return status.rows_left / (2 * max(1, await self._alive()) * statistics.median(status.paces))
+        return status.rows_left / (2 * max(1, await self.alive()) * statistics.median(status.paces))
 
     @property
     def _is_fed(self) -> bool:
@@ -169,13 +170,13 @@ class _Feeder:
             status.read - before.read,
             status.written - before.written,
         )
-        self._said = "" if await self._alive() else ", no worker of this version is alive (ollama-mcp-server worker)"
+        self._said = "" if await self.alive() else ", no worker of this version is alive (ollama-mcp-server worker)"
         await call.progress.update(progress.finished, lambda: f"{progress}{self._said}", total=progress.total)
 
-    def _tell(self, error: DiskError) -> None:
+    async def _tell(self, error: DiskError) -> None:
         self._said = ", waiting for the database"
 
-    async def _alive(self) -> int:
+    async def alive(self) -> int:
         """How many workers are, seen anew every second."""
         if (now := time.monotonic()) - self._alive_at >= _ALIVE_SECONDS:
             self._workers = await self._database.run(partial(tables.workers_alive, seconds=self._lost_seconds))
@@ -216,7 +217,7 @@ class _Feeder:
         size = min(_RANGE_SECONDS * pace, max(_GROWTH * status.largest, _SURE_SECONDS * pace), _MOST_ROWS)
         # Towards the end all are to have something to do.
         left = self._last - self._read + len(self._waiting)
-        shared = max(left / (2 * max(1, await self._alive())), _LEAST_SECONDS * pace)
+        shared = max(left / (2 * max(1, await self.alive())), _LEAST_SECONDS * pace)
         return max(least, math.ceil(min(size, shared)))
 
     async def _cut(self, size: int) -> list[InputRow]:

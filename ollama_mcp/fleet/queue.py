@@ -17,7 +17,7 @@ from procrastinate import PsycopgConnector, exceptions
 from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
 
-from ollama_mcp.fleet.patient import RETRY_SECONDS
+from ollama_mcp.store.patient import RETRY_SECONDS
 from ollama_mcp.store.postgres import options_of
 from ollama_mcp.store.postgres_schema import SCHEMA
 

@@ -24,10 +24,10 @@ from ollama_mcp.work.decide.questions import ClosedQuestion
 from ollama_mcp.work.model_watch import ModelReplaced as ModelReplaced
 
 if TYPE_CHECKING:
-    from ollama_mcp.fleet.patient import PatientDatabase
     from ollama_mcp.fleet.tables import Range
     from ollama_mcp.settings import Settings
     from ollama_mcp.store.database import Database
+    from ollama_mcp.store.patient import PatientDatabase
     from ollama_mcp.work.batch.elsewhere import RowsToDo
 
 # With the model and its digest they make the same row of the same input on any machine.

@@ -16,11 +16,11 @@ from ollama_mcp import __version__
 from ollama_mcp.errors import InternalError, OllamaMCPError
 from ollama_mcp.fleet import tables
 from ollama_mcp.fleet.lanes import Lanes, ProcessLock, SharedProcessor
-from ollama_mcp.fleet.patient import PatientDatabase
 from ollama_mcp.fleet.ranges import RangeRun, RangeSource, RunTask, decode_rows, reason_of
 from ollama_mcp.fleet.sweep import ALONE
 from ollama_mcp.hosts.call_scope import CURRENT_CALL, CallScope
 from ollama_mcp.store.batches import CheckpointLost
+from ollama_mcp.store.patient import PatientDatabase
 from ollama_mcp.store.spending import Spending
 from ollama_mcp.work.batch.pool import BatchProgress
 from ollama_mcp.work.batch.processors import HOST_FAILURES

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from procrastinate import App, JobContext
 
 from ollama_mcp.errors import DiskError
-from ollama_mcp.fleet.patient import RETRY_SECONDS
 from ollama_mcp.fleet.queue import queue_connector
 from ollama_mcp.fleet.sweep import sweep
 from ollama_mcp.fleet.tables import QUEUE, TASK
 from ollama_mcp.fleet.work import RANGES, RangeWorker, Recorded
+from ollama_mcp.store.patient import RETRY_SECONDS
 from ollama_mcp.work.parallel import DEFAULT_PARALLEL
 
 if TYPE_CHECKING:

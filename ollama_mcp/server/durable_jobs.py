@@ -97,8 +97,7 @@ class DurableJobs:
         try:
             await self._jobs.add(stored)
         except DiskError as error:
-            self._warn(error)
-            job.unkept = error.message
+            await self._tell(job, error)
         else:
             job.unkept = ""
             if job.ended_at is None:
@@ -114,10 +113,12 @@ class DurableJobs:
         stored = pair[1]
         describe_end(stored, job, "failed" if result.is_error else "done", result)
         try:
-            return await self._jobs.end(stored, self._limits)
-        except DiskError as error:
+            return await self._patient(job).end(stored, self._limits)
+        except BaseException as error:
             # Written again when the work has ended.
             stored.state = RUNNING
+            if not isinstance(error, DiskError):
+                raise
             self._warn(error)
             return True
 
@@ -126,38 +127,38 @@ class DurableJobs:
         self._write(job, partial(self._end, job))
 
     async def _end(self, job: Job) -> None:
-        again = False
-        while True:
-            try:
-                await self._write_end(job, again=again)
-            except DiskError as error:
-                self._warn(error)
-                job.unkept = error.message
-                # A database that is away comes back, and others wait for the result.
-                if not self._settings.store.url:
-                    break
-                again = True
-                await asyncio.sleep(_AWAY_SECONDS)
-            else:
-                job.unkept = "" if again else job.unkept
-                break
+        try:
+            # Others wait for the result.
+            await self._write_end(job, self._patient(job))
+        except DiskError as error:
+            await self._tell(job, error)
+        else:
+            job.unkept = ""
         self._running.pop(job.id, None)
 
-    async def _write_end(self, job: Job, *, again: bool) -> None:
+    def _patient(self, job: Job) -> Jobs:
+        """The jobs, where what is written waits for a database that is away, as is told with the job meanwhile."""
+        return self._jobs.patient(partial(self._tell, job))
+
+    async def _tell(self, job: Job, error: DiskError) -> None:
+        self._warn(error)
+        job.unkept = error.message
+
+    async def _write_end(self, job: Job, jobs: Jobs) -> None:
         _, stored = self._running.get(job.id, (job, None))
         if stored is None:
             # It never ran as a job, or could not be kept until now.
             stored = StoredJob(job.id, job.tool, "", principal_of(job.owner), None, self._digest, False)
             describe_end(stored, job, job.state, job.result)
-            await self._jobs.add(stored, self._limits)
-        elif stored.state != RUNNING and not again:
+            await jobs.add(stored, self._limits)
+        elif stored.state != RUNNING:
             return
         elif job.is_orphan and stored.resumes:
             stored.progress, stored.text = progress_of(job), plain(job.partial_text)
-            await self._jobs.release([stored])
+            await jobs.release([stored])
         else:
             describe_end(stored, job, job.state, job.result)
-            if not await self._jobs.end(stored, self._limits):
+            if not await jobs.end(stored, self._limits):
                 log.warning("Job %s was taken over by another process; what this one did is not kept.", job.id)
                 self._manager.lose(job)
 
@@ -326,9 +327,8 @@ class DurableJobs:
                 ]
                 for stored in waiting:
                     await self._settled(stored, owners)
-                if not any(
-                    is_of_caller(one.principal) and not self._leases.is_over(one.owner, owners) for one in waiting
-                ):
+                mine = [job for job in waiting if is_of_caller(job.principal)]
+                if all(self._leases.is_over(job.owner, owners) for job in mine):
                     return
                 await asyncio.sleep(_WATCH_SECONDS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -21,6 +22,25 @@ from ollama_mcp.simulator.routes.transfers import BlobUpload
 from ollama_mcp.simulator.routing import dispatch
 from ollama_mcp.simulator.scheduler import Latency
 from ollama_mcp.simulator.store import ModelStore
+
+# In which a connection that the event loop has accepted gets its transport and its protocol.
+_ACCEPT_ITERATIONS = 5
+
+
+async def stop_listening(server: asyncio.Server) -> None:
+    """Stop listening; every connection that was accepted has its protocol then.
+
+    Closing alone would leave one that is just being accepted open without one, since its server has no sockets then
+    (`Server._attach`, https://github.com/python/cpython/blob/3.11/Lib/asyncio/base_events.py).
+    """
+    loop = asyncio.get_running_loop()
+    for listener in server.sockets:
+        # The event loop of Windows has no readers.
+        with suppress(NotImplementedError):
+            loop.remove_reader(listener)
+    for _ in range(_ACCEPT_ITERATIONS):
+        await asyncio.sleep(0)
+    server.close()
 
 
 class Simulator:
@@ -82,9 +102,7 @@ class Simulator:
 
     async def stop(self) -> None:
         """Stop listening, reset all connections and cancel all work."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        await self.pause()
         tasks = [connection.task for connection in self._connections if connection.task is not None]
         for connection in list(self._connections):
             connection.reset()
@@ -97,9 +115,9 @@ class Simulator:
 
     async def pause(self) -> None:
         """Stop listening, so that connections are refused; open connections are kept."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        server, self._server = self._server, None
+        if server is not None:
+            await stop_listening(server)
 
     async def resume(self) -> None:
         """Listen again on the same port."""

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ollama_mcp import clock
 from ollama_mcp.errors import DiskError
+from ollama_mcp.store.patient import patient
 from ollama_mcp.store.writes import release_space, transaction
 
 if TYPE_CHECKING:
     from ollama_mcp.store.database import Database
+    from ollama_mcp.store.patient import OnWait
     from ollama_mcp.store.sql import Connection
 
 T = TypeVar("T")
@@ -68,13 +70,22 @@ class RowResult(NamedTuple):
 class Batches:
     """The runs of batches that are not finished.
 
+    Args:
+        database: Where they are kept.
+        for_runs: The same, for the work on a run that was opened.
+
     Attributes:
         persistent: Whether they outlive the process; False if the store is in memory.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, for_runs: Database | None = None) -> None:
+        self._database, self._for_runs = database, for_runs or database
         self.persistent = database.persistent
+
+    def patient(self, on_wait: OnWait, *, at_once: bool) -> Batches:
+        """The same, where work on a run waits for a database that is away, and `at_once` opening it too."""
+        waiting = patient(self._database, on_wait)
+        return Batches(waiting if at_once else self._database, waiting)
 
     async def unfinished(self) -> list[UnfinishedRun]:
         """The runs in the store, the one that was used last first.
@@ -98,7 +109,7 @@ class Batches:
         run = await self._database.run(partial(open_run, key=key, total=total, metadata=metadata))
         for unfinished in await self._database.run(_marked_for_deletion):
             await _delete_run(self._database, unfinished)
-        return BatchRun(self._database, key, *run)
+        return BatchRun(self._for_runs, key, *run)
 
 
 class UnfinishedRun(NamedTuple):

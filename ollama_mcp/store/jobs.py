@@ -10,17 +10,20 @@ import asyncio
 import json
 import secrets
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ollama_mcp import clock
+from ollama_mcp.store.patient import patient
 from ollama_mcp.store.processes import ProcessIdentity, has_ended, this_process
 from ollama_mcp.store.surplus import surplus
 from ollama_mcp.store.writes import release_space, transaction
 
 if TYPE_CHECKING:
     from ollama_mcp.store.database import Database
+    from ollama_mcp.store.patient import OnWait
     from ollama_mcp.store.sql import Connection
 
 T = TypeVar("T")
@@ -146,6 +149,12 @@ class Jobs:
         self._database = database
         self.persistent = database.persistent
         self.me = secrets.token_hex(8)
+
+    def patient(self, on_wait: OnWait) -> Jobs:
+        """The same jobs of the same process, whose work waits for a database that is away."""
+        jobs = copy(self)
+        jobs._database = patient(self._database, on_wait)
+        return jobs
 
     async def exist(self) -> bool:
         """Whether there may be any: looking into a store that is not there would make one."""

@@ -9,6 +9,7 @@ from psycopg import errors
 
 from ollama_mcp._command import command
 from ollama_mcp.errors import DiskError
+from ollama_mcp.store.patient import DatabaseAway
 
 _REASONS: tuple[tuple[type[psycopg.Error], str, str], ...] = (
     (errors.DiskFull, "its disk is full", "Free some space there"),
@@ -34,6 +35,9 @@ _AT_CONNECTING = (
     ('FATAL: role "', "there is no such user", "Create it with createuser, or name another"),
 )
 
+# Connection exceptions, also those of a pooler, and a server that is shutting down.
+_AWAY = ("08", "57P")
+
 # Hosts with their ports, which are numbers, and the database.
 _HOST = r"(?:\[[0-9a-fA-F:.%]*\]|[^][:/@#,\s]*)(?::\d*)?"
 _PLACE = re.compile(rf"{_HOST}(?:,{_HOST})*(?:/[^/@#\s]*)?")
@@ -53,7 +57,16 @@ def shown(url: str) -> str:
 
 
 def failure_of(error: psycopg.Error, url: str) -> DiskError:
-    """The error as one that says what to do."""
+    """The error as one that says what to do; `DatabaseAway` where the same may succeed later."""
+    described = _described(error, url)
+    if not isinstance(error, psycopg.OperationalError):
+        return described
+    away = DatabaseAway(described.message, next_step=described.next_step)
+    away.refuses = error.sqlstate is not None and not error.sqlstate.startswith(_AWAY)
+    return away
+
+
+def _described(error: psycopg.Error, url: str) -> DiskError:
     where = f"The store {shown(url)} cannot be used"
     said = " ".join((error.diag.message_primary or str(error)).split())[-200:]
     for kind, reason, remedy in _REASONS:

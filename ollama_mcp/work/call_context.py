@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ollama_mcp.errors import OllamaMCPError
+from ollama_mcp.errors import DiskError, OllamaMCPError
 
 if TYPE_CHECKING:
     from ollama_mcp.access import Access
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ollama_mcp.hosts import HostPool
     from ollama_mcp.hosts.model_activity import ActiveCalls
     from ollama_mcp.settings import Settings
-    from ollama_mcp.store import Store
+    from ollama_mcp.store import Batches, Store
     from ollama_mcp.work.batch.elsewhere import Workers
     from ollama_mcp.work.choosing import ModelHabits
     from ollama_mcp.work.progress import Progress
@@ -69,6 +69,14 @@ class CallContext:
     def access(self) -> Access:
         """What may be read, written and fetched."""
         return self.make_access()
+
+    @property
+    def batches(self) -> Batches:
+        """The runs in the store: what is begun waits for a database that is away; a new call learns of it at once."""
+        return self.store.batches.patient(self._tell_of_wait, at_once=self.resumed)
+
+    async def _tell_of_wait(self, error: DiskError) -> None:
+        await self.progress.say("waiting for the database")
 
     def keep_alive(self, given: float | str | None) -> float | str | None:
         """The keep_alive to send: the caller's, else the settings', else none, since it changes the model for all."""

@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
+from ollama_mcp.simulator.server import stop_listening
+
 _NO_LINGER = struct.pack("ii", 1, 0)
-_TURNS = 10
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,8 @@ class FaultProxy:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.refuse()
-        # A connection that was taken at this moment is in `_pairs` a few turns of the loop later.
-        for _ in range(_TURNS):
-            await asyncio.sleep(0)
+        # The task of a connection that was taken at this moment begins in the next iteration.
+        await asyncio.sleep(0)
         await self.drop()
 
     async def listen(self) -> None:
@@ -75,9 +75,9 @@ class FaultProxy:
 
     async def refuse(self) -> None:
         """Refuse new connections."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        server, self._server = self._server, None
+        if server is not None:
+            await stop_listening(server)
 
     async def drop(self) -> None:
         """Close all connections, idle ones too."""

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import pytest
 
 from ollama_mcp.fleet import tables
-from ollama_mcp.fleet.patient import PatientDatabase
 from ollama_mcp.fleet.ranges import RangeRun
 from ollama_mcp.fleet.sweep import ALONE
 from ollama_mcp.fleet.tables import Range, RangeLost
 from ollama_mcp.store import Store
+from ollama_mcp.store.patient import PatientDatabase
 from ollama_mcp.store.sql import Connection
 from tests.fleet.postgres import Postgres
 from tests.store.support import begun, fill, opened

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -285,3 +287,17 @@ async def test_an_exception_of_the_handler_resets_the_connection_and_propagates(
     with pytest.raises(RuntimeError, match="a fault"):
         await task
     assert transport.is_over
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_connection_that_is_accepted_while_it_stops_is_reset(turns: int) -> None:
+    async with Simulator() as simulator:
+        where = urlsplit(simulator.url)
+        # The kernel takes it before the event loop does.
+        with socket.create_connection((where.hostname, where.port)) as client:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await simulator.stop()
+            client.settimeout(5)
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)

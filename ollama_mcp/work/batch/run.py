@@ -123,7 +123,7 @@ async def _run(
         async with batch_locks(locks, label=output.path if output is not None else source.label):
             upgraded = await note_upgrade(call, key, task, model, digest)
             about = {"model": model, "input": source.label, "task": task, "digest": digest, **description(spec)}
-            checkpoint = await call.store.batches.open(key, total=total, metadata=about)
+            checkpoint = await call.batches.open(key, total=total, metadata=about)
             progress = BatchProgress(last, await count_done(checkpoint, last))
             watch = ModelWatch(call, model, digest, _REPLACED)
             with call.in_use.track(model) as earlier:
@@ -216,7 +216,7 @@ async def model_digest(call: CallContext, model: str) -> str:
 
 async def note_upgrade(call: CallContext, key: str, task: str, model: str, digest: str) -> list[str]:
     """What a call has to know that finds the rows of the same batch, made by the model as it was before."""
-    unfinished = await call.store.batches.unfinished()
+    unfinished = await call.batches.unfinished()
     if any(other.key == key for other in unfinished):
         return []
     for other in unfinished:

@@ -133,7 +133,7 @@ class Step:
             self._notes += await note_upgrade(call, self.key, self._task, self.model, self._digest)
             about = {"model": self.model, "input": self._source.label, "task": self._task, "digest": self._digest}
             metadata = about | description(self._spec)
-            self._checkpoint = await call.store.batches.open(self.key, total=self._total, metadata=metadata)
+            self._checkpoint = await call.batches.open(self.key, total=self._total, metadata=metadata)
         if not numbers:
             return
         source, last = SomeRows(self._source, numbers), max(numbers)

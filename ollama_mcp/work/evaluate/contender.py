@@ -157,7 +157,7 @@ async def make_contender(
     digest = "" if parse_name(model.name).is_cloud else model.digest
     about = {"model": model.name, "input": examples.label, "digest": digest, **description(spec.batch(model.name))}
     key = checkpoint_key(spec, examples, model.name, digest)
-    run = await call.store.batches.open(key, total=len(examples.examples), metadata=about)
+    run = await call.batches.open(key, total=len(examples.examples), metadata=about)
     progress = EvaluationProgress(len(examples.examples) * len(rows), rows, model.name)
     asking = Asking(call, processor, examples, run, begin_watch(call, model.name, digest), progress)
     await asking.find_kept()

@@ -141,7 +141,7 @@ class Judge:
         parts = [name, self.model, self._digest, self._metric.rubric, self._examples.fingerprint, *expected]
         key = hashlib.sha256("\0".join(["judge", *parts]).encode(errors="surrogatepass")).hexdigest()
         about = {"model": self.model, "input": self._examples.label, "prompt": self._metric.rubric[:120]}
-        run = await self._call.store.batches.open(key, total=None, metadata=about)
+        run = await self._call.batches.open(key, total=None, metadata=about)
         progress = EvaluationProgress(0, Counter(), f"{self.model} (judge)")
         watch = begin_watch(self._call, self.model, self._digest)
         asking = Asking(

@@ -1,13 +1,11 @@
-"""Waiting for a database that is away: work on a run goes on once it is back, and loses nothing."""
+"""Waiting for a database that is away: work that is begun goes on once it is back, and loses nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
-
-import psycopg
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from ollama_mcp.errors import DiskError
 
@@ -16,11 +14,20 @@ if TYPE_CHECKING:
     from ollama_mcp.store.sql import Connection
 
 T = TypeVar("T")
+OnWait = Callable[[DiskError], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
-# Connection exceptions, also those of a pooler, and a server that is shutting down.
-_AWAY = ("08", "57P")
+
+
+class DatabaseAway(DiskError):
+    """A PostgreSQL database cannot do the work now; the same work may succeed later.
+
+    Attributes:
+        refuses: Whether it was reached, and refuses the work.
+    """
+
+    refuses = False
 
 
 class PatientDatabase:
@@ -31,11 +38,9 @@ class PatientDatabase:
         on_wait: Told why it waits, each time.
     """
 
-    url = "postgresql:"
-    persistent = True
-
-    def __init__(self, database: Database, on_wait: Callable[[DiskError], None] = lambda error: None) -> None:
+    def __init__(self, database: Database, on_wait: OnWait | None = None) -> None:
         self._database, self._on_wait = database, on_wait
+        self.path, self.url, self.persistent = database.path, database.url, database.persistent
         self._warned = False
 
     async def run(self, work: Callable[[Connection], T]) -> T:
@@ -47,14 +52,13 @@ class PatientDatabase:
         while True:
             try:
                 result = await self._database.run(work)
-            except DiskError as error:
-                if not isinstance(error.__cause__, psycopg.OperationalError):
-                    raise
+            except DatabaseAway as error:
                 # That it is away is told by what shares the hosts, which asks it every two seconds.
-                if not self._warned and not _is_away(error.__cause__):
+                if not self._warned and error.refuses:
                     self._warned = True
                     log.warning("%s What is at work waits for it. %s", error.message, error.next_step or "")
-                self._on_wait(error)
+                if self._on_wait is not None:
+                    await self._on_wait(error)
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 self._warned = False
@@ -65,6 +69,6 @@ class PatientDatabase:
         return await self._database.run_or_default(work, default)
 
 
-def _is_away(error: psycopg.OperationalError) -> bool:
-    """Whether the database cannot be reached; otherwise it refuses the work."""
-    return error.sqlstate is None or error.sqlstate.startswith(_AWAY)
+def patient(database: Database, on_wait: OnWait | None = None) -> Database:
+    """The database with work that waits for it; a file, for which nobody waits, as it is."""
+    return cast("Database", PatientDatabase(database, on_wait)) if database.url else database
