@@ -12,9 +12,9 @@ def now() -> float:
     return time.time() + _ahead
 
 
-def corrected(at: float) -> float:
-    """A moment by this machine's clock as the other tells it, in seconds since 1970."""
-    return at + _ahead
+def ahead() -> float:
+    """By how many seconds the other clock is ahead of this machine's."""
+    return _ahead
 
 
 def follow(there: float) -> None:

@@ -221,6 +221,8 @@ class HttpSession:
     """Sends requests to one host over connections of its own; see OllamaClient for the arguments."""
 
     response_type = ApiResponse
+    _streamed: Callable[[ApiRequest, AsyncIterable[bytes]], AsyncIterable[bytes]] | None = None
+    """Passes on a body that is streamed, for whoever counts its bytes."""
 
     def __init__(
         self,
@@ -304,9 +306,10 @@ class HttpSession:
                 started = monotonic()
                 try:
                     url = self._urls.get(request.path) or self._build_url(request.path)
-                    message = transport.build_request(
-                        request.method, url, self._headers, request.body, request.size, limits
-                    )
+                    body = request.body
+                    if self._streamed is not None and not (body is None or isinstance(body, bytes)):
+                        body = self._streamed(request, body)
+                    message = transport.build_request(request.method, url, self._headers, body, request.size, limits)
                     answer = self.response_type(self, request, await transport.handle_async_request(message), ticket)
                     try:
                         await answer.raise_for_status()

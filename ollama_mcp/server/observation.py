@@ -97,7 +97,7 @@ class Observer:
         row.outcome = "cancelled"
         try:
             result = await run(tool, *arguments)
-            row.outcome = outcome_of(result)
+            row.outcome = outcome_of(result) if result.is_error else "ok"
             return result
         except NeedsInput:
             row.outcome = "needs_input"
@@ -246,9 +246,7 @@ def caller_name() -> str:
 
 
 def outcome_of(result: CallToolResult) -> str:
-    """The kind of the error that a result tells; "ok" where it tells none."""
-    if not result.is_error:
-        return "ok"
+    """The kind of the error that a result tells."""
     return str((result.meta or {}).get(f"{META}/error", {}).get("kind", "internal"))
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -179,10 +180,11 @@ def _page(connection: Connection, *, after: int, since: float) -> list[tuple[Any
 
 def _add(connection: Connection, *, rows: list[LedgerRow], seconds: float, most: float) -> bool:
     # Only now there is a connection for certain, and with it the store's clock is known.
-    values, oldest = [_values(row) for row in rows], clock.now() - seconds
+    ahead, oldest = clock.ahead(), clock.now() - seconds
+    values = [_values(row, ahead) for row in rows]
     with transaction(connection):
         # First, so that of several processes one adds rows at a time: whoever reads by number misses none.
-        size = connection.execute(_RESIZE, (sum(row[-1] for row in values),)).fetchone()[0]
+        size = connection.execute(_RESIZE, (sum(map(itemgetter(-1), values)),)).fetchone()[0]
         whole = len(values) - len(values) % _TOGETHER
         for first in range(0, whole, _TOGETHER):
             connection.execute(_INSERT_TOGETHER, [*chain.from_iterable(values[first : first + _TOGETHER])])
@@ -204,9 +206,9 @@ def _deleted(connection: Connection, statement: str, values: tuple[float, ...]) 
 _encode = msgspec.json.Encoder().encode
 
 
-def _values(row: LedgerRow) -> tuple[Any, ...]:
+def _values(row: LedgerRow, ahead: float) -> tuple[Any, ...]:
     text = _encode([*row.traffic.values()]).decode()
     # To the millisecond; rounding by `round` takes ten times as long.
     seconds = int(row.seconds * 1000 + 0.5) / 1000
     names = row.who[:_MAX_NAME_CHARS], row.tool[:_MAX_NAME_CHARS], row.outcome
-    return clock.corrected(row.at), *names, seconds, text, _ROW_BYTES + len(text)
+    return row.at + ahead, *names, seconds, text, _ROW_BYTES + len(text)
