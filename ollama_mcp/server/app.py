@@ -10,12 +10,11 @@ from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, cast
 
 from mcp.server import CacheHint, MCPServer
-from mcp.server.mcpserver import Context
 from mcp.shared.exceptions import MCPError
-from mcp.types import CallToolResult, InputRequiredResult, Tool
+from mcp.types import CallToolRequestParams, CallToolResult, InputRequiredResult, Tool
 
 from ollama_mcp import __version__
 from ollama_mcp.errors import NotAllowed, OllamaMCPError
@@ -41,7 +40,7 @@ from ollama_mcp.server.preload import Preloader
 from ollama_mcp.server.registry import load_tools
 from ollama_mcp.server.result_budget import fit_result
 from ollama_mcp.server.row_workers import hosts_shared, workers_of
-from ollama_mcp.server.sdk import hidden, remove_tracing
+from ollama_mcp.server.sdk import hidden, lowlevel_server, remove_tracing
 from ollama_mcp.server.server_access import ServerAccess
 from ollama_mcp.server.tasks.extension import serve_task_subscriptions
 from ollama_mcp.server.toolsets import enabled_toolsets, not_offered, select_tools
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
     from mcp.server.caching import CacheableMethod
 
     from ollama_mcp.access import Access
+    from ollama_mcp.server.caller import RequestContext
     from ollama_mcp.server.guidance.guidance import Guidance
     from ollama_mcp.server.job_storage import JobStorage
     from ollama_mcp.server.observation import Observer
@@ -139,6 +139,8 @@ class OllamaServer(GuidedServer):
             )
         if not settings.tracing:
             remove_tracing(self)
+        # Not by the SDK's handler: its `Context` costs a tenth of a short call, most of it to keep names private.
+        lowlevel_server(self).add_request_handler("tools/call", CallToolRequestParams, self.answer_call)
         register_guidance(self)
         serve_task_subscriptions(self)
         if settings.tools.include or settings.tools.exclude or settings.tools.always_load != ToolSettings().always_load:
@@ -200,31 +202,24 @@ class OllamaServer(GuidedServer):
             self.jobs.schedule_resume()
         return [tool.wire for tool in self.offered_tools().values()]
 
-    @overload
     async def call_tool(
-        self, name: str, arguments: dict[str, Any], *, report: Send | Progress | None = None
-    ) -> CallToolResult: ...
+        self, name: str, arguments: dict[str, Any], context: object = None, *, report: Send | Progress | None = None
+    ) -> CallToolResult:
+        """Call a tool for no client: nobody can be asked; `report` gets its progress."""
+        params = CallToolRequestParams(name=name, arguments=arguments)
+        return cast("CallToolResult", await self.answer_call(None, params, report))
 
-    @overload
-    async def call_tool(
-        self, name: str, arguments: dict[str, Any], context: Context[None, Any] | None
-    ) -> CallToolResult | InputRequiredResult: ...
-
-    async def call_tool(
-        self,
-        name: str,
-        arguments: dict[str, Any],
-        context: Context[None, Any] | None = None,
-        *,
-        report: Send | Progress | None = None,
+    async def answer_call(
+        self, context: RequestContext | None, params: CallToolRequestParams, report: Send | Progress | None = None
     ) -> CallToolResult | InputRequiredResult:
         """Call a tool; whatever goes wrong becomes a result that an agent can act on.
 
         The steps: find the tool, check the arguments, run it, and hand it over as a job where it outlasts the client's
         patience. Where the tool has a question to the user, the question is asked and the tool runs again from its
         beginning, with the answers so far. Clients since protocol 2026-07-28 get the question as a result and make the
-        call again; elsewhere it is asked while the call waits. `report` gets the progress of a call without a client.
+        call again; elsewhere it is asked while the call waits.
         """
+        name, arguments = params.name, params.arguments or {}
         try:
             tool = self.bound_tools.get(name := OLD_TOOL_NAMES.get(name, name))
             if tool is None:
@@ -239,8 +234,8 @@ class OllamaServer(GuidedServer):
             if self._replicas is not None:
                 arguments, code = await self._replicas.split_code(arguments)
             granted: set[str] = set()
-            if context is not None and context.request_state:
-                granted = await self._forms.take_answer(context)
+            if context is not None and params.request_state:
+                granted = await self._forms.take_answer(context, params)
             await self._access.prepare(arguments, context)
             while True:
                 call = self._call(context, tool, caller, progress, granted)
@@ -316,7 +311,12 @@ class OllamaServer(GuidedServer):
         return DurableJobs(self.store.jobs, self.jobs, self.ollama_settings, lambda: self._access.roots, again.go_on)
 
     async def _run(
-        self, tool: BoundTool, call: Call, arguments: dict[str, Any], context: Context[None, Any] | None, job: Job
+        self,
+        tool: BoundTool,
+        call: Call,
+        arguments: dict[str, Any],
+        context: RequestContext | None,
+        job: Job,
     ) -> CallToolResult:
         """Run the tool and return its result, or its error as one: a job has no call that could report it.
 
@@ -353,7 +353,7 @@ class OllamaServer(GuidedServer):
                 return await self._failure(error, tool.name)
 
     def _call(
-        self, context: Context[None, Any] | None, tool: BoundTool, caller: Caller, progress: Progress, granted: set[str]
+        self, context: RequestContext | None, tool: BoundTool, caller: Caller, progress: Progress, granted: set[str]
     ) -> Call:
         """The context of a call."""
         policy = self.ollama_settings.policy

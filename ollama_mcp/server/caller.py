@@ -11,10 +11,12 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL, LOCAL
 
 if TYPE_CHECKING:
-    from mcp.server.mcpserver import Context
+    from mcp.server.context import ServerRequestContext
 
     from ollama_mcp.settings import Settings
     from ollama_mcp.work.progress import Send
+
+    RequestContext = ServerRequestContext[Any, Any]
 
 TASKS_EXTENSION = "io.modelcontextprotocol/tasks"
 
@@ -119,13 +121,12 @@ class Caller:
         return self.owner or f"client {self.client}"
 
 
-def caller_of(context: Context[None, Any] | None, settings: Settings, *, has_progress: bool) -> Caller:
+def caller_of(context: RequestContext | None, settings: Settings, *, has_progress: bool) -> Caller:
     """The client behind a call; a call without a context is made by this process itself, which waits."""
     if context is None:
         return Caller()
-    # Once: each look at what pydantic keeps private costs as much as a small function.
-    request = context.request_context
-    params = request.session.client_params
+    session = context.session
+    params = session.client_params
     name = params.client_info.name if params is not None else ""
     client = f"{name} {params.client_info.version}" if params is not None else ""
     over_stdio = settings.transport == "stdio"
@@ -136,9 +137,9 @@ def caller_of(context: Context[None, Any] | None, settings: Settings, *, has_pro
     lower = name.lower()
     cuts_at = next((size for start, size in CLIENT_RESULT_BYTES.items() if lower.startswith(start)), None)
     most = most if cuts_at is None else min(most, cuts_at - MARGIN_BYTES)
-    capabilities = request.session.client_capabilities
+    capabilities = session.client_capabilities
     has_tasks = (
-        request.protocol_version in MODERN_PROTOCOL_VERSIONS
+        context.protocol_version in MODERN_PROTOCOL_VERSIONS
         and capabilities is not None
         and TASKS_EXTENSION in (capabilities.extensions or ())
     )
@@ -146,7 +147,7 @@ def caller_of(context: Context[None, Any] | None, settings: Settings, *, has_pro
     return Caller(owner, seconds, most, client, has_tasks, LOCAL if principal is None else principal.name)
 
 
-def _owner(context: Context[None, Any]) -> str | None:
+def _owner(context: RequestContext) -> str | None:
     """Over HTTP: the name of the token, else the session, which has a secret id."""
     if (principal := CURRENT_PRINCIPAL.get()) is not None:
         return f"token {principal.name}"
@@ -154,17 +155,17 @@ def _owner(context: Context[None, Any]) -> str | None:
     return f"session {session}" if session else None
 
 
-def session_of(context: Context[None, Any] | None) -> str | None:
+def session_of(context: RequestContext | None) -> str | None:
     """The secret id of the session of a call: "" over stdio, where there is one; None over HTTP without sessions."""
-    request = context.request_context.request if context is not None else None
+    request = context.request if context is not None else None
     if request is None:
         return ""
     return request.headers.get("mcp-session-id") or request.query_params.get("session_id")
 
 
-def progress_sender(context: Context[None, Any] | None) -> Send | None:
+def progress_sender(context: RequestContext | None) -> Send | None:
     """How to report progress, or None where the client gave no token."""
-    meta = context.request_context.meta if context is not None else None
+    meta = context.meta if context is not None else None
     if context is None or not meta or not ("progress_token" in meta or "progressToken" in meta):
         return None
-    return context.report_progress
+    return context.session.report_progress

@@ -27,8 +27,9 @@ from ollama_mcp.formats.escaping import escape
 from ollama_mcp.server.caller import session_of
 
 if TYPE_CHECKING:
-    from mcp.server.mcpserver import Context
+    from mcp_types import InputResponseRequestParams
 
+    from ollama_mcp.server.caller import RequestContext
     from ollama_mcp.server.tasks.inputs import TaskInputs
     from ollama_mcp.work.progress import Progress
 
@@ -95,9 +96,9 @@ class _PendingForm:
     asked_at: float
 
 
-def can_show_forms(context: Context[None, Any] | None) -> bool:
+def can_show_forms(context: RequestContext | None) -> bool:
     """Whether the client of this call can show the user a form now."""
-    capabilities = context.client_capabilities if context is not None else None
+    capabilities = context.session.client_capabilities if context is not None else None
     elicitation = capabilities.elicitation if capabilities else None
     # Clients older than the `url` mode declare an empty capability, which means forms.
     if context is None or elicitation is None or (elicitation.form is None and elicitation.url is not None):
@@ -105,7 +106,7 @@ def can_show_forms(context: Context[None, Any] | None) -> bool:
     return is_modern(context) or context.session.can_send_request
 
 
-def is_modern(context: Context[None, Any]) -> bool:
+def is_modern(context: RequestContext) -> bool:
     """Whether questions are results of calls (since 2026-07-28) instead of requests to the client."""
     return context.protocol_version in MODERN_PROTOCOL_VERSIONS
 
@@ -133,11 +134,11 @@ class Forms:
         # Sessions whose host answered a form by itself, in their order.
         self._without_user: dict[str, None] = {}
 
-    def can_show(self, context: Context[None, Any] | None) -> bool:
+    def can_show(self, context: RequestContext | None) -> bool:
         """Whether the client of this call can show the user a form now, as far as its session has shown."""
         return can_show_forms(context) and (not self._without_user or session_of(context) not in self._without_user)
 
-    async def take_answer(self, context: Context[None, Any] | None) -> set[str]:
+    async def take_answer(self, context: RequestContext, params: InputResponseRequestParams) -> set[str]:
         """The keys that the user agreed to, where a call carries the answer to an open question. It counts once.
 
         `NO_USER` is among them where the host refused by itself.
@@ -146,11 +147,11 @@ class Forms:
             OllamaMCPError: The refusal of the question, where the answer is not yes; or a database that all replicas
                 share cannot be asked.
         """
-        state = context.request_state if context is not None else None
+        state = params.request_state
         asked = self._pending.pop(state, None) or await self._carried(state) if state else None
-        if context is None or asked is None or time.monotonic() - asked.asked_at > VALID_SECONDS:
+        if asked is None or time.monotonic() - asked.asked_at > VALID_SECONDS:
             return set()
-        answer = (context.input_responses or {}).get(_KEY)
+        answer = (params.input_responses or {}).get(_KEY)
         if answer is None:
             return set(asked.granted_keys)
         return {*asked.granted_keys, self._judge(context, answer, asked.question, asked.asked_at)}
@@ -181,7 +182,7 @@ class Forms:
         asked_at = time.monotonic() - (clock.now() - asked_at)
         return _PendingForm(self._restore(*parts), frozenset(granted_keys), asked_at)
 
-    async def ask(self, context: Context[None, Any], question: UserQuestion, progress: Progress) -> str:
+    async def ask(self, context: RequestContext, question: UserQuestion, progress: Progress) -> str:
         """Ask while the call waits; returns the key that the user agreed to, or `NO_USER` where the host refused.
 
         Raises:
@@ -194,7 +195,7 @@ class Forms:
         try:
             async with progress.phase("waiting for the user's answer"), asyncio.timeout(self._seconds):
                 answer = await context.session.elicit_form(
-                    params.message, params.requested_schema, related_request_id=context.request_id
+                    params.message, params.requested_schema, related_request_id=str(context.request_id)
                 )
         except TimeoutError:
             raise question.refusal("unanswered") from None
@@ -215,7 +216,7 @@ class Forms:
             raise question.refusal("unanswered") from None
         return _apply_answer(answer, question)
 
-    def _judge(self, context: Context[None, Any], answer: object, question: UserQuestion, asked_at: float) -> str:
+    def _judge(self, context: RequestContext, answer: object, question: UserQuestion, asked_at: float) -> str:
         """The question's key for an accepted form, whatever else a client sends with it; `NO_USER` for a host's no.
 
         Raises:

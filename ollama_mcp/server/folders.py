@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mcp.shared.exceptions import MCPError
 from mcp.types import ListRootsRequest, ListRootsResult
@@ -17,7 +17,7 @@ from ollama_mcp.errors import NotAllowed, OllamaMCPError
 from ollama_mcp.server.elicitation import UserQuestion
 
 if TYPE_CHECKING:
-    from mcp.server.mcpserver import Context
+    from ollama_mcp.server.caller import RequestContext
 
 _ROOTS_TIMEOUT_SECONDS = 5.0
 _MAX_SHOWN_CHARS = 400
@@ -73,12 +73,12 @@ class GrantedFolders(AllowedFolders):
         )
 
 
-async def client_roots(context: Context[None, Any] | None) -> tuple[str, ...]:
+async def client_roots(context: RequestContext | None) -> tuple[str, ...]:
     """Paths of the client's roots; empty where it declares none, cannot be asked, or does not answer within 5 s.
 
     Clients of protocol 2026-07-28 cannot be asked: the capability is deprecated there.
     """
-    capabilities = context.client_capabilities if context is not None else None
+    capabilities = context.session.client_capabilities if context is not None else None
     if context is None or capabilities is None or capabilities.roots is None or not context.session.can_send_request:
         return ()
     try:

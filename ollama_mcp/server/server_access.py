@@ -13,12 +13,11 @@ from ollama_mcp.server.arguments import names_relative_path
 from ollama_mcp.settings import Settings
 
 if TYPE_CHECKING:
-    from mcp.server.mcpserver import Context
-
     from ollama_mcp.access import Access
     from ollama_mcp.hosts.principal import Principal
     from ollama_mcp.server.auth.personal import PersonalRules
     from ollama_mcp.server.call import Call
+    from ollama_mcp.server.caller import RequestContext
     from ollama_mcp.server.elicitation import UserQuestion
     from ollama_mcp.server.folders import GrantedFolders
 
@@ -62,15 +61,15 @@ class ServerAccess:
         """What somebody may read and fetch."""
         return self.access if principal is None else self._personal.of(principal)[1]
 
-    async def prepare(self, arguments: dict[str, Any], context: Context[None, Any] | None) -> None:
+    async def prepare(self, arguments: dict[str, Any], context: RequestContext | None) -> None:
         """Ask the client for its roots, where it has any and a relative path of the arguments may start from them."""
         if self._asked_roots or context is None:
             return
-        capabilities = context.client_capabilities
+        capabilities = context.session.client_capabilities
         if capabilities is not None and capabilities.roots is not None and names_relative_path(arguments):
             await self.learn_roots(context)
 
-    async def learn_roots(self, context: Context[None, Any] | None) -> bool:
+    async def learn_roots(self, context: RequestContext | None) -> bool:
         """Ask the client for its roots, once and only when they matter; whether there are any."""
         if self._asked_roots or context is None:
             return False

@@ -8,8 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mcp.server.mcpserver import Context, require_client_extension
-from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
+from mcp.server.mcpserver import require_client_extension
+from mcp.types import (
+    CallToolRequestParams,
+    ElicitRequest,
+    ElicitRequestFormParams,
+    ElicitResult,
+    InputRequiredResult,
+)
 
 from ollama_mcp.server.app import OllamaServer
 from ollama_mcp.server.caller import TASKS_EXTENSION
@@ -27,19 +33,16 @@ _NAME = ElicitRequest(
 class Server(OllamaServer):
     """Our server; two tools of the suite do what none of ours does."""
 
-    async def call_tool(
-        self, name: str, arguments: dict[str, Any], context: Context[None, Any] | None = None, **more: Any
-    ) -> Any:
+    async def answer_call(self, context: Any, params: CallToolRequestParams, report: Any = None) -> Any:
         """Refuse a call that needs a task where there can be none, and ask for a value before a call is a task."""
-        assert context is not None
-        if name == "failing_job":
-            require_client_extension(context.request_context, TASKS_EXTENSION)
-        if name == "test_tool_with_task":
-            answer = (context.input_responses or {}).get("user_name")
+        if params.name == "failing_job":
+            require_client_extension(context, TASKS_EXTENSION)
+        if params.name == "test_tool_with_task":
+            answer = (params.input_responses or {}).get("user_name")
             if not isinstance(answer, ElicitResult):
                 return InputRequiredResult(input_requests={"user_name": _NAME})
-            arguments = {"name": (answer.content or {})["name"]}
-        return await super().call_tool(name, arguments, context, **more)
+            params = params.model_copy(update={"arguments": {"name": (answer.content or {})["name"]}})
+        return await super().answer_call(context, params, report)
 
 
 async def _ready() -> bool:

@@ -127,7 +127,8 @@ class GuidedServer(MCPServer[None]):
         """
         settings = self.guidance.settings
         # Outside a request no client cuts anything.
-        limit = caller_of(context, settings, has_progress=False).result_bytes or settings.limits.answer_chars
+        request = None if context is None else context.request_context
+        limit = caller_of(request, settings, has_progress=False).result_bytes or settings.limits.answer_chars
         return [await self.guidance.read_resource(str(uri), limit)]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mcp.server.mcpserver import Context, require_client_extension
+from mcp.server.mcpserver import require_client_extension
 from mcp.shared.exceptions import MCPError
 from mcp.shared.inbound import MCP_NAME_HEADER, decode_header_value
 from mcp.types import HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS
@@ -54,8 +54,7 @@ async def cancel(server: OllamaServer, context: ServerRequestContext[Any, Any], 
 def caller_behind(server: OllamaServer, context: ServerRequestContext[Any, Any]) -> Caller:
     """The client behind a request that needs the extension."""
     require_client_extension(context, TASKS_EXTENSION)
-    full = Context[None, Any](request_context=context, mcp_server=server)
-    return caller_of(full, server.ollama_settings, has_progress=False)
+    return caller_of(context, server.ollama_settings, has_progress=False)
 
 
 async def _requested(server: OllamaServer, context: ServerRequestContext[Any, Any], task_id: str) -> tuple[Job, Caller]:
