@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from functools import partial
-from itertools import chain
-from operator import itemgetter
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -29,9 +27,8 @@ _MAX_NAME_CHARS = 120
 _COLUMNS = 7
 _VALUES = f"({', '.join('?' * _COLUMNS)})"
 _INSERT = f"INSERT INTO ledger (at, who, tool, outcome, seconds, traffic, bytes) VALUES {_VALUES}"
-# Rows of one statement, which counts the numbers of rows up once: a row by itself takes nearly twice as long.
-_TOGETHER = 50
-_INSERT_TOGETHER = _INSERT + f", {_VALUES}" * (_TOGETHER - 1)
+# Most rows of one statement, which counts the numbers of rows up once: a row by itself takes nearly twice as long.
+_TOGETHER = 64
 _PAGE = "SELECT id, at, who, tool, outcome, seconds, traffic FROM ledger WHERE id > ? AND at >= ? ORDER BY id LIMIT ?"
 # Rows come nearly in the order of time, so that only the first ones are looked at.
 _DELETE_OLD = """DELETE FROM ledger WHERE id IN (
@@ -181,14 +178,16 @@ def _page(connection: Connection, *, after: int, since: float) -> list[tuple[Any
 def _add(connection: Connection, *, rows: list[LedgerRow], seconds: float, most: float) -> bool:
     # Only now there is a connection for certain, and with it the store's clock is known.
     ahead, oldest = clock.ahead(), clock.now() - seconds
-    values = [_values(row, ahead) for row in rows]
+    values = _values(rows, ahead)
     with transaction(connection):
         # First, so that of several processes one adds rows at a time: whoever reads by number misses none.
-        size = connection.execute(_RESIZE, (sum(map(itemgetter(-1), values)),)).fetchone()[0]
-        whole = len(values) - len(values) % _TOGETHER
-        for first in range(0, whole, _TOGETHER):
-            connection.execute(_INSERT_TOGETHER, [*chain.from_iterable(values[first : first + _TOGETHER])])
-        connection.executemany(_INSERT, values[whole:])
+        size = connection.execute(_RESIZE, (sum(values[_COLUMNS - 1 :: _COLUMNS]),)).fetchone()[0]
+        done = 0
+        while done < len(rows):
+            # By powers of two: there are few such statements, which stay prepared.
+            count = min(_TOGETHER, 1 << (len(rows) - done).bit_length() - 1)
+            connection.execute(_insert(count), values[done * _COLUMNS : (done + count) * _COLUMNS])
+            done += count
         # Looking at one row costs less than looking for those to delete.
         if connection.execute(_FIRST).fetchone()[0] < oldest:
             freed = _deleted(connection, _DELETE_OLD, (_DELETED_ROWS + len(rows), oldest))
@@ -203,12 +202,21 @@ def _deleted(connection: Connection, statement: str, values: tuple[float, ...]) 
     return sum(size for (size,) in connection.execute(statement, values).fetchall())
 
 
+@cache
+def _insert(count: int) -> str:
+    return _INSERT + f", {_VALUES}" * (count - 1)
+
+
 _encode = msgspec.json.Encoder().encode
 
 
-def _values(row: LedgerRow, ahead: float) -> tuple[Any, ...]:
-    text = _encode([*row.traffic.values()]).decode()
-    # To the millisecond; rounding by `round` takes ten times as long.
-    seconds = int(row.seconds * 1000 + 0.5) / 1000
-    names = row.who[:_MAX_NAME_CHARS], row.tool[:_MAX_NAME_CHARS], row.outcome
-    return row.at + ahead, *names, seconds, text, _ROW_BYTES + len(text)
+def _values(rows: list[LedgerRow], ahead: float) -> list[Any]:
+    """The values of all rows, one after another."""
+    values: list[Any] = []
+    for row in rows:
+        text = _encode([*row.traffic.values()]).decode()
+        # To the millisecond; rounding by `round` takes ten times as long.
+        seconds = int(row.seconds * 1000 + 0.5) / 1000
+        who, tool = row.who[:_MAX_NAME_CHARS], row.tool[:_MAX_NAME_CHARS]
+        values += row.at + ahead, who, tool, row.outcome, seconds, text, _ROW_BYTES + len(text)
+    return values
