@@ -20,7 +20,7 @@ from ollama_mcp.errors import OllamaMCPError
 from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL
 from ollama_mcp.server.elicitation import NeedsInput
 from ollama_mcp.server.results import META
-from ollama_mcp.store.ledger import LedgerRow
+from ollama_mcp.store.ledger import MAX_NAME_CHARS, LedgerRow, Traffic
 
 if TYPE_CHECKING:
     from ollama_mcp.api.metering import Exchange
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ollama_mcp.server.bound_tool import BoundTool
     from ollama_mcp.settings import Settings
     from ollama_mcp.store import Store
-    from ollama_mcp.store.ledger import Ledger, Traffic
+    from ollama_mcp.store.ledger import Ledger
 
 
 LOCAL_USER = "local"
@@ -159,7 +159,12 @@ class Observer:
         self, host: str, address: str, model: str, requests: int, prompt_tokens: int, tokens: int, out: int, came: int
     ) -> None:
         """Add to the sums of the call that it is made for."""
-        sums = (_CURRENT_ROW.get() or self._outside_row()).traffic_with(host, address, model)
+        traffic, key = (_CURRENT_ROW.get() or self._outside_row()).traffic, (host, address, model)
+        sums = traffic.get(key)
+        if sums is None:
+            name = model[:MAX_NAME_CHARS]
+            traffic[key] = Traffic(host, address, name, UNSET, requests, prompt_tokens, tokens, out, came)
+            return
         sums.requests += requests
         sums.prompt_tokens += prompt_tokens
         sums.tokens += tokens
@@ -168,9 +173,7 @@ class Observer:
 
     def fetched(self, address: str, size: int) -> None:
         """A server that is no host is asked ("https://example.com", 0), or answered with so many bytes."""
-        sums = (_CURRENT_ROW.get() or self._outside_row()).traffic_with("", address, "")
-        sums.requests += not size
-        sums.bytes_in += size
+        self.add("", address, "", int(not size), 0, 0, 0, size)
 
     def _outside_row(self) -> LedgerRow:
         if self._ledger is None:

@@ -22,7 +22,7 @@ _PAGE_ROWS = 500
 _DELETED_ROWS = 1_000
 # Rows that wait while the file cannot be written; the oldest are lost beyond.
 MAX_PENDING = 10_000
-_MAX_NAME_CHARS = 120
+MAX_NAME_CHARS = 120
 
 _COLUMNS = 7
 _VALUES = f"({', '.join('?' * _COLUMNS)})"
@@ -86,14 +86,6 @@ class LedgerRow(msgspec.Struct, gc=False):
     seconds: float = 0.0
     traffic: dict[tuple[str, str, str], Traffic] = {}
     at: float = msgspec.field(default_factory=time.time)
-
-    def traffic_with(self, host: str, address: str, model: str) -> Traffic:
-        """The sums of one host and model, to be added to."""
-        key = host, address, model
-        found = self.traffic.get(key)
-        if found is None:
-            found = self.traffic[key] = Traffic(host, address, model[:_MAX_NAME_CHARS])
-        return found
 
 
 class Ledger:
@@ -217,6 +209,6 @@ def _values(rows: list[LedgerRow], ahead: float) -> list[Any]:
         text = _encode([*row.traffic.values()]).decode()
         # To the millisecond; rounding by `round` takes ten times as long.
         seconds = int(row.seconds * 1000 + 0.5) / 1000
-        who, tool = row.who[:_MAX_NAME_CHARS], row.tool[:_MAX_NAME_CHARS]
+        who, tool = row.who[:MAX_NAME_CHARS], row.tool[:MAX_NAME_CHARS]
         values += row.at + ahead, who, tool, row.outcome, seconds, text, _ROW_BYTES + len(text)
     return values
