@@ -113,7 +113,7 @@ class DurableJobs:
         stored = pair[1]
         describe_end(stored, job, "failed" if result.is_error else "done", result)
         try:
-            return await self._patient(job).end(stored, self._limits)
+            kept = await self._jobs.patient(partial(self._tell, job)).end(stored, self._limits)
         except BaseException as error:
             # Written again when the work has ended.
             stored.state = RUNNING
@@ -121,6 +121,9 @@ class DurableJobs:
                 raise
             self._warn(error)
             return True
+        if not kept:
+            del self._running[job.id]
+        return kept
 
     def end(self, job: Job) -> None:
         """Begin to write how a job ended; see `JobStorage`."""
@@ -128,17 +131,13 @@ class DurableJobs:
 
     async def _end(self, job: Job) -> None:
         try:
-            # Others wait for the result.
-            await self._write_end(job, self._patient(job))
+            # Others wait for the result, whatever a database that they share says now.
+            await self._write_end(job, self._jobs.patient(partial(self._tell, job), DiskError))
         except DiskError as error:
             await self._tell(job, error)
         else:
             job.unkept = ""
         self._running.pop(job.id, None)
-
-    def _patient(self, job: Job) -> Jobs:
-        """The jobs, where what is written waits for a database that is away, as is told with the job meanwhile."""
-        return self._jobs.patient(partial(self._tell, job))
 
     async def _tell(self, job: Job, error: DiskError) -> None:
         self._warn(error)

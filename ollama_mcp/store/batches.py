@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ollama_mcp import clock
 from ollama_mcp.errors import DiskError
-from ollama_mcp.store.patient import patient
+from ollama_mcp.store.patient import impatient, patient
 from ollama_mcp.store.writes import release_space, transaction
 
 if TYPE_CHECKING:
@@ -236,15 +236,15 @@ class BatchRun:
         """Delete the run with all its records.
 
         The records hold content of the user. They are overwritten with zeros in the file, and the write-ahead log is
-        truncated as far as other processes that are reading allow it; what the disk itself keeps of old blocks is out
-        of reach. A removal that is interrupted is completed when a batch is opened.
+        truncated as far as readers allow it. A removal that is interrupted is completed when a batch is opened.
 
         Raises:
             DiskError: The store cannot be used.
         """
+        database = impatient(self._database)
         # First, so that a removal that is interrupted cannot be continued as a run.
-        await self._database.run(lambda connection: _mark_for_deletion(connection, self._id))
-        await _delete_run(self._database, self._id)
+        await database.run(lambda connection: _mark_for_deletion(connection, self._id))
+        await _delete_run(database, self._id)
         self.done = self.failed = 0
 
     async def _run(self, work: Callable[[Connection], T]) -> T:

@@ -16,12 +16,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ollama_mcp import clock
-from ollama_mcp.store.patient import patient
+from ollama_mcp.store.patient import DatabaseAway, patient
 from ollama_mcp.store.processes import ProcessIdentity, has_ended, this_process
 from ollama_mcp.store.surplus import surplus
 from ollama_mcp.store.writes import release_space, transaction
 
 if TYPE_CHECKING:
+    from ollama_mcp.errors import DiskError
     from ollama_mcp.store.database import Database
     from ollama_mcp.store.patient import OnWait
     from ollama_mcp.store.sql import Connection
@@ -42,13 +43,14 @@ _COLUMNS = "id, tool, model, principal, request, settings, resumes, state, owner
 _WHOLE = f"{_COLUMNS}, cancel"
 _LIGHT = _WHOLE.replace("request", "NULL").replace("result", "NULL")
 _OWNER = "INSERT INTO job_owners VALUES (?, ?, ?, ?, 0) ON CONFLICT (id) DO NOTHING"
-_ADD = f"INSERT INTO jobs ({_COLUMNS}, touched) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD = f"INSERT INTO jobs ({_COLUMNS}, touched) VALUES ({', '.join('?' * 15)}) ON CONFLICT (id) DO NOTHING"
 _MINE = f"id = ? AND owner = ? AND fence = ? AND state = '{RUNNING}'"
 _UPDATE = f"UPDATE jobs SET model = ?, progress = ?, text = coalesce(?, text), touched = ? WHERE {_MINE}"
 _RELEASE = f"UPDATE jobs SET owner = '', progress = ?, text = ? WHERE {_MINE}"
 _TAKE = f"UPDATE jobs SET owner = ?, fence = fence + 1 WHERE {_MINE}"
 _END = f"""UPDATE jobs SET state = ?, model = ?, progress = ?, text = ?, result = ?, tokens = ?, touched = ?,
     request = NULL, owner = '', ended = (SELECT coalesce(max(ended), 0) + 1 FROM jobs) WHERE {_MINE}"""
+_HAS_ENDED = f"SELECT 1 FROM jobs WHERE id = ? AND fence = ? AND state <> '{RUNNING}'"
 _AT_WORK = f"""SELECT at_work.owner, machine, pid, born, beats FROM
     (SELECT DISTINCT owner FROM jobs WHERE state = '{RUNNING}' AND owner <> ?) AS at_work
     LEFT JOIN job_owners ON id = at_work.owner"""
@@ -150,10 +152,10 @@ class Jobs:
         self.persistent = database.persistent
         self.me = secrets.token_hex(8)
 
-    def patient(self, on_wait: OnWait) -> Jobs:
-        """The same jobs of the same process, whose work waits for a database that is away."""
+    def patient(self, on_wait: OnWait, waits_for: type[DiskError] = DatabaseAway) -> Jobs:
+        """The same jobs of the same process, whose work waits for a database that others share."""
         jobs = copy(self)
-        jobs._database = patient(self._database, on_wait)
+        jobs._database = patient(self._database, on_wait, waits_for)
         return jobs
 
     async def exist(self) -> bool:
@@ -234,8 +236,11 @@ def _add(connection: Connection, *, job: StoredJob, me: str) -> None:
             connection.execute(_OWNER, (me, *this_process()))
         values = (job.id, job.tool, job.model, job.principal, _json(job.request), job.settings, job.resumes)
         more = (job.state, job.owner, job.fence, _json(job.progress), job.text, job.result, job.tokens, clock.now())
-        connection.execute(_ADD, (*values, *more))
-        if not is_running:
+        # What was written by a connection that broke off before it said so is written again.
+        is_new = connection.execute(_ADD, (*values, *more)).rowcount == 1
+        if not is_running and not is_new:
+            connection.execute(_END, (*_outcome(job), clock.now(), job.id, me, job.fence))
+        elif not is_running:
             connection.execute(
                 "UPDATE jobs SET ended = (SELECT coalesce(max(ended), 0) + 1 FROM jobs) WHERE id = ?", (job.id,)
             )
@@ -257,9 +262,14 @@ def _end(connection: Connection, *, me: str, job: StoredJob, keep: KeepLimits) -
     now = clock.now()
     with transaction(connection):
         connection.lock(LOCK)
-        values = (job.state, job.model, _json(job.progress), job.text, job.result, job.tokens, now)
-        kept = connection.execute(_END, (*values, job.id, me, job.fence)).rowcount == 1
+        is_mine = connection.execute(_END, (*_outcome(job), now, job.id, me, job.fence)).rowcount == 1
+        # Whoever takes it over has another fence.
+        kept = is_mine or connection.execute(_HAS_ENDED, (job.id, job.fence)).fetchone() is not None
         return kept, _drop(connection, me, keep, now)
+
+
+def _outcome(job: StoredJob) -> tuple[Any, ...]:
+    return job.state, job.model, _json(job.progress), job.text, job.result, job.tokens
 
 
 def _tidy(connection: Connection, *, me: str, keep: KeepLimits) -> bool:

@@ -24,7 +24,7 @@ class DatabaseAway(DiskError):
     """A PostgreSQL database cannot do the work now; the same work may succeed later.
 
     Attributes:
-        refuses: Whether it was reached, and refuses the work.
+        refuses: Whether it was reached, and refuses the work or the connection.
     """
 
     refuses = False
@@ -36,10 +36,13 @@ class PatientDatabase:
     Args:
         database: The database.
         on_wait: Told why it waits, each time.
+        waits_for: The failures after which the work is done again.
     """
 
-    def __init__(self, database: Database, on_wait: OnWait | None = None) -> None:
-        self._database, self._on_wait = database, on_wait
+    def __init__(
+        self, database: Database, on_wait: OnWait | None = None, waits_for: type[DiskError] = DatabaseAway
+    ) -> None:
+        self.impatient, self._on_wait, self._waits_for = database, on_wait, waits_for
         self.path, self.url, self.persistent = database.path, database.url, database.persistent
         self._warned = False
 
@@ -51,10 +54,10 @@ class PatientDatabase:
         """
         while True:
             try:
-                result = await self._database.run(work)
-            except DatabaseAway as error:
+                result = await self.impatient.run(work)
+            except self._waits_for as error:
                 # That it is away is told by what shares the hosts, which asks it every two seconds.
-                if not self._warned and error.refuses:
+                if not self._warned and not (isinstance(error, DatabaseAway) and not error.refuses):
                     self._warned = True
                     log.warning("%s What is at work waits for it. %s", error.message, error.next_step or "")
                 if self._on_wait is not None:
@@ -66,9 +69,14 @@ class PatientDatabase:
 
     async def run_or_default(self, work: Callable[[Connection], T], default: T) -> T:
         """See `Database`."""
-        return await self._database.run_or_default(work, default)
+        return await self.impatient.run_or_default(work, default)
 
 
-def patient(database: Database, on_wait: OnWait | None = None) -> Database:
+def patient(database: Database, on_wait: OnWait, waits_for: type[DiskError] = DatabaseAway) -> Database:
     """The database with work that waits for it; a file, for which nobody waits, as it is."""
-    return cast("Database", PatientDatabase(database, on_wait)) if database.url else database
+    return cast("Database", PatientDatabase(database, on_wait, waits_for)) if database.url else database
+
+
+def impatient(database: Database) -> Database:
+    """The database whose work fails at once where it cannot be used."""
+    return database.impatient if isinstance(database, PatientDatabase) else database

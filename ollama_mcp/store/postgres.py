@@ -52,6 +52,8 @@ _OPTIONS: dict[str, Any] = {
 _PLAUSIBLE = {"host": r"@?[^@]*", "port": r"(\d{0,5},?)*", "dbname": r"[^@]*"}
 # For so long a database that could not be used is not tried again by what can do without it.
 _AWAY_SECONDS = 5.0
+# Those who waited while a connection was tried in vain for as long do not wait as long again, one after another.
+_TRIED_SECONDS = 1.0
 _BEGIN = f"BEGIN; SET LOCAL search_path TO {SCHEMA}; SET LOCAL lock_timeout TO '20s'"
 
 
@@ -137,7 +139,8 @@ class PostgresEngine:
     def __init__(self, url: str) -> None:
         self._url = url
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
-        self._away_until = 0.0
+        self._away_until = self._tried_until = 0.0
+        self._failure: psycopg.OperationalError | None = None
         self._warned = False
 
     def run(self, work: Callable[[Connection], T]) -> T:
@@ -198,7 +201,7 @@ class PostgresEngine:
 
     def _begun(self) -> psycopg.Connection[tuple[Any, ...]]:
         if self._connection is None:
-            self._connection = connect(self._url)
+            self._connection = self._connected()
             try:
                 check_version(self._connection, self._url)
             except BaseException:
@@ -206,6 +209,18 @@ class PostgresEngine:
                 raise
         self._connection.execute(_BEGIN)
         return self._connection
+
+    def _connected(self) -> psycopg.Connection[tuple[Any, ...]]:
+        started = time.monotonic()
+        if self._failure is not None and started < self._tried_until:
+            raise self._failure.with_traceback(None)
+        try:
+            return connect(self._url)
+        except psycopg.OperationalError as error:
+            now = time.monotonic()
+            if now - started >= _TRIED_SECONDS:
+                self._failure, self._tried_until = error, now + _TRIED_SECONDS
+            raise
 
     @contextmanager
     def _ended(self, connection: psycopg.Connection[tuple[Any, ...]]) -> Generator[None]:

@@ -37,6 +37,8 @@ _AT_CONNECTING = (
 
 # Connection exceptions, also those of a pooler, and a server that is shutting down.
 _AWAY = ("08", "57P")
+# What may be over soon; a balancer may lead to a standby that is read-only, before it has become the primary server.
+_PASSING = (psycopg.OperationalError, errors.ReadOnlySqlTransaction, errors.IdleInTransactionSessionTimeout)
 
 # Hosts with their ports, which are numbers, and the database.
 _HOST = r"(?:\[[0-9a-fA-F:.%]*\]|[^][:/@#,\s]*)(?::\d*)?"
@@ -59,10 +61,11 @@ def shown(url: str) -> str:
 def failure_of(error: psycopg.Error, url: str) -> DiskError:
     """The error as one that says what to do; `DatabaseAway` where the same may succeed later."""
     described = _described(error, url)
-    if not isinstance(error, psycopg.OperationalError):
+    if not isinstance(error, _PASSING):
         return described
     away = DatabaseAway(described.message, next_step=described.next_step)
-    away.refuses = error.sqlstate is not None and not error.sqlstate.startswith(_AWAY)
+    is_refused = any(words in str(error) for words, *_ in _AT_CONNECTING)
+    away.refuses = is_refused if error.sqlstate is None else not error.sqlstate.startswith(_AWAY)
     return away
 
 

@@ -73,10 +73,10 @@ class CallContext:
     @property
     def batches(self) -> Batches:
         """The runs in the store: what is begun waits for a database that is away; a new call learns of it at once."""
-        return self.store.batches.patient(self._tell_of_wait, at_once=self.resumed)
+        return self.store.batches.patient(self._tell_of_wait, at_once=self.resumed or self.progress.moved.is_set())
 
     async def _tell_of_wait(self, error: DiskError) -> None:
-        await self.progress.say("waiting for the database")
+        await self.progress.say(f"waiting for the database. {error.message}")
 
     def keep_alive(self, given: float | str | None) -> float | str | None:
         """The keep_alive to send: the caller's, else the settings', else none, since it changes the model for all."""

@@ -45,6 +45,11 @@ async def open_in_thread(opening: Callable[[], C]) -> C:
         raise
 
 
+async def close_in_thread(opened: _Closable) -> None:
+    """Close something in a thread, also where the caller is cancelled before the thread has begun."""
+    await run_in_thread(lambda _: opened.close())
+
+
 async def _ended(task: asyncio.Task[Any]) -> None:
     """Wait for the end of a task, however often that is cancelled: a scope of anyio cancels until it is left."""
     while not task.done():

@@ -144,3 +144,17 @@ async def test_the_command_line_shows_and_deletes_what_is_kept(file_store: Store
 async def test_the_command_line_makes_no_store(path: Path) -> None:
     shown = await run("store", "show", f"--set=store.path={path}")
     assert (shown.code, is_there(path.parent)) == (0, False) and "not there yet" in shown.out
+
+
+async def test_what_a_connection_wrote_that_broke_off_is_written_again(store: Store) -> None:
+    running = job("a")
+    await store.jobs.add(running)
+    # Its beginning was written, though nobody was told so, and then its end twice.
+    again = job("a", "its text")
+    again.state = "done"
+    await store.jobs.add(again, KEEP)
+    assert await store.jobs.end(again, KEEP)
+    await store.jobs.add(again, KEEP)
+    found = await store.jobs.find("a")
+    assert found is not None and (found.state, found.text) == ("done", "its text")
+    assert await names(store) == ["a"]

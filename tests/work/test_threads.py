@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ollama_mcp.work.threads import open_in_thread, run_in_thread
+from ollama_mcp.work.threads import close_in_thread, open_in_thread, run_in_thread
 from tests.support import until
 
 
@@ -60,3 +61,20 @@ async def test_the_end_of_a_thread_is_waited_for_however_often_its_caller_is_can
     go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_what_is_closed_in_a_thread_is_closed_however_often_that_is_cancelled() -> None:
+    opened, end = Opened(), threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        asyncio.get_running_loop().set_default_executor(pool)
+        # So that the thread comes to it only later.
+        before = asyncio.create_task(asyncio.to_thread(end.wait))
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(close_in_thread(opened))
+        for _ in range(3):
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            closing.cancel()
+        end.set()
+        await asyncio.gather(before, closing, return_exceptions=True)
+    assert closing.cancelled() and opened.closed

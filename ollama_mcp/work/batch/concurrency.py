@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from ollama_mcp.errors import Busy, DiskError
-from ollama_mcp.work.threads import open_in_thread
+from ollama_mcp.work.threads import close_in_thread, open_in_thread
 
 # `is_locked` holds a lock for a moment to find out: no batch is refused for that.
 _WAIT_SECONDS = 0.2
@@ -35,7 +35,7 @@ async def batch_locks(names: Sequence[str], *, label: str) -> AsyncGenerator[Non
     try:
         yield
     finally:
-        await asyncio.to_thread(held.close)
+        await close_in_thread(held)
 
 
 def run_lock(key: str) -> str:
@@ -51,7 +51,7 @@ async def is_locked(name: str) -> bool:
         return True
     except DiskError:
         return False
-    await asyncio.to_thread(held.close)
+    await close_in_thread(held)
     return False
 
 

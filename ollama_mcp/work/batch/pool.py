@@ -249,6 +249,8 @@ class RowQueue:
     async def aclose(self) -> None:
         """Wait until nothing reads any more, so that the file can be closed."""
         if self._next_page is not None:
+            # The thread goes on to the end of its page; a database that is away is not waited for.
+            self._next_page.cancel()
             await asyncio.gather(self._next_page, return_exceptions=True)
 
     async def _read_page(self) -> list[InputRow] | None:

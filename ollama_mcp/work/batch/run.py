@@ -44,7 +44,7 @@ from ollama_mcp.work.parallel import (
     keep_result,
     parallel_or_ramp,
 )
-from ollama_mcp.work.threads import open_in_thread, run_in_thread
+from ollama_mcp.work.threads import close_in_thread, open_in_thread, run_in_thread
 
 if TYPE_CHECKING:
     from ollama_mcp.access import Output
@@ -102,7 +102,7 @@ async def run_batch(call: CallContext, spec: BatchSpec, observe: Observe | None 
         async with open_output(call, spec) as output:
             return await _run(call, spec, source, output, observe)
     finally:
-        await asyncio.to_thread(source.close)
+        await close_in_thread(source)
 
 
 async def _run(

@@ -19,7 +19,7 @@ from ollama_mcp.work.batch.rows import InputRow, RowSource
 from ollama_mcp.work.batch.sources import open_source
 from ollama_mcp.work.evaluate.metrics import as_text, normalised
 from ollama_mcp.work.progress import counted
-from ollama_mcp.work.threads import run_in_thread
+from ollama_mcp.work.threads import close_in_thread, run_in_thread
 
 if TYPE_CHECKING:
     from ollama_mcp.work.call_context import CallContext
@@ -109,7 +109,7 @@ async def read_examples(call: CallContext, path: str) -> Examples:
     try:
         examples, unusable = await run_in_thread(lambda _: _read(source))
     finally:
-        await asyncio.to_thread(source.close)
+        await close_in_thread(source)
     if unusable:
         first, why = unusable[0]
         examples.notes.append(
