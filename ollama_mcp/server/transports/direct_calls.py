@@ -1,4 +1,4 @@
-"""Calls of tools on the way that is shortest: from the message to the SDK's handler and back, in one asyncio task.
+"""Calls of tools on the way that is shortest: from the message to its handler and back, in one asyncio task.
 
 The dispatcher of the SDK (mcp 2.3.0) runs each request in a task group and a cancel scope, through a chain of
 middleware, which costs as much as a short call does. Plain calls of a session with a handshake are taken here instead.
