@@ -6,7 +6,7 @@ import asyncio
 import socket
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ollama_mcp.api import error_mapping
 from ollama_mcp.api.admission import MODEL_PATHS
@@ -22,7 +22,7 @@ from ollama_mcp.errors import ApiError, Busy, InvalidArgument, NotInTime
 from ollama_mcp.formats.escaping import escape
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 
     import httpx
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ollama_mcp.api.events import Stats
     from ollama_mcp.api.read_only import Guard
     from ollama_mcp.api.responses import JsonResponse
-    from ollama_mcp.api.transport import FreeListTransport
+    from ollama_mcp.api.transport import FreeListTransport, Reply
 
     M = TypeVar("M", bound=JsonResponse)
 
@@ -120,7 +120,7 @@ class ApiResponse:
     """A response whose body is still to be read; closing it early closes its connection."""
 
     def __init__(
-        self, session: HttpSession, request: ApiRequest, response: httpx.Response, ticket: Ticket | None = None
+        self, session: HttpSession, request: ApiRequest, response: Reply, ticket: Ticket | None = None
     ) -> None:
         self.request = request
         self.ticket = ticket
@@ -130,12 +130,10 @@ class ApiResponse:
         self.request_info = session.describe(request)
         self._session = session
         self._response = response
-        # The stream of our transport is its own iterator.
-        self._chunks = cast("AsyncIterator[bytes]", response.stream)
 
     async def raise_for_status(self) -> None:
         """Return for a 2xx response as Ollama sends it; raise the ApiError of any other."""
-        status, headers = self._response.status_code, self._response.headers
+        status, headers = self._response.status, self._response.headers
         encoding = headers.get("content-encoding", "identity")
         if encoding != "identity":
             shown = error_mapping.quote_body(encoding.encode())
@@ -152,12 +150,12 @@ class ApiResponse:
     @property
     def content_type(self) -> str:
         """The media type that the response claims, or ""."""
-        return str(self._response.headers.get("content-type", ""))
+        return self._response.headers.get("content-type", "")
 
     @property
     def is_at_end(self) -> bool:
         """Whether all of it has been received, so that the next `read_chunk` returns None without waiting."""
-        return self._peeked is None and bool(getattr(self._response.stream, "is_at_end", False))
+        return self._peeked is None and self._response.is_at_end
 
     async def read_chunk(self) -> bytes | None:
         """The next bytes as they come; None at the end."""
@@ -167,7 +165,7 @@ class ApiResponse:
             self._peeked = None
             return chunk
         try:
-            return await anext(self._chunks, None)
+            return await anext(self._response, None)
         except httpx.TimeoutException as error:
             self._error = error
             raise error_mapping.timeout_error(self.request_info, self._session.timeouts.idle, started=True) from None
@@ -310,7 +308,7 @@ class HttpSession:
                     if self._streamed is not None and not (body is None or isinstance(body, bytes)):
                         body = self._streamed(request, body)
                     message = transport.build_request(request.method, url, self._headers, body, request.size, limits)
-                    answer = self.response_type(self, request, await transport.handle_async_request(message), ticket)
+                    answer = self.response_type(self, request, await transport.send(message), ticket)
                     try:
                         await answer.raise_for_status()
                     except BaseException:

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator
     from types import CoroutineType
 
-    import httpx
-
     from ollama_mcp.api.admission import Ticket
+    from ollama_mcp.api.transport import Reply
 
 
 @dataclass(slots=True)
@@ -101,7 +100,7 @@ class MeteredResponse(ApiResponse):
     def is_ndjson(self) -> bool:
         """Whether the answer has lines that come one by one."""
         # As they came: looking a header up by its name takes several times as long.
-        return any(name.lower() == b"content-type" and b"ndjson" in value for name, value in self._response.headers.raw)
+        return any(name.lower() == b"content-type" and b"ndjson" in value for name, value in self._response.fields)
 
     async def read_chunk(self) -> bytes | None:
         """The next bytes as they come; None at the end."""
@@ -116,7 +115,7 @@ class MeteredResponse(ApiResponse):
 
     def discard(self) -> CoroutineType[Any, Any, None]:
         """Close an answer that is an error."""
-        self.exchange.bytes_in += getattr(self._chunks, "received", 0)
+        self.exchange.bytes_in += self._response.received
         return super().discard()
 
     def aclose(self) -> CoroutineType[Any, Any, None]:
@@ -128,7 +127,7 @@ class MeteredResponse(ApiResponse):
 
     def _end(self, exchange: Exchange) -> None:
         exchange.prompt_tokens, exchange.tokens = counts_of(self, self._tail)
-        exchange.bytes_in += getattr(self._chunks, "received", 0)
+        exchange.bytes_in += self._response.received
         if self._error is not None:
             exchange.error = "interrupted"
         exchange.ended = monotonic()
@@ -165,7 +164,7 @@ class MeteredSession(HttpSession):
             del self._exchanges[id(request)]
 
     def _response_to(
-        self, session: HttpSession, request: ApiRequest, response: httpx.Response, ticket: Ticket | None = None
+        self, session: HttpSession, request: ApiRequest, response: Reply, ticket: Ticket | None = None
     ) -> MeteredResponse:
         answer = MeteredResponse(session, request, response, ticket)
         exchange = self._exchanges[id(request)]

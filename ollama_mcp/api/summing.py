@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator
     from types import CoroutineType
 
-    import httpx
-
     from ollama_mcp.api.admission import Ticket
+    from ollama_mcp.api.transport import Reply
 
 # The answers whose counts no stream tells.
 COUNTED_AT_THE_END = MODEL_PATHS - {"/api/chat", "/api/generate"}
@@ -61,7 +60,7 @@ class SummedResponse(ApiResponse):
 
     def discard(self) -> CoroutineType[Any, Any, None]:
         """Close an answer that is an error: the request itself is counted later."""
-        cast("SummedSession", self._session).add(self.request, 0, 0, getattr(self._chunks, "received", 0))
+        cast("SummedSession", self._session).add(self.request, 0, 0, self._response.received)
         return super().discard()
 
     def aclose(self) -> CoroutineType[Any, Any, None]:
@@ -73,7 +72,7 @@ class SummedResponse(ApiResponse):
             assert isinstance(session, SummedSession)
             read, written = counts_of(self, self._tail)
             out = len(request.body) if isinstance(request.body, bytes) else 0
-            came = getattr(self._chunks, "received", 0)
+            came = self._response.received
             session.meter.add(session.name, session.base_url, request.model or "", 1, read, written, out, came)
         return super().aclose()
 
@@ -112,7 +111,7 @@ class SummedSession(HttpSession):
 
 
 def _response(
-    session: HttpSession, request: ApiRequest, response: httpx.Response, ticket: Ticket | None = None
+    session: HttpSession, request: ApiRequest, response: Reply, ticket: Ticket | None = None
 ) -> SummedResponse:
     make = _CountedResponse if request.path in COUNTED_AT_THE_END else SummedResponse
     return make(session, request, response, ticket)

@@ -76,7 +76,12 @@ class FreeListTransport(httpx.AsyncBaseTransport):
         self._heads: dict[tuple[str, bytes], bytes] = {}
         self._fields: Mapping[str, str] | None = None
 
-    async def handle_async_request(self, request: httpx.Request | PlainRequest) -> httpx.Response:
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The same as `send`, for a client of httpx."""
+        reply = await self.send(request)
+        return httpx.Response(reply.status, headers=reply.fields, stream=reply, request=request)
+
+    async def send(self, request: httpx.Request | PlainRequest) -> Reply:
         """Send a request and return its response, of which only the head has been read.
 
         The `read` limit of `extensions["timeout"]` applies to the whole head of the response, from the end of the
@@ -106,10 +111,7 @@ class FreeListTransport(httpx.AsyncBaseTransport):
                 raise _httpx_error(error) from error
         # httpcore looks the limit up when the body is first read, so it can still be changed here.
         timeouts["read"] = timeouts.get("idle", timeouts.get("read"))
-        body = _Body(connection, response, request, timeouts, self._release)
-        status = 200 if isinstance(response, PlainResponse) else response.status
-        whole = None if isinstance(request, PlainRequest) else request
-        return httpx.Response(status, headers=response.headers, stream=body, request=whole)
+        return Reply(connection, response, request, timeouts, self._release)
 
     def build_request(
         self,
@@ -270,8 +272,17 @@ class _Connection:
         await self.socket.aclose()
 
 
-class _Body(httpx.AsyncByteStream):
-    """The bytes of a response as they come; releases the connection at the end, or closes it when left early."""
+class Reply(httpx.AsyncByteStream):
+    """A response: its head, and the bytes of its body as they come.
+
+    It releases the connection at its end, or closes it when left early.
+
+    Attributes:
+        status: The status.
+        fields: The fields of the head.
+        headers: The same by name in lower case; a httpx.Response takes several times as long to make.
+        received: Bytes of the body that were read.
+    """
 
     def __init__(
         self,
@@ -288,7 +299,12 @@ class _Body(httpx.AsyncByteStream):
         self._release = release
         self._closed = False
         self._parts: AsyncGeneratorType[bytes, None] | None = None
-        # How many bytes were read.
+        self.status = 200 if isinstance(response, PlainResponse) else response.status
+        self.fields = response.headers
+        self.headers: dict[str, str] = {}
+        for name, value in self.fields:
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
         self.received = 0
 
     def __aiter__(self) -> AsyncIterator[bytes]:
