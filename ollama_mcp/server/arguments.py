@@ -167,11 +167,11 @@ def coerce(value: Any, schema: Schema) -> Any:
     if "array" in kinds and value is not None and not isinstance(value, list):
         value = [value]
     if isinstance(value, list):
-        items = cast("Schema", schema.get("items") or {})
+        items: Schema = schema.get("items") or {}
         return [coerce(item, items) for item in cast("list[Any]", value)]
-    known = cast("dict[str, Schema]", schema.get("properties") or {})
-    if not isinstance(value, dict) or not known:
-        return cast("Any", value)
+    known: dict[str, Schema] = schema.get("properties") or {}
+    if not known or not isinstance(value, dict):
+        return value
     members = cast("dict[str, Any]", value)
     return {
         name: coerce(item, known.get(name, {})) for name, item in members.items() if not _is_absent(name, item, schema)
