@@ -28,7 +28,7 @@ from ollama_mcp.server.job_rows import (
     show,
     update_of,
 )
-from ollama_mcp.server.job_watch import rights_of, watch
+from ollama_mcp.server.job_watch import rights_of, tell_of, watch
 from ollama_mcp.server.jobs import JobManager
 from ollama_mcp.server.leases import Leases
 from ollama_mcp.server.settings_digest import settings_digest
@@ -213,8 +213,7 @@ class DurableJobs:
             elif stored.state != RUNNING or time.monotonic() > deadline:
                 show(job, stored)
                 return
-            else:
-                await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def go_on_with(self, job: Job) -> Job | None:
         """Run a job again whose process has ended; see `JobStorage`."""
@@ -340,9 +339,11 @@ class DurableJobs:
     async def _settle(self, stored: StoredJob) -> Job | None:
         """Go on with a job whose process has ended, or end it; None where it is to wait, or another was quicker."""
         if not stored.cancel and stored.resumes:
-            return await self._taken(stored) if self._may_go_on(stored) else None
-        ended = await self._end_left(stored, "cancelled" if stored.cancel else "cut")
-        return self._seen(stored, gone=True) if ended else None
+            job = await self._taken(stored) if self._may_go_on(stored) else None
+        else:
+            ended = await self._end_left(stored, "cancelled" if stored.cancel else "cut")
+            job = self._seen(stored, gone=True) if ended else None
+        return tell_of(stored, job)
 
     async def _end_left(self, stored: StoredJob, state: JobState) -> bool:
         """End a job whose process has ended, and what others do for it; False where another process was quicker."""

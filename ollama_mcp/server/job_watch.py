@@ -17,6 +17,7 @@ from ollama_mcp.hosts.principal import CURRENT_PRINCIPAL, Principal
 
 if TYPE_CHECKING:
     from ollama_mcp.server.auth.authenticator import Authenticator
+    from ollama_mcp.server.job import Job
     from ollama_mcp.server.leases import Leases
     from ollama_mcp.store.jobs import Jobs, StoredJob
 
@@ -33,6 +34,14 @@ Settle = Callable[["StoredJob"], Awaitable[object]]
 def rights_of(principal: Principal | None) -> dict[str, Any] | None:
     """What is kept with a job of the rights that it began with; None where there are no tokens."""
     return None if principal is None else {"scopes": sorted(principal.scopes), "proof": _proof(principal)}
+
+
+def tell_of(stored: StoredJob, job: Job | None) -> Job | None:
+    """Log what became of a job whose server is gone, and return it; None is left to others."""
+    if job is not None:
+        done = "goes on here" if job.task is not None else "is ended here"
+        log.warning("Job %s %s: the server that worked on it is gone.", stored.id, done)
+    return job
 
 
 async def watch(
@@ -73,8 +82,6 @@ async def _settle_one(jobs: Jobs, leases: Leases, auth: Authenticator | None, se
         current = CURRENT_PRINCIPAL.set(principal)
         try:
             if await settle(job):
-                done = "goes on here" if job.resumes and not job.cancel else "is ended here"
-                log.warning("Job %s %s: the server that worked on it is gone.", job.id, done)
                 return True
         finally:
             CURRENT_PRINCIPAL.reset(current)
